@@ -1,0 +1,7 @@
+//! Separates one recording into its sources by nonnegative factorization.
+
+pub mod audio;
+mod error;
+pub mod evaluate;
+
+pub use error::{EngineError, Error, Result};
