@@ -1,0 +1,252 @@
+//! The costs d(v|λ) between data and model, and what a multiplicative update needs of each.
+//!
+//! Every update replaces a factor X by X ∘ (N / D)^γ, where N and D back-project two fields of the data V and the model
+//! Λ = WH: P(v, λ) and Q(v, λ), with ∂d/∂λ = Q − P.
+//!
+//! | divergence | d(v\|λ) | P | Q |
+//! |---|---|---|---|
+//! | EU | (v − λ)² / 2 | v | λ |
+//! | KL | v log(v/λ) − v + λ | v/λ | 1 |
+//! | IS | v/λ − log(v/λ) − 1 | v/λ² | 1/λ |
+//! | β | (v^β + (β−1) λ^β − β v λ^(β−1)) / (β(β−1)) | v λ^(β−2) | λ^(β−1) |
+//!
+//! The functions here are in f64: the reference engine and the host use them as they stand. The CPU engine's vector
+//! forms are in `kernels/products/cpu.rs`, the shaders' in `shaders/divergence/`; tests hold all three together.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// Floor on the model Λ, and on the data where a divergence cannot take a zero. Supposes data near 1.
+pub const MODEL_FLOOR: f64 = 1e-12;
+/// Floor on the denominator of a multiplicative ratio, so that 0/0 is 0: a dead component stays dead, it is never NaN.
+pub const DENOMINATOR_FLOOR: f64 = 1e-30;
+
+/// A cost between a nonnegative datum v and its model λ > 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Divergence {
+    /// Half the squared Euclidean distance (β = 2).
+    Euclidean,
+    /// The generalised Kullback-Leibler divergence (β = 1).
+    KullbackLeibler,
+    /// The Itakura-Saito divergence (β = 0): the power spectrogram of complex Gaussian sources.
+    ItakuraSaito,
+    /// Any other β-divergence. Make it with [`Divergence::beta`], which keeps β in range and the three cases above apart.
+    Beta(f64),
+}
+
+impl Divergence {
+    /// The β-divergence of a given β; 2, 1 and 0 give the named cases.
+    ///
+    /// # Errors
+    /// β outside [−1, 4]: beyond it λ^(β−2) or λ^β of ordinary data leaves the range of f32.
+    pub fn beta(beta: f64) -> Result<Self> {
+        if !(-1.0..=4.0).contains(&beta) {
+            return Err(Error::input(format!("divergence beta:{beta}: β must be between -1 and 4")));
+        }
+        Ok(match beta {
+            2.0 => Self::Euclidean,
+            1.0 => Self::KullbackLeibler,
+            0.0 => Self::ItakuraSaito,
+            _ => Self::Beta(beta),
+        })
+    }
+
+    /// This divergence's β.
+    pub fn exponent_beta(self) -> f64 {
+        match self {
+            Self::Euclidean => 2.0,
+            Self::KullbackLeibler => 1.0,
+            Self::ItakuraSaito => 0.0,
+            Self::Beta(beta) => beta,
+        }
+    }
+
+    /// The exponent γ for which the update is a majorise-minimise step at every β (Févotte & Idier 2011).
+    /// Between 0 and 2 the exponent 1 is monotone too, and faster.
+    pub fn majorizing_exponent(self) -> f64 {
+        match self.exponent_beta() {
+            beta if beta < 1.0 => 1.0 / (2.0 - beta),
+            beta if beta > 2.0 => 1.0 / (beta - 1.0),
+            _ => 1.0,
+        }
+    }
+
+    /// The exponent γ that updates take unless told otherwise: 1 where it is monotone (0 ≤ β ≤ 2), the majorising one elsewhere.
+    pub fn default_exponent(self) -> f64 {
+        if (0.0..=2.0).contains(&self.exponent_beta()) { 1.0 } else { self.majorizing_exponent() }
+    }
+
+    /// Whether a zero datum has an infinite cost, so that data are floored at [`MODEL_FLOOR`] (β ≤ 0).
+    pub fn floors_data(self) -> bool {
+        self.exponent_beta() <= 0.0
+    }
+
+    /// v as the cost and the updates see it.
+    pub fn data(self, v: f64) -> f64 {
+        if self.floors_data() { v.max(MODEL_FLOOR) } else { v }
+    }
+
+    /// P(v, λ), the negative part of ∂d/∂λ; λ already floored.
+    pub fn numerator(self, v: f64, lambda: f64) -> f64 {
+        let v = self.data(v);
+        match self {
+            Self::Euclidean => v,
+            Self::KullbackLeibler => v / lambda,
+            Self::ItakuraSaito => v / lambda / lambda,
+            Self::Beta(beta) => v * lambda.powf(beta - 2.0),
+        }
+    }
+
+    /// Q(v, λ), the positive part of ∂d/∂λ; λ already floored.
+    pub fn denominator(self, _v: f64, lambda: f64) -> f64 {
+        match self {
+            Self::Euclidean => lambda,
+            Self::KullbackLeibler => 1.0,
+            Self::ItakuraSaito => 1.0 / lambda,
+            Self::Beta(beta) => lambda.powf(beta - 1.0),
+        }
+    }
+
+    /// d(v|λ); λ already floored. Nonnegative, and 0 at λ = v.
+    pub fn cost(self, v: f64, lambda: f64) -> f64 {
+        let v = self.data(v);
+        // Near a perfect fit log(v/λ) of a rounded quotient has no correct digit left to subtract from; log1p has.
+        let log_ratio = || {
+            let excess = (v - lambda) / lambda;
+            if excess.abs() < 0.5 { excess.ln_1p() } else { (v / lambda).ln() }
+        };
+        match self {
+            Self::Euclidean => 0.5 * (v - lambda) * (v - lambda),
+            Self::KullbackLeibler if v == 0.0 => lambda,
+            Self::KullbackLeibler => v * log_ratio() - (v - lambda),
+            Self::ItakuraSaito => (v - lambda) / lambda - log_ratio(),
+            Self::Beta(beta) => {
+                (v.powf(beta) + (beta - 1.0) * lambda.powf(beta) - beta * v * lambda.powf(beta - 1.0))
+                    / (beta * (beta - 1.0))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Euclidean => f.write_str("eu"),
+            Self::KullbackLeibler => f.write_str("kl"),
+            Self::ItakuraSaito => f.write_str("is"),
+            Self::Beta(beta) => write!(f, "beta:{beta}"),
+        }
+    }
+}
+
+impl FromStr for Divergence {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "eu" => Ok(Self::Euclidean),
+            "kl" => Ok(Self::KullbackLeibler),
+            "is" => Ok(Self::ItakuraSaito),
+            _ => match text.strip_prefix("beta:").map(str::parse) {
+                Some(Ok(beta)) => Self::beta(beta),
+                _ => Err(Error::input(format!("divergence '{text}' is not known; use eu, kl, is or beta:B"))),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Every divergence of the crate, for tests that must cover all.
+    pub(crate) const ALL: [Divergence; 8] = [
+        Divergence::Euclidean,
+        Divergence::KullbackLeibler,
+        Divergence::ItakuraSaito,
+        Divergence::Beta(0.5),
+        Divergence::Beta(1.5),
+        Divergence::Beta(3.0),
+        Divergence::Beta(-1.0),
+        Divergence::Beta(-0.5),
+    ];
+
+    #[test]
+    fn slope_of_the_cost_is_q_minus_p() {
+        for divergence in ALL {
+            for v in [0.0, 1e-3, 0.2, 1.0, 7.5, 1e3] {
+                for lambda in [1e-2, 0.3, 1.0, 4.0, 250.0] {
+                    let step = 1e-5 * lambda;
+                    let rise = divergence.cost(v, lambda + step) - divergence.cost(v, lambda - step);
+                    let slope = rise / (2.0 * step);
+                    let (p, q) = (divergence.numerator(v, lambda), divergence.denominator(v, lambda));
+                    // A difference of costs carries their rounding, divided by the step.
+                    let bound = 1e-8 * (q + p) + 4e-16 * divergence.cost(v, lambda) / step;
+                    assert!((slope - (q - p)).abs() < bound, "{divergence}, v {v}, λ {lambda}: {slope} not {}", q - p);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cost_is_zero_only_at_a_perfect_fit() {
+        for divergence in ALL {
+            for v in [1e-6, 0.5, 1.0, 3e4] {
+                let scale = divergence.cost(v, 2.0 * v);
+                assert!(scale > 0.0, "{divergence} at v {v}");
+                assert!(divergence.cost(v, v).abs() <= 1e-14 * scale, "{divergence} at v {v}");
+            }
+        }
+    }
+
+    #[test]
+    fn cost_keeps_its_digits_near_a_perfect_fit() {
+        // With λ = v(1 − x) exactly, d_IS = x²/2 + 2x³/3 + … and d_KL = v(x²/2 + x³/6 + …).
+        for x in [1e-4, 1e-6, 1e-7] {
+            let (v, lambda) = (1.0, 1.0 - x);
+            let is = Divergence::ItakuraSaito.cost(v, lambda) / (x * x / 2.0);
+            let kl = Divergence::KullbackLeibler.cost(v, lambda) / (x * x / 2.0);
+            assert!((is - 1.0).abs() < 4.0 * x + 1e-15 / (x * x), "IS at {x}: {is}");
+            assert!((kl - 1.0).abs() < 4.0 * x + 1e-15 / (x * x), "KL at {x}: {kl}");
+        }
+    }
+
+    #[test]
+    fn hand_computed_costs() {
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} is not {b}");
+        near(Divergence::Euclidean.cost(3.0, 1.0), 2.0);
+        near(Divergence::KullbackLeibler.cost(2.0, 1.0), 2.0 * 2f64.ln() - 1.0);
+        near(Divergence::KullbackLeibler.cost(0.0, 0.7), 0.7);
+        near(Divergence::ItakuraSaito.cost(2.0, 1.0), 1.0 - 2f64.ln());
+        near(Divergence::ItakuraSaito.cost(0.0, 1.0), 1e-12 - 1e-12f64.ln() - 1.0);
+        near(Divergence::Beta(3.0).cost(2.0, 1.0), (8.0 + 2.0 - 6.0) / 6.0);
+        near(Divergence::Beta(0.5).cost(4.0, 1.0), (2.0 - 0.5 - 2.0) / -0.25);
+    }
+
+    #[test]
+    fn beta_meets_the_named_cases() {
+        for (named, beta) in
+            [(Divergence::Euclidean, 2.0), (Divergence::KullbackLeibler, 1.0), (Divergence::ItakuraSaito, 0.0)]
+        {
+            assert_eq!(Divergence::beta(beta).unwrap(), named);
+            let close = Divergence::beta(beta + 1e-6).unwrap();
+            for (v, lambda) in [(0.5, 2.0), (3.0, 0.4)] {
+                assert!((named.cost(v, lambda) - close.cost(v, lambda)).abs() < 1e-4 * named.cost(v, lambda));
+                assert!((named.numerator(v, lambda) / close.numerator(v, lambda) - 1.0).abs() < 1e-5);
+                assert!((named.denominator(v, lambda) / close.denominator(v, lambda) - 1.0).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn names_parse_back() {
+        for divergence in ALL {
+            assert_eq!(divergence.to_string().parse::<Divergence>().unwrap(), divergence);
+        }
+        for bad in ["", "IS", "beta", "beta:", "beta:x", "beta:nan", "beta:-1.5", "beta:9", "itakura"] {
+            assert!(bad.parse::<Divergence>().is_err(), "{bad} was taken");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Register tiles: the inner loops of every product, written once over `pulp`'s vectors and instantiated for AVX-512,
+//! AVX2, SSE4.2, NEON and plain scalars at run time.
+//!
+//! A strip is a slice of rows `[vector; V]`, V vectors of one instruction set making up its [`STRIP`] columns. Everything
+//! here is `inline(always)`: only code inlined below the dispatch is compiled for the instruction set it picked.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::STRIP;
+
+/// A computation on one strip, generic over the instruction set and its tile sizes:
+/// V vectors a strip, MR rows of Λ at a time, MB components of a back-projection at a time over NB vectors, NW vectors of
+/// components at a time in products with the transposed gains.
+pub(crate) trait StripJob {
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S);
+}
+
+/// The tile sizes that packed operands must follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TileShape {
+    /// MR: rows of the bases in a packed row block.
+    pub(crate) rows: usize,
+    /// MB: components in a packed component block.
+    pub(crate) components: usize,
+    /// NW vectors: transposed gains are padded to a multiple of this many components.
+    pub(crate) gains: usize,
+}
+
+struct Vectorize<J>(J);
+
+impl<J: StripJob> pulp::WithSimd for Vectorize<J> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // The sizes fill the registers: 24 accumulators of 32, 12 (8 for two products at once) of 16.
+        match (S::F32_LANES, S::REGISTER_COUNT >= 32) {
+            (16, _) => self.0.run::<S, 3, 8, 4, 3, 2>(simd),
+            (8, _) => self.0.run::<S, 6, 4, 2, 2, 1>(simd),
+            (4, true) => self.0.run::<S, 12, 8, 4, 3, 2>(simd),
+            (4, false) => self.0.run::<S, 12, 4, 2, 2, 1>(simd),
+            _ => self.0.run::<S, STRIP, 4, 2, 2, 1>(simd),
+        }
+    }
+}
+
+/// Runs a job with the best instruction set of this machine.
+pub(crate) fn dispatch<J: StripJob>(job: J) {
+    match instructions() {
+        Instructions::Detected(arch) => arch.dispatch(Vectorize(job)),
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Sse(simd) => pulp::Simd::vectorize(simd, Vectorize(job)),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Instructions {
+    Detected(pulp::Arch),
+    /// `pulp::Arch` knows nothing between AVX2 and scalars.
+    #[cfg(target_arch = "x86_64")]
+    Sse(pulp::x86::V2),
+}
+
+fn instructions() -> Instructions {
+    let arch = pulp::Arch::new();
+    #[cfg(target_arch = "x86_64")]
+    if let (pulp::Arch::Scalar, Some(simd)) = (arch, pulp::x86::V2::try_new()) {
+        return Instructions::Sse(simd);
+    }
+    Instructions::Detected(arch)
+}
+
+/// What [`dispatch`] picks here, for people.
+pub(crate) fn instruction_set() -> &'static str {
+    match instructions() {
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Detected(pulp::Arch::V4(_)) => "avx512",
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Detected(pulp::Arch::V3(_)) => "avx2",
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Sse(_) => "sse4.2",
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Detected(pulp::Arch::Neon(_)) => "neon",
+        _ => "scalar",
+    }
+}
+
+/// The tile sizes that [`dispatch`] will use here.
+pub(crate) fn shape() -> TileShape {
+    struct Ask<'a>(&'a mut TileShape);
+    impl StripJob for Ask<'_> {
+        fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(
+            self,
+            _: S,
+        ) {
+            *self.0 = TileShape { rows: MR, components: MB, gains: NW * S::F32_LANES };
+        }
+    }
+    let mut shape = TileShape { rows: 0, components: 0, gains: 0 };
+    dispatch(Ask(&mut shape));
+    shape
+}
+
+/// A strip's numbers as rows of V vectors.
+#[inline(always)]
+pub(crate) fn rows<S: Simd, const V: usize>(strip: &[f32]) -> &[[S::f32s; V]] {
+    bytemuck::cast_slice(strip)
+}
+
+/// A strip's numbers as rows of V vectors, to write.
+#[inline(always)]
+pub(crate) fn rows_mut<S: Simd, const V: usize>(strip: &mut [f32]) -> &mut [[S::f32s; V]] {
+    bytemuck::cast_slice_mut(strip)
+}
+
+/// a b + c, fused where the instruction set fuses; `pulp` emulates fusing where it does not, a hundred times slower.
+#[inline(always)]
+pub(crate) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    if cfg!(target_arch = "x86_64") && S::F32_LANES == 4 {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_e_f32s(a, b, c)
+    }
+}
+
+/// f applied to each number of a vector; for functions that have no vector form.
+#[inline(always)]
+pub(crate) fn each<S: Simd>(_: S, mut vector: S::f32s, f: impl Fn(f32) -> f32) -> S::f32s {
+    let lanes: &mut [f32] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut vector));
+    for lane in lanes {
+        *lane = f(*lane);
+    }
+    vector
+}
+
+/// Takes a row block of Λ while it is in registers.
+pub(crate) trait ModelSink<S: Simd> {
+    /// Vector `vector` of row `row` (counted from the first row of the product) is `lambda`.
+    fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s);
+}
+
+/// Λ = W H for some rows of W, handed to `sink` tile by tile.
+/// `bases`: (blocks, K, MR), see [`pack_rows`]; `gains`: K rows of a strip.
+#[inline(always)]
+pub(crate) fn model<S: Simd, const V: usize, const MR: usize>(
+    simd: S,
+    bases: &[f32],
+    gains: &[[S::f32s; V]],
+    sink: &mut impl ModelSink<S>,
+) {
+    const NV: usize = 3;
+    for (block, bases) in bases.chunks_exact(gains.len() * MR).enumerate() {
+        for first in (0..V).step_by(NV) {
+            let mut sum = [[simd.splat_f32s(0.0); NV]; MR];
+            for (w, h) in bases.as_chunks::<MR>().0.iter().zip(gains) {
+                let h: [S::f32s; NV] = std::array::from_fn(|j| h[first + j]);
+                for (sum, &w) in sum.iter_mut().zip(w) {
+                    let w = simd.splat_f32s(w);
+                    for (sum, &h) in sum.iter_mut().zip(&h) {
+                        *sum = multiply_add(simd, w, h, *sum);
+                    }
+                }
+            }
+            for (i, sum) in sum.into_iter().enumerate() {
+                for (j, lambda) in sum.into_iter().enumerate() {
+                    sink.take(simd, block * MR + i, first + j, lambda);
+                }
+            }
+        }
+    }
+}
+
+/// N += Wᵀ P and D += Wᵀ Q over a block of rows; without `Q`, N alone.
+/// `bases`: (blocks of MB components, F, MB), see [`pack_components`], of which `block` rows are used; `p`, `q`: the block's
+/// rows; `n`, `d`: one row a component.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the operands of two matrix products")]
+pub(crate) fn project<S: Simd, const V: usize, const MB: usize, const NB: usize, const Q: bool>(
+    simd: S,
+    bases: &[f32],
+    bins: usize,
+    block: Range<usize>,
+    p: &[[S::f32s; V]],
+    q: &[[S::f32s; V]],
+    n: &mut [[S::f32s; V]],
+    d: &mut [[S::f32s; V]],
+) {
+    for (component, bases) in bases.chunks_exact(bins * MB).enumerate() {
+        let component = component * MB;
+        let bases = &bases.as_chunks::<MB>().0[block.clone()];
+        for first in (0..V).step_by(NB) {
+            let mut sum_n: [[S::f32s; NB]; MB] =
+                std::array::from_fn(|i| std::array::from_fn(|j| n[component + i][first + j]));
+            let mut sum_d: [[S::f32s; NB]; MB] = std::array::from_fn(|i| {
+                std::array::from_fn(|j| if Q { d[component + i][first + j] } else { sum_n[i][j] })
+            });
+            for ((w, p), q) in bases.iter().zip(p).zip(q) {
+                let p: [S::f32s; NB] = std::array::from_fn(|j| p[first + j]);
+                let q: [S::f32s; NB] = std::array::from_fn(|j| q[first + j]);
+                for i in 0..MB {
+                    let w = simd.splat_f32s(w[i]);
+                    for j in 0..NB {
+                        sum_n[i][j] = multiply_add(simd, w, p[j], sum_n[i][j]);
+                        if Q {
+                            sum_d[i][j] = multiply_add(simd, w, q[j], sum_d[i][j]);
+                        }
+                    }
+                }
+            }
+            for i in 0..MB {
+                for j in 0..NB {
+                    n[component + i][first + j] = sum_n[i][j];
+                    if Q {
+                        d[component + i][first + j] = sum_d[i][j];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// N += P Hᵀ and D += Q Hᵀ over one strip, for a block of rows; without `Q`, N alone.
+/// `p`, `q`: rows of the block; `gains`: Hᵀ, (STRIP, `vectors`) vectors; `n`, `d`: (rows, `vectors`) vectors.
+#[inline(always)]
+pub(crate) fn correlate<S: Simd, const NW: usize, const Q: bool>(
+    simd: S,
+    p: &[f32],
+    q: &[f32],
+    gains: &[S::f32s],
+    n: &mut [S::f32s],
+    d: &mut [S::f32s],
+) {
+    const MW: usize = 4;
+    let vectors = gains.len() / STRIP;
+    let p = p.as_chunks::<STRIP>().0.as_chunks::<MW>().0;
+    let q = q.as_chunks::<STRIP>().0.as_chunks::<MW>().0;
+    for (block, (p, q)) in p.iter().zip(q).enumerate() {
+        for first in (0..vectors).step_by(NW) {
+            let at = |i: usize, j: usize| (block * MW + i) * vectors + first + j;
+            let mut sum_n: [[S::f32s; NW]; MW] = std::array::from_fn(|i| std::array::from_fn(|j| n[at(i, j)]));
+            let mut sum_d: [[S::f32s; NW]; MW] =
+                std::array::from_fn(|i| std::array::from_fn(|j| if Q { d[at(i, j)] } else { sum_n[i][j] }));
+            for (column, h) in gains.chunks_exact(vectors).enumerate() {
+                let h: [S::f32s; NW] = std::array::from_fn(|j| h[first + j]);
+                for i in 0..MW {
+                    let p = simd.splat_f32s(p[i][column]);
+                    let q = simd.splat_f32s(q[i][column]);
+                    for j in 0..NW {
+                        sum_n[i][j] = multiply_add(simd, p, h[j], sum_n[i][j]);
+                        if Q {
+                            sum_d[i][j] = multiply_add(simd, q, h[j], sum_d[i][j]);
+                        }
+                    }
+                }
+            }
+            for i in 0..MW {
+                for j in 0..NW {
+                    n[at(i, j)] = sum_n[i][j];
+                    if Q {
+                        d[at(i, j)] = sum_d[i][j];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Bases packed for [`model`]: (blocks of `height` rows, K, `height`), rows zero-padded to `rows`.
+pub(crate) fn pack_rows(bases: ndarray::ArrayView2<f32>, rows: usize, height: usize) -> Vec<f32> {
+    let components = bases.ncols();
+    let mut packed = vec![0.0; rows * components];
+    for (row, values) in bases.rows().into_iter().enumerate() {
+        let block = &mut packed[row / height * height * components..];
+        for (component, &value) in values.iter().enumerate() {
+            block[component * height + row % height] = value;
+        }
+    }
+    packed
+}
+
+/// Bases packed for [`project`]: (blocks of `width` components, `rows`, `width`), both zero-padded.
+pub(crate) fn pack_components(
+    bases: ndarray::ArrayView2<f32>,
+    rows: usize,
+    components: usize,
+    width: usize,
+) -> Vec<f32> {
+    let mut packed = vec![0.0; rows * components];
+    for (row, values) in bases.rows().into_iter().enumerate() {
+        for (component, &value) in values.iter().enumerate() {
+            packed[(component / width * rows + row) * width + component % width] = value;
+        }
+    }
+    packed
+}

@@ -1,0 +1,90 @@
+//! What stands between the products: normalisation of the bases, and the masks that share a mixture among its sources.
+
+mod cpu;
+mod gpu;
+mod reference;
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use crate::engine::Engine;
+use crate::{Error, Result};
+
+/// The norm that columns of the bases are scaled to 1 in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Norm {
+    /// Σ_f w
+    L1,
+    /// (Σ_f w²)^½
+    L2,
+}
+
+impl fmt::Display for Norm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::L1 => "l1",
+            Self::L2 => "l2",
+        })
+    }
+}
+
+impl FromStr for Norm {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "l1" => Ok(Self::L1),
+            "l2" => Ok(Self::L2),
+            _ => Err(Error::input(format!("norm '{text}' is not known; use l1 or l2"))),
+        }
+    }
+}
+
+/// How a cell of the mixture is shared among sources whose models there are Λ_j.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mask {
+    /// Λ_j^p / Σ_i Λ_i^p, 0 < p ≤ 16.
+    Ratio(f64),
+    /// 1 for the largest Λ_j, the first of them on a tie; 0 for the others.
+    Hard,
+}
+
+/// The kernels between the products. W: bases F x K; H: gains K x N.
+pub trait Glue: Engine {
+    /// Scales every column of W to unit norm; a zero column stays. Where gains are given, row k of H is multiplied by the
+    /// norm of column k, so that WH does not change.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the shapes do not fit, [`Error::Engine`] where the device fails.
+    fn normalize(&self, w: &mut Self::Matrix, h: Option<&mut Self::Panel>, norm: Norm) -> Result<()>;
+
+    /// The mask (F x N) of every source j, whose components are the columns `sources[j]` of W. With J sources every
+    /// Λ_j = W_j H_j is floored at 1e-12 / J, so that the masks sum to 1 in silence too.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where shapes, ranges or the exponent do not fit, [`Error::Engine`] where the device fails.
+    fn masks(
+        &self,
+        w: &Self::Matrix,
+        h: &Self::Panel,
+        sources: &[Range<usize>],
+        mask: Mask,
+    ) -> Result<Vec<Self::Panel>>;
+}
+
+/// Checks that W (F, K), H (K, N) and the sources' ranges fit, and that the exponent is sane.
+pub(crate) fn check_masks(w: (usize, usize), h: (usize, usize), sources: &[Range<usize>], mask: Mask) -> Result<()> {
+    if w.1 != h.0 || w.0 * w.1 * h.1 == 0 {
+        return Err(Error::input(format!("bases {} x {} and gains {} x {} do not fit", w.0, w.1, h.0, h.1)));
+    }
+    if sources.is_empty() || sources.iter().any(|range| range.is_empty() || range.end > w.1) {
+        return Err(Error::input(format!("sources {sources:?} do not divide {} components", w.1)));
+    }
+    match mask {
+        Mask::Ratio(p) if !(p > 0.0 && p <= 16.0) => {
+            Err(Error::input(format!("mask ratio:{p}: the exponent must be above 0 and at most 16")))
+        }
+        _ => Ok(()),
+    }
+}
