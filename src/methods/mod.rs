@@ -1,0 +1,3 @@
+//! The papers' methods, a file each, written once against the kernel families they need. No method knows an engine.
+
+pub mod nmf;

@@ -1,0 +1,270 @@
+//! Plain nonnegative factorization by multiplicative updates: V ≈ WH under any [`Divergence`].
+//!
+//! Févotte & Idier, "Algorithms for nonnegative matrix factorization with the β-divergence" (2011); with W fixed it is
+//! supervised separation as in Grais & Erdogan, eqs. (7), (8).
+
+use std::fmt;
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+
+use crate::divergence::Divergence;
+use crate::engine::Real;
+use crate::kernels::{Glue, Norm, Products, Rule};
+use crate::random::Stream;
+use crate::{Error, Result};
+
+/// Which factors are updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learn {
+    /// Bases and gains.
+    Both,
+    /// Gains alone: separation, or the transform of new data.
+    Gains,
+    /// Bases alone.
+    Bases,
+}
+
+/// Which factor an iteration updates first; the second sees the first one's new value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// H, then W.
+    GainsFirst,
+    /// W, then H.
+    BasesFirst,
+}
+
+/// How W's columns are normalised directly after their update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Normalization {
+    /// To unit norm in this sense.
+    pub norm: Norm,
+    /// Whether H takes up the scale, so that WH does not change. Without it the objective may rise.
+    pub compensate: bool,
+}
+
+/// What to do, and for how long.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Divergence, exponent and floor of the updates. `rule.sparsity` penalises the gains alone.
+    pub rule: Rule,
+    /// How many iterations at most.
+    pub iterations: usize,
+    /// Stop when the objective fell by less than this share of its first value since it was last looked at; 0: never.
+    pub tolerance: f64,
+    /// The objective is looked at before the first iteration, after every so many, and after the last; 0: after the last alone.
+    pub trace_every: usize,
+    /// Which factors are updated.
+    pub learn: Learn,
+    /// Which of them first.
+    pub order: Order,
+    /// Normalisation of the bases, where they are updated.
+    pub normalization: Option<Normalization>,
+}
+
+impl Options {
+    /// Both factors, gains first, no normalisation, `iterations` of a divergence's plain update.
+    pub fn of(divergence: Divergence, iterations: usize) -> Self {
+        Self {
+            rule: Rule::of(divergence),
+            iterations,
+            tolerance: 0.0,
+            trace_every: 1,
+            learn: Learn::Both,
+            order: Order::GainsFirst,
+            normalization: None,
+        }
+    }
+}
+
+/// What a factorization did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    /// The objective Σ d(v|λ) + λ Σ h wherever it was looked at, the last entry after the last iteration.
+    pub objective: Vec<f64>,
+    /// Iterations done.
+    pub iterations: usize,
+    /// Whether the tolerance ended it.
+    pub converged: bool,
+}
+
+/// Factorizes V (F x N) from the given W (F x K) and H (K x N), in place. `watch` is told the number of each iteration done.
+///
+/// # Errors
+/// [`Error::Input`] where shapes do not fit, [`Error::Diverged`] where the objective is not finite, [`Error::Engine`].
+pub fn factorize<E: Products + Glue>(
+    engine: &E,
+    v: &E::Panel,
+    w: &mut E::Matrix,
+    h: &mut E::Panel,
+    options: &Options,
+    mut watch: impl FnMut(usize),
+) -> Result<Fit> {
+    let steps = match (options.learn, options.order) {
+        (Learn::Gains, _) => vec![Factor::Gains],
+        (Learn::Bases, _) => vec![Factor::Bases],
+        (Learn::Both, Order::GainsFirst) => vec![Factor::Gains, Factor::Bases],
+        (Learn::Both, Order::BasesFirst) => vec![Factor::Bases, Factor::Gains],
+    };
+    let bases_rule = Rule { sparsity: 0.0, ..options.rule };
+    let look = |iteration: usize, w: &E::Matrix, h: &E::Panel, trace: &mut Vec<f64>| -> Result<()> {
+        let objective = objective(engine, v, w, h, &options.rule)?;
+        if !objective.is_finite() {
+            return Err(Error::Diverged { what: format!("factorization ({})", options.rule.divergence), iteration });
+        }
+        trace.push(objective);
+        Ok(())
+    };
+    let mut trace = Vec::new();
+    let (mut done, mut converged) = (0, false);
+    if options.trace_every > 0 {
+        look(0, w, h, &mut trace)?;
+    }
+    while done < options.iterations && !converged {
+        for step in &steps {
+            match step {
+                Factor::Gains => engine.update_gains(v, w, h, &options.rule)?,
+                Factor::Bases => {
+                    engine.update_bases(v, w, h, &bases_rule)?;
+                    if let Some(Normalization { norm, compensate }) = options.normalization {
+                        engine.normalize(w, compensate.then_some(&mut *h), norm)?;
+                    }
+                }
+            }
+        }
+        done += 1;
+        watch(done);
+        if options.trace_every > 0 && done % options.trace_every == 0 {
+            look(done, w, h, &mut trace)?;
+            if let [first, .., before, now] = trace[..] {
+                converged = options.tolerance > 0.0 && before - now < options.tolerance * first;
+            }
+        }
+    }
+    if options.trace_every == 0 || done % options.trace_every != 0 {
+        look(done, w, h, &mut trace)?;
+    }
+    Ok(Fit { objective: trace, iterations: done, converged })
+}
+
+enum Factor {
+    Gains,
+    Bases,
+}
+
+/// Σ d(v|λ) + λ Σ h.
+fn objective<E: Products>(engine: &E, v: &E::Panel, w: &E::Matrix, h: &E::Panel, rule: &Rule) -> Result<f64> {
+    let cost: f64 = engine.costs(v, w, h, rule.divergence)?.iter().sum();
+    if rule.sparsity == 0.0 {
+        return Ok(cost);
+    }
+    Ok(cost + rule.sparsity * engine.read_panel::<f64>(h)?.sum())
+}
+
+/// Random bases (F x K) and gains (K x N) for data V (F x N), the same for every engine: uniform in (0.1, 1.1), scaled so
+/// that WH has the mean of V.
+pub fn random_start<T: Real>(v: ArrayView2<T>, rank: usize, seed: u64) -> (Array2<f32>, Array2<f32>) {
+    let mean = v.fold(0.0, |sum, &v| sum + v.to_f64()) / v.len().max(1) as f64;
+    let scale = (mean / (rank as f64 * 0.36)).sqrt();
+    let fill = |name: &str, rows: usize, columns: usize| {
+        let stream = Stream::new(seed, name);
+        Array2::from_shape_fn((rows, columns), |(row, column)| {
+            ((0.1 + stream.uniform((row * columns + column) as u64)) * scale) as f32
+        })
+    };
+    (fill("bases", v.nrows(), rank), fill("gains", rank, v.ncols()))
+}
+
+/// Flat gains (K x N) for fixed bases W (F x K): every component of a column alike, so that the column of WH has the sum of
+/// the column of V. A column's start depends on its own data alone.
+pub fn flat_gains(v: ArrayView2<f32>, w: ArrayView2<f32>) -> Array2<f32> {
+    let bases: f64 = w.iter().map(|&w| f64::from(w)).sum();
+    let level = |column: ndarray::ArrayView1<f32>| column.iter().map(|&v| f64::from(v)).sum::<f64>() / bases.max(1e-30);
+    let levels: Array1<f32> = v.axis_iter(Axis(1)).map(|column| level(column) as f32).collect();
+    Array2::from_shape_fn((w.ncols(), v.ncols()), |(_, n)| levels[n])
+}
+
+impl fmt::Display for Learn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Both => "both",
+            Self::Gains => "gains",
+            Self::Bases => "bases",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::divergence::tests::ALL;
+    use crate::engine::{Engine, Reference};
+
+    fn data() -> Array2<f32> {
+        let stream = Stream::new(7, "data");
+        Array2::from_shape_fn((9, 14), |(f, n)| (stream.uniform((f * 14 + n) as u64) + 0.05) as f32)
+    }
+
+    fn run(options: &Options) -> Fit {
+        let (w, h) = random_start(data().view(), 3, 0);
+        let (v, mut w, mut h) = (Reference.panel(data().view()).unwrap(), w.mapv(f64::from), h.mapv(f64::from));
+        factorize(&Reference, &v, &mut w, &mut h, options, |_| ()).unwrap()
+    }
+
+    #[test]
+    fn the_objective_never_rises() {
+        for divergence in ALL {
+            for learn in [Learn::Both, Learn::Gains, Learn::Bases] {
+                for normalization in [None, Some(Normalization { norm: Norm::L1, compensate: true })] {
+                    let fit = run(&Options { learn, normalization, ..Options::of(divergence, 30) });
+                    assert_eq!(fit.objective.len(), 31);
+                    for pair in fit.objective.windows(2) {
+                        assert!(pair[1] <= pair[0] * (1.0 + 1e-12), "{divergence}, {learn}: {pair:?}");
+                    }
+                    assert!(fit.objective[30] < fit.objective[0]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sparsity_is_part_of_the_objective_and_shrinks_the_gains() {
+        let mut options = Options { learn: Learn::Gains, ..Options::of(Divergence::KullbackLeibler, 40) };
+        let plain = run(&options);
+        options.rule.sparsity = 0.5;
+        let sparse = run(&options);
+        assert!(sparse.objective[0] > plain.objective[0]);
+        assert!(sparse.objective.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-12)));
+    }
+
+    #[test]
+    fn the_tolerance_stops_and_the_trace_is_as_asked() {
+        let mut options = Options { tolerance: 1e-3, trace_every: 5, ..Options::of(Divergence::KullbackLeibler, 1000) };
+        let fit = run(&options);
+        assert!(fit.converged && fit.iterations < 1000 && fit.iterations % 5 == 0);
+        assert_eq!(fit.objective.len(), fit.iterations / 5 + 1);
+        options.trace_every = 0;
+        options.iterations = 7;
+        let fit = run(&options);
+        assert_eq!((fit.objective.len(), fit.iterations, fit.converged), (1, 7, false));
+        options.trace_every = 5;
+        options.tolerance = 0.0;
+        assert_eq!(run(&options).objective.len(), 3);
+    }
+
+    #[test]
+    fn numbers_that_explode_are_an_error() {
+        let v = Array2::from_elem((2, 2), f64::MAX);
+        let (mut w, mut h) = (Array2::ones((2, 1)), Array2::ones((1, 2)));
+        let options = Options::of(Divergence::Euclidean, 3);
+        let error = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap_err();
+        assert!(matches!(error, Error::Diverged { iteration: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn flat_gains_have_each_column_s_level() {
+        let v = ndarray::array![[1.0f32, 0.0], [3.0, 0.0]];
+        let w = ndarray::array![[0.5f32, 0.5, 0.0], [0.5, 0.0, 0.5]];
+        let h = flat_gains(v.view(), w.view());
+        assert_eq!(h, ndarray::array![[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]]);
+    }
+}

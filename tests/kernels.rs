@@ -1,0 +1,20 @@
+//! Every kernel of every engine against the reference, by the table that `partwise check` prints.
+
+use partwise::check;
+use partwise::engine::{Cpu, Reference};
+
+fn assert_all(rows: &[check::Row]) {
+    let failed: Vec<_> = rows.iter().filter(|row| !row.passed()).collect();
+    assert!(rows.len() >= 23 && rows.iter().all(|row| row.cases == 45), "the table lost cases");
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn cpu_kernels_agree_with_the_reference() {
+    assert_all(&check::run(&Cpu::new(Some(2)).unwrap(), 5e-6).unwrap());
+}
+
+#[test]
+fn the_reference_agrees_with_itself() {
+    assert!(check::run(&Reference, 0.0).unwrap().iter().all(check::Row::passed));
+}
