@@ -3,5 +3,6 @@
 pub mod audio;
 mod error;
 pub mod evaluate;
+pub mod spectrogram;
 
 pub use error::{EngineError, Error, Result};
