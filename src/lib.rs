@@ -9,5 +9,6 @@ pub mod evaluate;
 pub mod kernels;
 pub mod methods;
 pub mod random;
+pub mod spectrogram;
 
 pub use error::{EngineError, Error, Result};

@@ -1,0 +1,9 @@
+//! Samples to frames and back.
+
+mod overlap_add;
+mod stft;
+mod window;
+
+pub use overlap_add::OverlapAdd;
+pub use stft::{Pad, Sample, Stft, StftParams};
+pub use window::Shape;

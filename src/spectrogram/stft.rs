@@ -1,0 +1,279 @@
+//! The short-time Fourier transform. Its streaming inverse is [`OverlapAdd`].
+
+use std::{ops::Range, sync::Arc};
+
+use ndarray::Array2;
+use rayon::prelude::*;
+use realfft::{ComplexToReal, FftNum, RealFftPlanner, RealToComplex, num_complex::Complex};
+use serde::{Deserialize, Serialize};
+
+use super::{OverlapAdd, Shape};
+use crate::{Error, Result};
+
+/// Where the overlap-added squared window is not above this, the inverse writes 0 instead of dividing by it.
+pub(super) const LEAST_WEIGHT: f64 = 1e-10;
+
+const LARGEST_FFT: usize = 1 << 20;
+
+/// A sample type: f32 for the engines, f64 for the reference.
+pub trait Sample: FftNum {
+    /// The nearest value of this type.
+    fn rounded(value: f64) -> Self;
+}
+
+impl Sample for f32 {
+    fn rounded(value: f64) -> Self {
+        value as Self
+    }
+}
+
+impl Sample for f64 {
+    fn rounded(value: f64) -> Self {
+        value
+    }
+}
+
+/// What lies before and after the signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pad {
+    /// `window - hop` zeros before the signal and as many after it as the last frame needs: every sample is covered
+    /// by all the frames that can reach it, so the inverse is exact.
+    #[default]
+    Full,
+    /// Nothing: frames lie inside the signal, samples that no frame covers come back as 0.
+    None,
+}
+
+impl Pad {
+    fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+}
+
+/// The geometry of a transform, in samples.
+///
+/// Frame t takes the padded samples t·hop .. t·hop + window, multiplies them by the window, appends zeros up to `fft`
+/// and is transformed without scaling; the `fft/2 + 1` bins of nonnegative frequency are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StftParams {
+    /// Window length.
+    pub window: usize,
+    /// Step between frames, 1 to `window`; it need not divide the window.
+    pub hop: usize,
+    /// Transform length, `window` to 2^20; it may be odd.
+    pub fft: usize,
+    /// Window shape.
+    pub shape: Shape,
+    /// Padding; [`Pad::Full`] is left out of files and assumed where they do not say.
+    #[serde(default, skip_serializing_if = "Pad::is_full")]
+    pub pad: Pad,
+}
+
+impl StftParams {
+    /// Checks the ranges, and that with [`Pad::Full`] every sample can be reconstructed.
+    ///
+    /// # Errors
+    /// [`Error::Input`] names the parameter that does not fit.
+    pub fn check(&self) -> Result<()> {
+        let &Self { window, hop, fft, shape, pad } = self;
+        if hop < 1 || hop > window {
+            return Err(Error::input(format!(
+                "a hop of {hop} samples does not fit a window of {window}; use 1 to {window}"
+            )));
+        }
+        if fft < window || fft > LARGEST_FFT {
+            return Err(Error::input(format!(
+                "an fft of {fft} points does not fit a window of {window} samples; use {window} to {LARGEST_FFT}"
+            )));
+        }
+        let samples = shape.samples(window);
+        let weight = |phase| samples.iter().skip(phase).step_by(hop).map(|w| w * w).sum::<f64>();
+        if pad == Pad::Full && (0..hop).any(|phase| weight(phase) <= LEAST_WEIGHT) {
+            return Err(Error::input(format!(
+                "{shape} windows of {window} samples every {hop} leave samples out; use a smaller hop, such as half the window"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A planned transform. Cloning it shares the plans.
+#[derive(Clone)]
+pub struct Stft<T: Sample> {
+    params: StftParams,
+    window: Arc<[T]>,
+    forward: Arc<dyn RealToComplex<T>>,
+    inverse: Arc<dyn ComplexToReal<T>>,
+}
+
+impl<T: Sample> Stft<T> {
+    /// Plans the transform.
+    ///
+    /// # Errors
+    /// Those of [`StftParams::check`].
+    pub fn new(params: StftParams) -> Result<Self> {
+        params.check()?;
+        let mut planner = RealFftPlanner::new();
+        Ok(Self {
+            window: params.shape.samples(params.window).into_iter().map(T::rounded).collect(),
+            forward: planner.plan_fft_forward(params.fft),
+            inverse: planner.plan_fft_inverse(params.fft),
+            params,
+        })
+    }
+
+    /// The geometry.
+    pub fn params(&self) -> &StftParams {
+        &self.params
+    }
+
+    /// The number of frequency bins, F.
+    pub fn bins(&self) -> usize {
+        self.params.fft / 2 + 1
+    }
+
+    /// The number of frames, N, of a signal of so many samples; an empty signal has none.
+    pub fn frames(&self, samples: usize) -> usize {
+        let StftParams { window, hop, pad, .. } = self.params;
+        match pad {
+            Pad::Full if samples == 0 => 0,
+            Pad::Full => (samples + window - hop).div_ceil(hop),
+            Pad::None if samples < window => 0,
+            Pad::None => 1 + (samples - window) / hop,
+        }
+    }
+
+    /// The frames `range` of a signal's transform, an (N,F) array: each frame is contiguous.
+    ///
+    /// What lies outside the signal counts as zeros, also for frames after the last of [`Stft::frames`].
+    /// Frames are transformed in parallel; the bits depend neither on the thread count nor on the range.
+    pub fn forward(&self, signal: &[T], range: Range<usize>) -> Array2<Complex<T>> {
+        let shape = (range.len(), self.bins());
+        let mut spectra = vec![Complex::new(T::zero(), T::zero()); shape.0 * shape.1];
+        spectra.par_chunks_exact_mut(self.bins()).enumerate().for_each_init(
+            || (self.forward.make_input_vec(), self.forward.make_scratch_vec()),
+            |(frame, scratch), (row, spectrum)| {
+                self.cut(signal, range.start + row, frame);
+                self.forward.process_with_scratch(frame, spectrum, scratch).expect("buffers are of the plan's lengths");
+            },
+        );
+        Array2::from_shape_vec(shape, spectra).expect("one row a frame")
+    }
+
+    /// The streaming inverse, for a signal of so many samples.
+    pub fn overlap_add(&self, samples: usize) -> OverlapAdd<T> {
+        OverlapAdd::new(self.clone(), samples)
+    }
+
+    /// The number of padding zeros before the signal.
+    pub(super) fn lead(&self) -> usize {
+        match self.params.pad {
+            Pad::Full => self.params.window - self.params.hop,
+            Pad::None => 0,
+        }
+    }
+
+    /// The window's samples.
+    pub(super) fn window(&self) -> &[T] {
+        &self.window
+    }
+
+    /// The plan of the inverse transform, which does not divide by its length.
+    pub(super) fn inverse(&self) -> &dyn ComplexToReal<T> {
+        &*self.inverse
+    }
+
+    /// Fills the whole of `frame`: windowed samples, then zeros.
+    fn cut(&self, signal: &[T], index: usize, frame: &mut [T]) {
+        frame.fill(T::zero());
+        let start = index * self.params.hop;
+        let before = self.lead().saturating_sub(start);
+        let rest = signal.get(start.saturating_sub(self.lead())..).unwrap_or_default();
+        for ((out, &weight), &sample) in frame.iter_mut().zip(&*self.window).skip(before).zip(rest) {
+            *out = sample * weight;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(window: usize, hop: usize, fft: usize, shape: Shape, pad: Pad) -> StftParams {
+        StftParams { window, hop, fft, shape, pad }
+    }
+
+    #[test]
+    fn frames_by_hand() {
+        let full = Stft::<f64>::new(params(4, 2, 4, Shape::Hann, Pad::Full)).unwrap();
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|n| full.frames(n)), [0, 2, 2, 3, 3, 4]);
+        let none = Stft::<f64>::new(params(4, 3, 4, Shape::Hann, Pad::None)).unwrap();
+        assert_eq!([0, 3, 4, 6, 7].map(|n| none.frames(n)), [0, 0, 1, 1, 2]);
+    }
+
+    /// Window (0, 1/2, 1, 1/2); the padded signal is 0 0 | 1 2 3 | 0 0 0, cut into 0012, 1230 and 3000.
+    #[test]
+    fn spectra_by_hand() {
+        let stft = Stft::<f64>::new(params(4, 2, 4, Shape::Hann, Pad::Full)).unwrap();
+        let (c, signal) = (Complex::new, [1.0, 2.0, 3.0]);
+        let expected = [
+            [c(2.0, 0.0), c(-1.0, 1.0), c(0.0, 0.0)],
+            [c(4.0, 0.0), c(-3.0, -1.0), c(2.0, 0.0)],
+            [c(0.0, 0.0), c(0.0, 0.0), c(0.0, 0.0)],
+        ];
+        let spectra = stft.forward(&signal, 0..3);
+        for ((index, got), want) in spectra.indexed_iter().zip(expected.iter().flatten()) {
+            assert!((got - want).norm() < 1e-15, "{index:?}: {got}, expected {want}");
+        }
+    }
+
+    #[test]
+    fn an_odd_transform_appends_zeros_at_the_end() {
+        let stft = Stft::<f64>::new(params(2, 1, 3, Shape::Rect, Pad::None)).unwrap();
+        let spectra = stft.forward(&[1.0, 2.0], 0..1);
+        assert_eq!(spectra.dim(), (1, 2));
+        assert!((spectra[[0, 0]] - Complex::new(3.0, 0.0)).norm() < 1e-15);
+        assert!((spectra[[0, 1]] - Complex::new(0.0, -(3f64.sqrt()))).norm() < 1e-15, "{}", spectra[[0, 1]]);
+    }
+
+    #[test]
+    fn a_range_is_a_cut_of_the_whole_bit_for_bit() {
+        let stft = Stft::<f32>::new(params(30, 7, 45, Shape::Hamming, Pad::Full)).unwrap();
+        let signal: Vec<f32> = (0..211).map(|n| (n as f32 * 0.7).sin()).collect();
+        let frames = stft.frames(signal.len());
+        let whole = stft.forward(&signal, 0..frames);
+        for (from, to) in [(0, 0), (0, 1), (5, 19), (frames - 1, frames)] {
+            assert_eq!(stft.forward(&signal, from..to), whole.slice(ndarray::s![from..to, ..]));
+        }
+        assert!(stft.forward(&signal, frames..frames + 2).iter().all(|bin| bin.norm() == 0.0), "nothing after the end");
+    }
+
+    #[test]
+    fn geometry_that_cannot_work_is_refused() {
+        for (bad, part) in [
+            (params(8, 0, 8, Shape::Hann, Pad::Full), "hop of 0"),
+            (params(0, 0, 8, Shape::Hann, Pad::Full), "window of 0"),
+            (params(8, 9, 16, Shape::Hann, Pad::None), "hop of 9"),
+            (params(8, 4, 7, Shape::Hann, Pad::Full), "fft of 7"),
+            (params(8, 4, (1 << 20) + 1, Shape::Hann, Pad::Full), "fft of 1048577"),
+            (params(8, 8, 8, Shape::Hann, Pad::Full), "smaller hop"),
+            (params(1, 1, 1, Shape::SqrtHann, Pad::Full), "smaller hop"),
+        ] {
+            let error = Stft::<f64>::new(bad).err().unwrap().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(params(8, 8, 8, Shape::Hamming, Pad::Full).check().is_ok());
+    }
+
+    #[test]
+    fn files_leave_full_padding_out() {
+        let full = params(480, 192, 512, Shape::SqrtHann, Pad::Full);
+        let text = r#"{"window":480,"hop":192,"fft":512,"shape":"sqrt-hann"}"#;
+        assert_eq!(serde_json::to_string(&full).unwrap(), text);
+        assert_eq!(serde_json::from_str::<StftParams>(text).unwrap(), full);
+        let none = StftParams { pad: Pad::None, ..full };
+        let text = serde_json::to_string(&none).unwrap();
+        assert_eq!(serde_json::from_str::<StftParams>(&text).unwrap(), none);
+    }
+}
