@@ -1,1 +1,138 @@
-//! Files to samples and back.
+//! Files to samples and back: read, write, resample.
+
+mod compressed;
+mod flac;
+mod resample;
+mod wav;
+mod write;
+
+pub use resample::resample;
+pub use write::{Format, Writer, write};
+
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::Path;
+
+/// The most channels a file may have, read or written: beyond it a header is taken to be broken.
+const MAX_CHANNELS: usize = 256;
+/// The highest sample rate in Hz, read, written or resampled to.
+const MAX_SAMPLE_RATE: u32 = 1_536_000;
+
+/// A recording in memory. Samples are nominally in [-1, 1], never clipped on reading, and all finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// One vector of samples per channel (C, N), all of the same length.
+    pub channels: Vec<Vec<f32>>,
+    /// Hz.
+    pub sample_rate: u32,
+    /// What was odd about the file but survivable (truncated, sizes wrong), one line each; empty for ordinary files.
+    pub warnings: Vec<String>,
+}
+
+impl Recording {
+    /// N, the number of samples in each channel.
+    pub fn frames(&self) -> usize {
+        self.channels.first().map_or(0, Vec::len)
+    }
+
+    /// The duration.
+    pub fn seconds(&self) -> f64 {
+        self.frames() as f64 / f64::from(self.sample_rate)
+    }
+
+    /// The largest magnitude of any sample, 0 if there is none.
+    pub fn peak(&self) -> f32 {
+        self.channels.iter().flatten().fold(0.0, |peak, sample| sample.abs().max(peak))
+    }
+}
+
+/// Reads a whole recording: WAV (integers of 8 to 32 bits, floats of 32 and 64 bits, A-law, mu-law), FLAC, Ogg Vorbis or
+/// MP3, told apart by what the file holds, whatever its name. Integers of B bits are scaled by 1/2^(B-1).
+///
+/// A file cut short gives what is there, with a warning. A valid file without a frame gives a recording of 0 frames.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the file cannot be read; [`Error::Audio`] if it is not audio of these kinds, is broken beyond use,
+/// or holds a NaN or infinite sample.
+pub fn read(path: &Path) -> Result<Recording> {
+    let mut file = File::open(path).map_err(Error::io(path, "open"))?;
+    let length = file.metadata().map_err(Error::io(path, "read"))?.len();
+    let mut magic = Vec::new();
+    file.by_ref().take(4).read_to_end(&mut magic).map_err(Error::io(path, "read"))?;
+    file.rewind().map_err(Error::io(path, "read"))?;
+    let recording = match magic.as_slice() {
+        b"RIFF" | b"RIFX" | b"RF64" => wav::read(path, BufReader::new(file), length),
+        // MP3 has no magic: it begins with an ID3 tag, or with the eleven set bits that begin each of its frames.
+        b"fLaC" | b"OggS" | [b'I', b'D', b'3', _] | [0xFF, 0xE0..=0xFF, ..] => compressed::read(path, file),
+        [] => Err(Error::audio(path, "is empty: 0 bytes")),
+        _ => Err(Error::audio(path, "is not a wav, flac, ogg vorbis or mp3 file; convert it to one of these")),
+    }?;
+    match first_not_finite(&recording.channels) {
+        None => Ok(recording),
+        Some((channel, index)) => {
+            let reason = format!("sample {index} of channel {channel} (from 0) is NaN or infinite; repair the file");
+            Err(Error::audio(path, reason))
+        }
+    }
+}
+
+/// Whether a file's name says that it is audio that [`read`] takes (wav, flac, ogg, mp3, in any case).
+pub fn is_audio_name(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["wav", "flac", "ogg", "mp3"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+/// The channel and index of the earliest NaN or infinite sample of `channels` (C, N).
+fn first_not_finite<S: AsRef<[f32]>>(channels: &[S]) -> Option<(usize, usize)> {
+    let first = |samples: &[f32]| samples.iter().position(|sample| !sample.is_finite());
+    let found = channels.iter().enumerate().filter_map(|(c, samples)| Some((c, first(samples.as_ref())?)));
+    found.min_by_key(|&(_, index)| index)
+}
+
+/// Why a channel count or a sample rate in Hz cannot be that of a recording, if it cannot.
+fn implausible(channels: usize, sample_rate: u32) -> Option<String> {
+    if !(1..=MAX_CHANNELS).contains(&channels) {
+        Some(format!("has {channels} channels; 1 to {MAX_CHANNELS} are supported"))
+    } else if !(1..=MAX_SAMPLE_RATE).contains(&sample_rate) {
+        Some(format!("has a sample rate of {sample_rate} Hz; 1 to {MAX_SAMPLE_RATE} Hz are supported"))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recording(channels: Vec<Vec<f32>>) -> Recording {
+        Recording { channels, sample_rate: 4, warnings: Vec::new() }
+    }
+
+    #[test]
+    fn a_recording_knows_its_length_and_peak() {
+        let stereo = recording(vec![vec![0.5, -0.25, 0.0], vec![0.0, -2.0, 1.5]]);
+        assert_eq!((stereo.frames(), stereo.seconds(), stereo.peak()), (3, 0.75, 2.0));
+        let empty = recording(vec![Vec::new()]);
+        assert_eq!((empty.frames(), empty.seconds(), empty.peak()), (0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn audio_is_known_by_its_extension_in_any_case() {
+        for name in ["a.wav", "b/c.WAV", "d e.Flac", "x.ogg", "y.mP3"] {
+            assert!(is_audio_name(Path::new(name)), "{name}");
+        }
+        for name in ["a.txt", "wav", ".wav", "a.wav.part", "a.mp", ""] {
+            assert!(!is_audio_name(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_earliest_sample_that_is_not_finite_is_found_in_any_channel() {
+        let late = vec![0.0, 0.0, f32::NAN];
+        let early = vec![0.0, f32::NEG_INFINITY, 0.0];
+        assert_eq!(first_not_finite(&[late, early]), Some((1, 1)));
+        assert_eq!(first_not_finite(&[vec![f32::MAX, -0.0, f32::MIN_POSITIVE / 2.0]]), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! Samples to FLAC files, through flacenc.
+
+use crate::{Error, Result};
+use flacenc::bitsink::ByteSink;
+use flacenc::component::{BitRepr, Stream};
+use flacenc::config::Encoder;
+use flacenc::error::{Verified, Verify};
+use flacenc::source::{Context, Fill, FrameBuf};
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{BufWriter, Seek, Write};
+use std::path::Path;
+
+/// Bits of a sample.
+pub(super) const BITS: u32 = 24;
+/// Samples of each channel in a FLAC frame.
+const BLOCK: usize = 4096;
+
+/// A FLAC file being written a frame at a time: its header is written first without the length and the checksum, and
+/// again at the end with them.
+pub(super) struct FlacWriter {
+    file: BufWriter<File>,
+    config: Verified<Encoder>,
+    header: Stream,
+    context: Context,
+    frame: FrameBuf,
+    /// Interleaved samples of a frame that is not full yet.
+    pending: Vec<i32>,
+}
+
+impl FlacWriter {
+    pub(super) fn create(path: &Path, channels: usize, sample_rate: u32) -> Result<Self> {
+        let config = Encoder::default().into_verified().map_err(|(_, error)| refuse(path, &error))?;
+        let frame = FrameBuf::with_size(channels, BLOCK).map_err(|error| refuse(path, &error))?;
+        let mut header =
+            Stream::new(sample_rate as usize, channels, BITS as usize).map_err(|error| refuse(path, &error))?;
+        header.stream_info_mut().set_block_sizes(BLOCK, BLOCK).map_err(|error| refuse(path, &error))?;
+        let context = Context::new(BITS as usize, channels);
+        let file = BufWriter::new(File::create(path).map_err(Error::io(path, "create"))?);
+        let mut flac = Self { file, config, header, context, frame, pending: Vec::new() };
+        flac.write_header(path)?;
+        Ok(flac)
+    }
+
+    pub(super) fn push(&mut self, path: &Path, sample: i32) -> Result<()> {
+        self.pending.push(sample);
+        if self.pending.len() < BLOCK * self.frame.channels() {
+            return Ok(());
+        }
+        self.write_frame(path)
+    }
+
+    fn write_frame(&mut self, path: &Path) -> Result<()> {
+        let number = self.context.current_frame_number().map_or(0, |last| last + 1);
+        let mut bytes = ByteSink::new();
+        (&mut self.frame, &mut self.context).fill_interleaved(&self.pending).map_err(|error| refuse(path, &error))?;
+        let info = self.header.stream_info();
+        flacenc::encode_fixed_size_frame(&self.config, &self.frame, number, info)
+            .map_err(|error| refuse(path, &error))?
+            .write(&mut bytes)
+            .map_err(|error| refuse(path, &error))?;
+        self.pending.clear();
+        self.file.write_all(bytes.as_slice()).map_err(Error::io(path, "write"))
+    }
+
+    pub(super) fn finish(mut self, path: &Path) -> Result<()> {
+        if !self.pending.is_empty() {
+            self.write_frame(path)?;
+        }
+        self.header.stream_info_mut().set_total_samples(self.context.total_samples());
+        self.header.stream_info_mut().set_md5_digest(&self.context.md5_digest());
+        self.file.rewind().map_err(Error::io(path, "write"))?;
+        self.write_header(path)?;
+        self.file.flush().map_err(Error::io(path, "write"))
+    }
+
+    fn write_header(&mut self, path: &Path) -> Result<()> {
+        let mut bytes = ByteSink::new();
+        self.header.write(&mut bytes).map_err(|error| refuse(path, &error))?;
+        self.file.write_all(bytes.as_slice()).map_err(Error::io(path, "write"))
+    }
+}
+
+fn refuse(path: &Path, error: &dyn Display) -> Error {
+    Error::audio(path, format!("cannot be written as flac: {error}"))
+}

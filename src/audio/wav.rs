@@ -1,0 +1,250 @@
+//! WAV files to samples.
+//!
+//! The chunks are walked here and not by a library, since real files stray from the letter in ways that no library at
+//! hand takes: of odd but sound files, hound refuses float of 64 bits, A-law, 20 bits in 24, chunks of odd size with
+//! their pad byte and cut data, and reads none of the samples of a stream with sizes of zero; symphonia refuses sizes
+//! that a streaming writer left open, and panics at 65535 channels; neither reads RIFX or RF64.
+
+use super::{Recording, implausible};
+use crate::{Error, Result};
+use std::io::{BufRead, ErrorKind, Read, copy, sink};
+use std::path::Path;
+
+/// Bytes decoded at a time.
+const BLOCK: usize = 1 << 16;
+/// The last half of every sub-format GUID that is a plain format tag (KSDATAFORMAT_SUBTYPE_*).
+const GUID_TAIL: [u8; 8] = [0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
+
+/// Reads RIFF, RIFX (big-endian) or RF64 (sizes of 64 bits) of `file_length` bytes, 0 if that is not known.
+/// Declared sizes are compared with what is there, never trusted.
+pub(super) fn read(path: &Path, mut input: impl BufRead, file_length: u64) -> Result<Recording> {
+    let header: [u8; 12] = exactly(path, &mut input, "a header")?;
+    if !header.ends_with(b"WAVE") {
+        return Err(Error::audio(path, "is a riff file but not a wav; convert it to wav"));
+    }
+    let big_endian = header.starts_with(b"RIFX");
+    let number = |bytes: &[u8]| number(bytes, big_endian);
+    let mut riff_size = number(&header[4..8]);
+    let mut wide_data_size = None;
+    let mut layout = None;
+    let mut position = 12;
+    loop {
+        let chunk: [u8; 8] = exactly(path, &mut input, if layout.is_none() { "`fmt `" } else { "`data`" })?;
+        let size = number(&chunk[4..]);
+        position += 8;
+        let unread = match &chunk[..4] {
+            b"fmt " => {
+                let fields = up_to(path, &mut input, size.min(40))?;
+                layout = Some(Layout::parse(&fields, big_endian).map_err(|reason| Error::audio(path, reason))?);
+                size - fields.len() as u64
+            }
+            b"ds64" => {
+                let sizes: [u8; 16] = exactly(path, &mut input, "`data`")?;
+                riff_size = number(&sizes[..8]);
+                wide_data_size = Some(number(&sizes[8..]));
+                size.saturating_sub(16)
+            }
+            b"data" => {
+                let Some(layout) = layout else {
+                    return Err(Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it anew"));
+                };
+                let streamed = wide_data_size.is_none()
+                    && (size == u64::from(u32::MAX) || size == 0 && matches!(riff_size, 0 | 0xFFFF_FFFF));
+                let declared = if streamed { u64::MAX } else { wide_data_size.unwrap_or(size) };
+                let (channels, found) = layout.read_samples(path, input.take(declared), file_length)?;
+                let mut warnings = Vec::new();
+                if streamed {
+                    warnings.push("its sizes were never filled in; read to the end of the file".to_owned());
+                } else if found < declared {
+                    let (there, frames) = (found / layout.frame_bytes(), declared / layout.frame_bytes());
+                    warnings.push(format!("cut short: {there} of {frames} frames are there"));
+                } else if riff_size.saturating_add(8) < declared.saturating_add(position) {
+                    warnings.push(format!("its riff size of {riff_size} bytes is too small; its data size was used"));
+                }
+                return Ok(Recording { channels, sample_rate: layout.sample_rate, warnings });
+            }
+            _ => size,
+        };
+        skip(path, &mut input, unread, &chunk[..4])?;
+        position += size;
+        // A chunk of odd size is followed by a pad byte of zero. Some writers forget it; no chunk's name begins so.
+        if size % 2 == 1 && input.fill_buf().map_err(Error::io(path, "read"))?.first() == Some(&0) {
+            input.consume(1);
+            position += 1;
+        }
+    }
+}
+
+/// How the samples lie in the `data` chunk.
+struct Layout {
+    encoding: Encoding,
+    channels: usize,
+    sample_rate: u32,
+    big_endian: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Encoding {
+    U8,
+    I16,
+    I24,
+    I32,
+    F32,
+    F64,
+    ALaw,
+    MuLaw,
+}
+
+impl Layout {
+    /// The fields of a `fmt ` chunk, or why they cannot be used.
+    fn parse(fields: &[u8], big_endian: bool) -> std::result::Result<Self, String> {
+        let Some(basic) = fields.first_chunk::<16>() else {
+            return Err(format!("its `fmt ` chunk has {} bytes, not 16 or more; convert it anew", fields.len()));
+        };
+        let number = |bytes: &[u8]| number(bytes, big_endian);
+        let channels = number(&basic[2..4]) as usize;
+        let sample_rate = number(&basic[4..8]) as u32;
+        if let Some(reason) = implausible(channels, sample_rate) {
+            return Err(reason);
+        }
+        let mut tag = number(&basic[..2]);
+        if tag == 0xFFFE {
+            tag = match fields.first_chunk::<40>() {
+                Some(extended) if extended.ends_with(&GUID_TAIL) => number(&extended[24..28]),
+                _ => return Err("its extended wav format is not a known one; convert it to pcm".to_owned()),
+            };
+        }
+        let bits = number(&basic[14..]);
+        // Fewer bits than the container has room for stand at its top, so the container alone sets the scale.
+        let encoding = match (tag, bits.div_ceil(8)) {
+            (1, 1) => Encoding::U8,
+            (1, 2) => Encoding::I16,
+            (1, 3) => Encoding::I24,
+            (1, 4) => Encoding::I32,
+            (3, 4) => Encoding::F32,
+            (3, 8) => Encoding::F64,
+            (6, 1) => Encoding::ALaw,
+            (7, 1) => Encoding::MuLaw,
+            _ => return Err(format!("wav format {tag:#06x} of {bits} bits is not supported; convert it to pcm")),
+        };
+        let layout = Self { encoding, channels, sample_rate, big_endian };
+        let block_align = number(&basic[12..14]);
+        if block_align != layout.frame_bytes() {
+            let expected = layout.frame_bytes();
+            return Err(format!("its frames are of {block_align} bytes, not {expected}; convert it anew"));
+        }
+        Ok(layout)
+    }
+
+    fn sample_bytes(&self) -> usize {
+        match self.encoding {
+            Encoding::U8 | Encoding::ALaw | Encoding::MuLaw => 1,
+            Encoding::I16 => 2,
+            Encoding::I24 => 3,
+            Encoding::I32 | Encoding::F32 => 4,
+            Encoding::F64 => 8,
+        }
+    }
+
+    fn frame_bytes(&self) -> u64 {
+        (self.channels * self.sample_bytes()) as u64
+    }
+
+    /// All whole frames of `data` as channels (C, N), and how many bytes there were.
+    fn read_samples(&self, path: &Path, mut data: std::io::Take<impl Read>, most: u64) -> Result<(Vec<Vec<f32>>, u64)> {
+        let frame = self.frame_bytes();
+        let frames = data.limit().min(most) / frame;
+        let mut channels: Vec<_> = (0..self.channels).map(|_| Vec::with_capacity(frames as usize)).collect();
+        let block = BLOCK as u64 / frame * frame;
+        let mut found = 0;
+        loop {
+            let mut bytes = up_to(path, &mut data, block)?;
+            found += bytes.len() as u64;
+            let last = (bytes.len() as u64) < block;
+            if self.big_endian {
+                bytes.chunks_exact_mut(self.sample_bytes()).for_each(<[u8]>::reverse);
+            }
+            self.decode(&bytes, &mut channels);
+            if last {
+                return Ok((channels, found));
+            }
+        }
+    }
+
+    /// Appends the whole frames of interleaved little-endian `bytes` to `channels` (C, N).
+    fn decode(&self, bytes: &[u8], channels: &mut [Vec<f32>]) {
+        match self.encoding {
+            Encoding::U8 => append(bytes, channels, |[b]| (f32::from(b) - 128.0) / 128.0),
+            Encoding::I16 => append(bytes, channels, |b| f32::from(i16::from_le_bytes(b)) / 32768.0),
+            Encoding::I24 => append(bytes, channels, |[a, b, c]| full_scale(i32::from_le_bytes([0, a, b, c]))),
+            Encoding::I32 => append(bytes, channels, |b| full_scale(i32::from_le_bytes(b))),
+            Encoding::F32 => append(bytes, channels, f32::from_le_bytes),
+            Encoding::F64 => append(bytes, channels, |b| f64::from_le_bytes(b) as f32),
+            Encoding::ALaw => append(bytes, channels, |[b]| a_law(b)),
+            Encoding::MuLaw => append(bytes, channels, |[b]| mu_law(b)),
+        }
+    }
+}
+
+fn append<const B: usize>(bytes: &[u8], channels: &mut [Vec<f32>], sample: impl Fn([u8; B]) -> f32) {
+    let count = channels.len();
+    let (samples, _) = bytes.as_chunks::<B>();
+    let whole = samples.len() / count * count;
+    for (c, channel) in channels.iter_mut().enumerate() {
+        channel.extend(samples[..whole].iter().skip(c).step_by(count).map(|&bytes| sample(bytes)));
+    }
+}
+
+fn full_scale(sample: i32) -> f32 {
+    sample as f32 / 2_147_483_648.0
+}
+
+/// ITU-T G.711 A-law: sign, 3 bits of exponent and 4 of mantissa, every other bit inverted; 13 bits of PCM.
+fn a_law(code: u8) -> f32 {
+    let code = code ^ 0x55;
+    let (exponent, mantissa) = (code >> 4 & 7, i16::from(code & 15));
+    let magnitude = if exponent == 0 { 2 * mantissa + 1 } else { (2 * mantissa + 33) << (exponent - 1) };
+    f32::from(if code & 0x80 == 0 { -magnitude } else { magnitude }) / 4096.0
+}
+
+/// ITU-T G.711 mu-law: sign, 3 bits of exponent and 4 of mantissa, all inverted, with a bias of 33; 14 bits of PCM.
+fn mu_law(code: u8) -> f32 {
+    let code = !code;
+    let (exponent, mantissa) = (code >> 4 & 7, i16::from(code & 15));
+    let magnitude = ((2 * mantissa + 33) << exponent) - 33;
+    f32::from(if code & 0x80 == 0 { magnitude } else { -magnitude }) / 8192.0
+}
+
+/// The unsigned number that `bytes` are in the file's byte order.
+fn number(bytes: &[u8], big_endian: bool) -> u64 {
+    let shift_in = |number, &byte: &u8| number << 8 | u64::from(byte);
+    if big_endian { bytes.iter().fold(0, shift_in) } else { bytes.iter().rev().fold(0, shift_in) }
+}
+
+/// The next N bytes; the file lacks `what` if they are not there.
+fn exactly<const N: usize>(path: &Path, input: &mut impl Read, what: &str) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    match input.read_exact(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(Error::audio(path, format!("is a wav that ends before its {what} chunk; record or copy it again")))
+        }
+        Err(error) => Err(Error::io(path, "read")(error)),
+    }
+}
+
+/// The next `most` bytes, or those up to the end of the file.
+fn up_to(path: &Path, input: &mut impl Read, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(most).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
+    Ok(bytes)
+}
+
+/// Passes over `size` bytes of the chunk `name`, which must be there.
+fn skip(path: &Path, input: &mut impl Read, size: u64, name: &[u8]) -> Result<()> {
+    if copy(&mut input.take(size), &mut sink()).map_err(Error::io(path, "read"))? < size {
+        let reason = format!("its chunk `{}` runs past the end of the file; copy it again", name.escape_ascii());
+        return Err(Error::audio(path, reason));
+    }
+    Ok(())
+}

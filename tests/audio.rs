@@ -1,0 +1,116 @@
+//! Reading odd and broken files: each behaves as `tests/audio/awkward/expected.csv` says.
+
+use partwise::audio::{self, Recording};
+use partwise::{Error, Result};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// One step of 16-bit integers.
+const STEP: f32 = 1.0 / 32768.0;
+
+fn awkward(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audio/awkward").join(name)
+}
+
+fn read(name: &str) -> Recording {
+    audio::read(&awkward(name)).unwrap()
+}
+
+/// The rows of `expected.csv` under its header; a quoted field may hold commas.
+fn expected() -> Vec<Vec<String>> {
+    let table = std::fs::read_to_string(awkward("expected.csv")).unwrap();
+    let row = |line: &str| {
+        let mut fields = vec![String::new()];
+        let mut quoted = false;
+        for c in line.chars() {
+            match c {
+                '"' => quoted = !quoted,
+                ',' if !quoted => fields.push(String::new()),
+                c => fields.last_mut().unwrap().push(c),
+            }
+        }
+        fields
+    };
+    table.lines().skip(1).map(row).collect()
+}
+
+/// What is wrong with `outcome` by its row, if anything. Where the table leaves a choice, the reader reads.
+fn complaint(row: &[String], outcome: Result<Recording>) -> Option<String> {
+    let [name, class, channels, rate, _bits, frames, ..] = row else { return Some("short row".into()) };
+    let refused = match name.as_str() {
+        "ima_adpcm.wav" => true,
+        "truncated.flac" => false,
+        _ => class.starts_with("error"),
+    };
+    let recording = match outcome {
+        Ok(recording) if !refused => recording,
+        Ok(_) => return Some("was read, should be refused".into()),
+        Err(error) => {
+            let line = error.to_string();
+            let fair = refused && matches!(error, Error::Audio { .. }) && line.contains(name) && !line.contains('\n');
+            return (!fair).then_some(line);
+        }
+    };
+    let differs = |field: &str, found: usize| !field.is_empty() && field.parse() != Ok(found);
+    if differs(channels, recording.channels.len())
+        || differs(rate, recording.sample_rate as usize)
+        || differs(frames, recording.frames())
+        || recording.channels.iter().any(|channel| channel.len() != recording.frames())
+    {
+        let (channels, rate) = (recording.channels.len(), recording.sample_rate);
+        return Some(format!("{}x{channels}@{rate}", recording.frames()));
+    }
+    let warned = class.contains("(warn)") || matches!(name.as_str(), "truncated.flac" | "header_only.wav");
+    (recording.warnings.is_empty() == warned).then(|| format!("warnings {:?}", recording.warnings))
+}
+
+#[test]
+fn every_awkward_file_is_read_exactly_or_refused_clearly() {
+    let complaints: Vec<String> = expected()
+        .iter()
+        .filter_map(|row| Some(format!("{}: {}", row[0], complaint(row, audio::read(&awkward(&row[0])))?)))
+        .collect();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn every_awkward_file_is_in_the_table_and_there() {
+    let listed: BTreeSet<String> = expected().into_iter().map(|row| row[0].clone()).collect();
+    let entries = std::fs::read_dir(awkward("")).unwrap();
+    let mut there: BTreeSet<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(there.remove("expected.csv") && there.remove("README.md"));
+    assert_eq!(listed, there);
+}
+
+#[test]
+fn one_tone_stored_in_many_ways_is_read_as_one() {
+    let reference = read("ref_s16.wav");
+    let stereo = read("extensible_f32_stereo.wav");
+    let mono = &reference.channels[..];
+    let cases = [
+        (mono, 0.0, "tone.flac flac_named.wav wav_named.flac rifx_big_endian.wav rf64.wav extensible_s16.wav"),
+        (mono, 0.0, "list_after_data.wav odd_chunk_padded.wav odd_chunk_unpadded.wav trailing_garbage.wav"),
+        (mono, 0.0, "riff_size_0.wav riff_size_ffffffff.wav streamed_sizes_0.wav riff_size_too_small.wav"),
+        (mono, 0.0, "truncated_data.wav truncated_mid_sample.wav truncated.flac"),
+        (mono, STEP, "mono_s24.wav mono_s32.wav mono_f32.wav mono_f64.wav extensible_s24_20valid.wav"),
+        (mono, 1.0 / 128.0, "mono_u8.wav"),
+        // Full scale over the 16 segment steps of the top half of G.711, halved by rounding.
+        (mono, 1.0 / 64.0, "alaw.wav mulaw.wav"),
+        // Lossy: measured 0.036 and 0.079 at a peak of 0.5 and more; a sample's shift of the tone would give 0.2.
+        (mono, 0.05, "tone.mp3"),
+        (&stereo.channels[..], 0.1, "tone.ogg"),
+    ];
+    let mut complaints = Vec::new();
+    for (wanted, tolerance, names) in cases {
+        for name in names.split(' ') {
+            for (wanted, found) in wanted.iter().zip(read(name).channels) {
+                assert!(!found.is_empty(), "{name}");
+                let worst = wanted.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                if worst > tolerance {
+                    complaints.push(format!("{name}: {} steps off", worst / STEP));
+                }
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
