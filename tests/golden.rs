@@ -1,0 +1,359 @@
+//! The golden vectors: cases computed by an independent f64 implementation, run on every engine from their files alone.
+//!
+//! A case is a folder with `case.json` and `data.npy`: the operation, its parameters, input and expected arrays. Cases lie
+//! under `tests/golden/`, or under the folder that the environment variable `PARTWISE_GOLDEN` names. An array passes when
+//! max |a − b| / max |b| is within the engine's bound, which for f32 engines follows the error that an f32 run of the
+//! independent implementation itself makes.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+use partwise::divergence::{DENOMINATOR_FLOOR, Divergence, MODEL_FLOOR};
+use partwise::engine::{Cpu, Real, Reference};
+use partwise::evaluate::{self, Mean};
+use partwise::kernels::{Glue, Norm, Products, Rule};
+use partwise::methods::nmf::{self, Learn, Normalization, Options, Order};
+use partwise::spectrogram::{Pad, Sample, Shape, Stft, StftParams};
+use realfft::num_complex::Complex;
+use serde_json::Value;
+
+type Failure = Box<dyn std::error::Error>;
+type Outcome<T> = Result<T, Failure>;
+/// Named results of a case, real or complex.
+type Arrays = BTreeMap<String, Vec<Complex<f64>>>;
+
+/// What an engine is allowed, from an array's `f32_error.max`.
+type Bound = fn(f64) -> f64;
+const CPU_BOUND: Bound = |f32_error| (20.0 * f32_error).max(5e-6);
+const GPU_BOUND: Bound = |f32_error| (50.0 * f32_error).max(2e-5);
+const REFERENCE_BOUND: Bound = |_| 1e-9;
+
+struct Case {
+    op: String,
+    params: Value,
+    arrays: BTreeMap<String, (Value, Vec<f64>)>,
+}
+
+impl Case {
+    fn load(folder: &Path) -> Outcome<Self> {
+        let meta: Value = serde_json::from_reader(std::fs::File::open(folder.join("case.json"))?)?;
+        let data: Array1<f64> = ndarray_npy::read_npy(folder.join("data.npy"))?;
+        let mut arrays = BTreeMap::new();
+        for (name, array) in meta["arrays"].as_object().ok_or("no arrays")? {
+            let offset = array["offset"].as_u64().ok_or("no offset")? as usize;
+            let len = dims(array)?.iter().product::<usize>();
+            let values = data.as_slice().and_then(|data| data.get(offset..offset + len)).ok_or("array past the end")?;
+            arrays.insert(name.clone(), (array.clone(), values.to_vec()));
+        }
+        let op = meta["op"].as_str().ok_or("no op")?.to_string();
+        Ok(Self { op, params: meta["params"].clone(), arrays })
+    }
+
+    fn vector(&self, name: &str) -> Outcome<&[f64]> {
+        Ok(&self.arrays.get(name).ok_or_else(|| format!("no array {name}"))?.1)
+    }
+
+    fn matrix(&self, name: &str) -> Outcome<Array2<f64>> {
+        let (meta, values) = self.arrays.get(name).ok_or_else(|| format!("no array {name}"))?;
+        let [rows, columns] = dims(meta)?[..] else { return Err(format!("{name} is no matrix").into()) };
+        Ok(Array2::from_shape_vec((rows, columns), values.clone())?)
+    }
+
+    fn number(&self, name: &str) -> Outcome<f64> {
+        self.params[name].as_f64().ok_or_else(|| format!("no number {name}").into())
+    }
+
+    fn count(&self, name: &str) -> Outcome<usize> {
+        Ok(self.params[name].as_u64().ok_or_else(|| format!("no count {name}"))? as usize)
+    }
+
+    fn text(&self, name: &str) -> Outcome<&str> {
+        self.params[name].as_str().ok_or_else(|| format!("no text {name}").into())
+    }
+
+    fn flag(&self, name: &str) -> Outcome<bool> {
+        self.params[name].as_bool().ok_or_else(|| format!("no flag {name}").into())
+    }
+
+    fn numbers(&self, name: &str) -> Outcome<Vec<f64>> {
+        let list = self.params[name].as_array().ok_or_else(|| format!("no list {name}"))?;
+        list.iter().map(|value| value.as_f64().ok_or_else(|| format!("{name} holds no numbers").into())).collect()
+    }
+
+    /// The expected arrays, X.re and X.im joined, with the f32 error of each.
+    fn expected(&self) -> Outcome<BTreeMap<String, (Vec<Complex<f64>>, f64)>> {
+        let mut expected = BTreeMap::new();
+        for (name, (meta, values)) in &self.arrays {
+            if meta["role"] != "expected" || name.ends_with(".im") {
+                continue;
+            }
+            let f32_error = meta["f32_error"]["max"].as_f64().unwrap_or(0.0);
+            let (name, imaginary) = match name.strip_suffix(".re") {
+                Some(name) => (name, self.vector(&format!("{name}.im"))?.to_vec()),
+                None => (name.as_str(), vec![0.0; values.len()]),
+            };
+            let joined = values.iter().zip(imaginary).map(|(&re, im)| Complex::new(re, im)).collect();
+            expected.insert(name.to_string(), (joined, f32_error));
+        }
+        if expected.is_empty() { Err("the case expects nothing".into()) } else { Ok(expected) }
+    }
+}
+
+fn dims(array: &Value) -> Outcome<Vec<usize>> {
+    let dims = array["shape"].as_array().ok_or("no shape")?;
+    dims.iter().map(|dim| dim.as_u64().map(|dim| dim as usize).ok_or_else(|| "bad shape".into())).collect()
+}
+
+fn real<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<Complex<f64>> {
+    values.into_iter().map(|value| Complex::new(value.to_f64(), 0.0)).collect()
+}
+
+/// Runs a case. T is the host precision that goes with the engine.
+fn run<E: Products + Glue, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    match case.op.as_str() {
+        "nmf" => nmf_case(engine, case),
+        "divergence" => divergence_case(engine, case),
+        "stft" => stft_case::<T>(case),
+        "metrics" => metrics_case(case),
+        op => Err(format!("unknown operation {op}").into()),
+    }
+}
+
+fn nmf_case<E: Products + Glue>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    if case.number("eps")? != MODEL_FLOOR || case.number("den_floor")? != DENOMINATOR_FLOOR {
+        return Err("the case has other floors than this program".into());
+    }
+    let divergence = Divergence::beta(case.number("beta")?)?;
+    let learn = match (case.flag("upd_W")?, case.flag("upd_H")?) {
+        (true, true) => Learn::Both,
+        (false, true) => Learn::Gains,
+        (true, false) => Learn::Bases,
+        (false, false) => return Err("the case updates nothing".into()),
+    };
+    let order = match case.text("order")? {
+        "HW" => Order::GainsFirst,
+        "WH" => Order::BasesFirst,
+        order => return Err(format!("unknown order {order}").into()),
+    };
+    let norm = match case.text("norm")? {
+        "none" => None,
+        "L1" => Some(Norm::L1),
+        "L2" => Some(Norm::L2),
+        norm => return Err(format!("unknown norm {norm}").into()),
+    };
+    let compensate = case.flag("compensate")?;
+    let mut options = Options {
+        rule: Rule { exponent: case.number("exponent")?, ..Rule::of(divergence) },
+        learn,
+        order,
+        normalization: norm.map(|norm| Normalization { norm, compensate }),
+        ..Options::of(divergence, 0)
+    };
+    let v = engine.panel(case.matrix("V")?.view())?;
+    let (mut w, mut h) = (engine.matrix(case.matrix("W0")?.view())?, engine.panel(case.matrix("H0")?.view())?);
+    let (mut out, mut trace, mut done) = (Arrays::new(), Vec::new(), 0);
+    for checkpoint in case.numbers("checkpoints")? {
+        options.iterations = checkpoint as usize - done;
+        done = checkpoint as usize;
+        let fit = nmf::factorize(engine, &v, &mut w, &mut h, &options, |_| ())?;
+        trace.extend_from_slice(if trace.is_empty() { &fit.objective } else { &fit.objective[1..] });
+        out.insert(format!("W_{done}"), real(engine.read_matrix::<f64>(&w)?));
+        // Row-major whatever the storage order.
+        out.insert(format!("H_{done}"), real(engine.read_panel::<f64>(&h)?.iter().copied()));
+    }
+    out.insert("objective".into(), real(trace));
+    Ok(out)
+}
+
+/// Every cell alone, as a 1 x N problem with W = 1 and H = R, so that column costs are element costs.
+fn divergence_case<E: Products>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    let row = |name| -> Outcome<Array2<f64>> { Ok(Array2::from_shape_vec((1, case.vector(name)?.len()), case.vector(name)?.to_vec())?) };
+    let (v, h) = (engine.panel(row("V")?.view())?, engine.panel(row("R")?.view())?);
+    let w = engine.matrix(Array2::<f64>::ones((1, 1)).view())?;
+    let mut out = Arrays::new();
+    for beta in case.numbers("betas")? {
+        let costs = engine.costs(&v, &w, &h, Divergence::beta(beta)?)?;
+        out.insert(format!("d_beta{beta}"), real(costs));
+    }
+    Ok(out)
+}
+
+fn stft_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
+    let shape: Shape = match case.text("window")? {
+        "sqrthann" => Shape::SqrtHann,
+        name => name.parse()?,
+    };
+    let pad = match case.text("pad")? {
+        "full" => Pad::Full,
+        "none" => Pad::None,
+        pad => return Err(format!("unknown padding {pad}").into()),
+    };
+    let params = StftParams { window: case.count("win_len")?, hop: case.count("hop")?, fft: case.count("n_fft")?, shape, pad };
+    let window = params.shape.samples(params.window).into_iter().map(<T as Real>::from_f64);
+    let signal: Vec<T> = case.vector("x")?.iter().map(|&x| <T as Real>::from_f64(x)).collect();
+    let stft = Stft::<T>::new(params.clone())?;
+    let frames = stft.forward(&signal, 0..stft.frames(signal.len()));
+    let mask = case.matrix("mask")?.reversed_axes();
+    let mut masked = frames.clone();
+    masked.zip_mut_with(&mask, |x, &m| *x = x.scale(<T as Real>::from_f64(m)));
+    let back = |frames: ArrayView2<Complex<T>>| -> Outcome<Vec<Complex<f64>>> {
+        let (mut inverse, mut out) = (stft.overlap_add(signal.len()), Vec::new());
+        // In two blocks: streaming is part of what is tested.
+        let (first, second) = frames.split_at(Axis(0), frames.nrows() / 2);
+        inverse.push(first, &mut out)?;
+        inverse.push(second, &mut out)?;
+        inverse.finish(&mut out)?;
+        Ok(real(out))
+    };
+    let spectrum = frames.t().iter().map(|x| Complex::new(x.re.to_f64(), x.im.to_f64())).collect();
+    Ok(Arrays::from([
+        ("window".into(), real(window)),
+        ("X".into(), spectrum),
+        ("back".into(), back(frames.view())?),
+        ("masked_back".into(), back(masked.view())?),
+    ]))
+}
+
+fn metrics_case(case: &Case) -> Outcome<Arrays> {
+    let rows = |name| -> Outcome<Vec<Vec<f64>>> { Ok(case.matrix(name)?.outer_iter().map(|row| row.to_vec()).collect()) };
+    let (sources, estimates) = (rows("sources")?, rows("estimates")?);
+    let pairs = || sources.iter().zip(&estimates);
+    let bss = evaluate::bss_eval(&sources, &estimates, case.count("taps")?)?;
+    Ok(Arrays::from([
+        ("snr".into(), real(pairs().map(|(s, e)| evaluate::snr(s, e)))),
+        ("si_sdr".into(), real(pairs().map(|(s, e)| evaluate::si_sdr(s, e, Mean::Kept)))),
+        ("si_sdr_zero_mean".into(), real(pairs().map(|(s, e)| evaluate::si_sdr(s, e, Mean::Removed)))),
+        ("bss_eval".into(), real(bss.iter().flat_map(|bss| [bss.sdr, bss.sir, bss.sar]))),
+    ]))
+}
+
+/// One line for each array that is missing, surplus, misshapen or off.
+fn compare(got: &Arrays, expected: &BTreeMap<String, (Vec<Complex<f64>>, f64)>, bound: Bound) -> Vec<String> {
+    let mut faults: Vec<String> =
+        got.keys().filter(|name| !expected.contains_key(*name)).map(|name| format!("{name} is not expected")).collect();
+    for (name, (expected, f32_error)) in expected {
+        match got.get(name) {
+            None => faults.push(format!("{name} was not computed")),
+            Some(got) if got.len() != expected.len() => faults.push(format!("{name} has {} numbers, not {}", got.len(), expected.len())),
+            Some(got) => {
+                let scale = expected.iter().map(|x| x.norm()).fold(0.0, f64::max);
+                let errors = got.iter().zip(expected).map(|(a, b)| (a - b).norm() / if scale > 0.0 { scale } else { 1.0 });
+                let worst = errors.fold(0.0, |worst: f64, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) });
+                if worst > bound(*f32_error) {
+                    faults.push(format!("{name} is off by {worst:.1e}, allowed {:.1e}", bound(*f32_error)));
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// All case folders under `root`, in order.
+fn cases(root: &Path) -> Outcome<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![root.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        if folder.join("case.json").exists() {
+            found.push(folder);
+        } else {
+            for entry in std::fs::read_dir(&folder).map_err(|cause| format!("{}: {cause}", folder.display()))? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    open.push(path);
+                }
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Runs every case under `root`; the faults found, a line each, or the number of cases that all passed.
+fn check<E: Products + Glue, T: Sample + Real>(engine: &E, root: &Path, bound: Bound) -> Result<usize, String> {
+    let cases = cases(root).map_err(|cause| cause.to_string())?;
+    if cases.is_empty() {
+        return Err(format!("{}: no cases", root.display()));
+    }
+    let mut faults = Vec::new();
+    for folder in &cases {
+        let verdict = || -> Outcome<Vec<String>> {
+            let case = Case::load(folder)?;
+            Ok(compare(&run::<E, T>(engine, &case)?, &case.expected()?, bound))
+        };
+        let found = verdict().unwrap_or_else(|failure| vec![failure.to_string()]);
+        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", folder.display())));
+    }
+    if faults.is_empty() { Ok(cases.len()) } else { Err(faults.join("\n")) }
+}
+
+fn own_cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn root() -> PathBuf {
+    std::env::var_os("PARTWISE_GOLDEN").map_or_else(own_cases, PathBuf::from)
+}
+
+fn pass<E: Products + Glue, T: Sample + Real>(engine: &E, bound: Bound) {
+    match check::<E, T>(engine, &root(), bound) {
+        Ok(count) => eprintln!("{count} golden cases pass on {}", engine.describe()),
+        Err(faults) => panic!("{}\n{faults}", engine.describe()),
+    }
+}
+
+#[test]
+fn golden_cases_on_the_reference() {
+    pass::<_, f64>(&Reference, REFERENCE_BOUND);
+}
+
+#[test]
+fn golden_cases_on_the_cpu() {
+    pass::<_, f32>(&Cpu::new(Some(2)).unwrap(), CPU_BOUND);
+}
+
+/// A copy of one case, changed by `spoil`, in a folder of its own.
+fn spoiled(case: &str, spoil: impl Fn(&mut Value, &mut Array1<f64>)) -> tempfile::TempDir {
+    let (from, to) = (own_cases().join(case), tempfile::tempdir().unwrap());
+    let mut meta: Value = serde_json::from_reader(std::fs::File::open(from.join("case.json")).unwrap()).unwrap();
+    let mut data: Array1<f64> = ndarray_npy::read_npy(from.join("data.npy")).unwrap();
+    spoil(&mut meta, &mut data);
+    std::fs::write(to.path().join("case.json"), meta.to_string()).unwrap();
+    ndarray_npy::write_npy(to.path().join("data.npy"), &data).unwrap();
+    to
+}
+
+#[test]
+fn a_number_spoiled_by_one_percent_is_caught() {
+    let cpu = Cpu::new(Some(1)).unwrap();
+    for (case, array) in [("nmf/is_wh", "W_1"), ("nmf/kl_hw_l2", "objective"), ("audio/stft_odd", "X.im"), ("audio/metrics_3src", "snr")] {
+        let untouched = spoiled(case, |_, _| ());
+        assert_eq!(check::<_, f64>(&Reference, untouched.path(), REFERENCE_BOUND), Ok(1));
+        let folder = spoiled(case, |meta, data| {
+            let array = &meta["arrays"][array];
+            let (offset, len) = (array["offset"].as_u64().unwrap() as usize, dims(array).unwrap().iter().product::<usize>());
+            let largest = (offset..offset + len).max_by(|&a, &b| data[a].abs().total_cmp(&data[b].abs())).unwrap();
+            data[largest] *= 1.01;
+        });
+        let fault = check::<_, f64>(&Reference, folder.path(), REFERENCE_BOUND).unwrap_err();
+        assert!(fault.contains(array.trim_end_matches(".im")) && fault.lines().count() == 1, "{fault}");
+        assert!(check::<_, f32>(&cpu, folder.path(), CPU_BOUND).is_err(), "{case} on the cpu");
+        assert!(check::<_, f32>(&cpu, folder.path(), GPU_BOUND).is_err(), "{case} within the gpu's bound");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_caught() {
+    let fault = |folder: &Path| check::<_, f64>(&Reference, folder, REFERENCE_BOUND).unwrap_err();
+    let unknown = spoiled("nmf/is_wh", |meta, _| meta["op"] = "fold".into());
+    assert!(fault(unknown.path()).contains("unknown operation fold"));
+    let surplus = spoiled("nmf/is_wh", |meta, _| meta["arrays"]["W_3"] = meta["arrays"]["W_2"].clone());
+    assert!(fault(surplus.path()).contains("W_3 was not computed"));
+    let floors = spoiled("nmf/is_wh", |meta, _| meta["params"]["eps"] = 1e-9.into());
+    assert!(fault(floors.path()).contains("floors"));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(fault(empty.path()).contains("no cases"));
+    assert!(check::<_, f64>(&Reference, &empty.path().join("absent"), REFERENCE_BOUND).is_err());
+}
