@@ -8,7 +8,11 @@ mod error;
 pub mod evaluate;
 pub mod kernels;
 pub mod methods;
+pub mod model;
 pub mod random;
+pub mod separate;
+pub mod schedule;
 pub mod spectrogram;
+pub mod train;
 
 pub use error::{EngineError, Error, Result};

@@ -170,7 +170,9 @@ fn nmf_case<E: Products + Glue>(engine: &E, case: &Case) -> Outcome<Arrays> {
 
 /// Every cell alone, as a 1 x N problem with W = 1 and H = R, so that column costs are element costs.
 fn divergence_case<E: Products>(engine: &E, case: &Case) -> Outcome<Arrays> {
-    let row = |name| -> Outcome<Array2<f64>> { Ok(Array2::from_shape_vec((1, case.vector(name)?.len()), case.vector(name)?.to_vec())?) };
+    let row = |name| -> Outcome<Array2<f64>> {
+        Ok(Array2::from_shape_vec((1, case.vector(name)?.len()), case.vector(name)?.to_vec())?)
+    };
     let (v, h) = (engine.panel(row("V")?.view())?, engine.panel(row("R")?.view())?);
     let w = engine.matrix(Array2::<f64>::ones((1, 1)).view())?;
     let mut out = Arrays::new();
@@ -191,7 +193,8 @@ fn stft_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
         "none" => Pad::None,
         pad => return Err(format!("unknown padding {pad}").into()),
     };
-    let params = StftParams { window: case.count("win_len")?, hop: case.count("hop")?, fft: case.count("n_fft")?, shape, pad };
+    let params =
+        StftParams { window: case.count("win_len")?, hop: case.count("hop")?, fft: case.count("n_fft")?, shape, pad };
     let window = params.shape.samples(params.window).into_iter().map(<T as Real>::from_f64);
     let signal: Vec<T> = case.vector("x")?.iter().map(|&x| <T as Real>::from_f64(x)).collect();
     let stft = Stft::<T>::new(params.clone())?;
@@ -218,7 +221,8 @@ fn stft_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
 }
 
 fn metrics_case(case: &Case) -> Outcome<Arrays> {
-    let rows = |name| -> Outcome<Vec<Vec<f64>>> { Ok(case.matrix(name)?.outer_iter().map(|row| row.to_vec()).collect()) };
+    let rows =
+        |name| -> Outcome<Vec<Vec<f64>>> { Ok(case.matrix(name)?.outer_iter().map(|row| row.to_vec()).collect()) };
     let (sources, estimates) = (rows("sources")?, rows("estimates")?);
     let pairs = || sources.iter().zip(&estimates);
     let bss = evaluate::bss_eval(&sources, &estimates, case.count("taps")?)?;
@@ -237,11 +241,15 @@ fn compare(got: &Arrays, expected: &BTreeMap<String, (Vec<Complex<f64>>, f64)>, 
     for (name, (expected, f32_error)) in expected {
         match got.get(name) {
             None => faults.push(format!("{name} was not computed")),
-            Some(got) if got.len() != expected.len() => faults.push(format!("{name} has {} numbers, not {}", got.len(), expected.len())),
+            Some(got) if got.len() != expected.len() => {
+                faults.push(format!("{name} has {} numbers, not {}", got.len(), expected.len()))
+            }
             Some(got) => {
                 let scale = expected.iter().map(|x| x.norm()).fold(0.0, f64::max);
-                let errors = got.iter().zip(expected).map(|(a, b)| (a - b).norm() / if scale > 0.0 { scale } else { 1.0 });
-                let worst = errors.fold(0.0, |worst: f64, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) });
+                let errors =
+                    got.iter().zip(expected).map(|(a, b)| (a - b).norm() / if scale > 0.0 { scale } else { 1.0 });
+                let worst =
+                    errors.fold(0.0, |worst: f64, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) });
                 if worst > bound(*f32_error) {
                     faults.push(format!("{name} is off by {worst:.1e}, allowed {:.1e}", bound(*f32_error)));
                 }
@@ -328,12 +336,15 @@ fn spoiled(case: &str, spoil: impl Fn(&mut Value, &mut Array1<f64>)) -> tempfile
 #[test]
 fn a_number_spoiled_by_one_percent_is_caught() {
     let cpu = Cpu::new(Some(1)).unwrap();
-    for (case, array) in [("nmf/is_wh", "W_1"), ("nmf/kl_hw_l2", "objective"), ("audio/stft_odd", "X.im"), ("audio/metrics_3src", "snr")] {
+    for (case, array) in
+        [("nmf/is_wh", "W_1"), ("nmf/kl_hw_l2", "objective"), ("audio/stft_odd", "X.im"), ("audio/metrics_3src", "snr")]
+    {
         let untouched = spoiled(case, |_, _| ());
         assert_eq!(check::<_, f64>(&Reference, untouched.path(), REFERENCE_BOUND), Ok(1));
         let folder = spoiled(case, |meta, data| {
             let array = &meta["arrays"][array];
-            let (offset, len) = (array["offset"].as_u64().unwrap() as usize, dims(array).unwrap().iter().product::<usize>());
+            let (offset, len) =
+                (array["offset"].as_u64().unwrap() as usize, dims(array).unwrap().iter().product::<usize>());
             let largest = (offset..offset + len).max_by(|&a, &b| data[a].abs().total_cmp(&data[b].abs())).unwrap();
             data[largest] *= 1.01;
         });

@@ -151,6 +151,21 @@ enum Factor {
     Bases,
 }
 
+/// Finds gains under fixed bases: so many updates of H, nothing else. Columns are independent of each other.
+///
+/// # Errors
+/// Those of the engine.
+pub fn update_gains<E: Products>(
+    engine: &E,
+    v: &E::Panel,
+    w: &E::Matrix,
+    h: &mut E::Panel,
+    rule: &Rule,
+    iterations: usize,
+) -> Result<()> {
+    (0..iterations).try_for_each(|_| engine.update_gains(v, w, h, rule))
+}
+
 /// Σ d(v|λ) + λ Σ h.
 fn objective<E: Products>(engine: &E, v: &E::Panel, w: &E::Matrix, h: &E::Panel, rule: &Rule) -> Result<f64> {
     let cost: f64 = engine.costs(v, w, h, rule.divergence)?.iter().sum();
@@ -158,6 +173,22 @@ fn objective<E: Products>(engine: &E, v: &E::Panel, w: &E::Matrix, h: &E::Panel,
         return Ok(cost);
     }
     Ok(cost + rule.sparsity * engine.read_panel::<f64>(h)?.sum())
+}
+
+/// Checks what a user gives: at most 10⁶ iterations, a tolerance and a sparsity that are finite and not negative.
+///
+/// # Errors
+/// [`Error::Input`] names what does not fit.
+pub fn check_options(iterations: usize, tolerance: f64, sparsity: f64) -> Result<()> {
+    if !(1..=1_000_000).contains(&iterations) {
+        return Err(Error::input(format!("{iterations} iterations: must be between 1 and 1000000")));
+    }
+    for (name, value) in [("tolerance", tolerance), ("sparsity", sparsity)] {
+        if !(value.is_finite() && value >= 0.0) {
+            return Err(Error::input(format!("{name} {value}: must be finite and not negative")));
+        }
+    }
+    Ok(())
 }
 
 /// Random bases (F x K) and gains (K x N) for data V (F x N), the same for every engine: uniform in (0.1, 1.1), scaled so

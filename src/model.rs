@@ -1,0 +1,381 @@
+//! Trained models on disk: safetensors with a metadata block.
+//!
+//! Metadata, all text: `format` ("partwise/1"), `method`, `divergence`, `sample_rate`, `stft` (JSON: window, hop, fft,
+//! shape), `spectrum`, `bands`, `sources` (JSON: names in order), `normalize`, `training` (JSON). Tensors, f32, row-major:
+//! `NAME.bases` (F, K) for every source.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+
+use ndarray::{Array2, Axis, concatenate};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::divergence::Divergence;
+use crate::kernels::Norm;
+use crate::spectrogram::{Pad, Spectrum, StftParams};
+use crate::{Error, Result};
+
+const FORMAT: &str = "partwise/1";
+/// The largest file read: a model of this size has a rank of a million.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// A trained model: what each source's spectra are made of, and the transform they were seen through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// What gains are found under.
+    pub divergence: Divergence,
+    /// Hz.
+    pub sample_rate: u32,
+    /// The transform.
+    pub stft: StftParams,
+    /// What of it is factorized.
+    pub spectrum: Spectrum,
+    /// The sources, in order; no two of one name.
+    pub sources: Vec<Source>,
+    /// How the bases' columns are scaled.
+    pub normalize: Option<Norm>,
+    /// Where it came from.
+    pub training: Training,
+}
+
+/// One source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// The name that its files get.
+    pub name: String,
+    /// Bases (F, K).
+    pub bases: Array2<f32>,
+}
+
+/// A summary of the training, kept in the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// The seed of the random starts.
+    pub seed: u64,
+    /// What it ran on.
+    pub engine: String,
+    /// The program's version.
+    pub version: String,
+    /// By source, in order.
+    pub sources: Vec<SourceTraining>,
+}
+
+/// A summary of one source's training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceTraining {
+    /// Its name.
+    pub name: String,
+    /// Recordings read.
+    pub files: usize,
+    /// Their length.
+    pub seconds: f64,
+    /// Frames learned from: those that are not silence.
+    pub frames: usize,
+    /// K.
+    pub rank: usize,
+    /// Iterations done.
+    pub iterations: usize,
+    /// The objective before the first iteration.
+    pub first_objective: f64,
+    /// The objective after the last.
+    pub final_objective: f64,
+    /// Components that ended as zeros.
+    pub dead_components: usize,
+}
+
+impl Model {
+    /// F.
+    pub fn bins(&self) -> usize {
+        self.stft.fft / 2 + 1
+    }
+
+    /// All bases side by side (F, ΣK), and which columns are whose.
+    pub fn bases(&self) -> (Array2<f32>, Vec<Range<usize>>) {
+        let mut ranges: Vec<Range<usize>> = Vec::with_capacity(self.sources.len());
+        for source in &self.sources {
+            let start = ranges.last().map_or(0, |range| range.end);
+            ranges.push(start..start + source.bases.ncols());
+        }
+        let all: Vec<_> = self.sources.iter().map(|source| source.bases.view()).collect();
+        (concatenate(Axis(1), &all).unwrap_or_else(|_| Array2::zeros((self.bins(), 0))), ranges)
+    }
+
+    /// The file's bytes. The same model gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for what [`Model::check`] refuses.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.check().map_err(Error::Input)?;
+        let unwritable = |cause: &dyn std::fmt::Display| Error::input(format!("the model cannot be written: {cause}"));
+        let json = |value: serde_json::Result<String>| value.map_err(|cause| unwritable(&cause));
+        let names: Vec<&str> = self.sources.iter().map(|source| source.name.as_str()).collect();
+        let metadata = HashMap::from([
+            ("format".to_string(), FORMAT.to_string()),
+            ("method".to_string(), "nmf".to_string()),
+            ("divergence".to_string(), self.divergence.to_string()),
+            ("sample_rate".to_string(), self.sample_rate.to_string()),
+            ("stft".to_string(), json(serde_json::to_string(&self.stft))?),
+            ("spectrum".to_string(), self.spectrum.to_string()),
+            ("bands".to_string(), "linear".to_string()),
+            ("sources".to_string(), json(serde_json::to_string(&names))?),
+            ("normalize".to_string(), self.normalize.map_or("none".to_string(), |norm| norm.to_string())),
+            ("training".to_string(), json(serde_json::to_string(&self.training))?),
+        ]);
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self
+            .sources
+            .iter()
+            .map(|Source { name, bases }| {
+                let bytes = bases.iter().flat_map(|w| w.to_le_bytes()).collect();
+                (format!("{name}.bases"), bases.shape().to_vec(), bytes)
+            })
+            .collect();
+        let views = tensors
+            .iter()
+            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(|cause| unwritable(&cause))?;
+        let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(|cause| unwritable(&cause))?;
+        sort_header(&mut bytes);
+        Ok(bytes)
+    }
+
+    /// Reads a model and checks everything in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Model`] with what is wrong in the file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let size = std::fs::metadata(path).map_err(Error::io(path, "read"))?.len();
+        if size > MAX_BYTES {
+            return Err(Error::model(path, format!("is {size} bytes long; no model is longer than {MAX_BYTES}")));
+        }
+        let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
+        Self::from_bytes(&bytes).map_err(|reason| Error::model(path, reason))
+    }
+
+    /// Reads a model from a file's bytes; an error is the reason alone.
+    fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let not_one = |cause| format!("is not a safetensors file ({cause}); models are made by `partwise train`");
+        let tensors = SafeTensors::deserialize(bytes).map_err(not_one)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_one)?;
+        let Some(metadata) = header.metadata() else {
+            return Err("has no metadata: it is no partwise model".into());
+        };
+        let text = |key: &str| metadata.get(key).map(String::as_str).ok_or(format!("has no '{key}' in its metadata"));
+        let only = |key: &str, known: &str| match text(key)? {
+            value if value == known => Ok(()),
+            value => Err(format!("has {key} '{value}'; this version of partwise knows '{known}'")),
+        };
+        only("format", FORMAT)?;
+        only("method", "nmf")?;
+        only("bands", "linear")?;
+        let parsed = |key: &str| -> std::result::Result<&str, String> { text(key) };
+        let wrong = |key: &'static str| move |cause: serde_json::Error| format!("has a damaged '{key}': {cause}");
+        let names: Vec<String> = serde_json::from_str(parsed("sources")?).map_err(wrong("sources"))?;
+        let model = Self {
+            divergence: parsed("divergence")?.parse().map_err(|cause: Error| cause.to_string())?,
+            sample_rate: parsed("sample_rate")?.parse().map_err(|_| "has a sample rate that is no number")?,
+            stft: serde_json::from_str(parsed("stft")?).map_err(wrong("stft"))?,
+            spectrum: parsed("spectrum")?.parse().map_err(|cause: Error| cause.to_string())?,
+            normalize: match parsed("normalize")? {
+                "none" => None,
+                norm => Some(norm.parse().map_err(|cause: Error| cause.to_string())?),
+            },
+            training: serde_json::from_str(parsed("training")?).map_err(wrong("training"))?,
+            sources: names
+                .into_iter()
+                .map(|name| Ok(Source { bases: matrix(&tensors, &format!("{name}.bases"))?, name }))
+                .collect::<std::result::Result<_, String>>()?,
+        };
+        model.check()?;
+        if tensors.len() != model.sources.len() {
+            return Err(format!("holds {} tensors for {} sources", tensors.len(), model.sources.len()));
+        }
+        Ok(model)
+    }
+
+    /// What a usable model keeps to; an error is the reason alone.
+    fn check(&self) -> std::result::Result<(), String> {
+        self.stft.check().map_err(|cause| cause.to_string())?;
+        if self.stft.pad != Pad::Full {
+            return Err("has a transform without padding: it could not give a recording back whole".into());
+        }
+        if !(1..=1_536_000).contains(&self.sample_rate) {
+            return Err(format!("has a sample rate of {} Hz", self.sample_rate));
+        }
+        if self.sources.is_empty() {
+            return Err("has no sources".into());
+        }
+        for (index, Source { name, bases }) in self.sources.iter().enumerate() {
+            check_name(name)?;
+            if self.sources[..index].iter().any(|other| other.name == *name) {
+                return Err(format!("has two sources called '{name}'"));
+            }
+            let (bins, rank) = bases.dim();
+            if bins != self.bins() || rank == 0 {
+                return Err(format!("has bases {bins} x {rank} for '{name}'; its transform has {} bins", self.bins()));
+            }
+            if let Some((at, value)) = bases.indexed_iter().find(|(_, w)| !(w.is_finite() && **w >= 0.0)) {
+                return Err(format!(
+                    "has {value} in the bases of '{name}' at {at:?}; they must be finite and not negative"
+                ));
+            }
+            if bases.iter().all(|&w| w == 0.0) {
+                return Err(format!("has nothing but zeros in the bases of '{name}'"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a source's name can stand in a file's name and in a tensor's.
+pub(crate) fn check_name(name: &str) -> std::result::Result<(), String> {
+    let fits = |c: char| c.is_alphanumeric() || "-_ ".contains(c);
+    if name.is_empty() || name.len() > 64 || name.trim() != name || !name.chars().all(fits) {
+        return Err(format!("source name '{name}' does not fit in a file name; use letters, digits, - and _"));
+    }
+    Ok(())
+}
+
+fn matrix(tensors: &SafeTensors, name: &str) -> std::result::Result<Array2<f32>, String> {
+    let tensor = tensors.tensor(name).map_err(|_| format!("has no tensor '{name}'"))?;
+    let &[rows, columns] = tensor.shape() else {
+        return Err(format!("has a tensor '{name}' of shape {:?}; it must be (F, K)", tensor.shape()));
+    };
+    if tensor.dtype() != Dtype::F32 {
+        return Err(format!("has a tensor '{name}' of type {:?}; it must be F32", tensor.dtype()));
+    }
+    let values = tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    Array2::from_shape_vec((rows, columns), values).map_err(|cause| format!("has a damaged tensor '{name}': {cause}"))
+}
+
+/// Sorts the keys of a safetensors header. The library writes them in the order of a hash map, which changes from run to
+/// run; sorted, the same model is the same file. The header keeps its length: the same keys and values, in another order.
+fn sort_header(bytes: &mut [u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk_mut::<8>() else { return };
+    let length = u64::from_le_bytes(*length) as usize;
+    let Some(header) = rest.get_mut(..length) else { return };
+    if let Ok(Ok(sorted)) = serde_json::from_slice::<serde_json::Value>(header).map(|value| serde_json::to_vec(&value))
+        && sorted.len() <= length
+    {
+        header.fill(b' ');
+        header[..sorted.len()].copy_from_slice(&sorted);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::spectrogram::Shape;
+
+    /// A model of two sources, 3 bins.
+    pub(crate) fn small() -> Model {
+        let source = |name: &str, bases| Source { name: name.into(), bases };
+        let summary = |name: &str, rank| SourceTraining {
+            name: name.into(),
+            files: 1,
+            seconds: 0.1,
+            frames: 7,
+            rank,
+            iterations: 3,
+            first_objective: 0.1 + 0.2,
+            final_objective: 1e-17,
+            dead_components: 0,
+        };
+        Model {
+            divergence: Divergence::Beta(0.5),
+            sample_rate: 16_000,
+            stft: StftParams { window: 4, hop: 2, fft: 4, shape: Shape::SqrtHann, pad: Pad::Full },
+            spectrum: Spectrum::Power,
+            sources: vec![
+                source("voice", array![[1.0, 0.5], [0.0, 0.25], [2.0, 0.25]]),
+                source("piano", array![[0.5], [0.5], [0.0]]),
+            ],
+            normalize: Some(Norm::L1),
+            training: Training {
+                seed: 3,
+                engine: "reference".into(),
+                version: "0".into(),
+                sources: vec![summary("voice", 2), summary("piano", 1)],
+            },
+        }
+    }
+
+    #[test]
+    fn a_model_comes_back_the_same_and_its_bytes_do_not_change() {
+        let model = small();
+        let bytes = model.to_bytes().unwrap();
+        assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+        for _ in 0..8 {
+            assert_eq!(model.to_bytes().unwrap(), bytes);
+        }
+        let (bases, ranges) = model.bases();
+        assert_eq!((bases.dim(), ranges), ((3, 3), vec![0..2, 2..3]));
+        assert_eq!(bases.row(0).to_vec(), [1.0, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_used_is_refused() {
+        let refused = |spoil: fn(&mut Model), reason: &str| {
+            let mut model = small();
+            spoil(&mut model);
+            let error = model.to_bytes().unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        };
+        refused(|m| m.sources.clear(), "no sources");
+        refused(|m| m.sources[1].name = "voice".into(), "two sources called 'voice'");
+        refused(|m| m.sources[0].name = "../voice".into(), "'../voice' does not fit");
+        refused(|m| m.sources[0].name = String::new(), "does not fit");
+        refused(|m| m.sources[0].bases[(1, 0)] = -1.0, "has -1 in the bases of 'voice' at (1, 0)");
+        refused(|m| m.sources[0].bases[(1, 1)] = f32::NAN, "has NaN in the bases");
+        refused(|m| m.sources[1].bases.fill(0.0), "nothing but zeros");
+        refused(|m| m.sources[1].bases = Array2::ones((4, 1)), "has bases 4 x 1");
+        refused(|m| m.sources[1].bases = Array2::ones((3, 0)), "has bases 3 x 0");
+        refused(|m| m.sample_rate = 0, "sample rate of 0");
+        refused(|m| m.stft.hop = 0, "hop of 0");
+        refused(|m| m.stft.pad = Pad::None, "without padding");
+    }
+
+    /// The bytes of the small model with one piece of its header replaced by another of the same length.
+    fn patched(from: &str, to: &str) -> Vec<u8> {
+        assert_eq!(from.len(), to.len());
+        let bytes = small().to_bytes().unwrap();
+        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_with_its_fault() {
+        let refused = |bytes: &[u8], reason: &str| {
+            let error = Model::from_bytes(bytes).unwrap_err();
+            assert!(error.contains(reason) && error.lines().count() == 1, "{error}");
+        };
+        let bytes = small().to_bytes().unwrap();
+        refused(b"", "is not a safetensors file");
+        refused(b"RIFF\0\0\0\0WAVEfmt ", "is not a safetensors file");
+        refused(&bytes[..bytes.len() - 1], "is not a safetensors file");
+        refused(&patched("partwise/1", "partwise/9"), "has format 'partwise/9'");
+        refused(&patched("\"nmf\"", "\"vbn\""), "has method 'vbn'");
+        refused(&patched("linear", "mel:80"), "has bands 'mel:80'");
+        refused(&patched("beta:0.5", "beta:9.5"), "β must be between");
+        refused(&patched("\"16000\"", "\"16x00\""), "sample rate");
+        refused(&patched("spectrum", "spectral"), "has no 'spectrum'");
+        refused(&patched("piano.bases", "organ.bases"), "has no tensor 'piano.bases'");
+        refused(&patched("\"F32\"", "\"I32\""), "of type I32");
+        refused(&patched("sqrt-hann", "sqrt-hanx"), "has a damaged 'stft'");
+        let mut nan = bytes.clone();
+        let end = nan.len();
+        nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        refused(&nan, "has NaN in the bases");
+    }
+
+    #[test]
+    fn a_missing_file_is_an_io_error_that_names_it() {
+        let error = Model::load(Path::new("no/such/model.safetensors")).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }) && error.to_string().starts_with("no/such/model.safetensors"));
+    }
+}

@@ -1,0 +1,172 @@
+//! Which files a user means.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use crate::audio;
+use crate::{Error, Result};
+
+/// One file to work on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The file, as the user reaches it.
+    pub path: PathBuf,
+    /// Where it lies below the folder that was named; empty for a file that was named itself. Outputs keep it, so that files
+    /// of one name in two folders stay apart.
+    pub below: PathBuf,
+}
+
+/// Expands files, folders (all audio files in them and below, by name), globs, and lists: `@list.txt` has one of these a
+/// line, `@list.jsonl` a JSON string or an object with an "input" a line; relative paths in a list are relative to the
+/// current folder. The order is that of the arguments; within a folder or glob, that of the names. A file named twice is
+/// taken once.
+///
+/// # Errors
+/// [`Error::Io`] for what is not there, [`Error::Input`] for a folder, glob or list that holds nothing.
+pub fn list(arguments: &[String]) -> Result<Vec<Input>> {
+    let mut found = Vec::new();
+    for argument in arguments {
+        expand(argument, &mut found)?;
+    }
+    let mut seen = HashSet::new();
+    found.retain(|input| seen.insert(std::fs::canonicalize(&input.path).unwrap_or_else(|_| input.path.clone())));
+    if found.is_empty() { Err(Error::input("no input files; name files, folders, globs or @lists")) } else { Ok(found) }
+}
+
+fn expand(argument: &str, found: &mut Vec<Input>) -> Result<()> {
+    let path = Path::new(argument);
+    if path.is_dir() {
+        let before = found.len();
+        scan(path, Path::new(""), found)?;
+        return if found.len() > before {
+            Ok(())
+        } else {
+            Err(Error::input(format!("{argument}: no audio files (wav, flac, ogg, mp3) in this folder")))
+        };
+    }
+    // A file may be called anything, "[take 2].wav" or "@home.wav" too: what is there is meant before any pattern is.
+    if !path.exists() {
+        if let Some(list) = argument.strip_prefix('@') {
+            return expand_list(Path::new(list), found);
+        }
+        if argument.contains(['*', '?', '[']) {
+            return expand_glob(argument, found);
+        }
+    }
+    found.push(Input { path: path.to_path_buf(), below: PathBuf::new() });
+    Ok(())
+}
+
+/// All audio files of a folder and below it. Links to folders are not followed: they may lead in a circle.
+fn scan(folder: &Path, below: &Path, found: &mut Vec<Input>) -> Result<()> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
+    let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(Error::io(folder, "read"))?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let kind = entry.file_type().map_err(Error::io(&path, "read"))?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if kind.is_dir() && !hidden {
+            scan(&path, &below.join(entry.file_name()), found)?;
+        } else if !kind.is_dir() && !hidden && path.is_file() && audio::is_audio_name(&path) {
+            found.push(Input { path, below: below.to_path_buf() });
+        }
+    }
+    Ok(())
+}
+
+fn expand_glob(pattern: &str, found: &mut Vec<Input>) -> Result<()> {
+    let paths = glob::glob(pattern).map_err(|cause| Error::input(format!("{pattern}: not a glob: {cause}")))?;
+    let before = found.len();
+    for path in paths {
+        let path = path.map_err(|cause| Error::input(format!("{pattern}: {cause}")))?;
+        if path.is_file() {
+            found.push(Input { path, below: PathBuf::new() });
+        }
+    }
+    if found.len() > before { Ok(()) } else { Err(Error::input(format!("{pattern}: matches no file"))) }
+}
+
+fn expand_list(list: &Path, found: &mut Vec<Input>) -> Result<()> {
+    let text = std::fs::read_to_string(list).map_err(Error::io(list, "read"))?;
+    let json = list.extension().is_some_and(|extension| extension == "jsonl");
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let entry = if json { json_entry(line) } else { Some(line.trim().to_string()) };
+        let entry = entry.filter(|entry| !entry.starts_with('@')).ok_or_else(|| {
+            let what = if json { "a JSON string or an object with an \"input\"" } else { "a file, folder or glob" };
+            Error::input(format!("{}, line {}: not {what}", list.display(), number + 1))
+        })?;
+        expand(&entry, found)?;
+    }
+    Ok(())
+}
+
+fn json_entry(line: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    value.as_str().or_else(|| value["input"].as_str()).map(str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(path: PathBuf) -> String {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "x").unwrap();
+        path.to_str().unwrap().to_string()
+    }
+
+    fn names(arguments: &[&str], root: &Path) -> Vec<String> {
+        let arguments: Vec<String> = arguments.iter().map(|name| root.join(name).to_str().unwrap().into()).collect();
+        let relative = |input: Input| input.path.strip_prefix(root).unwrap().to_str().unwrap().to_string();
+        list(&arguments).unwrap().into_iter().map(relative).collect()
+    }
+
+    #[test]
+    fn folders_globs_and_files_expand_in_order_and_once() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for name in ["b.wav", "a.WAV", "sub/c.flac", "sub/deep/a.mp3", "notes.txt", ".hidden.wav", ".git/x.wav", "[1].wav"] {
+            touch(root.join(name));
+        }
+        assert_eq!(names(&[""], root), ["[1].wav", "a.WAV", "b.wav", "sub/c.flac", "sub/deep/a.mp3"]);
+        assert_eq!(names(&["sub", "b.wav", "?.wav", "b.wav"], root), ["sub/c.flac", "sub/deep/a.mp3", "b.wav"]);
+        assert_eq!(names(&["[1].wav", "notes.txt"], root), ["[1].wav", "notes.txt"]);
+        let below = &list(&[root.to_str().unwrap().to_string()]).unwrap()[4].below;
+        assert_eq!(below, Path::new("sub/deep"));
+    }
+
+    #[test]
+    fn lists_expand() {
+        let root = tempfile::tempdir().unwrap();
+        let (a, b) = (touch(root.path().join("a.wav")), touch(root.path().join("b c.wav")));
+        let text = root.path().join("list.txt");
+        std::fs::write(&text, format!("{b}\n\n  {a}\n")).unwrap();
+        let json = root.path().join("list.jsonl");
+        std::fs::write(&json, format!("\"{b}\"\n{{\"input\": \"{a}\"}}\n")).unwrap();
+        for file in [&text, &json] {
+            let found = list(&[format!("@{}", file.display())]).unwrap();
+            assert_eq!(found.iter().map(|input| input.path.to_str().unwrap()).collect::<Vec<_>>(), [&b, &a]);
+        }
+        std::fs::write(&json, "\"x.wav\"\n{\"file\": 3}\n").unwrap();
+        let error = list(&[format!("@{}", json.display())]).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn nothing_found_is_an_error_that_names_it() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name).to_str().unwrap().to_string();
+        for (argument, reason) in [
+            (at(""), "no audio files"),
+            (at("*.wav"), "matches no file"),
+            (format!("@{}", at("list.txt")), "cannot read"),
+        ] {
+            let error = list(&[argument]).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        assert!(list(&[]).is_err());
+        // A file that is not there is found missing when it is read, alone: the others are done.
+        assert_eq!(list(&[at("absent.wav")]).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,82 @@
+//! What of a complex spectrum is factorized.
+
+use std::fmt;
+use std::str::FromStr;
+
+use realfft::num_complex::Complex;
+use serde::{Deserialize, Serialize};
+
+use crate::divergence::Divergence;
+use crate::{Error, Result};
+
+/// The nonnegative datum made of a complex bin X.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spectrum {
+    /// |X|²: the sources' powers add in expectation. What IS models.
+    Power,
+    /// |X|: compresses the range; what KL and EU are used with.
+    Magnitude,
+}
+
+impl Spectrum {
+    /// The datum that suits a divergence: the power for β < 1/2, the magnitude above.
+    pub fn suiting(divergence: Divergence) -> Self {
+        if divergence.exponent_beta() < 0.5 { Self::Power } else { Self::Magnitude }
+    }
+
+    /// The datum of a bin.
+    pub fn of(self, bin: Complex<f32>) -> f32 {
+        match self {
+            Self::Power => bin.norm_sqr(),
+            Self::Magnitude => bin.norm(),
+        }
+    }
+
+    /// The exponent that turns the datum into a power.
+    pub fn power_exponent(self) -> f64 {
+        match self {
+            Self::Power => 1.0,
+            Self::Magnitude => 2.0,
+        }
+    }
+}
+
+impl fmt::Display for Spectrum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Power => "power",
+            Self::Magnitude => "magnitude",
+        })
+    }
+}
+
+impl FromStr for Spectrum {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "power" => Ok(Self::Power),
+            "magnitude" => Ok(Self::Magnitude),
+            _ => Err(Error::input(format!("spectrum '{text}' is not known; use power or magnitude"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_by_hand() {
+        let bin = Complex::new(3.0, -4.0);
+        assert_eq!((Spectrum::Power.of(bin), Spectrum::Magnitude.of(bin)), (25.0, 5.0));
+        assert_eq!(Spectrum::suiting(Divergence::ItakuraSaito), Spectrum::Power);
+        assert_eq!(Spectrum::suiting(Divergence::KullbackLeibler), Spectrum::Magnitude);
+        assert_eq!(Spectrum::suiting(Divergence::Euclidean), Spectrum::Magnitude);
+        for spectrum in [Spectrum::Power, Spectrum::Magnitude] {
+            assert_eq!(spectrum.to_string().parse::<Spectrum>().unwrap(), spectrum);
+        }
+        assert!("loudness".parse::<Spectrum>().is_err());
+    }
+}

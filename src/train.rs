@@ -1,0 +1,294 @@
+//! Learning a model: recordings of each source alone → data → bases.
+
+use std::path::PathBuf;
+
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+use crate::audio::{self, Recording};
+use crate::divergence::Divergence;
+use crate::kernels::{Glue, Norm, Products};
+use crate::methods::nmf::{self, Normalization, Options};
+use crate::model::{self, Model, Source, SourceTraining, Training};
+use crate::spectrogram::{Pad, Shape, Spectrum, Stft, StftParams};
+use crate::{Error, Result};
+
+/// Frames whose power is below this share of the loudest frame's are silence: nothing of the source is to be learned from
+/// them, yet IS would weigh them like any other.
+const SILENCE: f64 = 1e-7;
+/// The highest rank of a source; beyond it a spectrogram is not explained but copied.
+pub const MAX_RANK: usize = 4096;
+
+/// The recordings of one source.
+#[derive(Debug, Clone)]
+pub struct Material {
+    /// The source's name.
+    pub name: String,
+    /// Its recordings, it alone.
+    pub files: Vec<PathBuf>,
+    /// K.
+    pub rank: usize,
+}
+
+/// A length of time, as a user gives it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Length {
+    /// In samples.
+    Samples(usize),
+    /// In milliseconds, rounded to samples.
+    Milliseconds(f64),
+}
+
+impl Length {
+    fn at(self, sample_rate: u32) -> usize {
+        match self {
+            Self::Samples(samples) => samples,
+            Self::Milliseconds(ms) => (ms * f64::from(sample_rate) / 1000.0).round() as usize,
+        }
+    }
+}
+
+impl std::str::FromStr for Length {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let length = match text.strip_suffix("ms") {
+            Some(ms) => ms.parse().ok().filter(|ms| *ms > 0.0 && *ms <= 10_000.0).map(Self::Milliseconds),
+            None => text.parse().ok().filter(|samples| *samples > 0).map(Self::Samples),
+        };
+        length.ok_or_else(|| Error::input(format!("length '{text}' is neither samples (480) nor milliseconds (30ms)")))
+    }
+}
+
+/// The transform, as a user gives it: what is missing follows from the rest once the sample rate is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Transform {
+    /// The window; by default 64 ms.
+    pub window: Option<Length>,
+    /// The hop; by default a quarter of the window.
+    pub hop: Option<Length>,
+    /// The transform's length; by default the power of two that holds the window.
+    pub fft: Option<usize>,
+    /// The window's shape.
+    pub shape: Shape,
+}
+
+impl Transform {
+    /// In samples.
+    pub fn at(&self, sample_rate: u32) -> StftParams {
+        let window = self.window.unwrap_or(Length::Milliseconds(64.0)).at(sample_rate);
+        let hop = self.hop.map_or(window.div_ceil(4), |hop| hop.at(sample_rate));
+        let fft = self.fft.unwrap_or_else(|| window.next_power_of_two());
+        StftParams { window, hop, fft, shape: self.shape, pad: Pad::Full }
+    }
+}
+
+/// How to learn.
+#[derive(Debug, Clone)]
+pub struct TrainOptions {
+    /// What bases are learned under, and gains found under later.
+    pub divergence: Divergence,
+    /// Iterations at most.
+    pub iterations: usize,
+    /// See [`Options::tolerance`].
+    pub tolerance: f64,
+    /// The weight of an L1 penalty on the gains.
+    pub sparsity: f64,
+    /// How bases are scaled.
+    pub normalize: Option<Norm>,
+    /// The transform.
+    pub transform: Transform,
+    /// The random starts' seed.
+    pub seed: u64,
+}
+
+/// What happens while learning.
+pub enum Event<'a> {
+    /// A recording could not be used; the rest are.
+    Skipped(Error),
+    /// A recording was read, with a warning.
+    Warning(&'a std::path::Path, &'a str),
+    /// The bases of this source are being learned: iteration, of so many.
+    Iteration(&'a str, usize, usize),
+}
+
+/// Learns the bases of every source from recordings of it alone. Files are taken in the order of their names, so that the
+/// order of arguments does not matter; all are brought to the lowest sample rate among them.
+///
+/// # Errors
+/// [`Error::Input`] for options out of range, a source without a usable recording, or one that is all silence; the engine's.
+pub fn train<E: Products + Glue>(
+    engine: &E,
+    material: &[Material],
+    options: &TrainOptions,
+    watch: &mut dyn FnMut(Event),
+) -> Result<Model> {
+    check(material, options)?;
+    let recordings = material.iter().map(|source| read(source, watch)).collect::<Result<Vec<_>>>()?;
+    let rates = recordings.iter().flatten().map(|recording| recording.sample_rate);
+    let sample_rate = rates.min().unwrap_or_default();
+    let stft = Stft::new(options.transform.at(sample_rate))?;
+    let spectrum = Spectrum::suiting(options.divergence);
+    let (mut sources, mut summaries) = (Vec::new(), Vec::new());
+    for (Material { name, rank, .. }, recordings) in material.iter().zip(recordings) {
+        let (files, seconds) = (recordings.len(), recordings.iter().map(Recording::seconds).sum());
+        let data = data(&recordings, &stft, spectrum, sample_rate)?;
+        drop(recordings);
+        if data.is_empty() {
+            return Err(Error::input(format!("source '{name}': its recordings are silent; there is nothing to learn")));
+        }
+        let (bases, summary) = learn(engine, name, data.t(), *rank, options, watch)?;
+        summaries.push(SourceTraining { files, seconds, ..summary });
+        sources.push(Source { name: name.clone(), bases });
+    }
+    Ok(Model {
+        divergence: options.divergence,
+        sample_rate,
+        stft: stft.params().clone(),
+        spectrum,
+        sources,
+        normalize: options.normalize,
+        training: Training {
+            seed: options.seed,
+            engine: engine.describe(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            sources: summaries,
+        },
+    })
+}
+
+fn check(material: &[Material], options: &TrainOptions) -> Result<()> {
+    if material.is_empty() {
+        return Err(Error::input("no source to learn; name at least one with --source NAME=PATH"));
+    }
+    for (index, Material { name, rank, .. }) in material.iter().enumerate() {
+        model::check_name(name).map_err(Error::Input)?;
+        if material[..index].iter().any(|other| other.name == *name) {
+            return Err(Error::input(format!("source '{name}' is given twice; give all its paths to one --source")));
+        }
+        if !(1..=MAX_RANK).contains(rank) {
+            return Err(Error::input(format!("source '{name}': rank {rank} is not between 1 and {MAX_RANK}")));
+        }
+    }
+    nmf::check_options(options.iterations, options.tolerance, options.sparsity)
+}
+
+/// The usable recordings of a source.
+fn read(source: &Material, watch: &mut dyn FnMut(Event)) -> Result<Vec<Recording>> {
+    let mut files = source.files.clone();
+    files.sort();
+    files.dedup();
+    let read: Vec<_> = files.par_iter().map(|file| (file, audio::read(file))).collect();
+    let mut recordings = Vec::with_capacity(read.len());
+    for (file, recording) in read {
+        match recording {
+            Ok(recording) if recording.frames() > 0 => {
+                recording.warnings.iter().for_each(|warning| watch(Event::Warning(file, warning)));
+                recordings.push(recording);
+            }
+            Ok(_) => watch(Event::Skipped(Error::audio(file, "holds no audio: 0 samples"))),
+            Err(error) => watch(Event::Skipped(error)),
+        }
+    }
+    if recordings.is_empty() {
+        return Err(Error::input(format!("source '{}': none of its {} files can be used", source.name, files.len())));
+    }
+    Ok(recordings)
+}
+
+/// The data of all frames that are not silence, (N, F), scaled by the recordings' common peak.
+fn data(recordings: &[Recording], stft: &Stft<f32>, spectrum: Spectrum, sample_rate: u32) -> Result<Array2<f32>> {
+    let peak = recordings.iter().map(Recording::peak).fold(0.0, f32::max);
+    let channels: Vec<(&[f32], u32)> = recordings
+        .iter()
+        .flat_map(|recording| recording.channels.iter().map(|channel| (channel.as_slice(), recording.sample_rate)))
+        .collect();
+    let frames = channels
+        .par_iter()
+        .map(|&(channel, rate)| {
+            let channel = audio::resample(channel, rate, sample_rate)?;
+            let spectra = stft.forward(&channel, 0..stft.frames(channel.len()));
+            Ok(spectra.mapv(|bin| spectrum.of(bin * spectrum_scale(peak))))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let power = |frame: ndarray::ArrayView1<f32>| -> f64 {
+        frame.iter().map(|&v| f64::from(v).powf(spectrum.power_exponent())).sum()
+    };
+    let loudest = frames.iter().flat_map(|frames| frames.outer_iter().map(power)).fold(0.0, f64::max);
+    let mut data = Vec::new();
+    for frame in frames.iter().flat_map(|frames| frames.outer_iter()) {
+        if loudest > 0.0 && power(frame) >= SILENCE * loudest {
+            data.extend(frame);
+        }
+    }
+    let count = data.len() / stft.bins();
+    Array2::from_shape_vec((count, stft.bins()), data).map_err(|cause| Error::input(cause.to_string()))
+}
+
+/// What spectra are multiplied by so that a recording's peak does not matter. Below 1e-30 a recording counts as silent.
+pub(crate) fn spectrum_scale(peak: f32) -> f32 {
+    if peak > 1e-30 { 1.0 / peak } else { 0.0 }
+}
+
+/// Factorizes the data (F, N) of one source.
+fn learn<E: Products + Glue>(
+    engine: &E,
+    name: &str,
+    data: ArrayView2<f32>,
+    rank: usize,
+    options: &TrainOptions,
+    watch: &mut dyn FnMut(Event),
+) -> Result<(Array2<f32>, SourceTraining)> {
+    let (w, h) = nmf::random_start(data, rank, options.seed);
+    let (v, mut w, mut h) = (engine.panel(data)?, engine.matrix(w.view())?, engine.panel(h.view())?);
+    let mut nmf = Options::of(options.divergence, options.iterations);
+    nmf.tolerance = options.tolerance;
+    nmf.trace_every = if options.tolerance > 0.0 { 10 } else { options.iterations };
+    nmf.rule.sparsity = options.sparsity;
+    nmf.normalization = options.normalize.map(|norm| Normalization { norm, compensate: true });
+    let fit = nmf::factorize(engine, &v, &mut w, &mut h, &nmf, |iteration| {
+        watch(Event::Iteration(name, iteration, options.iterations));
+    })?;
+    let bases: Array2<f32> = engine.read_matrix(&w)?;
+    let summary = SourceTraining {
+        name: name.into(),
+        files: 0,
+        seconds: 0.0,
+        frames: data.ncols(),
+        rank,
+        iterations: fit.iterations,
+        first_objective: fit.objective.first().copied().unwrap_or_default(),
+        final_objective: fit.objective.last().copied().unwrap_or_default(),
+        dead_components: bases.columns().into_iter().filter(|column| column.iter().all(|&w| w == 0.0)).count(),
+    };
+    Ok((bases, summary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_parse() {
+        assert_eq!("480".parse::<Length>().unwrap(), Length::Samples(480));
+        assert_eq!("30ms".parse::<Length>().unwrap(), Length::Milliseconds(30.0));
+        assert_eq!("2.5ms".parse::<Length>().unwrap().at(16_000), 40);
+        for bad in ["", "0", "-3", "ms", "0ms", "-1ms", "nanms", "1e9ms", "3s", "4.5"] {
+            assert!(bad.parse::<Length>().is_err(), "{bad} was taken");
+        }
+    }
+
+    #[test]
+    fn the_transform_fills_in_what_is_missing() {
+        let transform = |window, hop, fft| Transform { window, hop, fft, shape: Shape::Hann };
+        let sizes = |transform: Transform, rate| {
+            let stft = transform.at(rate);
+            (stft.window, stft.hop, stft.fft)
+        };
+        assert_eq!(sizes(transform(None, None, None), 16_000), (1024, 256, 1024));
+        assert_eq!(sizes(transform(None, None, None), 44_100), (2822, 706, 4096));
+        let paper = transform(Some(Length::Milliseconds(30.0)), Some(Length::Milliseconds(12.0)), None);
+        assert_eq!(sizes(paper, 16_000), (480, 192, 512));
+        assert_eq!(sizes(transform(Some(Length::Samples(7)), None, Some(9)), 8_000), (7, 2, 9));
+    }
+}
