@@ -1,5 +1,7 @@
 //! Reading odd and broken files: each behaves as `tests/audio/awkward/expected.csv` says.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use partwise::audio::{self, Recording};
 use partwise::{Error, Result};
 use std::collections::BTreeSet;
@@ -96,7 +98,7 @@ fn one_tone_stored_in_many_ways_is_read_as_one() {
         (mono, 1.0 / 128.0, "mono_u8.wav"),
         // Full scale over the 16 segment steps of the top half of G.711, halved by rounding.
         (mono, 1.0 / 64.0, "alaw.wav mulaw.wav"),
-        // Lossy: measured 0.036 and 0.079 at a peak of 0.5 and more; a sample's shift of the tone would give 0.2.
+        // Lossy: 0.036 and 0.079 off at peaks of 0.49; a shift by one sample would give 0.20 and 0.14.
         (mono, 0.05, "tone.mp3"),
         (&stereo.channels[..], 0.1, "tone.ogg"),
     ];
@@ -113,4 +115,57 @@ fn one_tone_stored_in_many_ways_is_read_as_one() {
         }
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn the_first_nan_is_named() {
+    let error = audio::read(&awkward("nan_inf_f32.wav")).unwrap_err().to_string();
+    assert!(error.contains("nan_inf_f32.wav: sample 100 of channel 0"), "{error}");
+}
+
+/// Cover pictures make tags of this size.
+#[test]
+fn an_mp3_behind_a_large_tag_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tagged.mp3");
+    let mut file = b"ID3\x03\0\0\0\x7F\x7F\x7FPRIV\0\x1F\xFF\xF5\0\0".to_vec();
+    file.resize(10 + (1 << 21) - 1, 0xFF);
+    file.extend(std::fs::read(awkward("tone.mp3")).unwrap());
+    std::fs::write(&path, file).unwrap();
+    assert_eq!(audio::read(&path).unwrap(), read("tone.mp3"));
+}
+
+#[test]
+fn a_missing_file_and_a_folder_are_io_errors() {
+    for name in ["no such file.wav", ""] {
+        let error = audio::read(&awkward(name)).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+    }
+}
+
+/// Whatever a damaged file holds, it is read or refused, never a panic, a hang or a NaN. One to eight bytes of the
+/// first kibibyte, where the headers are, are replaced.
+#[test]
+fn damaged_files_are_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged");
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for name in ["tone.flac", "tone.ogg", "tone.mp3", "mono_u8_odd_length.wav", "alaw.wav", "rf64.wav"] {
+        let sound = std::fs::read(awkward(name)).unwrap();
+        for _ in 0..100 {
+            let mut bytes = sound[..random(sound.len()) + 1].to_vec();
+            for _ in 0..=random(8) {
+                let at = random(bytes.len().min(1024));
+                bytes[at] = [0, 1, 0x7F, 0x80, 0xFF, random(256) as u8][random(6)];
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            if let Ok(recording) = audio::read(&path) {
+                assert!(recording.channels.iter().flatten().all(|sample| sample.is_finite()), "{name}");
+            }
+        }
+    }
 }

@@ -14,10 +14,14 @@ use symphonia::core::io::MediaSourceStream;
 /// Reads the default audio track of `file`, less the delay and padding of its encoder where the file tells them.
 ///
 /// A packet that cannot be decoded becomes silence, so that what follows keeps its time; a file that ends within a
-/// packet gives what came before. Both are warnings. A file of which nothing can be decoded is an error.
+/// packet gives what came before. Both are warnings. A file of which nothing can be decoded is an error, and so is one
+/// without a sample, which symphonia cannot open.
 pub(super) fn read(path: &Path, file: File) -> Result<Recording> {
     let refuse = |fault: Fault| match fault {
-        Fault::IoError(error) if error.kind() != ErrorKind::UnexpectedEof => Error::io(path, "read")(error),
+        Fault::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Error::audio(path, "ends before its first sample; record or copy it again")
+        }
+        Fault::IoError(error) => Error::io(path, "read")(error),
         fault => Error::audio(path, format!("cannot be decoded: {fault}; convert it to wav")),
     };
     let stream = MediaSourceStream::new(Box::new(file), Default::default());

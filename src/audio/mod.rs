@@ -50,12 +50,12 @@ impl Recording {
 /// Reads a whole recording: WAV (integers of 8 to 32 bits, floats of 32 and 64 bits, A-law, mu-law), FLAC, Ogg Vorbis or
 /// MP3, told apart by what the file holds, whatever its name. Integers of B bits are scaled by 1/2^(B-1).
 ///
-/// A file cut short gives what is there, with a warning. A valid file without a frame gives a recording of 0 frames.
+/// A file cut short gives what is there, with a warning. A valid WAV without a sample gives a recording of 0 frames.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] if the file cannot be read; [`Error::Audio`] if it is not audio of these kinds, is broken beyond use,
-/// or holds a NaN or infinite sample.
+/// is compressed and holds no sample, or holds a NaN or infinite sample.
 pub fn read(path: &Path) -> Result<Recording> {
     let mut file = File::open(path).map_err(Error::io(path, "open"))?;
     let length = file.metadata().map_err(Error::io(path, "read"))?.len();

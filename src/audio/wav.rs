@@ -248,3 +248,99 @@ fn skip(path: &Path, input: &mut impl Read, size: u64, name: &[u8]) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A WAV of `data` with a `fmt ` chunk of 16 bytes.
+    fn wav(tag: u16, channels: u16, bits: u16, data: &[u8]) -> Vec<u8> {
+        let align = channels * bits.div_ceil(8);
+        let mut file = [b"RIFF", &(36 + data.len() as u32).to_le_bytes()[..], b"WAVEfmt ", &[16, 0, 0, 0]].concat();
+        file.extend([tag, channels].map(u16::to_le_bytes).as_flattened());
+        file.extend([8000, 8000 * u32::from(align)].map(u32::to_le_bytes).as_flattened());
+        file.extend([align, bits].map(u16::to_le_bytes).as_flattened());
+        file.extend(b"data");
+        file.extend((data.len() as u32).to_le_bytes());
+        file.extend(data);
+        file
+    }
+
+    fn read_bytes(file: &[u8]) -> Result<Recording> {
+        read(Path::new("test.wav"), file, file.len() as u64)
+    }
+
+    #[test]
+    fn samples_of_every_width_are_scaled_by_their_full_scale() {
+        let single = [-1.5_f32, 0.0, 3.0].map(f32::to_le_bytes);
+        let double = [-1.5_f64, 0.0, 3.0].map(f64::to_le_bytes);
+        let cases: [(u16, u16, &[u8], [f32; 3]); 8] = [
+            (1, 8, &[0, 128, 192], [-1.0, 0.0, 0.5]),
+            (1, 16, &[0, 0x80, 0, 0, 0, 0x40], [-1.0, 0.0, 0.5]),
+            (1, 12, &[0, 0x80, 0, 0, 0, 0x40], [-1.0, 0.0, 0.5]),
+            (1, 24, &[0, 0, 0x80, 0, 0, 0, 0, 0, 0x40], [-1.0, 0.0, 0.5]),
+            (1, 32, &[0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0x40], [-1.0, 0.0, 0.5]),
+            (3, 32, single.as_flattened(), [-1.5, 0.0, 3.0]),
+            (3, 64, double.as_flattened(), [-1.5, 0.0, 3.0]),
+            // G.711: the largest of either sign and the smallest positive one.
+            (6, 8, &[0x2A, 0xAA, 0xD5], [-4032.0 / 4096.0, 4032.0 / 4096.0, 1.0 / 4096.0]),
+        ];
+        for (tag, bits, data, expected) in cases {
+            assert_eq!(read_bytes(&wav(tag, 1, bits, data)).unwrap().channels, [expected], "{tag} {bits}");
+        }
+        let mu_law = read_bytes(&wav(7, 1, 8, &[0x00, 0x80, 0xFF])).unwrap();
+        assert_eq!(mu_law.channels, [[-8031.0 / 8192.0, 8031.0 / 8192.0, 0.0]]);
+    }
+
+    #[test]
+    fn channels_are_taken_apart_and_a_cut_frame_dropped() {
+        let file = wav(1, 3, 8, &[128, 129, 130, 131, 132, 133, 134]);
+        let recording = read_bytes(&file).unwrap();
+        let steps: Vec<Vec<f32>> = recording.channels.iter().map(|c| c.iter().map(|x| x * 128.0).collect()).collect();
+        assert_eq!(steps, [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]);
+        let cut = read_bytes(&file[..file.len() - 2]).unwrap();
+        assert_eq!((cut.frames(), cut.warnings), (1, vec!["cut short: 1 of 2 frames are there".to_owned()]));
+    }
+
+    #[test]
+    fn frames_are_whole_across_blocks() {
+        // Frames of 7 bytes do not divide a block of 65536.
+        let data: Vec<u8> = (0..70_007).map(|i| (i % 7) as u8).collect();
+        let recording = read_bytes(&wav(1, 7, 8, &data)).unwrap();
+        for (c, channel) in recording.channels.iter().enumerate() {
+            assert_eq!(channel.len(), 10_001);
+            assert!(channel.iter().all(|&x| x == (c as f32 - 128.0) / 128.0), "channel {c}");
+        }
+    }
+
+    #[test]
+    fn a_declared_size_allocates_nothing() {
+        let mut file = wav(1, 1, 16, &[0, 64]);
+        file[40..44].copy_from_slice(&0xFFFF_FFF0_u32.to_le_bytes());
+        let recording = read_bytes(&file).unwrap();
+        assert_eq!(recording.channels, [[0.5]]);
+        assert!(recording.channels[0].capacity() < 100, "{}", recording.channels[0].capacity());
+        // As through a pipe, where the length of the file is not known.
+        assert_eq!(read(Path::new("pipe"), file.as_slice(), 0).unwrap(), recording);
+    }
+
+    #[test]
+    fn what_no_rule_covers_is_refused_in_one_line() {
+        let mut wrong_align = wav(1, 1, 16, &[0, 0]);
+        wrong_align[32] = 4;
+        let cases = [
+            (wav(1, 0, 16, &[]), "0 channels"),
+            (wav(1, 257, 8, &[]), "257 channels"),
+            (wav(1, 1, 40, &[]), "format 0x0001 of 40 bits"),
+            (wav(3, 1, 16, &[]), "format 0x0003 of 16 bits"),
+            (wav(0x11, 1, 4, &[]), "format 0x0011 of 4 bits"),
+            (wrong_align, "frames are of 4 bytes, not 2"),
+            (b"RIFF\0\0\0\0WAVE".to_vec(), "before its `fmt ` chunk"),
+            (b"RIFF\0\0\0\0WAVEjunk\xF0\xFF\xFF\xFF".to_vec(), "`junk` runs past the end"),
+        ];
+        for (file, expected) in cases {
+            let error = read_bytes(&file).unwrap_err().to_string();
+            assert!(error.starts_with("test.wav: ") && error.contains(expected) && !error.contains('\n'), "{error}");
+        }
+    }
+}

@@ -199,3 +199,146 @@ fn wav_error(path: &Path, error: hound::Error) -> Error {
         error => Error::audio(path, format!("cannot be written as wav: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C channels of noise in [-1, 1), on the grid of 24-bit integers.
+    fn noise(channels: usize, frames: usize) -> Vec<Vec<f32>> {
+        let sample =
+            |i: usize| (((i + 1).wrapping_mul(2_654_435_761) >> 7) % (1 << 24)) as f32 / (1 << 23) as f32 - 1.0;
+        (0..channels).map(|c| (0..frames).map(|n| sample(n * channels + c)).collect()).collect()
+    }
+
+    /// What is read back, and the number of clipped samples.
+    fn there_and_back(channels: &[Vec<f32>], format: Format) -> (Vec<Vec<f32>>, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a file");
+        let recording = Recording { channels: channels.to_vec(), sample_rate: 16_000, warnings: Vec::new() };
+        let clipped = write(&path, &recording, format).unwrap();
+        let back = crate::audio::read(&path).unwrap();
+        assert_eq!((back.sample_rate, back.warnings), (16_000, Vec::new()), "{format}");
+        (back.channels, clipped)
+    }
+
+    #[test]
+    fn every_format_gives_back_what_it_can_hold() {
+        for format in Format::ALL {
+            let step = if format == Format::WavPcm16 { 1.0 / 32768.0 } else { 0.0 };
+            for (channels, frames) in [(1, 1), (2, 2), (2, 4095), (6, 5000), (8, 4096), (2, 70_001)] {
+                let wanted = noise(channels, frames);
+                let (found, _) = there_and_back(&wanted, format);
+                let lengths: Vec<usize> = found.iter().map(Vec::len).collect();
+                assert_eq!(lengths, vec![frames; channels], "{format}");
+                let worst = found.iter().flatten().zip(wanted.iter().flatten()).map(|(a, b)| (a - b).abs());
+                assert!(worst.fold(0.0, f32::max) <= step, "{format}: {channels} x {frames}");
+            }
+        }
+    }
+
+    /// Steps, and noise that ends within a block, are where a FLAC encoder's estimates go wrong.
+    #[test]
+    fn a_flac_is_exact_and_no_larger_than_its_samples() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hard.flac");
+        let steps = (0..48_000).map(|n| if n / 109 % 2 == 0 { 0.75 } else { -1.0 }).collect();
+        let mut cut_noise = noise(1, 48_000).remove(0);
+        cut_noise.chunks_mut(4096).filter_map(|block| block.get_mut(2944..)).for_each(|rest| rest.fill(0.0));
+        let recording = Recording { channels: vec![steps, cut_noise], sample_rate: 48_000, warnings: Vec::new() };
+        assert_eq!(write(&path, &recording, Format::Flac).unwrap(), 0);
+        assert_eq!(crate::audio::read(&path).unwrap(), recording);
+        let size = std::fs::metadata(&path).unwrap().len();
+        assert!(size < 2 * 3 * 48_000 + 1000, "{size}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_an_io_error() {
+        for format in Format::ALL {
+            let written = Writer::create(Path::new("/dev/full"), format, 1, 8000).and_then(|mut writer| {
+                writer.write(&noise(1, 10_000))?;
+                writer.finish()
+            });
+            assert!(matches!(written, Err(Error::Io { .. })), "{format}: {written:?}");
+        }
+    }
+
+    #[test]
+    fn a_wav_may_be_empty() {
+        for format in [Format::WavF32, Format::WavPcm16, Format::WavPcm24] {
+            assert_eq!(there_and_back(&[vec![], vec![], vec![]], format), (vec![vec![]; 3], 0));
+        }
+    }
+
+    #[test]
+    fn an_empty_flac_is_written_but_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.flac");
+        write(&path, &Recording { channels: vec![vec![]], sample_rate: 8000, warnings: vec![] }, Format::Flac).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 42, "the magic and one STREAMINFO block");
+        let error = crate::audio::read(&path).unwrap_err().to_string();
+        assert!(error.contains("empty.flac: ends before its first sample"), "{error}");
+    }
+
+    #[test]
+    fn integers_are_rounded_to_nearest_clipped_and_counted() {
+        let step = 1.0 / 32768.0;
+        let channels = [vec![1.0, -1.0, 1.5, -7.0, 1.0 - step], vec![0.4 * step, 0.6 * step, -0.6 * step, 0.0, 0.5]];
+        let (found, clipped) = there_and_back(&channels, Format::WavPcm16);
+        assert_eq!(found, [[1.0 - step, -1.0, 1.0 - step, -1.0, 1.0 - step], [0.0, step, -step, 0.0, 0.5]]);
+        assert_eq!(clipped, 3);
+        assert_eq!(there_and_back(&channels, Format::WavF32), (channels.to_vec(), 0));
+        assert_eq!(there_and_back(&channels, Format::Flac).1, 3);
+    }
+
+    #[test]
+    fn blocks_of_any_length_make_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let channels = noise(2, 10_000);
+        for format in Format::ALL {
+            let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+            write(&whole, &Recording { channels: channels.clone(), sample_rate: 8000, warnings: vec![] }, format)
+                .unwrap();
+            let mut writer = Writer::create(&parts, format, 2, 8000).unwrap();
+            for range in [0..0, 0..1, 1..4097, 4097..9999, 9999..10_000] {
+                writer.write(&[&channels[0][range.clone()], &channels[1][range]]).unwrap();
+            }
+            writer.finish().unwrap();
+            assert!(std::fs::read(whole).unwrap() == std::fs::read(parts).unwrap(), "{format}");
+        }
+    }
+
+    #[test]
+    fn what_a_file_cannot_hold_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        for (channels, rate, format) in
+            [(0, 1, Format::WavF32), (257, 1, Format::WavF32), (1, 0, Format::WavPcm16), (9, 8000, Format::Flac)]
+        {
+            assert!(matches!(Writer::create(&path, format, channels, rate), Err(Error::Audio { .. })));
+        }
+        let nowhere = folder.path().join("no folder/a.wav");
+        for format in Format::ALL {
+            assert!(matches!(Writer::create(&nowhere, format, 1, 8000), Err(Error::Io { .. })));
+        }
+        let mut writer = Writer::create(&path, Format::WavF32, 2, 8000).unwrap();
+        assert!(matches!(writer.write(&[[0.0]]), Err(Error::Input(_))));
+        assert!(matches!(writer.write(&[&[0.0][..], &[]]), Err(Error::Input(_))));
+        writer.write(&[[0.0], [0.0]]).unwrap();
+        let error = writer.write(&[[0.0, 0.0], [0.0, f32::NAN]]).unwrap_err().to_string();
+        assert!(error.contains("a.wav: sample 2 of channel 1"), "{error}");
+        writer.frames = MAX_WAV_BYTES / 8;
+        let error = writer.write(&[[0.0], [0.0]]).unwrap_err().to_string();
+        assert!(error.contains("4 GiB"), "{error}");
+    }
+
+    #[test]
+    fn formats_have_names() {
+        for format in Format::ALL {
+            assert_eq!(format.to_string().parse::<Format>().unwrap(), format);
+            assert!(format.to_string().starts_with(format.extension()));
+        }
+        assert!("mp3".parse::<Format>().is_err());
+    }
+}
