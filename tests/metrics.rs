@@ -3,6 +3,8 @@
 //! `metrics/` holds cases 01, 02, 05 and 09 of mir_eval's tests (licence beside them): `refNN/` and `estNN/`, one 16-bit
 //! mono file per source, and the part of `outputNN.json` that `bss_eval_sources` answers for.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use std::path::PathBuf;
 
 use partwise::evaluate::{Bss, TAPS, bss_eval, bss_eval_permuted};
