@@ -58,7 +58,7 @@ impl Fourier {
         signal
     }
 
-    /// Σ a[t+m] b[t] and Σ a[t-m] b[t] for the lags m of 0 to `lags - 1`.
+    /// `Σ a[t+m] b[t]` and `Σ a[t-m] b[t]` for the lags m of 0 to `lags - 1`.
     fn correlate(&self, a: &Spectrum, b: &Spectrum, lags: usize) -> [Vec<f64>; 2] {
         let c = self.signal(zip(&**a, &**b).map(|(a, b)| a * b.conj()).collect());
         let ahead = c[..lags].to_vec();
