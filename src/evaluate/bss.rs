@@ -3,6 +3,7 @@
 use std::{iter::zip, ops::Range};
 
 use super::{
+    order::best_order,
     projection::{Fourier, Projection, Spectrum},
     ratio::{decibels, energy},
 };
@@ -193,32 +194,140 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
     zip(a, b).map(|(a, b)| (a - b).powi(2)).sum()
 }
 
-/// The order, an estimate for each source, with the highest sum of `sir(estimate, source)`; the first of equals.
-fn best_order(sources: usize, sir: impl Fn(usize, usize) -> f64) -> Vec<usize> {
-    // An infinite SIR must not make the sums equal, nor NaN when it meets its opposite.
-    let bounded = |sir: f64| if sir.is_nan() { 0.0 } else { sir.clamp(-1e4, 1e4) };
-    let mut order: Vec<usize> = (0..sources).collect();
-    let mut best = (f64::NEG_INFINITY, order.clone());
-    loop {
-        let total = order.iter().enumerate().map(|(source, &estimate)| bounded(sir(estimate, source))).sum();
-        if total > best.0 {
-            best = (total, order.clone());
-        }
-        if !advance(&mut order) {
-            return best.1;
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
 
-/// The lexicographically next order; false after the last.
-fn advance(order: &mut [usize]) -> bool {
-    let Some(last_rise) = order.windows(2).rposition(|pair| pair[0] < pair[1]) else {
-        return false;
-    };
-    let pivot = order[last_rise];
-    if let Some(larger) = order.iter().rposition(|&index| index > pivot) {
-        order.swap(last_rise, larger);
+    use super::*;
+
+    fn noise(seed: u64, samples: usize) -> Vec<f64> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as f64 / 2f64.powi(30) - 1.0
+        };
+        (0..samples).map(|_| next()).collect()
     }
-    order[last_rise + 1..].reverse();
-    true
+
+    fn sum(a: &[f64], b: &[f64], weight: f64) -> Vec<f64> {
+        zip(a, b).map(|(a, b)| a + weight * b).collect()
+    }
+
+    fn ratio(signal: f64, noise: f64) -> f64 {
+        10.0 * (signal / noise).log10()
+    }
+
+    #[track_caller]
+    fn assert_close(got: Bss, want: [f64; 3], tolerance: f64) {
+        let got = [got.sdr, got.sir, got.sar];
+        let same = |(got, want): (f64, f64)| got == want || (got - want).abs() < tolerance;
+        assert!(zip(got, want).all(same), "{got:?}, expected {want:?}");
+    }
+
+    #[test]
+    fn scores_by_hand() {
+        let references = [vec![2.0, 0.0, 0.0], vec![0.0, 0.5, 0.0]];
+        let estimates = [vec![3.0, 1.0, 2.0], vec![1.0, 4.0, 1.0]];
+        let scores = bss_eval(&references, &estimates, 1).unwrap();
+        assert_close(scores[0], [ratio(9.0, 5.0), ratio(9.0, 1.0), ratio(10.0, 4.0)], 1e-12);
+        assert_close(scores[1], [ratio(16.0, 2.0), ratio(16.0, 1.0), ratio(17.0, 1.0)], 1e-12);
+        // A second tap lets the target have sample 1 as well.
+        let alone = bss_eval(&references[..1], &estimates[..1], 2).unwrap();
+        assert_close(alone[0], [ratio(10.0, 4.0), f64::INFINITY, ratio(10.0, 4.0)], 1e-12);
+    }
+
+    #[test]
+    fn a_filtered_source_is_no_distortion() {
+        let source = noise(1, 400);
+        let mut echo = source.clone();
+        (3..400).for_each(|n| echo[n] -= 0.5 * source[n - 3]);
+        // The last three samples of the echo are cut off, which no filter explains.
+        let last: f64 = source[397..].iter().map(|x| 0.25 * x * x).sum();
+        let scores = bss_eval(&[source], &[echo.clone()], 4).unwrap();
+        assert!(scores[0].sdr > ratio(energy(&echo), 2.0 * last), "{:?}", scores[0]);
+    }
+
+    #[test]
+    fn perfect_estimates_are_huge_and_never_undefined() {
+        let references = [noise(1, 1000), noise(2, 1000)];
+        for score in bss_eval(&references, &references, 16).unwrap() {
+            assert!(score.sdr > 200.0 && score.sir > 200.0 && score.sar > 200.0, "{score:?}");
+        }
+    }
+
+    #[test]
+    fn level_changes_nothing() {
+        let references = [noise(1, 500), noise(2, 500)];
+        let estimates = [sum(&references[0], &noise(3, 500), 0.1), sum(&references[1], &noise(4, 500), 0.3)];
+        let faint = |signal: &Vec<f64>, gain: f64| signal.iter().map(|x| gain * x).collect::<Vec<_>>();
+        let scores = bss_eval(&references, &estimates, 8).unwrap();
+        let scaled = bss_eval(
+            &[faint(&references[0], 1e-200), faint(&references[1], 1e200)],
+            &[faint(&estimates[0], 1e-9), faint(&estimates[1], 1e-300)],
+            8,
+        );
+        for (scaled, score) in zip(scaled.unwrap(), scores) {
+            assert_close(scaled, [score.sdr, score.sir, score.sar], 1e-9);
+        }
+    }
+
+    #[test]
+    fn silence_is_undefined_and_harms_no_other_source() {
+        let (a, b, silence) = (noise(1, 300), noise(2, 300), vec![0.0; 300]);
+        let estimate = sum(&a, &b, 0.1);
+        let scores = bss_eval(&[a.clone(), silence.clone()], &[estimate.clone(), b.clone()], 4).unwrap();
+        assert_eq!(scores[0], bss_eval(from_ref(&a), from_ref(&estimate), 4).unwrap()[0]);
+        assert_eq!(scores[0].sir, f64::INFINITY);
+        assert!(scores[1].sdr.is_nan() && scores[1].sir.is_nan() && scores[1].sar.is_nan());
+        let scores = bss_eval(&[a.clone(), b.clone()], &[estimate.clone(), silence.clone()], 4).unwrap();
+        assert!(scores[0].sdr > 10.0 && scores[1].sdr.is_nan());
+        let scores = bss_eval(&[silence], &[estimate], 4).unwrap();
+        assert!(scores[0].sdr.is_nan());
+    }
+
+    #[test]
+    fn references_that_are_copies_are_scored_like_one() {
+        let (a, b) = (noise(1, 300), noise(2, 300));
+        let estimate = sum(&a, &b, 0.1);
+        let alone = bss_eval(from_ref(&a), from_ref(&estimate), 32).unwrap()[0];
+        for score in bss_eval(&[a.clone(), a], &[estimate.clone(), estimate], 32).unwrap() {
+            assert!((score.sdr - alone.sdr).abs() < 1e-9 && (score.sar - alone.sar).abs() < 1e-9, "{score:?}");
+            assert!(score.sir > 150.0, "{score:?}");
+        }
+    }
+
+    #[test]
+    fn swapped_estimates_are_put_in_order() {
+        let references = [noise(1, 300), noise(2, 300), noise(3, 300)];
+        let estimates = [2, 0, 1].map(|source: usize| sum(&references[source], &noise(9, 300), 0.2));
+        let (order, scores) = bss_eval_permuted(&references, &estimates, 2).unwrap();
+        assert_eq!(order, [1, 2, 0]);
+        let sorted: Vec<Vec<f64>> = order.iter().map(|&estimate| estimates[estimate].clone()).collect();
+        assert_eq!(scores, bss_eval(&references, &sorted, 2).unwrap());
+    }
+
+    #[test]
+    fn unusable_signals_are_named() {
+        let signal = || vec![1.0, 2.0];
+        for (references, estimates, text) in [
+            (vec![], vec![], "there are no references; give one for each source"),
+            (vec![vec![]], vec![vec![]], "reference 1 is empty; give recordings with samples"),
+            (vec![signal()], vec![], "1 references and 0 estimates do not match; give one estimate for each reference"),
+            (
+                vec![signal(), signal()],
+                vec![signal(), vec![1.0]],
+                "estimate 2 has 1 samples, but reference 1 has 2; cut or pad them to one length",
+            ),
+            (
+                vec![signal(), vec![0.0, f64::NAN]],
+                vec![signal(), signal()],
+                "reference 2 is not finite at sample 1; mend the recording",
+            ),
+        ] {
+            assert_eq!(bss_eval(&references, &estimates, 2).unwrap_err().to_string(), text);
+        }
+        assert!(bss_eval(&[signal()], &[signal()], 0).unwrap_err().to_string().contains("0 taps"));
+        let nine = vec![signal(); 9];
+        assert!(bss_eval_permuted(&nine, &nine, 1).unwrap_err().to_string().starts_with("9 sources are too many"));
+    }
 }

@@ -1,6 +1,7 @@
 //! How good an estimate of a source is, in decibels: SNR, SI-SDR, and SDR, SIR and SAR of BSS Eval v3.
 
 mod bss;
+mod order;
 mod projection;
 mod ratio;
 
@@ -113,5 +114,56 @@ fn decibels<S: Serializer>(value: &f64, serializer: S) -> std::result::Result<S:
         f64::NEG_INFINITY => serializer.serialize_str("-inf"),
         value if value.is_nan() => serializer.serialize_none(),
         value => serializer.serialize_f64(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(frequency: f64) -> Vec<f64> {
+        (0..800).map(|n| (frequency * n as f64).sin() * (0.01 * n as f64).cos()).collect()
+    }
+
+    #[test]
+    fn a_report_holds_every_measure_in_the_order_of_the_references() {
+        let references = [tone(0.3), tone(1.1)];
+        let leak = |a: usize, b: usize| (0..800).map(|n| references[a][n] + 0.1 * references[b][n]).collect::<Vec<_>>();
+        let estimates = [leak(1, 0), leak(0, 1)];
+        let mixture: Vec<f64> = (0..800).map(|n| references[0][n] + references[1][n]).collect();
+        let report = evaluate(&references, &estimates, Some(&mixture), Order::Best).unwrap();
+        assert_eq!(report.iter().map(|scores| scores.estimate).collect::<Vec<_>>(), [1, 0]);
+        let (_, bss) = bss_eval_permuted(&references, &estimates, TAPS).unwrap();
+        for (source, scores) in report.iter().enumerate() {
+            let (reference, estimate) = (&references[source], &estimates[1 - source]);
+            let Measures { snr: noise, si_sdr: scaled, sdr, sir, sar } = scores.measures;
+            assert_eq!(Bss { sdr, sir, sar }, bss[source]);
+            assert_eq!(noise, snr(reference, estimate));
+            assert_eq!(scaled, si_sdr(reference, estimate, Mean::Kept));
+            // The interference fell from 1 to 0.1: by 20 dB.
+            let improvement = scores.improvement.unwrap();
+            assert!((improvement.snr - 20.0).abs() < 1e-9, "{improvement:?}");
+            assert_eq!(improvement.si_sdr, scaled - si_sdr(reference, &mixture, Mean::Kept));
+        }
+        let given = evaluate(&references, &estimates, None, Order::Given).unwrap();
+        assert!(given.iter().enumerate().all(|(j, scores)| scores.estimate == j && scores.improvement.is_none()));
+        assert!(given[0].measures.snr < 0.0);
+    }
+
+    #[test]
+    fn json_carries_what_is_infinite_or_undefined() {
+        let measures = Measures { snr: f64::INFINITY, si_sdr: f64::NEG_INFINITY, sdr: f64::NAN, sir: 1.5, sar: -2.0 };
+        let scores = Scores { estimate: 0, measures, improvement: None };
+        assert_eq!(
+            serde_json::to_string(&scores).unwrap(),
+            r#"{"estimate":0,"snr":"inf","si_sdr":"-inf","sdr":null,"sir":1.5,"sar":-2.0,"improvement":null}"#
+        );
+    }
+
+    #[test]
+    fn a_mixture_of_another_length_is_refused() {
+        let references = [tone(0.3)];
+        let error = evaluate(&references, &references, Some(&[1.0]), Order::Given).unwrap_err().to_string();
+        assert_eq!(error, "the mixture has 1 samples, but reference 1 has 800; cut or pad them to one length");
     }
 }

@@ -1,12 +1,13 @@
 //! Least-squares projection of a signal on delayed copies of others.
 
-use std::{iter::zip, sync::Arc};
+use std::{
+    iter::{self, zip},
+    sync::Arc,
+};
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use rayon::prelude::*;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex, num_complex::Complex};
-
-/// The columns that the factorization takes at a time; 64 to 256 were equally fast at 2048 unknowns.
-const BLOCK: usize = 128;
 
 /// Rounds of refinement where the normal equations are singular. Each divides what the regularization left in a
 /// direction of eigenvalue σ by 1 + σ/λ.
@@ -57,26 +58,29 @@ impl Fourier {
         signal
     }
 
-    /// c[m] = Σ a[t+m] b[t]; negative m count from the end.
-    fn correlate(&self, a: &Spectrum, b: &Spectrum) -> Vec<f64> {
-        self.signal(zip(&**a, &**b).map(|(a, b)| a * b.conj()).collect())
+    /// `Σ a[t+m] b[t]` and `Σ a[t-m] b[t]` for the lags m of 0 to `lags - 1`.
+    fn correlate(&self, a: &Spectrum, b: &Spectrum, lags: usize) -> [Vec<f64>; 2] {
+        let c = self.signal(zip(&**a, &**b).map(|(a, b)| a * b.conj()).collect());
+        let ahead = c[..lags].to_vec();
+        let behind = iter::once(c[0]).chain(c.iter().rev().copied()).take(lags).collect();
+        [ahead, behind]
     }
 }
 
 impl Projection {
-    /// Prepares the projection on references that are not silent. They should be of one energy: what is negligible
-    /// is judged by the loudest.
+    /// Prepares the projection on references of unit energy. What is negligible is judged by that energy, so a quiet
+    /// reference beside a loud one would be lost.
     pub(super) fn new(fourier: &Fourier, references: Vec<Spectrum>, taps: usize) -> Self {
+        let pairs: Vec<_> = (0..references.len()).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
+        let correlate = |&(i, j): &(usize, usize)| fourier.correlate(&references[i], &references[j], taps);
+        let correlations: Vec<_> = pairs.par_iter().map(correlate).collect();
         let mut gram = DMatrix::zeros(references.len() * taps, references.len() * taps);
-        for (i, a) in references.iter().enumerate() {
-            for (j, b) in references.iter().enumerate().take(i + 1) {
-                // The product of a delayed by p and b delayed by q is c[q-p].
-                let c = fourier.correlate(a, b);
-                for (p, q) in (0..taps).flat_map(|q| (0..taps).map(move |p| (p, q))) {
-                    let product = if q >= p { c[q - p] } else { c[c.len() + q - p] };
-                    gram[(i * taps + p, j * taps + q)] = product;
-                    gram[(j * taps + q, i * taps + p)] = product;
-                }
+        for ((i, j), [ahead, behind]) in zip(pairs, &correlations) {
+            for (p, q) in (0..taps).flat_map(|q| (0..taps).map(move |p| (p, q))) {
+                // Σ a[t-p] b[t-q], of reference i delayed by p and reference j delayed by q.
+                let product = if q >= p { ahead[q - p] } else { behind[p - q] };
+                gram[(i * taps + p, j * taps + q)] = product;
+                gram[(j * taps + q, i * taps + p)] = product;
             }
         }
         Self { fourier: fourier.clone(), references, taps, equations: NormalEquations::new(gram) }
@@ -84,16 +88,15 @@ impl Projection {
 
     /// The signal's projection, as long as the transforms.
     pub(super) fn of(&self, signal: &Spectrum) -> Vec<f64> {
-        let correlations = self.references.iter().flat_map(|reference| {
-            let mut c = self.fourier.correlate(signal, reference);
-            c.truncate(self.taps);
-            c
-        });
+        let correlate = |reference| self.fourier.correlate(signal, reference, self.taps);
+        let correlations: Vec<_> = self.references.par_iter().map(correlate).collect();
+        let correlations = correlations.into_iter().flat_map(|[ahead, _]| ahead);
         let filters = self.equations.solve(DVector::from_iterator(self.references.len() * self.taps, correlations));
+        let filters: Vec<_> =
+            filters.as_slice().par_chunks_exact(self.taps).map(|filter| self.fourier.spectrum(filter)).collect();
         let mut sum = self.fourier.forward.make_output_vec();
-        for (reference, filter) in zip(&self.references, filters.as_slice().chunks_exact(self.taps)) {
-            let filter = self.fourier.spectrum(filter);
-            zip(&mut sum, zip(&**reference, &*filter)).for_each(|(sum, (r, f))| *sum += r * f);
+        for (reference, filter) in zip(&self.references, &filters) {
+            zip(&mut sum, zip(&**reference, &**filter)).for_each(|(sum, (r, f))| *sum += r * f);
         }
         self.fourier.signal(sum)
     }
@@ -108,15 +111,17 @@ struct NormalEquations {
 
 impl NormalEquations {
     fn new(gram: DMatrix<f64>) -> Self {
-        if let Some(factor) = factor(gram.clone()) {
+        if let Some(factor) = Cholesky::new(gram.clone()) {
             return Self { factor, singular: None };
         }
         // References that are copies of each other, or have empty bands, leave directions in which G is 0 up to
         // rounding. A λ of the size of that rounding makes them harmless: all solutions of the normal equations give
-        // one projection, and refinement takes λ's own effect away. A pseudoinverse would do the same, in minutes.
-        let mut lambda = f64::EPSILON * gram.nrows() as f64 * gram.diagonal().max();
+        // one projection, and refinement takes λ's own effect away. A pseudoinverse would do the same, but the
+        // decomposition behind it costs tens of times as much.
+        let mut lambda = f64::EPSILON * gram.trace();
         loop {
-            if let Some(factor) = factor(&gram + DMatrix::from_diagonal_element(gram.nrows(), gram.nrows(), lambda)) {
+            let regularized = &gram + DMatrix::from_diagonal_element(gram.nrows(), gram.nrows(), lambda);
+            if let Some(factor) = Cholesky::new(regularized) {
                 return Self { factor, singular: Some(gram) };
             }
             lambda *= 10.0;
@@ -134,19 +139,59 @@ impl NormalEquations {
     }
 }
 
-/// The Cholesky factor of a symmetric matrix, none if it is not positive definite. nalgebra's own works on one column
-/// at a time and takes X s for 2048 of them; in blocks nearly all work is matrix products: Y s.
-fn factor(mut matrix: DMatrix<f64>) -> Option<Cholesky<f64, Dyn>> {
-    let n = matrix.nrows();
-    for from in (0..n).step_by(BLOCK) {
-        let to = n.min(from + BLOCK);
-        let (width, rest) = (to - from, n - to);
-        let corner = Cholesky::new(matrix.view((from, from), (width, width)).into_owned())?.unpack();
-        let across = corner.solve_lower_triangular(&matrix.view((to, from), (rest, width)).transpose())?;
-        let below = across.transpose();
-        matrix.view_mut((to, to), (rest, rest)).gemm(-1.0, &below, &across, 1.0);
-        matrix.view_mut((from, from), (width, width)).copy_from(&corner);
-        matrix.view_mut((to, from), (rest, width)).copy_from(&below);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The projection of `signal` on `references`, `taps - 1` samples longer than they.
+    fn project(references: &[&[f64]], signal: &[f64], taps: usize) -> Vec<f64> {
+        let length = signal.len() + taps - 1;
+        let fourier = Fourier::new(length);
+        let spectra = references.iter().map(|reference| fourier.spectrum(reference)).collect();
+        let mut projection = Projection::new(&fourier, spectra, taps).of(&fourier.spectrum(signal));
+        projection.truncate(length);
+        projection
     }
-    Some(Cholesky::pack_dirty(matrix))
+
+    fn assert_close(got: &[f64], want: &[f64]) {
+        assert_eq!(got.len(), want.len());
+        assert!(zip(got, want).all(|(got, want)| (got - want).abs() < 1e-12), "{got:?}, expected {want:?}");
+    }
+
+    #[test]
+    fn projections_by_hand() {
+        // On (1, 1): the mean.
+        assert_close(&project(&[&[1.0, 1.0]], &[3.0, 5.0], 1), &[4.0, 4.0]);
+        // On (1, 1, 0) and (0, 1, 1): d = (8, 5) and G = (2 1; 1 2) give h = (11, 2)/3.
+        assert_close(&project(&[&[1.0, 1.0]], &[3.0, 5.0], 2), &[11.0 / 3.0, 13.0 / 3.0, 2.0 / 3.0]);
+        // Delays are causal: an impulse cannot be moved forwards in time.
+        assert_close(&project(&[&[0.0, 1.0, 0.0]], &[7.0, 8.0, 9.0], 2), &[0.0, 8.0, 9.0, 0.0]);
+        // On two impulses delayed by at most 1: all but the last sample.
+        let (a, b) = ([1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]);
+        assert_close(&project(&[&a, &b], &[1.0, 2.0, 3.0, 4.0, 5.0], 2), &[1.0, 2.0, 3.0, 4.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_is_left_over_is_orthogonal_to_every_delayed_reference() {
+        let (taps, samples) = (5, 97);
+        let references: Vec<Vec<f64>> =
+            [0.3, 0.031].map(|c| (0..samples).map(|n| (c * (n * n) as f64).sin()).collect()).into();
+        let mut signal: Vec<f64> = (0..samples).map(|n| (0.7 * n as f64).cos()).collect();
+        let projection = project(&[&references[0], &references[1]], &signal, taps);
+        signal.resize(samples + taps - 1, 0.0);
+        for (reference, delay) in references.iter().flat_map(|r| (0..taps).map(move |d| (r, d))) {
+            let product: f64 = (0..samples).map(|n| reference[n] * (signal[n + delay] - projection[n + delay])).sum();
+            assert!(product.abs() < 1e-12, "delay {delay}: {product}");
+        }
+    }
+
+    #[test]
+    fn a_singular_set_projects_like_the_directions_it_has() {
+        let (a, signal) = ([0.6, 0.0, 0.8, 0.0, 0.0], [1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_close(&project(&[&a, &a, &a], &signal, 2), &project(&[&a], &signal, 2));
+        // More delays than dimensions: everything is reached.
+        let b = [0.0, 0.6, 0.0, 0.0, 0.8];
+        let whole = project(&[&a, &b], &signal, 20);
+        assert!(zip(&whole, signal).all(|(got, want)| (got - want).abs() < 1e-6), "{whole:?}");
+    }
 }

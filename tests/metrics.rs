@@ -1,0 +1,81 @@
+//! The separation metrics against mir_eval's own fixtures.
+//!
+//! `metrics/` holds cases 01, 02, 05 and 09 of mir_eval's tests (licence beside them): `refNN/` and `estNN/`, one 16-bit
+//! mono file per source, and the part of `outputNN.json` that `bss_eval_sources` answers for.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+use std::path::PathBuf;
+
+use partwise::evaluate::{Bss, TAPS, bss_eval, bss_eval_permuted};
+use serde_json::Value;
+
+/// In dB. mir_eval's own test allows 0.01.
+const TOLERANCE: f64 = 1e-6;
+
+#[test]
+fn two_sources() {
+    check("01");
+}
+
+#[test]
+fn three_sources_in_another_order() {
+    check("02");
+}
+
+#[test]
+fn three_sources() {
+    check("05");
+}
+
+#[test]
+fn one_source() {
+    check("09");
+}
+
+fn check(case: &str) {
+    let (references, estimates) = (read(&format!("ref{case}")), read(&format!("est{case}")));
+    let text = std::fs::read_to_string(folder().join(format!("output{case}.json"))).unwrap();
+    let expected: Value = serde_json::from_str(&text).unwrap();
+
+    let (order, scores) = bss_eval_permuted(&references, &estimates, TAPS).unwrap();
+    let expected_order: Vec<usize> = serde_json::from_value(expected["Source permutation"].clone()).unwrap();
+    assert_eq!(order, expected_order);
+    compare(&scores, &expected);
+
+    let sorted: Vec<Vec<f64>> = order.iter().map(|&estimate| estimates[estimate].clone()).collect();
+    compare(&bss_eval(&references, &sorted, TAPS).unwrap(), &expected);
+}
+
+fn compare(scores: &[Bss], expected: &Value) {
+    for (name, measure) in [
+        ("Source to Distortion", (|score| score.sdr) as fn(&Bss) -> f64),
+        ("Source to Interference", |score| score.sir),
+        ("Source to Artifact", |score| score.sar),
+    ] {
+        let expected = expected[name].as_array().unwrap();
+        assert_eq!(scores.len(), expected.len());
+        for (source, (got, want)) in scores.iter().map(measure).zip(expected).enumerate() {
+            match want.as_f64() {
+                Some(want) => assert!((got - want).abs() < TOLERANCE, "{name} {source}: {got}, expected {want}"),
+                None => assert_eq!((got, want), (f64::INFINITY, &Value::from("inf")), "{name} {source}"),
+            }
+        }
+    }
+}
+
+/// The recordings 0.wav, 1.wav, ... of a folder.
+fn read(name: &str) -> Vec<Vec<f64>> {
+    let paths = (0..).map(|source| folder().join(name).join(format!("{source}.wav")));
+    paths
+        .take_while(|path| path.exists())
+        .map(|path| {
+            let samples = hound::WavReader::open(path).unwrap().into_samples::<i16>();
+            samples.map(|sample| f64::from(sample.unwrap()) / 32768.0).collect()
+        })
+        .collect()
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/metrics")
+}
