@@ -10,8 +10,8 @@ pub mod kernels;
 pub mod methods;
 pub mod model;
 pub mod random;
-pub mod separate;
 pub mod schedule;
+pub mod separate;
 pub mod spectrogram;
 pub mod train;
 

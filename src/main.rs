@@ -1,2 +1,26 @@
-//! The binary.
-fn main() {}
+//! The binary: from arguments to a job, from an error to a line and an exit status.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(cli::Outcome::Done) => ExitCode::SUCCESS,
+        Ok(cli::Outcome::Partial) => ExitCode::from(1),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("partwise: {error:#}");
+            match error.downcast_ref() {
+                Some(partwise::Error::Engine(_)) => ExitCode::from(3),
+                _ => ExitCode::from(2),
+            }
+        }
+    }
+}
+
+/// Whether whoever read our output has had enough of it, as `head` does: nothing went wrong.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -41,13 +41,20 @@ pub(super) fn open(index: usize, input: &Input, outputs: &[PathBuf], model: &Mod
         hash,
         bytes,
         recording,
+        signal_rate: model.sample_rate,
         resampled,
         failed: AtomicBool::new(false),
     })
 }
 
 /// Cuts a track into pieces of at most `columns` columns and hands them on; `send` returns whether to go on.
-pub(super) fn pieces(track: Track, stft: &Stft<f32>, model: &Model, columns: usize, mut send: impl FnMut(Piece) -> bool) {
+pub(super) fn pieces(
+    track: Track,
+    stft: &Stft<f32>,
+    model: &Model,
+    columns: usize,
+    mut send: impl FnMut(Piece) -> bool,
+) {
     let track = Arc::new(track);
     let scale = spectrum_scale(track.recording.peak());
     let bins = usable_bins(model, track.recording.sample_rate);

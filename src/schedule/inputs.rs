@@ -126,7 +126,9 @@ mod tests {
     fn folders_globs_and_files_expand_in_order_and_once() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
-        for name in ["b.wav", "a.WAV", "sub/c.flac", "sub/deep/a.mp3", "notes.txt", ".hidden.wav", ".git/x.wav", "[1].wav"] {
+        for name in
+            ["b.wav", "a.WAV", "sub/c.flac", "sub/deep/a.mp3", "notes.txt", ".hidden.wav", ".git/x.wav", "[1].wav"]
+        {
             touch(root.join(name));
         }
         assert_eq!(names(&[""], root), ["[1].wav", "a.WAV", "b.wav", "sub/c.flac", "sub/deep/a.mp3"]);

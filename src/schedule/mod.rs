@@ -32,6 +32,8 @@ struct Track {
     hash: String,
     bytes: u64,
     recording: Recording,
+    /// The model's sample rate.
+    signal_rate: u32,
     /// The channels at the model's sample rate, where the recording has another.
     resampled: Option<Vec<Vec<f32>>>,
     /// Set when it has failed, so that no more of it is decoded.

@@ -30,12 +30,15 @@ impl Naming {
         let pattern = &self.pattern;
         let places = pattern.replace("{stem}", "").replace("{source}", "").replace("{ext}", "");
         if places.contains(['{', '}', '/', '\\']) || !pattern.contains("{stem}") {
-            return Err(Error::input(format!("name '{pattern}': use {{stem}}, {{source}} and {{ext}}, and no folders")));
+            return Err(Error::input(format!(
+                "name '{pattern}': use {{stem}}, {{source}} and {{ext}}, and no folders"
+            )));
         }
         if sources.len() > 1 && !pattern.contains("{source}") {
             return Err(Error::input(format!("name '{pattern}': {} sources need {{source}} in it", sources.len())));
         }
-        let taken: HashSet<PathBuf> = inputs.iter().filter_map(|input| std::fs::canonicalize(&input.path).ok()).collect();
+        let taken: HashSet<PathBuf> =
+            inputs.iter().filter_map(|input| std::fs::canonicalize(&input.path).ok()).collect();
         let mut owners: HashMap<PathBuf, &Path> = HashMap::new();
         let mut plan = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -68,8 +71,9 @@ impl Naming {
     }
 }
 
-/// A file being written beside its place; it gets its name when it is finished, and is removed if it never is.
+/// A file being written beside its place; it gets its name when it is published, and is removed if it never is.
 pub(super) struct Pending {
+    /// Missing once the file is closed.
     writer: Option<Writer>,
     partial: PathBuf,
     output: PathBuf,
@@ -91,11 +95,16 @@ impl Pending {
         self.writer.as_mut().map_or(Ok(()), |writer| writer.write(block))
     }
 
-    /// Gives the file its name; the number of samples clipped.
-    pub(super) fn finish(mut self) -> Result<u64> {
-        let clipped = self.writer.take().map_or(Ok(0), Writer::finish)?;
-        std::fs::rename(&self.partial, &self.output).map_err(Error::io(&self.output, "write"))?;
-        Ok(clipped)
+    /// Ends the file, still under its temporary name; the number of samples clipped. A recording's files are all closed
+    /// before the first is published: a full disk leaves none of them.
+    pub(super) fn close(&mut self) -> Result<u64> {
+        self.writer.take().map_or(Ok(0), Writer::finish)
+    }
+
+    /// Gives a closed file its name.
+    pub(super) fn publish(mut self) -> Result<()> {
+        self.close()?;
+        std::fs::rename(&self.partial, &self.output).map_err(Error::io(&self.output, "write"))
     }
 }
 
@@ -167,7 +176,9 @@ mod tests {
         assert_eq!(files(), 0);
         let mut pending = Pending::create(&output, Format::WavF32, 1, 8000).unwrap();
         pending.write(&[vec![0.5]]).unwrap();
-        assert_eq!(pending.finish().unwrap(), 0);
+        assert_eq!(pending.close().unwrap(), 0);
+        assert!(!output.exists());
+        pending.publish().unwrap();
         assert!(output.exists() && files() == 1);
     }
 }

@@ -1,0 +1,54 @@
+//! `partwise check`
+
+use anyhow::bail;
+use clap::Args;
+use partwise::check::{self, Row};
+use partwise::engine::Engine;
+use serde::Serialize;
+
+use super::engine::{AnyEngine, open, with_engine};
+use super::{Common, Outcome, print, table};
+
+/// Compare every kernel of the engine with the f64 reference, on awkward shapes
+#[derive(Args)]
+pub(super) struct Check {}
+
+#[derive(Serialize)]
+struct Verdict {
+    engine: String,
+    passed: bool,
+    kernels: Vec<Row>,
+}
+
+impl Check {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let engine = open(common)?;
+        let bound = match &engine {
+            AnyEngine::Cpu(_) => 5e-6,
+            AnyEngine::Reference(_) => 1e-12,
+        };
+        let (name, kernels) = with_engine!(&engine, |engine| (engine.describe(), check::run(engine, bound)?));
+        let verdict = Verdict { engine: name, passed: kernels.iter().all(Row::passed), kernels };
+        print(common.json, &verdict, || text(&verdict))?;
+        match verdict.kernels.iter().filter(|row| !row.passed()).count() {
+            0 => Ok(Outcome::Done),
+            wrong => bail!("{wrong} kernels of {} are wrong; please report it, with this table", verdict.engine),
+        }
+    }
+}
+
+fn text(verdict: &Verdict) -> String {
+    let mut rows =
+        vec![["kernel", "cases", "worst error", "allowed", "verdict", "worst at"].map(String::from).to_vec()];
+    for row in &verdict.kernels {
+        rows.push(vec![
+            row.kernel.clone(),
+            row.cases.to_string(),
+            format!("{:.1e}", row.worst),
+            format!("{:.0e}", row.bound),
+            if row.passed() { "ok" } else { "WRONG" }.into(),
+            row.at.clone(),
+        ]);
+    }
+    format!("{}{} kernels on {}\n", table(&rows), verdict.kernels.len(), verdict.engine)
+}

@@ -1,0 +1,169 @@
+//! `partwise evaluate`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::Args;
+use partwise::audio;
+use partwise::evaluate::{self, Measures, Order, Scores};
+use partwise::schedule;
+use serde::Serialize;
+
+use super::{Common, Outcome, print, table};
+
+/// Score estimates against the true sources: SDR, SIR, SAR (BSS Eval v3), SI-SDR and SNR, in dB
+#[derive(Args)]
+pub(super) struct Evaluate {
+    /// The true sources of one recording
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    reference: Vec<String>,
+    /// Their estimates, in the same order
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    estimate: Vec<String>,
+    /// The recording itself, to say by how much the estimates are better
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    mixture: Vec<String>,
+    /// Find the order of the estimates that has the best mean SIR
+    #[arg(long)]
+    permute: bool,
+    /// Print comma-separated values on stdout instead of a table
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+#[derive(Serialize)]
+struct Evaluation {
+    variant: &'static str,
+    sources: Vec<SourceScores>,
+    mean: Option<Measures>,
+    mean_improvement: Option<Measures>,
+}
+
+#[derive(Serialize)]
+struct SourceScores {
+    reference: PathBuf,
+    estimate_file: PathBuf,
+    #[serde(flatten)]
+    scores: Scores,
+}
+
+impl Evaluate {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let (references, estimates) = (files(&self.reference)?, files(&self.estimate)?);
+        if references.len() != estimates.len() {
+            bail!("{} references and {} estimates: give one estimate a source", references.len(), estimates.len());
+        }
+        let mixture = if self.mixture.is_empty() { Vec::new() } else { files(&self.mixture)? };
+        if mixture.len() > 1 {
+            bail!("{} mixtures: all references are sources of one recording; give that one", mixture.len());
+        }
+        let mut rate = None;
+        let mut read = |files: &[PathBuf]| -> anyhow::Result<Vec<Vec<f64>>> {
+            files.iter().map(|file| mono(file, &mut rate)).collect()
+        };
+        let (truth, guesses, mix) = (read(&references)?, read(&estimates)?, read(&mixture)?);
+        let order = if self.permute { Order::Best } else { Order::Given };
+        let scores = evaluate::evaluate(&truth, &guesses, mix.first().map(Vec::as_slice), order)?;
+        for (reference, scores) in references.iter().zip(&scores) {
+            if scores.measures.sdr.is_nan() {
+                log::warn!("{}: it or its estimate is silent; there is nothing to score", reference.display());
+            }
+        }
+        let evaluation = Evaluation {
+            variant: "BSS Eval v3, sources, 512 taps",
+            mean: mean(scores.iter().map(|scores| Some(scores.measures))),
+            mean_improvement: mean(scores.iter().map(|scores| scores.improvement)),
+            sources: references
+                .into_iter()
+                .zip(scores)
+                .map(|(reference, scores)| SourceScores {
+                    reference,
+                    estimate_file: estimates[scores.estimate].clone(),
+                    scores,
+                })
+                .collect(),
+        };
+        print(common.json, &evaluation, || if self.csv { csv(&evaluation) } else { text(&evaluation) })?;
+        Ok(Outcome::Done)
+    }
+}
+
+fn files(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+    let each = arguments.iter().map(|argument| schedule::list(std::slice::from_ref(argument)));
+    // Argument by argument, since the same file may be given twice: as its own estimate, say.
+    Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().map(|input| input.path).collect())
+}
+
+/// The mean of a file's channels.
+fn mono(file: &Path, rate: &mut Option<u32>) -> anyhow::Result<Vec<f64>> {
+    let recording = audio::read(file)?;
+    let expected = *rate.get_or_insert(recording.sample_rate);
+    if recording.sample_rate != expected {
+        bail!("{}: is at {} Hz, the others at {expected} Hz; resample it", file.display(), recording.sample_rate);
+    }
+    let count = recording.channels.len() as f64;
+    let sample = |n: usize| recording.channels.iter().map(|channel| f64::from(channel[n])).sum::<f64>() / count;
+    Ok((0..recording.frames()).map(sample).collect())
+}
+
+/// The mean over the sources that have a finite score, measure by measure; nothing where a source has no scores.
+fn mean(all: impl Iterator<Item = Option<Measures>>) -> Option<Measures> {
+    let all: Vec<Measures> = all.collect::<Option<_>>()?;
+    let of = |measure: fn(&Measures) -> f64| {
+        let finite: Vec<f64> = all.iter().map(measure).filter(|value| value.is_finite()).collect();
+        finite.iter().sum::<f64>() / finite.len() as f64
+    };
+    Some(Measures {
+        snr: of(|m| m.snr),
+        si_sdr: of(|m| m.si_sdr),
+        sdr: of(|m| m.sdr),
+        sir: of(|m| m.sir),
+        sar: of(|m| m.sar),
+    })
+}
+
+/// A measure's name and its value.
+type Column = (&'static str, fn(&Measures) -> f64);
+const COLUMNS: [Column; 5] =
+    [("SDR", |m| m.sdr), ("SIR", |m| m.sir), ("SAR", |m| m.sar), ("SI-SDR", |m| m.si_sdr), ("SNR", |m| m.snr)];
+
+fn text(evaluation: &Evaluation) -> String {
+    let improved = evaluation.mean_improvement.is_some();
+    let mut heading = vec!["dB".to_string()];
+    heading.extend(COLUMNS.iter().map(|(name, _)| name.to_string()));
+    // A mixture has no artifacts: by how much an estimate has more of them says nothing.
+    let gains = || COLUMNS.iter().filter(|(name, _)| *name != "SAR");
+    if improved {
+        heading.extend(gains().map(|(name, _)| format!("{name} gain")));
+    }
+    let row = |name: String, measures: &Measures, improvement: Option<&Measures>| {
+        let mut cells = vec![name];
+        cells.extend(COLUMNS.iter().map(|(_, value)| format!("{:.2}", value(measures))));
+        cells.extend(improvement.into_iter().flat_map(|i| gains().map(|(_, value)| format!("{:+.2}", value(i)))));
+        cells
+    };
+    let mut rows = vec![heading];
+    for source in &evaluation.sources {
+        let name = source.estimate_file.display().to_string();
+        rows.push(row(name, &source.scores.measures, source.scores.improvement.as_ref()));
+    }
+    if let (Some(mean), true) = (&evaluation.mean, evaluation.sources.len() > 1) {
+        rows.push(row("mean".into(), mean, evaluation.mean_improvement.as_ref()));
+    }
+    format!("{}{}\n", table(&rows), evaluation.variant)
+}
+
+fn csv(evaluation: &Evaluation) -> String {
+    let mut text = String::from("reference,estimate,sdr,sir,sar,si_sdr,snr,sdr_gain,sir_gain,si_sdr_gain,snr_gain\n");
+    for source in &evaluation.sources {
+        let quoted = |path: &Path| format!("\"{}\"", path.display().to_string().replace('"', "\"\""));
+        let Measures { sdr, sir, sar, si_sdr, snr } = source.scores.measures;
+        text += &format!("{},{}", quoted(&source.reference), quoted(&source.estimate_file));
+        text += &format!(",{sdr},{sir},{sar},{si_sdr},{snr}");
+        text += &match source.scores.improvement {
+            Some(Measures { sdr, sir, si_sdr, snr, .. }) => format!(",{sdr},{sir},{si_sdr},{snr}\n"),
+            None => ",,,,\n".to_string(),
+        };
+    }
+    text
+}

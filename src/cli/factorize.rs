@@ -1,0 +1,235 @@
+//! `partwise factorize`
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use ndarray::{Array1, Array2};
+use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError};
+use partwise::Error;
+use partwise::divergence::Divergence;
+use partwise::engine::Engine;
+use partwise::kernels::{Glue, Products};
+use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options};
+use partwise::train::MAX_RANK;
+use serde::Serialize;
+
+use super::engine::{open, with_engine};
+use super::{Common, Outcome, print, progress};
+
+/// Factorize any nonnegative matrix, F rows by N columns: V ≈ W H
+#[derive(Args)]
+pub(super) struct Factorize {
+    /// The matrix, f32 or f64
+    #[arg(value_name = "V.npy")]
+    matrix: PathBuf,
+    /// Components
+    #[arg(long, value_name = "K")]
+    rank: usize,
+    /// The result: W (F,K), H (K,N) and objective (iterations + 1 values, the first before any update)
+    #[arg(short, long, value_name = "OUT.npz")]
+    output: PathBuf,
+    /// Start from W (F,K) and H (K,N) of this file instead of random numbers; either may be missing
+    #[arg(long, value_name = "INIT.npz")]
+    init: Option<PathBuf>,
+    /// Keep a factor as it is
+    #[arg(long, value_name = "w|h")]
+    fix: Option<Fixed>,
+    /// What the fit is measured by: eu, kl, is or beta:B
+    #[arg(long, default_value = "kl")]
+    divergence: Divergence,
+    /// Iterations at most; one is H, then W, then normalisation
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    iterations: usize,
+    /// Stop when an iteration brought the objective down by less than this share of its first value
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    tolerance: f64,
+    /// The weight of an L1 penalty on H
+    #[arg(long, value_name = "L", default_value_t = 0.0)]
+    sparsity: f64,
+    /// Scale W's columns to norm 1, and H's rows so that WH stays: none, l1 or l2
+    #[arg(long, default_value = "none", value_parser = ["none", "l1", "l2"])]
+    normalize: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Fixed {
+    W,
+    H,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    rows: usize,
+    columns: usize,
+    rank: usize,
+    iterations: usize,
+    converged: bool,
+    first_objective: f64,
+    final_objective: f64,
+    engine: String,
+    output: &'a Path,
+}
+
+impl Factorize {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        nmf::check_options(self.iterations, self.tolerance, self.sparsity)?;
+        if !(1..=MAX_RANK).contains(&self.rank) {
+            bail!("rank {} is not between 1 and {MAX_RANK}", self.rank);
+        }
+        let v = read_matrix(&self.matrix)?;
+        let (w, h) = self.start(&v, common.seed)?;
+        if self.sparsity > 0.0 && self.normalize == "none" && self.fix.is_none() {
+            log::warn!("--sparsity without --normalize: W grows as H shrinks, and the penalty says nothing");
+        }
+        let options = Options {
+            tolerance: self.tolerance,
+            learn: match self.fix {
+                None => Learn::Both,
+                Some(Fixed::W) => Learn::Gains,
+                Some(Fixed::H) => Learn::Bases,
+            },
+            normalization: match self.normalize.as_str() {
+                "none" => None,
+                norm => Some(Normalization { norm: norm.parse()?, compensate: true }),
+            },
+            ..Options::of(self.divergence, self.iterations)
+        };
+        let options = Options { rule: partwise::kernels::Rule { sparsity: self.sparsity, ..options.rule }, ..options };
+        let engine = open(common)?;
+        let bar = progress::bar(common, self.iterations as u64, "factorizing");
+        let (fit, name) = with_engine!(&engine, |engine| {
+            let (w, h, fit) = factorize(engine, &v, &w, &h, &options, |_| bar.inc(1))?;
+            write(&self.output, w, h, &fit)?;
+            (fit, engine.describe())
+        });
+        bar.finish_and_clear();
+        let summary = Summary {
+            rows: v.nrows(),
+            columns: v.ncols(),
+            rank: self.rank,
+            iterations: fit.iterations,
+            converged: fit.converged,
+            first_objective: fit.objective.first().copied().unwrap_or_default(),
+            final_objective: fit.objective.last().copied().unwrap_or_default(),
+            engine: name,
+            output: &self.output,
+        };
+        print(common.json, &summary, || text(&summary))?;
+        Ok(Outcome::Done)
+    }
+
+    /// W and H to start from.
+    fn start(&self, v: &Array2<f64>, seed: u64) -> anyhow::Result<(Array2<f64>, Array2<f64>)> {
+        let (w, h) = nmf::random_start(v.view(), self.rank, seed);
+        let (mut w, mut h) = (w.mapv(f64::from), h.mapv(f64::from));
+        if let Some(path) = &self.init {
+            let file = File::open(path).map_err(Error::io(path, "open"))?;
+            let mut archive = NpzReader::new(file).with_context(|| format!("{}: not an .npz file", path.display()))?;
+            let names = archive.names().with_context(|| format!("{}: not an .npz file", path.display()))?;
+            let mut found = false;
+            for (name, factor) in [("W", &mut w), ("H", &mut h)] {
+                let entry = format!("{name}.npy");
+                if !names.iter().any(|known| *known == entry || known == name) {
+                    continue;
+                }
+                found = true;
+                let given = archive
+                    .by_name::<ndarray::OwnedRepr<f64>, ndarray::Ix2>(name)
+                    .or_else(|_| {
+                        archive.by_name::<ndarray::OwnedRepr<f32>, ndarray::Ix2>(name).map(|m| m.mapv(f64::from))
+                    })
+                    .with_context(|| format!("{}: {name} is no matrix of f32 or f64", path.display()))?;
+                if given.dim() != factor.dim() {
+                    let (got, want) = (given.dim(), factor.dim());
+                    bail!("{}: {name} is {} x {}; it must be {} x {}", path.display(), got.0, got.1, want.0, want.1);
+                }
+                check(&given, &format!("{}: {name}", path.display()))?;
+                *factor = given;
+            }
+            if !found {
+                bail!("{}: holds neither W nor H", path.display());
+            }
+        }
+        Ok((w, h))
+    }
+}
+
+/// Runs on an engine; W, H and how it went.
+fn factorize<E: Products + Glue>(
+    engine: &E,
+    v: &Array2<f64>,
+    w: &Array2<f64>,
+    h: &Array2<f64>,
+    options: &Options,
+    watch: impl FnMut(usize),
+) -> partwise::Result<(Array2<f64>, Array2<f64>, Fit)> {
+    let (v, mut w, mut h) = (engine.panel(v.view())?, engine.matrix(w.view())?, engine.panel(h.view())?);
+    let fit = nmf::factorize(engine, &v, &mut w, &mut h, options, watch)?;
+    Ok((engine.read_matrix(&w)?, engine.read_panel(&h)?, fit))
+}
+
+fn read_matrix(path: &Path) -> anyhow::Result<Array2<f64>> {
+    let file = File::open(path).map_err(Error::io(path, "open"))?;
+    drop(file);
+    let matrix = match ndarray_npy::read_npy::<_, Array2<f64>>(path) {
+        Err(ReadNpyError::WrongDescriptor(_)) => {
+            ndarray_npy::read_npy::<_, Array2<f32>>(path).map(|m| m.mapv(f64::from))
+        }
+        result => result,
+    };
+    let matrix = matrix.with_context(|| format!("{}: not a matrix of f32 or f64 in .npy form", path.display()))?;
+    if matrix.is_empty() {
+        bail!("{}: is {} x {}; there is nothing to factorize", path.display(), matrix.nrows(), matrix.ncols());
+    }
+    check(&matrix, &path.display().to_string())?;
+    Ok(matrix)
+}
+
+/// Checks that a matrix is finite and not negative.
+fn check(matrix: &Array2<f64>, what: &str) -> anyhow::Result<()> {
+    match matrix.indexed_iter().find(|(_, x)| !(x.is_finite() && **x >= 0.0)) {
+        Some(((row, column), x)) => {
+            bail!("{what}: has {x} at row {row}, column {column}; it must be finite and not negative")
+        }
+        None => Ok(()),
+    }
+}
+
+/// Writes beside, then renames.
+fn write(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> partwise::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let partial = path.with_file_name(format!(".{name}.partial"));
+    let written = write_npz(&partial, w, h, fit).and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written.map_err(Error::io(path, "write"))
+}
+
+fn write_npz(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> std::io::Result<()> {
+    let other = |cause: ndarray_npy::WriteNpzError| std::io::Error::other(cause);
+    let mut archive = NpzWriter::new(File::create(path)?);
+    archive.add_array("W", &w.mapv(|x| x as f32)).map_err(other)?;
+    archive.add_array("H", &h.mapv(|x| x as f32).as_standard_layout()).map_err(other)?;
+    archive.add_array("objective", &Array1::from(fit.objective.clone())).map_err(other)?;
+    archive.finish().map_err(other)?;
+    Ok(())
+}
+
+fn text(summary: &Summary) -> String {
+    format!(
+        "{} x {} at rank {}: objective {:.6e} -> {:.6e} in {} iterations{}, on {}\n{}\n",
+        summary.rows,
+        summary.columns,
+        summary.rank,
+        summary.first_objective,
+        summary.final_objective,
+        summary.iterations,
+        if summary.converged { " (converged)" } else { "" },
+        summary.engine,
+        summary.output.display(),
+    )
+}

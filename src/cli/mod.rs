@@ -1,0 +1,157 @@
+//! What a user types. A command a file; what all share is here.
+
+mod check;
+mod engine;
+mod evaluate;
+mod factorize;
+mod progress;
+mod separate;
+mod train;
+
+use std::io::Write;
+
+use clap::{Args, Parser, Subcommand};
+use log::LevelFilter;
+
+/// Separates one recording into its sources by nonnegative factorization, on any GPU or CPU.
+#[derive(Parser)]
+#[command(name = "partwise", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Train),
+    Separate(separate::Separate),
+    Evaluate(evaluate::Evaluate),
+    Factorize(factorize::Factorize),
+    Check(check::Check),
+}
+
+/// Options of every command.
+#[derive(Args, Clone)]
+struct Common {
+    /// Where arithmetic runs; auto takes a real GPU if there is one, else the native CPU engine
+    #[arg(long, global = true, value_name = "auto|gpu|cpu|reference", default_value = "auto")]
+    engine: engine::Choice,
+    /// Which GPU: its index in `partwise devices`, a part of its name, or its PCI bus id
+    #[arg(long, global = true, value_name = "INDEX|NAME|PCI")]
+    gpu: Option<String>,
+    /// Threads of the CPU engine and of reading and writing [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Seed of random starts: the same seed gives the same bytes
+    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Print one JSON document on stdout instead of a table
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more on stderr; twice for details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// No progress bars; they only ever go to a terminal
+    #[arg(long, global = true)]
+    no_progress: bool,
+}
+
+impl Common {
+    /// The threads that reading and writing may use.
+    fn thread_count(&self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), usize::from)
+    }
+}
+
+/// How a command ended, short of failing.
+pub(crate) enum Outcome {
+    /// Everything was done.
+    Done,
+    /// Some inputs failed, the rest were done.
+    Partial,
+}
+
+/// Parses the arguments and runs the command.
+pub(crate) fn run() -> anyhow::Result<Outcome> {
+    let Cli { command, common } = Cli::parse();
+    start_log(&common);
+    // Transforms share the global pool; the engine has its own.
+    rayon::ThreadPoolBuilder::new().num_threads(common.thread_count()).build_global()?;
+    match command {
+        Command::Train(train) => train.run(&common),
+        Command::Separate(separate) => separate.run(&common),
+        Command::Evaluate(evaluate) => evaluate.run(&common),
+        Command::Factorize(factorize) => factorize.run(&common),
+        Command::Check(check) => check.run(&common),
+    }
+}
+
+/// Logs go to stderr, warnings and up unless asked otherwise; `RUST_LOG` overrules.
+fn start_log(common: &Common) {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => LevelFilter::Error,
+        (_, 0) => LevelFilter::Warn,
+        (_, 1) => LevelFilter::Info,
+        _ => LevelFilter::Debug,
+    };
+    // Drivers and their loaders have much to say that no user can act on.
+    let foreign = if common.verbose < 2 { LevelFilter::Error } else { LevelFilter::Warn };
+    env_logger::Builder::new()
+        .filter_level(level)
+        .filter_module("wgpu_hal", foreign)
+        .filter_module("wgpu_core", foreign)
+        .filter_module("naga", foreign)
+        .filter_module("symphonia", foreign)
+        .parse_default_env()
+        .format(|out, record| {
+            let level = record.level().as_str().to_lowercase();
+            writeln!(out, "partwise: {level}: {}", record.args())
+        })
+        .init();
+}
+
+/// Prints text, or the JSON of a value, on stdout.
+fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string_pretty(value)? + "\n" } else { text() };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// A table in columns: the first row is the heading, the first column flush left, the others flush right.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let rows = [vec!["name".to_string(), "dB".into()], vec!["ü".into(), "-12.5".into()]];
+        assert_eq!(table(&rows), "name     dB\nü     -12.5\n");
+    }
+}

@@ -1,0 +1,58 @@
+//! Progress bars on stderr, where that is a terminal.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use partwise::schedule::{FileReport, Status, Watch};
+
+use super::Common;
+
+/// A bar of `length` units with its ETA.
+pub(super) fn bar(common: &Common, length: u64, what: &str) -> ProgressBar {
+    if common.no_progress || common.quiet {
+        return ProgressBar::hidden();
+    }
+    // Indicatif draws nothing where stderr is no terminal.
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg:24!} {wide_bar} {percent:>3} %  {elapsed} elapsed, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what.to_string());
+    bar
+}
+
+/// Shows a separation job.
+pub(super) struct JobBar {
+    bar: ProgressBar,
+    files: usize,
+    ended: usize,
+}
+
+impl JobBar {
+    pub(super) fn new(common: &Common, bytes: u64, files: usize) -> Self {
+        Self { bar: bar(common, bytes, &format!("0 of {files} files")), files, ended: 0 }
+    }
+}
+
+impl Watch for JobBar {
+    fn advanced(&mut self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+
+    fn finished(&mut self, report: &FileReport) {
+        self.ended += 1;
+        self.bar.set_message(format!("{} of {} files", self.ended, self.files));
+        self.bar.suspend(|| {
+            for warning in &report.warnings {
+                log::warn!("{}: {warning}", report.input.display());
+            }
+            match (&report.status, &report.error) {
+                (Status::Failed, Some(error)) => log::error!("{error}"),
+                _ => log::info!("{}: done", report.input.display()),
+            }
+        });
+    }
+}
+
+impl Drop for JobBar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

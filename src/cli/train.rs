@@ -1,0 +1,189 @@
+//! `partwise train`
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use partwise::Error;
+use partwise::divergence::Divergence;
+use partwise::kernels::Norm;
+use partwise::model::Model;
+use partwise::schedule;
+use partwise::spectrogram::Shape;
+use partwise::train::{self, Event, Length, Material, TrainOptions, Transform};
+
+use super::engine::{open, with_engine};
+use super::{Common, Outcome, print, progress, table};
+
+/// Learn a model from recordings of each source alone
+#[derive(Args)]
+pub(super) struct Train {
+    /// A source and its recordings: files, folders, globs or @lists; more paths may follow, or the same name again
+    #[arg(long = "source", value_name = "NAME=PATH", num_args = 1.., required = true)]
+    sources: Vec<String>,
+    /// The model file to write
+    #[arg(short, long, value_name = "MODEL.safetensors")]
+    output: PathBuf,
+    /// The method
+    #[arg(long, value_name = "nmf", default_value = "nmf", value_parser = ["nmf"])]
+    method: String,
+    /// Components a source: one number for all, or NAME=K for one source
+    #[arg(long, value_name = "K|NAME=K", default_value = "64")]
+    rank: Vec<String>,
+    /// What the fit is measured by: eu, kl, is or beta:B
+    #[arg(long, default_value = "is")]
+    divergence: Divergence,
+    /// Iterations at most
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    iterations: usize,
+    /// Stop when ten iterations brought the objective down by less than this share of its first value
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    tolerance: f64,
+    /// The window, in samples (480) or milliseconds (30ms) [default: 64ms]
+    #[arg(long, value_name = "LENGTH")]
+    window: Option<Length>,
+    /// The hop, likewise [default: a quarter of the window]
+    #[arg(long, value_name = "LENGTH")]
+    hop: Option<Length>,
+    /// The transform's length in samples [default: the power of two that holds the window]
+    #[arg(long, value_name = "N")]
+    fft: Option<usize>,
+    /// hamming, hann or sqrt-hann
+    #[arg(long, value_name = "SHAPE", default_value = "sqrt-hann")]
+    window_shape: Shape,
+    /// The weight of an L1 penalty on the gains
+    #[arg(long, value_name = "L", default_value_t = 0.0)]
+    sparsity: f64,
+    /// The norm that bases are scaled to 1 in: l1, l2
+    #[arg(long, default_value = "l1")]
+    normalize: Norm,
+}
+
+impl Train {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let material = self.material()?;
+        let options = TrainOptions {
+            divergence: self.divergence,
+            iterations: self.iterations,
+            tolerance: self.tolerance,
+            sparsity: self.sparsity,
+            normalize: Some(self.normalize),
+            transform: Transform { window: self.window, hop: self.hop, fft: self.fft, shape: self.window_shape },
+            seed: common.seed,
+        };
+        let engine = open(common)?;
+        let bar = progress::bar(common, (self.iterations * material.len()) as u64, "reading");
+        let mut skipped = 0;
+        let mut watch = |event: Event| match event {
+            Event::Skipped(error) => {
+                skipped += 1;
+                bar.suspend(|| log::error!("{error}; it is left out"));
+            }
+            Event::Warning(file, warning) => bar.suspend(|| log::warn!("{}: {warning}", file.display())),
+            Event::Iteration(name, done, of) => {
+                bar.set_message(format!("{name}, {done} of {of}"));
+                bar.inc(1);
+            }
+        };
+        let model = with_engine!(&engine, |engine| train::train(engine, &material, &options, &mut watch))?;
+        bar.finish_and_clear();
+        write(&model, &self.output)?;
+        print(common.json, &model.training, || summary(&model, &self.output))?;
+        Ok(if skipped > 0 { Outcome::Partial } else { Outcome::Done })
+    }
+
+    /// The sources with their files and ranks.
+    fn material(&self) -> anyhow::Result<Vec<Material>> {
+        let mut material: Vec<Material> = Vec::new();
+        let mut name = None;
+        for word in &self.sources {
+            let path = match word.split_once('=') {
+                Some((new, path)) => {
+                    name = Some(new);
+                    path
+                }
+                None => word,
+            };
+            let name = name.with_context(|| format!("--source {word}: expected NAME=PATH, such as speech=recordings/"))?;
+            let inputs = schedule::list(&[path.to_string()]).with_context(|| format!("source '{name}'"))?;
+            let files = inputs.into_iter().map(|input| input.path).collect();
+            match material.iter_mut().find(|material| material.name == name) {
+                Some(known) => known.files.extend::<Vec<_>>(files),
+                None => material.push(Material { name: name.to_string(), files, rank: 0 }),
+            }
+        }
+        let ranks = Ranks::parse(&self.rank)?;
+        for source in &mut material {
+            source.rank = *ranks.by_name.get(&source.name).unwrap_or(&ranks.default);
+        }
+        if let Some(name) = ranks.by_name.keys().find(|name| !material.iter().any(|source| source.name == **name)) {
+            bail!("--rank {name}=..: there is no source '{name}'");
+        }
+        Ok(material)
+    }
+}
+
+struct Ranks {
+    default: usize,
+    by_name: HashMap<String, usize>,
+}
+
+impl Ranks {
+    fn parse(words: &[String]) -> anyhow::Result<Self> {
+        let mut ranks = Self { default: 64, by_name: HashMap::new() };
+        for word in words {
+            let (name, rank) = word.split_once('=').map_or((None, word.as_str()), |(name, rank)| (Some(name), rank));
+            let rank = rank.parse().with_context(|| format!("--rank {word}: expected a number, or NAME=number"))?;
+            match name {
+                Some(name) => drop(ranks.by_name.insert(name.to_string(), rank)),
+                None => ranks.default = rank,
+            }
+        }
+        Ok(ranks)
+    }
+}
+
+/// Writes beside, then renames: a model file is whole or it is not there.
+fn write(model: &Model, path: &Path) -> anyhow::Result<()> {
+    let bytes = model.to_bytes()?;
+    let name = path.file_name().with_context(|| format!("{}: is no file name", path.display()))?.to_string_lossy();
+    let partial = path.with_file_name(format!(".{name}.partial"));
+    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = std::fs::remove_file(&partial);
+    }
+    Ok(written.map_err(Error::io(path, "write"))?)
+}
+
+fn summary(model: &Model, path: &Path) -> String {
+    let heading = ["source", "files", "seconds", "frames", "rank", "iterations", "objective, first", "last", "dead"];
+    let mut rows = vec![heading.map(String::from).to_vec()];
+    for source in &model.training.sources {
+        rows.push(vec![
+            source.name.clone(),
+            source.files.to_string(),
+            format!("{:.1}", source.seconds),
+            source.frames.to_string(),
+            source.rank.to_string(),
+            source.iterations.to_string(),
+            format!("{:.4e}", source.first_objective),
+            format!("{:.4e}", source.final_objective),
+            source.dead_components.to_string(),
+        ]);
+    }
+    let stft = &model.stft;
+    format!(
+        "{}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
+        table(&rows),
+        path.display(),
+        model.divergence,
+        model.sample_rate,
+        stft.shape,
+        stft.window,
+        stft.hop,
+        stft.fft,
+        model.training.engine,
+    )
+}
