@@ -105,7 +105,8 @@ impl Train {
                 }
                 None => word,
             };
-            let name = name.with_context(|| format!("--source {word}: expected NAME=PATH, such as speech=recordings/"))?;
+            let name =
+                name.with_context(|| format!("--source {word}: expected NAME=PATH, such as speech=recordings/"))?;
             let inputs = schedule::list(&[path.to_string()]).with_context(|| format!("source '{name}'"))?;
             let files = inputs.into_iter().map(|input| input.path).collect();
             match material.iter_mut().find(|material| material.name == name) {
