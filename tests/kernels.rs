@@ -1,5 +1,7 @@
 //! Every kernel of every engine against the reference, by the table that `partwise check` prints.
 
+mod common;
+
 use partwise::check;
 use partwise::engine::{Cpu, Reference};
 
@@ -12,6 +14,13 @@ fn assert_all(rows: &[check::Row]) {
 #[test]
 fn cpu_kernels_agree_with_the_reference() {
     assert_all(&check::run(&Cpu::new(Some(2)).unwrap(), 5e-6).unwrap());
+}
+
+#[test]
+fn gpu_kernels_agree_with_the_reference() {
+    if let Some(gpu) = common::gpu() {
+        assert_all(&check::run(&gpu, 2e-5).unwrap());
+    }
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! What can be computed on it is said by the kernel families in [`crate::kernels`].
 
 mod cpu;
-mod gpu;
+pub(crate) mod gpu;
 mod reference;
 
 pub use cpu::Cpu;
 pub(crate) use cpu::{CpuPanel, STRIP, padded, tile};
+pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, adapters};
 pub use reference::Reference;
 
 use ndarray::{Array2, ArrayView2};

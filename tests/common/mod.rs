@@ -1,1 +1,18 @@
 //! What several test files share.
+
+use partwise::engine::{Gpu, GpuChoice};
+
+/// The best gpu, software ones included. Without any, the test says so and is left out, or fails where
+/// `PARTWISE_REQUIRE_GPU` is 1.
+pub fn gpu() -> Option<Gpu> {
+    match Gpu::open(&GpuChoice::Best) {
+        Ok(gpu) => Some(gpu),
+        Err(cause) if std::env::var("PARTWISE_REQUIRE_GPU").is_ok_and(|value| value == "1") => {
+            panic!("PARTWISE_REQUIRE_GPU is 1, and {cause}")
+        }
+        Err(cause) => {
+            eprintln!("SKIPPED: no adapter: {cause}");
+            None
+        }
+    }
+}

@@ -1,0 +1,13 @@
+// Half the squared Euclidean distance: d(v|λ) = (v - λ)² / 2, P = v, Q = λ.
+
+fn numerator(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
+    return v;
+}
+
+fn denominator(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
+    return lambda;
+}
+
+fn cost(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
+    return 0.5 * (v - lambda) * (v - lambda);
+}

@@ -1,0 +1,45 @@
+// Scales every column of the bases to unit norm: W[:, k] ← W[:, k] / s_k, s_k = (Σ_f W[f, k]^NORM)^(1 / NORM).
+//
+// bases: W (F, K), sizes: s (K), 1 for a zero column, which stays as it is. NORM is 1 or 2.
+// A workgroup owns four columns. The largest entry is divided out first: squares of small bases leave the range of f32.
+
+@group(0) @binding(1) var<storage, read_write> bases: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> sizes: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let quad = workgroup_index(group, groups);
+    if (quad >= params.bases_pitch) {
+        return;
+    }
+    var largest = vec4<f32>();
+    for (var row = lane; row < params.rows; row += 64u) {
+        largest = max(largest, bases[row * params.bases_pitch + quad]);
+    }
+    let unit = max(workgroup_max(largest, lane), vec4<f32>(DENOMINATOR_FLOOR));
+    var sum = vec4<f32>();
+    for (var row = lane; row < params.rows; row += 64u) {
+        let w = bases[row * params.bases_pitch + quad] / unit;
+        if (NORM == 2u) {
+            sum = fma(w, w, sum);
+        } else {
+            sum += w;
+        }
+    }
+    sum = workgroup_sum(sum, lane);
+    if (NORM == 2u) {
+        sum = sqrt(sum);
+    }
+    let size = unit * sum;
+    let scale = select(vec4<f32>(1.0), size, size > vec4<f32>(DENOMINATOR_FLOOR));
+    for (var row = lane; row < params.rows; row += 64u) {
+        bases[row * params.bases_pitch + quad] /= scale;
+    }
+    if (lane == 0u) {
+        sizes[quad] = scale;
+    }
+}

@@ -1,0 +1,37 @@
+// The weight of one source, and the sum of the weights so far: w_j = (Λ_j / peak)^p, total = total + w_j.
+//
+// HARD: w_j = 1 where Λ_j is the peak and no source before it was, 0 elsewhere; total then counts the winner.
+// peak: (F, N), weight: Λ_j before and w_j after (F, N), total: (F, N), not read where this source is FIRST.
+// The quotient by the largest model lies in (0, 1] whatever the level, so that its powers stay in range.
+
+@group(0) @binding(1) var<storage, read> peak: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> weight: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> total: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let cell = 64u * workgroup_index(group, groups) + lane;
+    if (cell >= params.rows * params.panel_pitch) {
+        return;
+    }
+    var before = vec4<f32>();
+    if (FIRST == 0u) {
+        before = total[cell];
+    }
+    var share: vec4<f32>;
+    if (HARD == 1u) {
+        let wins = (weight[cell] == peak[cell]) & (before == vec4<f32>(0.0));
+        share = select(vec4<f32>(0.0), vec4<f32>(1.0), wins);
+    } else {
+        share = weight[cell] / peak[cell];
+        if (params.exponent != 1.0) {
+            share = power(share, params.exponent);
+        }
+    }
+    weight[cell] = share;
+    total[cell] = before + share;
+}

@@ -1,0 +1,140 @@
+// The sums behind an update of the bases: N = P Hᵀ and D = Q Hᵀ over one split of the columns.
+//
+// data: V (F, N), bases: W (F, K), gains: H (K, N), sums: (splits, N and D, pass_rows, K), K in rows of bases_pitch vec4s.
+// A workgroup owns TILE rows and 32 BLOCKS components of one split, and walks along the split a tile at a time. Invocation
+// (x, y) sums the rows x, x + 8, x + 16, x + 24 of the components of the quads y, y + 8, ..., one 4 x 4 block each, named
+// for the reason gains.wgsl gives. A split that began in an earlier chunk is taken up where that chunk left it, so that
+// the order of a sum is the panel's, however it is cut into chunks.
+
+@group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> sums: array<vec4<f32>>;
+
+fn block_of(at: u32, pitch: u32) -> vec4<u32> {
+    return vec4<u32>(at, at + pitch, at + 2u * pitch, at + 3u * pitch);
+}
+
+fn stored(at: vec4<u32>) -> mat4x4<f32> {
+    return mat4x4<f32>(sums[at.x], sums[at.y], sums[at.z], sums[at.w]);
+}
+
+fn finish(component_quad: u32, at_n: vec4<u32>, at_d: vec4<u32>, n: mat4x4<f32>, d: mat4x4<f32>) {
+    if (component_quad < params.bases_pitch) {
+        store(at_n, n);
+        if (UNIT_DENOMINATOR) {
+            store(at_d, mat4x4<f32>(d[0], d[0], d[0], d[0]));
+        } else {
+            store(at_d, d);
+        }
+    }
+}
+
+fn store(at: vec4<u32>, sum: mat4x4<f32>) {
+    sums[at.x] = sum[0];
+    sums[at.y] = sum[1];
+    sums[at.z] = sum[2];
+    sums[at.w] = sum[3];
+}
+
+// Four columns of H (rows of the block) by four components.
+fn gains_block(component_quad: u32, quad: u32) -> mat4x4<f32> {
+    let at = block_of(4u * component_quad * params.panel_pitch + quad, params.panel_pitch);
+    return transpose(mat4x4<f32>(gains[at.x], gains[at.y], gains[at.z], gains[at.w]));
+}
+
+// Where Q is 1, every row of D is Σ_n H, gathered in row 0; H is 0 past the last column.
+fn add_denominator(sum: mat4x4<f32>, q: mat4x4<f32>, h: mat4x4<f32>) -> mat4x4<f32> {
+    if (UNIT_DENOMINATOR) {
+        return mat4x4<f32>(sum[0] + ((h[0] + h[1]) + (h[2] + h[3])), sum[1], sum[2], sum[3]);
+    }
+    return add_product(sum, q, h);
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row_tiles = params.pass_rows / TILE;
+    let blocks = (params.components + TILE * BLOCKS - 1u) / (TILE * BLOCKS);
+    let index = workgroup_index(group, groups);
+    let split = params.first_split + index / (row_tiles * blocks);
+    if (split >= params.end_split) {
+        return;
+    }
+    let pass_row = index % row_tiles * TILE;
+    let x = lane % LANES;
+    let component_quad = index / row_tiles % blocks * LANES * BLOCKS + lane / LANES;
+    let tiles = params.panel_pitch / LANES;
+    let begin = split * params.split_tiles;
+    let first_tile = max(begin, params.first_tile) - params.first_tile;
+    let end_tile = min(begin + params.split_tiles - params.first_tile, tiles);
+    // Rows of a block stand 8 apart, and D's sums after N's.
+    let block_pitch = LANES * params.bases_pitch;
+    let at_n = block_of((2u * split * params.pass_rows + pass_row + x) * params.bases_pitch + component_quad, block_pitch);
+    let at_d = at_n + params.pass_rows * params.bases_pitch;
+
+    var n0 = mat4x4<f32>();
+    var n1 = mat4x4<f32>();
+    var n2 = mat4x4<f32>();
+    var n3 = mat4x4<f32>();
+    var d0 = mat4x4<f32>();
+    var d1 = mat4x4<f32>();
+    var d2 = mat4x4<f32>();
+    var d3 = mat4x4<f32>();
+    if (begin < params.first_tile) {
+        n0 = stored(at_n);
+        d0 = stored(at_d);
+        if (BLOCKS > 1u) {
+            n1 = stored(at_n + LANES);
+            d1 = stored(at_d + LANES);
+        }
+        if (BLOCKS > 2u) {
+            n2 = stored(at_n + 2u * LANES);
+            d2 = stored(at_d + 2u * LANES);
+        }
+        if (BLOCKS > 3u) {
+            n3 = stored(at_n + 3u * LANES);
+            d3 = stored(at_d + 3u * LANES);
+        }
+    }
+    for (var tile = first_tile; tile < end_tile; tile++) {
+        form_fields(params.first_row + pass_row, tile * LANES, lane);
+        for (var step = 0u; step < LANES; step++) {
+            let at = block_of(x * PITCH + step, LANES * PITCH);
+            let p = mat4x4<f32>(sh_left[at.x], sh_left[at.y], sh_left[at.z], sh_left[at.w]);
+            let q = mat4x4<f32>(sh_right[at.x], sh_right[at.y], sh_right[at.z], sh_right[at.w]);
+            let quad = tile * LANES + step;
+            let h0 = gains_block(component_quad, quad);
+            n0 = add_product(n0, p, h0);
+            d0 = add_denominator(d0, q, h0);
+            if (BLOCKS > 1u) {
+                let h1 = gains_block(component_quad + LANES, quad);
+                n1 = add_product(n1, p, h1);
+                d1 = add_denominator(d1, q, h1);
+            }
+            if (BLOCKS > 2u) {
+                let h2 = gains_block(component_quad + 2u * LANES, quad);
+                n2 = add_product(n2, p, h2);
+                d2 = add_denominator(d2, q, h2);
+            }
+            if (BLOCKS > 3u) {
+                let h3 = gains_block(component_quad + 3u * LANES, quad);
+                n3 = add_product(n3, p, h3);
+                d3 = add_denominator(d3, q, h3);
+            }
+        }
+    }
+    finish(component_quad, at_n, at_d, n0, d0);
+    if (BLOCKS > 1u) {
+        finish(component_quad + LANES, at_n + LANES, at_d + LANES, n1, d1);
+    }
+    if (BLOCKS > 2u) {
+        finish(component_quad + 2u * LANES, at_n + 2u * LANES, at_d + 2u * LANES, n2, d2);
+    }
+    if (BLOCKS > 3u) {
+        finish(component_quad + 3u * LANES, at_n + 3u * LANES, at_d + 3u * LANES, n3, d3);
+    }
+}

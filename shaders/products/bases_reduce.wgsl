@@ -1,0 +1,29 @@
+// Updates the bases from the sums of all splits, taken in order: W ← rule(W, Σ_s N_s, Σ_s D_s).
+//
+// sums: (splits, N and D, pass_rows, K), as bases.wgsl leaves them; bases: W (F, K), of which pass_rows rows are updated.
+// An invocation owns four components of a row.
+
+@group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> bases: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let cell = 64u * workgroup_index(group, groups) + lane;
+    let at = params.first_row * params.bases_pitch + cell;
+    let cells = params.pass_rows * params.bases_pitch;
+    if (cell >= cells || at >= params.rows * params.bases_pitch) {
+        return;
+    }
+    var n = vec4<f32>();
+    var d = vec4<f32>();
+    for (var split = 0u; split < params.end_split; split++) {
+        n += sums[2u * split * cells + cell];
+        d += sums[(2u * split + 1u) * cells + cell];
+    }
+    let inside = entries(cell % params.bases_pitch) < vec4<u32>(params.components);
+    bases[at] = select(vec4<f32>(0.0), updated(bases[at], n, d), inside);
+}

@@ -1,0 +1,47 @@
+// The cost of every column: Σ_f d(v[f, n] | λ[f, n]).
+//
+// data: V (F, N), bases: W (F, K), gains: H (K, N), costs: (1, N).
+// A workgroup owns TILE columns and walks down the rows a tile at a time; an invocation sums a sixteenth of its cells'
+// rows, and the eight invocations of a quad of columns are added in order at the end.
+
+@group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> costs: array<vec4<f32>>;
+
+fn row_cost(row: u32, quad: u32, product: vec4<f32>) -> vec4<f32> {
+    if (row >= params.rows) {
+        return vec4<f32>(0.0);
+    }
+    return cost(data[row * params.panel_pitch + quad], max(product, vec4<f32>(MODEL_FLOOR)));
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let first_quad = workgroup_index(group, groups) * LANES;
+    if (first_quad >= params.panel_pitch) {
+        return;
+    }
+    let quad = first_quad + lane % LANES;
+    var sum = vec4<f32>();
+    for (var first_row = 0u; first_row < params.rows; first_row += TILE) {
+        let product = model_tile(first_row, first_quad, lane);
+        let row = first_row + lane / LANES;
+        sum += row_cost(row, quad, product[0]) + row_cost(row + LANES, quad, product[1]);
+        sum += row_cost(row + 2u * LANES, quad, product[2]) + row_cost(row + 3u * LANES, quad, product[3]);
+    }
+    workgroupBarrier();
+    sh_left[lane] = sum;
+    workgroupBarrier();
+    if (lane < LANES) {
+        var total = vec4<f32>();
+        for (var y = 0u; y < LANES; y++) {
+            total += sh_left[lane + y * LANES];
+        }
+        costs[quad] = total;
+    }
+}

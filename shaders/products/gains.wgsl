@@ -1,0 +1,100 @@
+// Updates the gains: H ← rule(H, Wᵀ P, Wᵀ Q), in one pass over the data.
+//
+// data: V (F, N), bases: W (F, K), gains: H (K, N), new_gains: H after the update (K, N).
+// A workgroup owns TILE columns and 32 BLOCKS components. It walks down the rows a tile at a time, forms P and Q there
+// and back-projects them at once. Invocation (x, y) sums N and D of the columns of quad x and of the components of the
+// quads y, y + 8, ..., one 4 x 4 block each. The blocks are named, not an array: a compiler that left an indexed array
+// in memory would spoil the kernel. Sums run over f in order, and no column sees another.
+
+@group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> new_gains: array<vec4<f32>>;
+
+// Where Q is 1, row 0 of D's block gathers Σ_f W of the block's four components.
+fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> {
+    if (UNIT_DENOMINATOR) {
+        return mat4x4<f32>(sum[0] + w, sum[1], sum[2], sum[3]);
+    }
+    return add_outer(sum, w, q);
+}
+
+fn finish_row(component: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
+    if (component < params.components) {
+        let at = component * params.panel_pitch + quad;
+        new_gains[at] = updated(gains[at], n, d);
+    }
+}
+
+fn finish(component_quad: u32, quad: u32, n: mat4x4<f32>, d: mat4x4<f32>) {
+    var rows = d;
+    if (UNIT_DENOMINATOR) {
+        rows = mat4x4<f32>(d[0].xxxx, d[0].yyyy, d[0].zzzz, d[0].wwww);
+    }
+    finish_row(4u * component_quad, quad, n[0], rows[0]);
+    finish_row(4u * component_quad + 1u, quad, n[1], rows[1]);
+    finish_row(4u * component_quad + 2u, quad, n[2], rows[2]);
+    finish_row(4u * component_quad + 3u, quad, n[3], rows[3]);
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = workgroup_index(group, groups);
+    let tiles = params.panel_pitch / LANES;
+    let first_quad = index % tiles * LANES;
+    let first_component = index / tiles * TILE * BLOCKS;
+    if (first_component >= params.components) {
+        return;
+    }
+    let x = lane % LANES;
+    let component_quad = first_component / 4u + lane / LANES;
+    var n0 = mat4x4<f32>();
+    var n1 = mat4x4<f32>();
+    var n2 = mat4x4<f32>();
+    var n3 = mat4x4<f32>();
+    var d0 = mat4x4<f32>();
+    var d1 = mat4x4<f32>();
+    var d2 = mat4x4<f32>();
+    var d3 = mat4x4<f32>();
+    for (var first_row = 0u; first_row < params.rows; first_row += TILE) {
+        form_fields(first_row, first_quad, lane);
+        let rows = min(TILE, params.rows - first_row);
+        for (var row = 0u; row < rows; row++) {
+            let p = sh_left[row * PITCH + x];
+            let q = sh_right[row * PITCH + x];
+            let at = (first_row + row) * params.bases_pitch + component_quad;
+            let w0 = bases[at];
+            n0 = add_outer(n0, w0, p);
+            d0 = add_denominator(d0, w0, q);
+            if (BLOCKS > 1u) {
+                let w1 = bases[at + LANES];
+                n1 = add_outer(n1, w1, p);
+                d1 = add_denominator(d1, w1, q);
+            }
+            if (BLOCKS > 2u) {
+                let w2 = bases[at + 2u * LANES];
+                n2 = add_outer(n2, w2, p);
+                d2 = add_denominator(d2, w2, q);
+            }
+            if (BLOCKS > 3u) {
+                let w3 = bases[at + 3u * LANES];
+                n3 = add_outer(n3, w3, p);
+                d3 = add_denominator(d3, w3, q);
+            }
+        }
+    }
+    finish(component_quad, first_quad + x, n0, d0);
+    if (BLOCKS > 1u) {
+        finish(component_quad + LANES, first_quad + x, n1, d1);
+    }
+    if (BLOCKS > 2u) {
+        finish(component_quad + 2u * LANES, first_quad + x, n2, d2);
+    }
+    if (BLOCKS > 3u) {
+        finish(component_quad + 3u * LANES, first_quad + x, n3, d3);
+    }
+}

@@ -1,0 +1,147 @@
+//! The thread that owns the device. Everybody else posts it work, or asks it for an answer.
+//!
+//! Error scopes of the device are per thread, and the order of commands decides what memory may be used again: both
+//! want a single owner. Commands that are only recorded return at once; if one fails, the next answer is its error.
+
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use super::memory::{Pool, Storage};
+use super::worker::Worker;
+use crate::{EngineError, Error, Result};
+
+/// Commands that may wait for the thread; who posts more waits too.
+const QUEUE: usize = 256;
+
+/// What the thread answers.
+pub(super) type Answer<R> = std::result::Result<R, EngineError>;
+
+type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+
+/// A handle on the device thread. Dropped, it ends the thread.
+pub(super) struct Device {
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    faults: Faults,
+    pool: Arc<Pool>,
+}
+
+impl Device {
+    /// Starts the thread.
+    pub(super) fn start(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let faults = Faults::default();
+        faults.watch(&device);
+        let (jobs, received) = sync_channel::<Job>(QUEUE);
+        let pool = Arc::new(Pool::default());
+        let mut worker = Worker::new(device, queue, pool.clone());
+        let mut run = move |received: Receiver<Job>| received.into_iter().for_each(|job| job(&mut worker));
+        let thread = std::thread::Builder::new()
+            .name("partwise-gpu".into())
+            .spawn(move || run(received))
+            .map_err(|cause| Error::input(format!("cannot start the gpu's thread: {cause}")))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), faults, pool })
+    }
+
+    /// Has the thread do something, without waiting. What fails is told by the next answer.
+    pub(super) fn post(&self, job: impl FnOnce(&mut Worker) -> Answer<()> + Send + 'static) -> Result<()> {
+        let faults = self.faults.clone();
+        self.send(Box::new(move |worker| {
+            if let Err(error) = job(worker) {
+                faults.note(error);
+            }
+        }))
+    }
+
+    /// Has the thread do something and waits for its answer, or for the error of anything before it.
+    pub(super) fn ask<R: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Worker) -> Answer<R> + Send + 'static,
+    ) -> Result<R> {
+        let (reply, answer) = channel();
+        let faults = self.faults.clone();
+        self.send(Box::new(move |worker| {
+            let result = job(worker);
+            // Nobody listens where the asker has gone.
+            let _ = reply.send(faults.take().map_or(result, Err));
+        }))?;
+        Ok(answer.recv().map_err(|_| ended())??)
+    }
+
+    /// A storage of `bytes`, whatever it holds. The thread is only asked where none waits in the pool.
+    pub(super) fn storage(&self, bytes: u64) -> Result<Storage> {
+        match Storage::pooled(&self.pool, bytes) {
+            Some(storage) => Ok(storage),
+            None => self.ask(move |worker| worker.allocate(bytes)),
+        }
+    }
+
+    fn send(&self, job: Job) -> Result<()> {
+        let jobs = self.jobs.as_ref().ok_or_else(ended)?;
+        Ok(jobs.send(job).map_err(|_| ended())?)
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that ended by a panic has printed it, and every later command has failed.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn ended() -> EngineError {
+    EngineError::Lost("its thread has ended".into())
+}
+
+/// What went wrong and has not been told yet; a loss is told for ever.
+#[derive(Clone, Default)]
+struct Faults(Arc<Mutex<(Option<String>, Option<EngineError>)>>);
+
+impl Faults {
+    /// Keeps what the device reports outside any error scope, and its loss.
+    fn watch(&self, device: &wgpu::Device) {
+        let faults = self.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| faults.note(engine_error(&error))));
+        let faults = self.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            faults.lock().0 = Some(if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message });
+        });
+    }
+
+    fn note(&self, error: EngineError) {
+        log::debug!("gpu: {error}");
+        self.lock().1.get_or_insert(error);
+    }
+
+    fn take(&self) -> Option<EngineError> {
+        let mut faults = self.lock();
+        let noted = faults.1.take();
+        faults.0.clone().map(EngineError::Lost).or(noted)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Option<String>, Option<EngineError>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn engine_error(error: &wgpu::Error) -> EngineError {
+    // Errors of wgpu are many lines, the cause last.
+    let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    match error {
+        wgpu::Error::OutOfMemory { .. } => EngineError::OutOfMemory(text),
+        _ => EngineError::Refused(text),
+    }
+}
+
+/// Runs `work` within error scopes of all kinds.
+pub(super) fn guarded<R>(device: &wgpu::Device, work: impl FnOnce() -> R) -> (R, Option<EngineError>) {
+    let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
+    let scopes = filters.map(|filter| device.push_error_scope(filter));
+    let result = work();
+    let errors: Vec<wgpu::Error> =
+        scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+    (result, errors.first().map(engine_error))
+}

@@ -1,0 +1,104 @@
+//! Compute pipelines, made at first use and kept.
+
+use std::collections::HashMap;
+
+use super::device::{Answer, guarded};
+use super::shader::{Access, Kernel, Text, divergence_source};
+use crate::EngineError;
+use crate::divergence::Divergence;
+
+/// Bytes from a dispatch's uniform to the next in their buffer: the largest alignment that a device may ask for.
+pub(super) const UNIFORM_SLOT: u64 = 256;
+
+/// A pipeline and the layout of its one bind group.
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) bindings: wgpu::BindGroupLayout,
+}
+
+/// A kernel's file, its divergence's file and the values of its constants: what its text depends on.
+type Key = (&'static str, Option<&'static str>, Vec<u32>);
+
+/// The pipelines made so far.
+#[derive(Default)]
+pub(super) struct Pipelines {
+    made: HashMap<Key, Pipeline>,
+}
+
+impl Pipelines {
+    /// The pipeline of a kernel, made if this is its first use.
+    pub(super) fn get(
+        &mut self,
+        device: &wgpu::Device,
+        kernel: &'static Kernel,
+        divergence: Option<Divergence>,
+        constants: &[u32],
+    ) -> Answer<&Pipeline> {
+        let key =
+            (kernel.source.path, divergence.map(|divergence| divergence_source(divergence).path), constants.to_vec());
+        match self.made.entry(key) {
+            std::collections::hash_map::Entry::Occupied(made) => Ok(made.into_mut()),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                let text = Text::compose(kernel, divergence, constants);
+                Ok(place.insert(make(device, kernel, &text)?))
+            }
+        }
+    }
+}
+
+fn make(device: &wgpu::Device, kernel: &'static Kernel, text: &Text) -> Answer<Pipeline> {
+    let label = Some(kernel.source.path);
+    let (module, refused) = guarded(device, || {
+        let source = wgpu::ShaderSource::Wgsl(text.wgsl.as_str().into());
+        device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source })
+    });
+    if let Some(error) = refused {
+        return Err(EngineError::Refused(compile_error(&module, text).unwrap_or_else(|| error.to_string())));
+    }
+    let (pipeline, refused) = guarded(device, || {
+        let bindings =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &layout(kernel) });
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&bindings)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some("main"),
+            // Every kernel writes the workgroup memory that it reads.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, bindings }
+    });
+    refused.map_or(Ok(pipeline), Err)
+}
+
+/// The first compile error, by the file and line it is in.
+fn compile_error(module: &wgpu::ShaderModule, text: &Text) -> Option<String> {
+    let messages = pollster::block_on(module.get_compilation_info()).messages;
+    let error = messages.into_iter().find(|message| message.message_type == wgpu::CompilationMessageType::Error)?;
+    let place = error.location.map(|location| text.place(location.line_number as usize)).unwrap_or_default();
+    Some(format!("{place}: {}", error.message.lines().next().unwrap_or_default()))
+}
+
+fn layout(kernel: &Kernel) -> Vec<wgpu::BindGroupLayoutEntry> {
+    let entry = |binding: usize, ty, has_dynamic_offset, min_binding_size| wgpu::BindGroupLayoutEntry {
+        binding: binding as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size },
+        count: None,
+    };
+    let uniform_bytes = kernel.uniform.last().map_or(0, |(_, offset)| offset + size_of::<f32>());
+    let uniform = entry(0, wgpu::BufferBindingType::Uniform, true, wgpu::BufferSize::new(uniform_bytes as u64));
+    let storage = |(at, access): (usize, &Access)| {
+        entry(at + 1, wgpu::BufferBindingType::Storage { read_only: *access == Access::Read }, false, None)
+    };
+    std::iter::once(uniform).chain(kernel.storages.iter().enumerate().map(storage)).collect()
+}

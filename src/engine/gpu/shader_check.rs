@@ -1,0 +1,103 @@
+//! What the tests of a kernel family ask of its shaders, without a device: every text that the host can compose is valid
+//! WGSL and agrees with what the host says of it.
+
+use std::collections::BTreeSet;
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, StorageAccess, TypeInner};
+
+use super::shader::{Access, Kernel, Text};
+use crate::divergence::Divergence;
+use crate::divergence::tests::ALL;
+
+/// The limits that every WebGPU device keeps.
+const WORKGROUP_BYTES: u32 = 16 << 10;
+const WORKGROUP_INVOCATIONS: u32 = 256;
+const STORAGES: usize = 8;
+
+/// Checks a family: `folder` of shaders/ holds the files of these kernels and no other, and all their texts are sound.
+/// The first list takes a divergence, the second does not.
+pub(crate) fn check_family(folder: &str, divergent: &[&'static Kernel], plain: &[&'static Kernel]) {
+    let kernels = || divergent.iter().chain(plain);
+    let paths: BTreeSet<String> = kernels().map(|kernel| kernel.source.path.into()).collect();
+    assert_eq!(paths, files(folder), "files of {folder} and kernels of the host");
+    for kernel in divergent {
+        ALL.iter().for_each(|&divergence| check_constants(kernel, Some(divergence)));
+    }
+    plain.iter().for_each(|kernel| check_constants(kernel, None));
+}
+
+/// The files of a folder of shaders/, as [`super::shader::Source`] names them. Each must say what it is for.
+pub(super) fn files(folder: &str) -> BTreeSet<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(folder);
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry.unwrap();
+        let (file, text) = (entry.file_name().into_string().unwrap(), std::fs::read_to_string(entry.path()).unwrap());
+        assert!(text.starts_with("// "), "{file} does not open with its purpose");
+        format!("shaders/{folder}/{file}")
+    };
+    std::fs::read_dir(root).unwrap().map(name).collect()
+}
+
+fn check_constants(kernel: &'static Kernel, divergence: Option<Divergence>) {
+    let mut choices: Vec<Vec<u32>> = vec![Vec::new()];
+    for (_, range) in kernel.constants {
+        let longer = |choice: &Vec<u32>| range.clone().map(|value| [choice.as_slice(), &[value]].concat()).collect();
+        choices = choices.iter().flat_map(|choice| -> Vec<Vec<u32>> { longer(choice) }).collect();
+    }
+    for constants in choices {
+        let text = Text::compose(kernel, divergence, &constants);
+        let what = format!("{} {divergence:?} {constants:?}", kernel.source.path);
+        let module = naga::front::wgsl::parse_str(&text.wgsl).unwrap_or_else(|error| {
+            let place = error.location(&text.wgsl).map(|location| text.place(location.line_number as usize));
+            panic!("{what}: {place:?}: {}", error.message())
+        });
+        let validated = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+        assert!(validated.is_ok(), "{what}: {}", validated.unwrap_err().emit_to_string(&text.wgsl));
+        check_bindings(&what, kernel, &module);
+        check_budget(&what, &module);
+    }
+}
+
+fn check_bindings(what: &str, kernel: &Kernel, module: &Module) {
+    let mut storages = vec![None; kernel.storages.len()];
+    let mut uniforms = 0;
+    for (_, variable) in module.global_variables.iter() {
+        let Some(binding) = &variable.binding else { continue };
+        assert_eq!(binding.group, 0, "{what}");
+        match variable.space {
+            AddressSpace::Uniform => {
+                let TypeInner::Struct { members, .. } = &module.types[variable.ty].inner else {
+                    panic!("{what}: the uniform is no struct")
+                };
+                let members: Vec<(&str, usize)> =
+                    members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset as usize)).collect();
+                assert_eq!(members, kernel.uniform, "{what}");
+                assert_eq!(binding.binding, 0, "{what}");
+                uniforms += 1;
+            }
+            AddressSpace::Storage { access } => {
+                let writes = access.contains(StorageAccess::STORE);
+                storages[binding.binding as usize - 1] = Some(if writes { Access::Write } else { Access::Read });
+            }
+            space => panic!("{what}: a binding in {space:?}"),
+        }
+    }
+    let expected: Vec<Option<Access>> = kernel.storages.iter().copied().map(Some).collect();
+    assert_eq!((storages, uniforms), (expected, 1), "{what}");
+    assert!(kernel.storages.len() <= STORAGES, "{what}");
+}
+
+fn check_budget(what: &str, module: &Module) {
+    let [entry] = module.entry_points.as_slice() else { panic!("{what}: not one entry point") };
+    assert_eq!(entry.name, "main", "{what}");
+    assert!(entry.workgroup_size.iter().product::<u32>() <= WORKGROUP_INVOCATIONS, "{what}");
+    let shared = module.global_variables.iter().filter(|(_, variable)| variable.space == AddressSpace::WorkGroup);
+    let bytes: u32 = shared
+        .map(|(_, variable)| {
+            assert!(variable.name.as_ref().is_some_and(|name| name.starts_with("sh_")), "{what}");
+            module.types[variable.ty].inner.size(module.to_ctx())
+        })
+        .sum();
+    assert!(bytes <= WORKGROUP_BYTES, "{what} takes {bytes} bytes of workgroup memory");
+}

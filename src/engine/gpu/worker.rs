@@ -1,0 +1,240 @@
+//! What the device thread does: allocates, brings up and down, records dispatches and submits them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::device::{Answer, guarded};
+use super::memory::{Pool, Storage};
+use super::pipelines::{Pipelines, UNIFORM_SLOT};
+use super::shader::Kernel;
+use crate::EngineError;
+use crate::divergence::Divergence;
+
+/// Dispatches in a submission, at most.
+const SUBMISSION_DISPATCHES: u64 = 256;
+/// Multiply-adds in a submission, about: a millisecond of a card, and not a second of the slowest integrated device,
+/// whose driver resets it when it is busy for two. A dispatch is not divided; the width of a panel's chunk bounds it.
+const SUBMISSION_WORK: u64 = 1 << 33;
+/// Submissions that the device may have before it: it never waits for the next, and staging memory stays bounded.
+const SUBMISSIONS_AHEAD: usize = 3;
+/// How long a submission may take. A software device on a busy machine takes seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Bytes brought up or down at a time.
+const STAGING_BYTES: u64 = 32 << 20;
+/// Workgroups in a dimension of a grid, at most.
+const GRID: usize = 65_535;
+
+/// One run of a kernel.
+pub(super) struct Dispatch {
+    pub(super) kernel: &'static Kernel,
+    pub(super) divergence: Option<Divergence>,
+    pub(super) constants: Vec<u32>,
+    pub(super) uniform: Vec<u8>,
+    pub(super) storages: Vec<Storage>,
+    pub(super) workgroups: usize,
+    /// Multiply-adds, about.
+    pub(super) work: u64,
+}
+
+/// What the thread owns.
+pub(super) struct Worker {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    pipelines: Pipelines,
+    pool: Arc<Pool>,
+    uniforms: wgpu::Buffer,
+    staging: wgpu::Buffer,
+    recording: Option<Recording>,
+    submitted: VecDeque<wgpu::SubmissionIndex>,
+}
+
+/// Dispatches that have not been submitted yet.
+struct Recording {
+    encoder: wgpu::CommandEncoder,
+    pass: wgpu::ComputePass<'static>,
+    uniforms: Vec<u8>,
+    dispatches: u64,
+    work: u64,
+}
+
+impl Worker {
+    pub(super) fn new(device: wgpu::Device, queue: wgpu::Queue, pool: Arc<Pool>) -> Self {
+        let buffer = |label, size, usage| {
+            device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+        };
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let uniforms = buffer("uniforms", SUBMISSION_DISPATCHES * UNIFORM_SLOT, uniform);
+        let staging = buffer("staging", STAGING_BYTES, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+        Self {
+            device,
+            queue,
+            pipelines: Pipelines::default(),
+            pool,
+            uniforms,
+            staging,
+            recording: None,
+            submitted: VecDeque::new(),
+        }
+    }
+
+    /// A storage of `bytes`, whatever it holds.
+    pub(super) fn allocate(&mut self, bytes: u64) -> Answer<Storage> {
+        if let Some(storage) = Storage::pooled(&self.pool, bytes) {
+            return Ok(storage);
+        }
+        let class = Pool::size_class(bytes);
+        let most = self.device.limits().max_buffer_size;
+        if class > most {
+            return Err(EngineError::OutOfMemory(format!("{class} bytes in one buffer, where the device has {most}")));
+        }
+        let buffer = self.create(class).or_else(|_| {
+            // What waits in the pool, or is still in use by submitted work, may make room.
+            self.submit()?;
+            self.finish()?;
+            self.pool.clear();
+            self.create(class)
+        })?;
+        Ok(Storage::new(buffer, bytes, self.pool.clone()))
+    }
+
+    fn create(&self, size: u64) -> Answer<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let descriptor = wgpu::BufferDescriptor { label: Some("storage"), size, usage, mapped_at_creation: false };
+        let (buffer, failed) = guarded(&self.device, || self.device.create_buffer(&descriptor));
+        failed.map_or(Ok(buffer), Err)
+    }
+
+    /// Fills a storage with numbers of the host.
+    pub(super) fn upload(&mut self, storage: &Storage, values: &[f32]) -> Answer<()> {
+        // The queue writes before anything that is not submitted yet, and the storage's last owner may be in there.
+        self.submit()?;
+        for (piece, values) in values.chunks(STAGING_BYTES as usize / size_of::<f32>()).enumerate() {
+            let offset = piece as u64 * STAGING_BYTES;
+            let write = || self.queue.write_buffer(storage.buffer(), offset, bytemuck::cast_slice(values));
+            let ((), failed) = guarded(&self.device, write);
+            failed.map_or(Ok(()), Err)?;
+            self.send(None)?;
+        }
+        Ok(())
+    }
+
+    /// The numbers of a storage.
+    pub(super) fn read(&mut self, storage: &Storage) -> Answer<Vec<f32>> {
+        self.submit()?;
+        let mut values = Vec::with_capacity(storage.bytes() as usize / size_of::<f32>());
+        for offset in (0..storage.bytes()).step_by(STAGING_BYTES as usize) {
+            let bytes = STAGING_BYTES.min(storage.bytes() - offset);
+            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(storage.buffer(), offset, &self.staging, 0, bytes);
+            self.send(Some(encoder))?;
+            let mapped = Arc::new(Mutex::new(None));
+            let report = mapped.clone();
+            self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+                *report.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            });
+            self.finish()?;
+            let refused = |cause: String| EngineError::Refused(format!("reading {bytes} bytes back: {cause}"));
+            match mapped.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(Ok(())) => {
+                    let view = self.staging.get_mapped_range(0..bytes).map_err(|cause| refused(cause.to_string()))?;
+                    values.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&view));
+                }
+                Some(Err(cause)) => return Err(refused(cause.to_string())),
+                None => return Err(refused("the device did not answer".into())),
+            }
+            self.staging.unmap();
+        }
+        Ok(values)
+    }
+
+    /// Records a dispatch, and submits what has been recorded once that is enough.
+    pub(super) fn dispatch(&mut self, dispatch: &Dispatch) -> Answer<()> {
+        let Dispatch { kernel, divergence, constants, .. } = dispatch;
+        let pipeline = self.pipelines.get(&self.device, kernel, *divergence, constants)?;
+        let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.uniforms,
+            offset: 0,
+            size: wgpu::BufferSize::new(dispatch.uniform.len() as u64),
+        });
+        let resources = std::iter::once(uniform).chain(dispatch.storages.iter().map(Storage::binding));
+        let entries: Vec<wgpu::BindGroupEntry> = resources
+            .enumerate()
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding: binding as u32, resource })
+            .collect();
+        let (bindings, failed) = guarded(&self.device, || {
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(kernel.source.path),
+                layout: &pipeline.bindings,
+                entries: &entries,
+            })
+        });
+        failed.map_or(Ok(()), Err)?;
+
+        let recording = self.recording.get_or_insert_with(|| {
+            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
+            Recording { encoder, pass, uniforms: Vec::new(), dispatches: 0, work: 0 }
+        });
+        let offset = recording.dispatches * UNIFORM_SLOT;
+        recording.uniforms.extend_from_slice(&dispatch.uniform);
+        recording.uniforms.resize((offset + UNIFORM_SLOT) as usize, 0);
+        recording.pass.set_pipeline(&pipeline.pipeline);
+        recording.pass.set_bind_group(0, &bindings, &[offset as u32]);
+        let (x, y) = (dispatch.workgroups.min(GRID), dispatch.workgroups.div_ceil(GRID));
+        recording.pass.dispatch_workgroups(x as u32, y as u32, 1);
+        recording.dispatches += 1;
+        recording.work += dispatch.work;
+        if recording.dispatches == SUBMISSION_DISPATCHES || recording.work >= SUBMISSION_WORK {
+            self.submit()?;
+        }
+        Ok(())
+    }
+
+    /// Destroys the device, as a driver's reset would.
+    #[cfg(test)]
+    pub(super) fn destroy(&mut self) {
+        self.device.destroy();
+    }
+
+    /// Submits what has been recorded.
+    fn submit(&mut self) -> Answer<()> {
+        let Some(Recording { encoder, pass, uniforms, .. }) = self.recording.take() else { return Ok(()) };
+        let ((), failed) = guarded(&self.device, || {
+            drop(pass);
+            self.queue.write_buffer(&self.uniforms, 0, &uniforms);
+        });
+        failed.map_or(Ok(()), Err)?;
+        self.send(Some(encoder))
+    }
+
+    /// Sends commands to the device, and waits while it has too many before it.
+    fn send(&mut self, encoder: Option<wgpu::CommandEncoder>) -> Answer<()> {
+        let (index, failed) = guarded(&self.device, || self.queue.submit(encoder.map(wgpu::CommandEncoder::finish)));
+        failed.map_or(Ok(()), Err)?;
+        self.submitted.push_back(index);
+        if self.submitted.len() > SUBMISSIONS_AHEAD
+            && let Some(oldest) = self.submitted.pop_front()
+        {
+            self.wait(oldest)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for everything that was sent.
+    fn finish(&mut self) -> Answer<()> {
+        while let Some(oldest) = self.submitted.pop_front() {
+            self.wait(oldest)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self, submission: wgpu::SubmissionIndex) -> Answer<()> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(PATIENCE) };
+        match self.device.poll(wait) {
+            Ok(_) => Ok(()),
+            Err(wgpu::PollError::Timeout) => Err(EngineError::Timeout(PATIENCE.as_secs())),
+            Err(cause) => Err(EngineError::Refused(cause.to_string())),
+        }
+    }
+}
