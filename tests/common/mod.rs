@@ -1,17 +1,21 @@
 //! What several test files share.
 
+use std::io::Write;
+
 use partwise::engine::{Gpu, GpuChoice};
 
 /// The best gpu, software ones included. Without any, the test says so and is left out, or fails where
 /// `PARTWISE_REQUIRE_GPU` is 1.
-pub fn gpu() -> Option<Gpu> {
+pub(crate) fn gpu() -> Option<Gpu> {
     match Gpu::open(&GpuChoice::Best) {
         Ok(gpu) => Some(gpu),
         Err(cause) if std::env::var("PARTWISE_REQUIRE_GPU").is_ok_and(|value| value == "1") => {
             panic!("PARTWISE_REQUIRE_GPU is 1, and {cause}")
         }
         Err(cause) => {
-            eprintln!("SKIPPED: no adapter: {cause}");
+            // Not by eprintln!, which the test harness keeps to itself when a test passes.
+            let _ =
+                writeln!(std::io::stderr(), "SKIPPED: {}: {cause}", std::thread::current().name().unwrap_or("a test"));
             None
         }
     }
