@@ -1,4 +1,9 @@
-//! Separates one recording into its sources by nonnegative factorization.
+#![doc = include_str!("../README.md")]
+//!
+//! # Axis letters
+//!
+//! The same everywhere, in this order where an array has several: C channel, J source, F frequency bin, K component,
+//! N frame (or sample, for signals). Data are V (F, N), bases W (F, K), gains H (K, N), the model Λ = W H (F, N).
 
 pub mod audio;
 pub mod check;
@@ -15,4 +20,9 @@ pub mod separate;
 pub mod spectrogram;
 pub mod train;
 
+pub use divergence::Divergence;
+pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};
 pub use error::{EngineError, Error, Result};
+pub use kernels::{Glue, Mask, Norm, Products};
+pub use model::Model;
+pub use ndarray;
