@@ -29,6 +29,9 @@ const SHAPES: [(usize, usize, usize); 15] = [
     (23, 29, 260),
 ];
 
+/// How many rows the table has.
+pub const KERNELS: usize = 6 * 3 + 2 + 3;
+
 /// What the numbers of a case are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Data {
@@ -65,11 +68,11 @@ impl Row {
 }
 
 /// Compares every kernel of `engine` with the reference. `bound` is the engine's: 5e-6 for exact f32 arithmetic, 2e-5 for
-/// shaders, whose division, exp and log are looser.
+/// shaders, whose division, exp and log are looser. `watch` sees each row when it is there.
 ///
 /// # Errors
 /// Where the engine fails; a wrong number is not an error but a row that has not passed.
-pub fn run<E: Products + Glue>(engine: &E, bound: f64) -> Result<Vec<Row>> {
+pub fn run<E: Products + Glue>(engine: &E, bound: f64, watch: &mut dyn FnMut(&Row)) -> Result<Vec<Row>> {
     let divergences = [
         Divergence::Euclidean,
         Divergence::KullbackLeibler,
@@ -78,17 +81,23 @@ pub fn run<E: Products + Glue>(engine: &E, bound: f64) -> Result<Vec<Row>> {
         Divergence::Beta(3.0),
         Divergence::Beta(-1.0),
     ];
-    let mut rows = Vec::new();
+    let mut rows = Vec::with_capacity(KERNELS);
+    let mut add = |row: Result<Row>| -> Result<()> {
+        let row = row?;
+        watch(&row);
+        rows.push(row);
+        Ok(())
+    };
     for divergence in divergences {
-        rows.push(compare(format!("products/gains {divergence}"), bound, |case| gains(engine, case, divergence))?);
-        rows.push(compare(format!("products/bases {divergence}"), bound, |case| bases(engine, case, divergence))?);
-        rows.push(compare(format!("products/costs {divergence}"), bound, |case| costs(engine, case, divergence))?);
+        add(compare(format!("products/gains {divergence}"), bound, |case| gains(engine, case, divergence)))?;
+        add(compare(format!("products/bases {divergence}"), bound, |case| bases(engine, case, divergence)))?;
+        add(compare(format!("products/costs {divergence}"), bound, |case| costs(engine, case, divergence)))?;
     }
     for norm in [Norm::L1, Norm::L2] {
-        rows.push(compare(format!("glue/normalize {norm}"), bound, |case| normalize(engine, case, norm))?);
+        add(compare(format!("glue/normalize {norm}"), bound, |case| normalize(engine, case, norm)))?;
     }
     for (name, mask) in [("ratio:1", Mask::Ratio(1.0)), ("ratio:2", Mask::Ratio(2.0)), ("hard", Mask::Hard)] {
-        rows.push(compare(format!("glue/masks {name}"), bound, |case| masks(engine, case, mask))?);
+        add(compare(format!("glue/masks {name}"), bound, |case| masks(engine, case, mask)))?;
     }
     Ok(rows)
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -510,6 +512,15 @@ fn factorize_a_matrix() {
     let (.., reference) = factors(&world.path("r.npz"));
     assert!(reference.iter().zip(&objective).all(|(a, b)| (a / b - 1.0).abs() < 1e-5));
 
+    // Level does not matter, however far from 1 it is.
+    for (name, gain) in [("faint", 1e-20), ("loud", 1e12)] {
+        ndarray_npy::write_npy(world.path("level.npy"), &v.mapv(|x| f64::from(x) * gain)).unwrap();
+        run(&["level.npy", "-o", "level.npz", "--normalize", "l1", "--divergence", "kl"]);
+        let (.., scaled) = factors(&world.path("level.npz"));
+        let worst = scaled.iter().zip(&objective).map(|(a, b)| (a / (b * gain) - 1.0).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-4, "{name}: {worst}");
+    }
+
     let write = |name: &str, at: (usize, usize), value: f32| {
         let mut bad = v.clone();
         bad[at] = value;
@@ -556,6 +567,46 @@ fn evaluate_refuses_what_cannot_be_compared() {
     assert!(table.contains("SI-SDR") && table.contains("inf"), "{table}");
     let csv = stdout(&run(&["--reference", "hiss/a.wav", "--estimate", "hiss/a.wav", "--csv"]));
     assert_eq!(csv.lines().count(), 2);
+}
+
+/// No file may grow beyond 8 KiB, as on a disk that is full.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_fails_a_file_and_leaves_no_half_of_it() {
+    let world = World::trained();
+    world.record("short.wav", &[mix(1, 1000)], RATE);
+    world.record("long.wav", &[mix(1, 9000)], RATE);
+    let binary = env!("CARGO_BIN_EXE_partwise");
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 16; exec {binary} separate short.wav long.wav --model m.safetensors -o out --engine cpu"
+    );
+    let output = Command::new("bash").args(["-c", &script]).current_dir(world.folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("long.") && stderr(&output).contains("cannot write"), "{}", stderr(&output));
+    assert_eq!(world.files("out"), ["manifest.jsonl", "short.hiss.wav", "short.tones.wav"]);
+}
+
+/// The gpu's results are its own, but they too depend on nothing else than the file.
+#[test]
+fn gpu_results_do_not_depend_on_the_batch() {
+    if common::gpu().is_none() {
+        return;
+    }
+    let world = World::trained();
+    for i in 0..3 {
+        world.record(&format!("m{i}.wav"), &[mix(i as u64, 700 + 1777 * i)], RATE);
+    }
+    let run = |out: &str, inputs: &[&str]| {
+        let job = ["separate", "--engine", "gpu", "--model", "m.safetensors", "--iterations", "5", "-o", out];
+        let output = world.run(&[&job[..], inputs].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        ["tones", "hiss"].map(|source| std::fs::read(world.path(out).join(format!("m1.{source}.wav"))).unwrap())
+    };
+    let together = run("o1", &["m0.wav", "m1.wav", "m2.wav"]);
+    assert_eq!(run("o2", &["m2.wav", "m1.wav"]), together);
+    assert_eq!(run("o3", &["m1.wav"]), together);
+    let sources = ["tones", "hiss"].map(|source| world.read(&format!("o3/m1.{source}.wav")));
+    assert!(sum_error(&world.read("m1.wav"), &sources) <= 1e-5);
 }
 
 #[test]

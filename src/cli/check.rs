@@ -2,12 +2,13 @@
 
 use anyhow::bail;
 use clap::Args;
+use indicatif::ProgressBar;
 use partwise::check::{self, Row};
 use partwise::engine::Engine;
 use serde::Serialize;
 
 use super::engine::{AnyEngine, open, with_engine};
-use super::{Common, Outcome, print, table};
+use super::{Common, Outcome, print, progress, table};
 
 /// Compare every kernel of the engine with the f64 reference, on awkward shapes
 #[derive(Args)]
@@ -28,7 +29,12 @@ impl Check {
             AnyEngine::Cpu(_) => 5e-6,
             AnyEngine::Reference(_) => 1e-12,
         };
-        let (name, kernels) = with_engine!(&engine, |engine| (engine.describe(), check::run(engine, bound)?));
+        let bar = progress::bar(common, check::KERNELS as u64, "comparing");
+        let (name, kernels) = with_engine!(&engine, |engine| (
+            engine.describe(),
+            check::run(engine, bound, &mut |row| advance(&bar, row))?
+        ));
+        bar.finish_and_clear();
         let verdict = Verdict { engine: name, passed: kernels.iter().all(Row::passed), kernels };
         print(common.json, &verdict, || text(&verdict))?;
         match verdict.kernels.iter().filter(|row| !row.passed()).count() {
@@ -36,6 +42,11 @@ impl Check {
             wrong => bail!("{wrong} kernels of {} are wrong; please report it, with this table", verdict.engine),
         }
     }
+}
+
+fn advance(bar: &ProgressBar, row: &Row) {
+    bar.set_message(row.kernel.clone());
+    bar.inc(1);
 }
 
 fn text(verdict: &Verdict) -> String {

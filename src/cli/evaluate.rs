@@ -9,7 +9,7 @@ use partwise::evaluate::{self, Measures, Order, Scores};
 use partwise::schedule;
 use serde::Serialize;
 
-use super::{Common, Outcome, print, table};
+use super::{Common, Outcome, print, progress, table};
 
 /// Score estimates against the true sources: SDR, SIR, SAR (BSS Eval v3), SI-SDR and SNR, in dB
 #[derive(Args)]
@@ -63,7 +63,9 @@ impl Evaluate {
         };
         let (truth, guesses, mix) = (read(&references)?, read(&estimates)?, read(&mixture)?);
         let order = if self.permute { Order::Best } else { Order::Given };
+        let spinner = progress::spinner(common, "scoring");
         let scores = evaluate::evaluate(&truth, &guesses, mix.first().map(Vec::as_slice), order)?;
+        spinner.finish_and_clear();
         for (reference, scores) in references.iter().zip(&scores) {
             if scores.measures.sdr.is_nan() {
                 log::warn!("{}: it or its estimate is silent; there is nothing to score", reference.display());

@@ -10,7 +10,7 @@ use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError};
 use partwise::Error;
 use partwise::divergence::Divergence;
 use partwise::engine::Engine;
-use partwise::kernels::{Glue, Products};
+use partwise::kernels::{Glue, Products, Rule};
 use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options};
 use partwise::train::MAX_RANK;
 use serde::Serialize;
@@ -96,15 +96,19 @@ impl Factorize {
             },
             ..Options::of(self.divergence, self.iterations)
         };
-        let options = Options { rule: partwise::kernels::Rule { sparsity: self.sparsity, ..options.rule }, ..options };
+        let (scale, beta) = (level(&v), self.divergence.exponent_beta());
+        // d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much for the minimum to stay where it is.
+        let rule = Rule { sparsity: self.sparsity * scale.powf(1.0 - beta), ..options.rule };
+        let options = Options { rule, ..options };
         let engine = open(common)?;
         let bar = progress::bar(common, self.iterations as u64, "factorizing");
-        let (fit, name) = with_engine!(&engine, |engine| {
-            let (w, h, fit) = factorize(engine, &v, &w, &h, &options, |_| bar.inc(1))?;
-            write(&self.output, w, h, &fit)?;
-            (fit, engine.describe())
+        let (w, h, mut fit, name) = with_engine!(&engine, |engine| {
+            let (w, h, fit) = factorize(engine, &(&v / scale), &w, &(h / scale), &options, |_| bar.inc(1))?;
+            (w, h * scale, fit, engine.describe())
         });
         bar.finish_and_clear();
+        fit.objective.iter_mut().for_each(|objective| *objective *= scale.powf(beta));
+        write(&self.output, w, h, &fit)?;
         let summary = Summary {
             rows: v.nrows(),
             columns: v.ncols(),
@@ -168,6 +172,18 @@ fn factorize<E: Products + Glue>(
     let (v, mut w, mut h) = (engine.panel(v.view())?, engine.matrix(w.view())?, engine.panel(h.view())?);
     let fit = nmf::factorize(engine, &v, &mut w, &mut h, options, watch)?;
     Ok((engine.read_matrix(&w)?, engine.read_panel(&h)?, fit))
+}
+
+/// What to divide data by so that the floors of the engines, which suppose data near 1, do not cut into them: 1 for data of an
+/// ordinary level, else the power of two of their largest entry.
+fn level(v: &Array2<f64>) -> f64 {
+    let largest = v.iter().copied().fold(0.0, f64::max);
+    if largest == 0.0 || (1e-3..=1e6).contains(&largest) {
+        return 1.0;
+    }
+    let scale = largest.log2().round().exp2();
+    log::info!("the largest entry is {largest:.1e}: the data are divided by {scale:.1e} for the computation");
+    scale
 }
 
 fn read_matrix(path: &Path) -> anyhow::Result<Array2<f64>> {

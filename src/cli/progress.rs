@@ -1,5 +1,7 @@
 //! Progress bars on stderr, where that is a terminal.
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use partwise::schedule::{FileReport, Status, Watch};
 
@@ -16,6 +18,15 @@ pub(super) fn bar(common: &Common, length: u64, what: &str) -> ProgressBar {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(what.to_string());
     bar
+}
+
+/// A sign of life for work whose end is not known.
+pub(super) fn spinner(common: &Common, what: &str) -> ProgressBar {
+    let spinner = bar(common, 0, what);
+    let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}");
+    spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner
 }
 
 /// Shows a separation job.
