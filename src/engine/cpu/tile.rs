@@ -35,13 +35,18 @@ impl<J: StripJob> pulp::WithSimd for Vectorize<J> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // The sizes fill the registers: 24 accumulators of 32, 12 (8 for two products at once) of 16.
-        match (S::F32_LANES, S::REGISTER_COUNT >= 32) {
-            (16, _) => self.0.run::<S, 3, 8, 4, 3, 2>(simd),
-            (8, _) => self.0.run::<S, 6, 4, 2, 2, 1>(simd),
-            (4, true) => self.0.run::<S, 12, 8, 4, 3, 2>(simd),
-            (4, false) => self.0.run::<S, 12, 4, 2, 2, 1>(simd),
-            _ => self.0.run::<S, STRIP, 4, 2, 2, 1>(simd),
+        // The sizes fill the registers: 24 accumulators of 32, 12 (8 for two products at once) of 16. Conditions on constants,
+        // not a match: the compiler then leaves out the sizes that an instruction set does not take.
+        if const { S::F32_LANES == 16 } {
+            self.0.run::<S, 3, 8, 4, 3, 2>(simd)
+        } else if const { S::F32_LANES == 8 } {
+            self.0.run::<S, 6, 4, 2, 2, 1>(simd)
+        } else if const { S::F32_LANES == 4 && S::REGISTER_COUNT >= 32 } {
+            self.0.run::<S, 12, 8, 4, 3, 2>(simd)
+        } else if const { S::F32_LANES == 4 } {
+            self.0.run::<S, 12, 4, 2, 2, 1>(simd)
+        } else {
+            self.0.run::<S, STRIP, 4, 2, 2, 1>(simd)
         }
     }
 }
