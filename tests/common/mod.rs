@@ -4,7 +4,7 @@ use partwise::engine::{Gpu, GpuChoice};
 
 /// The best gpu, software ones included. Without any, the test says so and is left out, or fails where
 /// `PARTWISE_REQUIRE_GPU` is 1.
-pub fn gpu() -> Option<Gpu> {
+pub(crate) fn gpu() -> Option<Gpu> {
     match Gpu::open(&GpuChoice::Best) {
         Ok(gpu) => Some(gpu),
         Err(cause) if std::env::var("PARTWISE_REQUIRE_GPU").is_ok_and(|value| value == "1") => {

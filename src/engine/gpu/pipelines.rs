@@ -85,7 +85,12 @@ fn compile_error(module: &wgpu::ShaderModule, text: &Text) -> Option<String> {
     let messages = pollster::block_on(module.get_compilation_info()).messages;
     let error = messages.into_iter().find(|message| message.message_type == wgpu::CompilationMessageType::Error)?;
     let place = error.location.map(|location| text.place(location.line_number as usize)).unwrap_or_default();
-    Some(format!("{place}: {}", error.message.lines().next().unwrap_or_default()))
+    Some(format!("{place}: {}", summary(&error.message)))
+}
+
+/// The line of a message that names the cause; a drawing of the place follows it.
+fn summary(message: &str) -> &str {
+    message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 fn layout(kernel: &Kernel) -> Vec<wgpu::BindGroupLayoutEntry> {

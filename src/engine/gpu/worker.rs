@@ -1,7 +1,8 @@
 //! What the device thread does: allocates, brings up and down, records dispatches and submits them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::device::{Answer, guarded};
@@ -122,30 +123,33 @@ impl Worker {
     /// The numbers of a storage.
     pub(super) fn read(&mut self, storage: &Storage) -> Answer<Vec<f32>> {
         self.submit()?;
-        let mut values = Vec::with_capacity(storage.bytes() as usize / size_of::<f32>());
-        for offset in (0..storage.bytes()).step_by(STAGING_BYTES as usize) {
-            let bytes = STAGING_BYTES.min(storage.bytes() - offset);
+        let mut values = vec![0.0; storage.bytes() as usize / size_of::<f32>()];
+        for (piece, values) in values.chunks_mut(STAGING_BYTES as usize / size_of::<f32>()).enumerate() {
+            let (offset, bytes) = (piece as u64 * STAGING_BYTES, size_of_val(values) as u64);
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.copy_buffer_to_buffer(storage.buffer(), offset, &self.staging, 0, bytes);
             self.send(Some(encoder))?;
-            let mapped = Arc::new(Mutex::new(None));
-            let report = mapped.clone();
-            self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-                *report.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            });
-            self.finish()?;
-            let refused = |cause: String| EngineError::Refused(format!("reading {bytes} bytes back: {cause}"));
-            match mapped.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                Some(Ok(())) => {
-                    let view = self.staging.get_mapped_range(0..bytes).map_err(|cause| refused(cause.to_string()))?;
-                    values.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&view));
-                }
-                Some(Err(cause)) => return Err(refused(cause.to_string())),
-                None => return Err(refused("the device did not answer".into())),
-            }
+            let copied = self.copy_mapped(bytes, values);
             self.staging.unmap();
+            copied?;
         }
         Ok(values)
+    }
+
+    /// Maps the first `bytes` of the staging buffer and copies them; it stays mapped, or waiting to be.
+    fn copy_mapped(&mut self, bytes: u64, values: &mut [f32]) -> Answer<()> {
+        let (report, mapped) = channel();
+        self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+            // Nobody listens any more where the wait has failed.
+            let _ = report.send(result);
+        });
+        self.finish()?;
+        let refused = |cause: String| EngineError::Refused(format!("reading {bytes} bytes back: {cause}"));
+        let mapped = mapped.try_recv().map_err(|cause| refused(cause.to_string()))?;
+        mapped.map_err(|cause| refused(cause.to_string()))?;
+        let view = self.staging.get_mapped_range(0..bytes).map_err(|cause| refused(cause.to_string()))?;
+        bytemuck::cast_slice_mut(values).copy_from_slice(&view);
+        Ok(())
     }
 
     /// Records a dispatch, and submits what has been recorded once that is enough.
