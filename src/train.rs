@@ -10,7 +10,7 @@ use crate::divergence::Divergence;
 use crate::kernels::{Glue, Norm, Products};
 use crate::methods::nmf::{self, Normalization, Options};
 use crate::model::{self, Model, Source, SourceTraining, Training};
-use crate::spectrogram::{Pad, Shape, Spectrum, Stft, StftParams};
+use crate::spectrogram::{Pad, Shape, Spectrum, Stft, StftParams, level_scale};
 use crate::{Error, Result};
 
 /// Frames whose power is below this share of the loudest frame's are silence: nothing of the source is to be learned from
@@ -128,7 +128,7 @@ pub fn train<E: Products + Glue>(
     let rates = recordings.iter().flatten().map(|recording| recording.sample_rate);
     let sample_rate = rates.min().unwrap_or_default();
     let stft = Stft::new(options.transform.at(sample_rate))?;
-    let spectrum = Spectrum::suiting(options.divergence);
+    let spectrum = suiting(options.divergence);
     let (mut sources, mut summaries) = (Vec::new(), Vec::new());
     for (Material { name, rank, .. }, recordings) in material.iter().zip(recordings) {
         let (files, seconds) = (recordings.len(), recordings.iter().map(Recording::seconds).sum());
@@ -208,7 +208,7 @@ fn data(recordings: &[Recording], stft: &Stft<f32>, spectrum: Spectrum, sample_r
         .map(|&(channel, rate)| {
             let channel = audio::resample(channel, rate, sample_rate)?;
             let spectra = stft.forward(&channel, 0..stft.frames(channel.len()));
-            Ok(spectra.mapv(|bin| spectrum.of(bin * spectrum_scale(peak))))
+            Ok(spectra.mapv(|bin| spectrum.of(bin * level_scale(peak))))
         })
         .collect::<Result<Vec<_>>>()?;
     let power = |frame: ndarray::ArrayView1<f32>| -> f64 {
@@ -225,9 +225,9 @@ fn data(recordings: &[Recording], stft: &Stft<f32>, spectrum: Spectrum, sample_r
     Array2::from_shape_vec((count, stft.bins()), data).map_err(|cause| Error::input(cause.to_string()))
 }
 
-/// What spectra are multiplied by so that a recording's peak does not matter. Below 1e-30 a recording counts as silent.
-pub(crate) fn spectrum_scale(peak: f32) -> f32 {
-    if peak > 1e-30 { 1.0 / peak } else { 0.0 }
+/// The datum that suits a divergence: the power for β < 1/2, the magnitude above.
+fn suiting(divergence: Divergence) -> Spectrum {
+    if divergence.exponent_beta() < 0.5 { Spectrum::Power } else { Spectrum::Magnitude }
 }
 
 /// Factorizes the data (F, N) of one source.
@@ -267,6 +267,12 @@ fn learn<E: Products + Glue>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn power_for_is_and_magnitude_for_the_rest() {
+        let suits = [Divergence::ItakuraSaito, Divergence::KullbackLeibler, Divergence::Euclidean].map(suiting);
+        assert_eq!(suits, [Spectrum::Power, Spectrum::Magnitude, Spectrum::Magnitude]);
+    }
 
     #[test]
     fn lengths_parse() {

@@ -1,5 +1,6 @@
 //! What a user types. A command a file; what all share is here.
 
+mod bench;
 mod check;
 mod engine;
 mod evaluate;
@@ -30,6 +31,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Factorize(factorize::Factorize),
     Check(check::Check),
+    Bench(bench::Bench),
 }
 
 /// Options of every command.
@@ -88,6 +90,7 @@ pub(crate) fn run() -> anyhow::Result<Outcome> {
         Command::Evaluate(evaluate) => evaluate.run(&common),
         Command::Factorize(factorize) => factorize.run(&common),
         Command::Check(check) => check.run(&common),
+        Command::Bench(bench) => bench.run(&common),
     }
 }
 

@@ -17,8 +17,13 @@ use super::engine::{open, with_engine};
 use super::progress::JobBar;
 use super::{Common, Outcome, print, table};
 
-/// Panels this wide keep every core busy and cost little memory.
-const PANEL_BYTES: usize = 16 << 20;
+/// The data of a panel: wide enough to keep every core busy, and little memory.
+pub(super) const PANEL_BYTES: usize = 16 << 20;
+
+/// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
+pub(super) fn stage_threads(common: &Common) -> usize {
+    common.thread_count().div_ceil(2).min(4)
+}
 
 /// Separate recordings with a trained model
 #[derive(Args)]
@@ -117,7 +122,7 @@ impl Separate {
                 MaskChoice::Given(mask) => mask,
             },
             on_error: self.on_error.0,
-            threads: common.thread_count().div_ceil(2).min(4),
+            threads: stage_threads(common),
             panel_bytes: PANEL_BYTES,
         };
         let engine = open(common)?;

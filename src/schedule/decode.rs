@@ -11,8 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Input, Piece, Track};
 use crate::audio;
 use crate::model::Model;
-use crate::spectrogram::Stft;
-use crate::train::spectrum_scale;
+use crate::spectrogram::{Stft, level_scale};
 use crate::{Error, Result};
 
 /// Reads a file and brings it to the model's sample rate.
@@ -27,11 +26,9 @@ pub(super) fn open(index: usize, input: &Input, outputs: &[PathBuf], model: &Mod
     } else {
         let channels = recording.channels.iter();
         let resample = |channel: &Vec<f32>| audio::resample(channel, recording.sample_rate, model.sample_rate);
-        let channels = channels.map(resample).collect::<Result<Vec<_>>>()?;
-        if channels.iter().any(Vec::is_empty) {
-            let reason = format!("is too short for a model of {} Hz: nothing is left of it there", model.sample_rate);
-            return Err(Error::audio(&input.path, reason));
-        }
+        let mut channels = channels.map(resample).collect::<Result<Vec<_>>>()?;
+        // A recording of a sample or two may have none at a lower rate. One of silence leaves all of it to be shared equally.
+        channels.iter_mut().filter(|channel| channel.is_empty()).for_each(|channel| channel.push(0.0));
         Some(channels)
     };
     Ok(Track {
@@ -56,7 +53,7 @@ pub(super) fn pieces(
     mut send: impl FnMut(Piece) -> bool,
 ) {
     let track = Arc::new(track);
-    let scale = spectrum_scale(track.recording.peak());
+    let scale = level_scale(track.recording.peak());
     let bins = usable_bins(model, track.recording.sample_rate);
     let of = stft.frames(track.samples());
     let step = (columns / track.signal().len()).max(1);

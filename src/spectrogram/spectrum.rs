@@ -6,7 +6,6 @@ use std::str::FromStr;
 use realfft::num_complex::Complex;
 use serde::{Deserialize, Serialize};
 
-use crate::divergence::Divergence;
 use crate::{Error, Result};
 
 /// The nonnegative datum made of a complex bin X.
@@ -20,11 +19,6 @@ pub enum Spectrum {
 }
 
 impl Spectrum {
-    /// The datum that suits a divergence: the power for β < 1/2, the magnitude above.
-    pub fn suiting(divergence: Divergence) -> Self {
-        if divergence.exponent_beta() < 0.5 { Self::Power } else { Self::Magnitude }
-    }
-
     /// The datum of a bin.
     pub fn of(self, bin: Complex<f32>) -> f32 {
         match self {
@@ -40,6 +34,12 @@ impl Spectrum {
             Self::Magnitude => 2.0,
         }
     }
+}
+
+/// What spectra are multiplied by so that a recording's level does not matter: 1 over its peak, or 0 for a peak below 1e-30,
+/// which counts as silence.
+pub fn level_scale(peak: f32) -> f32 {
+    if peak > 1e-30 { 1.0 / peak } else { 0.0 }
 }
 
 impl fmt::Display for Spectrum {
@@ -71,12 +71,17 @@ mod tests {
     fn data_by_hand() {
         let bin = Complex::new(3.0, -4.0);
         assert_eq!((Spectrum::Power.of(bin), Spectrum::Magnitude.of(bin)), (25.0, 5.0));
-        assert_eq!(Spectrum::suiting(Divergence::ItakuraSaito), Spectrum::Power);
-        assert_eq!(Spectrum::suiting(Divergence::KullbackLeibler), Spectrum::Magnitude);
-        assert_eq!(Spectrum::suiting(Divergence::Euclidean), Spectrum::Magnitude);
         for spectrum in [Spectrum::Power, Spectrum::Magnitude] {
             assert_eq!(spectrum.to_string().parse::<Spectrum>().unwrap(), spectrum);
         }
         assert!("loudness".parse::<Spectrum>().is_err());
+    }
+
+    #[test]
+    fn any_level_is_brought_to_one_and_silence_stays_silent() {
+        for peak in [1.0f32, 1e-3, 1e-20, 3e4] {
+            assert!((peak * level_scale(peak) - 1.0).abs() < 1e-6);
+        }
+        assert_eq!((level_scale(0.0), level_scale(1e-40)), (0.0, 0.0));
     }
 }

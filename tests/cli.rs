@@ -1,0 +1,571 @@
+//! The built program as a user meets it: what it writes, what it says, how it exits.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ndarray::{Array1, Array2};
+use ndarray_npy::NpzReader;
+use partwise::audio::{self, Format, Recording};
+use partwise::random::Stream;
+
+/// A folder with recordings of two sources and a model of them.
+struct World {
+    folder: tempfile::TempDir,
+}
+
+const RATE: u32 = 8000;
+
+impl World {
+    /// Low tones against hiss: easy to tell apart.
+    fn new() -> Self {
+        let world = Self { folder: tempfile::tempdir().unwrap() };
+        for (name, pitch) in [("a", 200.0), ("b", 310.0)] {
+            world.record(&format!("tones/{name}.wav"), &[tones(pitch, 6000)], RATE);
+        }
+        world.record("hiss/a.wav", &[hiss(1, 9000)], RATE);
+        world
+    }
+
+    fn trained() -> Self {
+        let world = Self::new();
+        let output = world.run(&[
+            "train",
+            "--source",
+            "tones=tones",
+            "--source",
+            "hiss=hiss",
+            "-o",
+            "m.safetensors",
+            "--rank",
+            "4",
+            "--window",
+            "256",
+            "--iterations",
+            "20",
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn record(&self, name: &str, channels: &[Vec<f32>], sample_rate: u32) {
+        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        let recording = Recording { channels: channels.to_vec(), sample_rate, warnings: Vec::new() };
+        audio::write(&self.path(name), &recording, Format::WavF32).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Recording {
+        audio::read(&self.path(name)).unwrap()
+    }
+
+    /// Runs the program in the folder, on the CPU engine unless told otherwise.
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
+        command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG");
+        if !arguments.contains(&"--engine") {
+            command.args(["--engine", "cpu"]);
+        }
+        command.output().unwrap()
+    }
+
+    /// Separates with the trained model into `out`.
+    fn separate(&self, arguments: &[&str]) -> Output {
+        self.run(&[&["separate", "--model", "m.safetensors", "-o", "out", "--iterations", "10"], arguments].concat())
+    }
+
+    /// All files below a folder, hidden ones too.
+    fn files(&self, name: &str) -> Vec<String> {
+        fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, root, found);
+                } else {
+                    found.push(path.strip_prefix(root).unwrap().to_str().unwrap().into());
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.path(name), &self.path(name), &mut found);
+        found.sort();
+        found
+    }
+}
+
+fn tones(pitch: f32, samples: usize) -> Vec<f32> {
+    let tone = |n: usize, k: f32| (n as f32 * k * pitch * std::f32::consts::TAU / RATE as f32).sin() / k;
+    (0..samples).map(|n| 0.2 * (tone(n, 1.0) + tone(n, 2.0) + tone(n, 3.0))).collect()
+}
+
+fn hiss(seed: u64, samples: usize) -> Vec<f32> {
+    let noise = Stream::new(seed, "hiss");
+    (0..samples).map(|n| 0.3 * (noise.uniform(n as u64) - 0.5) as f32).collect()
+}
+
+fn mix(seed: u64, samples: usize) -> Vec<f32> {
+    tones(200.0, samples).iter().zip(hiss(seed, samples)).map(|(a, b)| a + b).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|cause| panic!("{cause}: {}{}", stdout(output), stderr(output)))
+}
+
+/// The largest difference between the sum of the sources and the input, as a share of the input's peak.
+fn sum_error(input: &Recording, sources: &[Recording]) -> f32 {
+    let mut worst = 0.0f32;
+    for (c, channel) in input.channels.iter().enumerate() {
+        for (n, sample) in channel.iter().enumerate() {
+            let sum: f32 = sources.iter().map(|source| source.channels[c][n]).sum();
+            worst = worst.max((sum - sample).abs());
+        }
+    }
+    worst / input.peak()
+}
+
+/// Asserts that a command was refused: its exit status, one line on stderr that holds all of `parts`, no panic.
+fn refused(output: &Output, status: i32, parts: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(status), "{text}");
+    let last = text.trim_end().lines().last().unwrap_or_default();
+    assert!(last.starts_with("partwise: ") && !text.contains("panicked"), "{text}");
+    for part in parts {
+        assert!(last.contains(part), "'{part}' is not in: {text}");
+    }
+}
+
+#[test]
+fn train_separate_evaluate_from_end_to_end() {
+    let world = World::trained();
+    world.record("mix.wav", &[mix(5, 7001)], RATE);
+    world.record("true/tones.wav", &[tones(200.0, 7001)], RATE);
+    world.record("true/hiss.wav", &[hiss(5, 7001)], RATE);
+    let output = world.separate(&["mix.wav", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(world.files("out"), ["manifest.jsonl", "mix.hiss.wav", "mix.tones.wav"]);
+    let sources = [world.read("out/mix.tones.wav"), world.read("out/mix.hiss.wav")];
+    assert!(sources.iter().all(|source| source.frames() == 7001 && source.sample_rate == RATE));
+    assert!(sum_error(&world.read("mix.wav"), &sources) <= 1e-5);
+
+    let report = &json(&output)["results"][0];
+    let line = std::fs::read_to_string(world.path("out/manifest.jsonl")).unwrap();
+    assert_eq!(*report, serde_json::from_str::<serde_json::Value>(&line).unwrap());
+    assert_eq!((&report["status"], &report["iterations"]), (&"done".into(), &10.into()));
+    assert_eq!(report["hash"].as_str().unwrap().len(), 64);
+    assert!(report["objective"].as_f64().unwrap() > 0.0 && report["seconds"].as_f64().unwrap() > 0.87);
+
+    let output = world.run(&[
+        "evaluate",
+        "--json",
+        "--reference",
+        "true/tones.wav",
+        "true/hiss.wav",
+        "--estimate",
+        "out/mix.tones.wav",
+        "out/mix.hiss.wav",
+        "--mixture",
+        "mix.wav",
+    ]);
+    let scores = json(&output);
+    for source in 0..2 {
+        let gain = scores["sources"][source]["improvement"]["sdr"].as_f64().unwrap();
+        assert!(gain > 5.0, "{gain} dB for source {source}");
+    }
+    let swapped = [
+        "evaluate",
+        "--json",
+        "--permute",
+        "--reference",
+        "true/hiss.wav",
+        "true/tones.wav",
+        "--estimate",
+        "out/mix.tones.wav",
+        "out/mix.hiss.wav",
+    ];
+    assert_eq!(json(&world.run(&swapped))["sources"][0]["estimate"], 1);
+}
+
+#[test]
+fn results_do_not_depend_on_batch_order_threads_or_run() {
+    let world = World::trained();
+    let names: Vec<String> = (0..5).map(|i| format!("m{i}.wav")).collect();
+    for (i, name) in names.iter().enumerate() {
+        world.record(name, &[mix(i as u64, 900 + 1777 * i)], RATE);
+    }
+    let bytes = |out: &str, source: &str| std::fs::read(world.path(out).join(format!("m3.{source}.wav"))).unwrap();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let reversed: Vec<&str> = all.iter().rev().copied().collect();
+    world.separate(&all);
+    for (out, inputs, threads) in [("o1", &all[..], "3"), ("o2", &reversed[..], "1"), ("o3", &["m3.wav"][..], "2")] {
+        let output = world.run(
+            &[&["separate", "--model", "m.safetensors", "-o", out, "--iterations", "10", "--threads", threads], inputs]
+                .concat(),
+        );
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        for source in ["tones", "hiss"] {
+            assert_eq!(bytes(out, source), bytes("out", source), "{out}, {source}");
+        }
+    }
+    world.run(&[
+        "train",
+        "--source",
+        "hiss=hiss",
+        "tones=tones/b.wav",
+        "tones/a.wav",
+        "-o",
+        "n.safetensors",
+        "--rank",
+        "4",
+        "--window",
+        "256",
+        "--iterations",
+        "20",
+        "--threads",
+        "1",
+    ]);
+    let again = [
+        "train",
+        "--source",
+        "hiss=hiss",
+        "--source",
+        "tones=tones",
+        "-o",
+        "o.safetensors",
+        "--rank",
+        "4",
+        "--window",
+        "256",
+        "--iterations",
+        "20",
+        "--threads",
+        "1",
+    ];
+    world.run(&again);
+    let model = |name: &str| std::fs::read(world.path(name)).unwrap();
+    assert_eq!(model("n.safetensors"), model("o.safetensors"), "the order of training files");
+    world.run(&[&again[..], &["--seed", "1"]].concat());
+    assert_ne!(model("n.safetensors"), model("o.safetensors"), "the seed");
+}
+
+#[test]
+fn scaling_the_input_scales_the_outputs() {
+    let world = World::trained();
+    let loud = mix(9, 5000);
+    for (name, gain) in [("loud.wav", 1.0), ("quiet.wav", 1e-3), ("faint.wav", 1e-9)] {
+        world.record(name, &[loud.iter().map(|x| x * gain).collect()], RATE);
+    }
+    assert_eq!(world.separate(&["loud.wav", "quiet.wav", "faint.wav"]).status.code(), Some(0));
+    for (name, gain) in [("quiet", 1e-3), ("faint", 1e-9)] {
+        for source in ["tones", "hiss"] {
+            let (a, b) =
+                (world.read(&format!("out/loud.{source}.wav")), world.read(&format!("out/{name}.{source}.wav")));
+            let worst = a.channels[0].iter().zip(&b.channels[0]).map(|(a, b)| (a - b / gain).abs()).fold(0.0, f32::max);
+            assert!(worst <= 1e-4 * a.peak(), "{name} {source}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn any_length_rate_and_channel_count_comes_back_as_it_was() {
+    let world = World::trained();
+    let mut cases: Vec<(String, usize, usize, u32)> = Vec::new();
+    for (samples, channels, rate) in [
+        (1, 1, RATE),
+        (137, 1, RATE),
+        (2000, 2, RATE),
+        (1500, 6, RATE),
+        (4001, 1, 11025),
+        (6007, 2, 16000),
+        (3001, 1, 4000),
+        (1, 1, 44100),
+        (300, 1, 4000),
+    ] {
+        let name = format!("{samples}-{channels}-{rate}.wav");
+        let channel = |c: usize| mix(c as u64, samples);
+        world.record(&name, &(0..channels).map(channel).collect::<Vec<_>>(), rate);
+        cases.push((name, samples, channels, rate));
+    }
+    let names: Vec<&str> = cases.iter().map(|(name, ..)| name.as_str()).collect();
+    let output = world.separate(&names);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for (name, samples, channels, rate) in &cases {
+        let stem = name.trim_end_matches(".wav");
+        let sources = ["tones", "hiss"].map(|source| world.read(&format!("out/{stem}.{source}.wav")));
+        for source in &sources {
+            assert_eq!(
+                (source.frames(), source.channels.len(), source.sample_rate),
+                (*samples, *channels, *rate),
+                "{name}"
+            );
+        }
+        let error = sum_error(&world.read(name), &sources);
+        assert!(error <= 1e-5, "{name}: {error}");
+    }
+    // Channels are separated each by its own spectrogram: a silent one stays silent, a copy is a copy.
+    world.record("lr.wav", &[mix(3, 3000), vec![0.0; 3000], mix(3, 3000)], RATE);
+    world.separate(&["lr.wav"]);
+    let channels = world.read("out/lr.tones.wav").channels;
+    assert!(channels[1].iter().all(|&x| x == 0.0) && channels[0].iter().any(|&x| x != 0.0));
+    assert_eq!(channels[0], channels[2]);
+}
+
+#[test]
+fn masks_formats_names_and_only() {
+    let world = World::trained();
+    world.record("in/x.wav", &[mix(2, 3000)], RATE);
+    world.record("in/deep/x.wav", &[mix(3, 2000)], RATE);
+    let output = world.separate(&["in", "--mask", "hard", "--format", "flac", "--name", "{source}_{stem}.{ext}"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(
+        world.files("out"),
+        ["deep/hiss_x.flac", "deep/tones_x.flac", "hiss_x.flac", "manifest.jsonl", "tones_x.flac"]
+    );
+    assert_eq!(world.read("out/deep/hiss_x.flac").frames(), 2000);
+    let output = world.run(&[
+        "separate",
+        "in/x.wav",
+        "--model",
+        "m.safetensors",
+        "-o",
+        "only",
+        "--only",
+        "hiss",
+        "--mask",
+        "ratio:0.5",
+        "--format",
+        "wav-pcm16",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(world.files("only"), ["manifest.jsonl", "x.hiss.wav"]);
+    // At another sample rate all sources are needed to know the rest, but one is written still.
+    world.record("y.wav", &[mix(2, 3000)], 11025);
+    world.separate(&["y.wav"]);
+    world.run(&["separate", "y.wav", "--model", "m.safetensors", "-o", "only", "--only", "hiss", "--iterations", "10"]);
+    assert_eq!(
+        std::fs::read(world.path("only/y.hiss.wav")).unwrap(),
+        std::fs::read(world.path("out/y.hiss.wav")).unwrap()
+    );
+}
+
+#[test]
+fn one_bad_file_among_many_fails_alone() {
+    let world = World::trained();
+    world.record("a.wav", &[mix(1, 2000)], RATE);
+    world.record("z.wav", &[mix(2, 2000)], RATE);
+    world.record("empty.wav", &[vec![]], RATE);
+    std::fs::write(world.path("text.wav"), "this is no audio at all").unwrap();
+    let output = world.separate(&["a.wav", "text.wav", "absent.wav", "empty.wav", "z.wav", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(world.files("out"), ["a.hiss.wav", "a.tones.wav", "manifest.jsonl", "z.hiss.wav", "z.tones.wav"]);
+    for name in ["text.wav", "absent.wav", "empty.wav"] {
+        assert_eq!(stderr(&output).lines().filter(|line| line.contains(name)).count(), 1, "{}", stderr(&output));
+    }
+    let manifest = std::fs::read_to_string(world.path("out/manifest.jsonl")).unwrap();
+    let failed: Vec<serde_json::Value> = manifest
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line["status"] == "failed")
+        .collect();
+    assert_eq!((manifest.lines().count(), failed.len()), (5, 3));
+    assert!(failed.iter().all(|line| line["error"].as_str().unwrap().contains(line["input"].as_str().unwrap())));
+
+    let output = world.run(&[
+        "separate",
+        "text.wav",
+        "a.wav",
+        "--model",
+        "m.safetensors",
+        "-o",
+        "stop",
+        "--on-error",
+        "stop",
+        "--threads",
+        "1",
+    ]);
+    assert_eq!(world.files("stop"), ["manifest.jsonl"]);
+    refused(&output, 2, &["1 of 2 inputs"]);
+}
+
+#[test]
+fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
+    let world = World::trained();
+    world.record("x.wav", &[mix(1, 2000)], RATE);
+    std::fs::create_dir(world.path("nothing")).unwrap();
+    std::fs::write(world.path("file"), "x").unwrap();
+    // The writer refuses such samples, so the bytes are made by hand: the last one of the file becomes a NaN.
+    let mut bytes = std::fs::read(world.path("x.wav")).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(world.path("nan.wav"), bytes).unwrap();
+
+    refused(&world.separate(&["nan.wav"]), 2, &["1 of 1 inputs"]);
+    assert!(stderr(&world.separate(&["nan.wav"])).contains("nan.wav: sample 1999 of channel 0"));
+    refused(&world.separate(&["nothing"]), 2, &["nothing", "no audio files"]);
+    refused(&world.separate(&["*.mp3"]), 2, &["*.mp3", "matches no file"]);
+    let none = world.run(&["separate", "x.wav", "--model", "m.safetensors", "-o", "o", "--iterations", "0"]);
+    refused(&none, 2, &["0 iterations"]);
+    refused(&world.separate(&["x.wav", "--only", "drums"]), 2, &["drums", "tones, hiss"]);
+    refused(&world.separate(&["x.wav", "tones/../x.wav", "hiss/a.wav", "tones/a.wav"]), 2, &["would both be written"]);
+    assert_eq!(world.files("out"), ["manifest.jsonl"], "nothing but the failed file's line");
+
+    let with = |model: &str, out: &str| world.run(&["separate", "x.wav", "--model", model, "-o", out]);
+    refused(&with("absent.safetensors", "o"), 2, &["absent.safetensors", "cannot read"]);
+    refused(&with("x.wav", "o"), 2, &["x.wav", "not a safetensors file"]);
+    refused(&with("m.safetensors", "file/out"), 2, &["file/out", "cannot create"]);
+    std::fs::copy(world.path("x.wav"), world.path("x.tones.wav")).unwrap();
+    let over = world.run(&["separate", "x.wav", "x.tones.wav", "--model", "m.safetensors", "-o", "."]);
+    refused(&over, 2, &["x.tones.wav", "overwrite an input"]);
+    assert!(!world.path("o").exists() && !world.path("x.hiss.wav").exists());
+
+    for (arguments, parts) in [
+        (vec!["--source", "tones"], vec!["--source tones", "NAME=PATH"]),
+        (vec!["--source", "a=absent.wav"], vec!["source 'a'", "none of its 1 files"]),
+        (vec!["--source", "a=nothing"], vec!["source 'a'", "nothing"]),
+        (vec!["--source", "a/b=tones"], vec!["a/b", "file name"]),
+        (vec!["--source", "a=tones", "--rank", "0"], vec!["rank 0"]),
+        (vec!["--source", "a=tones", "--rank", "9999"], vec!["rank 9999"]),
+        (vec!["--source", "a=tones", "--rank", "b=3"], vec!["no source 'b'"]),
+        (vec!["--source", "a=tones", "--hop", "2000"], vec!["hop"]),
+        (vec!["--source", "a=tones", "--tolerance", "nan"], vec!["tolerance"]),
+    ] {
+        let output = world.run(&[&["train", "-o", "new.safetensors"], &arguments[..]].concat());
+        refused(&output, 2, &parts);
+    }
+    world.record("silence.wav", &[vec![0.0; 4000]], RATE);
+    refused(&world.run(&["train", "-o", "new.safetensors", "--source", "a=silence.wav"]), 2, &["'a'", "silent"]);
+    refused(
+        &world.run(&["train", "-o", "file/new.safetensors", "--source", "a=tones", "--iterations", "1"]),
+        2,
+        &["cannot write"],
+    );
+    assert!(!world.path("new.safetensors").exists());
+}
+
+#[test]
+fn training_leaves_out_a_bad_file_and_says_so() {
+    let world = World::new();
+    std::fs::write(world.path("hiss/bad.wav"), "no audio").unwrap();
+    let output = world.run(&[
+        "train",
+        "--source",
+        "hiss=hiss",
+        "-o",
+        "m.safetensors",
+        "--rank",
+        "2",
+        "--iterations",
+        "3",
+        "--json",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("bad.wav") && stderr(&output).contains("left out"));
+    assert_eq!(json(&output)["sources"][0]["files"], 1);
+    assert!(world.path("m.safetensors").exists());
+}
+
+fn factors(path: &Path) -> (Array2<f32>, Array2<f32>, Array1<f64>) {
+    let mut archive = NpzReader::new(std::fs::File::open(path).unwrap()).unwrap();
+    (archive.by_name("W").unwrap(), archive.by_name("H").unwrap(), archive.by_name("objective").unwrap())
+}
+
+#[test]
+fn factorize_a_matrix() {
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let noise = Stream::new(4, "v");
+    let v = Array2::from_shape_fn((7, 11), |(f, n)| (noise.uniform((11 * f + n) as u64) + 0.01) as f32);
+    ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
+    ndarray_npy::write_npy(world.path("v64.npy"), &v.mapv(f64::from)).unwrap();
+    let run =
+        |arguments: &[&str]| world.run(&[&["factorize", "--rank", "3", "--iterations", "20"], arguments].concat());
+    let output = run(&["v.npy", "-o", "a.npz", "--normalize", "l1", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let (w, h, objective) = factors(&world.path("a.npz"));
+    assert_eq!((w.dim(), h.dim(), objective.len()), ((7, 3), (3, 11), 21));
+    assert!(w.columns().into_iter().all(|column| (column.sum() - 1.0).abs() < 1e-5));
+    assert!(objective.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)));
+    assert_eq!(json(&output)["final_objective"].as_f64(), objective.last().copied());
+    // KL keeps the sum of the data, so W H has it.
+    assert!((w.dot(&h).sum() / v.sum() - 1.0).abs() < 1e-4);
+
+    run(&["v64.npy", "-o", "b.npz", "--normalize", "l1"]);
+    assert_eq!(factors(&world.path("b.npz")), (w.clone(), h, objective.clone()));
+    run(&["v.npy", "-o", "c.npz", "--init", "a.npz", "--fix", "w"]);
+    let (kept, _, further) = factors(&world.path("c.npz"));
+    assert_eq!(kept, w);
+    assert!((further[0] / objective[20] - 1.0).abs() < 1e-5, "goes on where the first run stopped");
+    run(&["v.npy", "-o", "r.npz", "--normalize", "l1", "--engine", "reference"]);
+    let (.., reference) = factors(&world.path("r.npz"));
+    assert!(reference.iter().zip(&objective).all(|(a, b)| (a / b - 1.0).abs() < 1e-5));
+
+    let write = |name: &str, at: (usize, usize), value: f32| {
+        let mut bad = v.clone();
+        bad[at] = value;
+        ndarray_npy::write_npy(world.path(name), &bad).unwrap();
+    };
+    write("negative.npy", (2, 3), -0.5);
+    write("nan.npy", (0, 1), f32::NAN);
+    ndarray_npy::write_npy(world.path("empty.npy"), &Array2::<f32>::zeros((0, 4))).unwrap();
+    ndarray_npy::write_npy(world.path("cube.npy"), &ndarray::Array3::<f32>::zeros((2, 2, 2))).unwrap();
+    std::fs::write(world.path("text.npy"), "no matrix").unwrap();
+    refused(&run(&["negative.npy", "-o", "x.npz"]), 2, &["negative.npy", "-0.5 at row 2, column 3"]);
+    refused(&run(&["nan.npy", "-o", "x.npz"]), 2, &["nan.npy", "NaN at row 0, column 1"]);
+    refused(&run(&["empty.npy", "-o", "x.npz"]), 2, &["empty.npy", "nothing to factorize"]);
+    refused(&run(&["cube.npy", "-o", "x.npz"]), 2, &["cube.npy"]);
+    refused(&run(&["text.npy", "-o", "x.npz"]), 2, &["text.npy"]);
+    refused(&run(&["absent.npy", "-o", "x.npz"]), 2, &["absent.npy", "cannot open"]);
+    refused(&run(&["v.npy", "-o", "no/x.npz"]), 2, &["no/x.npz", "cannot write"]);
+    refused(&run(&["v.npy", "-o", "x.npz", "--init", "v.npy"]), 2, &["v.npy", "npz"]);
+    refused(&world.run(&["factorize", "v.npy", "--rank", "0", "-o", "x.npz"]), 2, &["rank 0"]);
+    refused(&world.run(&["factorize", "v.npy", "--rank", "4", "-o", "x.npz", "--init", "a.npz"]), 2, &["W is 7 x 3"]);
+    assert!(!world.path("x.npz").exists());
+}
+
+#[test]
+fn check_reports_every_kernel() {
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let verdict = json(&world.run(&["check", "--json"]));
+    assert_eq!(verdict["passed"], true);
+    assert!(verdict["kernels"].as_array().unwrap().len() >= 23);
+    let table = stdout(&world.run(&["check", "--engine", "reference"]));
+    assert!(table.contains("products/gains is") && table.contains("reference (f64)") && !table.contains("WRONG"));
+}
+
+#[test]
+fn evaluate_refuses_what_cannot_be_compared() {
+    let world = World::new();
+    world.record("short.wav", &[hiss(1, 500)], RATE);
+    world.record("fast.wav", &[hiss(1, 9000)], 16000);
+    let run = |arguments: &[&str]| world.run(&[&["evaluate"], arguments].concat());
+    refused(&run(&["--reference", "hiss/a.wav", "--estimate", "short.wav"]), 2, &["9000", "500"]);
+    refused(&run(&["--reference", "hiss/a.wav", "--estimate", "fast.wav"]), 2, &["fast.wav", "16000 Hz"]);
+    refused(&run(&["--reference", "hiss/a.wav", "--estimate", "hiss/a.wav", "short.wav"]), 2, &["1 references and 2"]);
+    let table = stdout(&run(&["--reference", "hiss/a.wav", "--estimate", "hiss/a.wav"]));
+    assert!(table.contains("SI-SDR") && table.contains("inf"), "{table}");
+    let csv = stdout(&run(&["--reference", "hiss/a.wav", "--estimate", "hiss/a.wav", "--csv"]));
+    assert_eq!(csv.lines().count(), 2);
+}
+
+#[test]
+fn usage_is_explained_and_wrong_usage_exits_2() {
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let help = world.run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for command in ["train", "separate", "evaluate", "factorize", "check", "devices", "bench", "demo"] {
+        let listed = |line: &str| line.split_whitespace().next() == Some(command);
+        assert!(stdout(&help).lines().any(listed), "{command}");
+    }
+    for wrong in [&["separate"][..], &["seperate"], &["check", "--engine", "tpu"], &["train", "--source", "a=b"]] {
+        assert_eq!(world.run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
