@@ -1,6 +1,9 @@
 // The β-divergence: d(v|λ) = (v^β + (β-1) λ^β - β v λ^(β-1)) / (β (β-1)), P = v λ^(β-2), Q = λ^(β-1),
 // with v floored at MODEL_FLOOR where β ≤ 0. The uniform says β, which is none of 0, 1 and 2.
 
+// Whether Q is 1 everywhere.
+const UNIT_DENOMINATOR = false;
+
 fn numerator(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     return seen(v) * (denominator(v, lambda) / lambda);
 }

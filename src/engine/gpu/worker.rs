@@ -8,9 +8,8 @@ use std::time::Duration;
 use super::device::{Answer, guarded};
 use super::memory::{Pool, Storage};
 use super::pipelines::{Pipelines, UNIFORM_SLOT};
-use super::shader::Kernel;
+use super::shader::{Kernel, Source};
 use crate::EngineError;
-use crate::divergence::Divergence;
 
 /// Dispatches in a submission, at most.
 const SUBMISSION_DISPATCHES: u64 = 256;
@@ -29,7 +28,7 @@ const GRID: usize = 65_535;
 /// One run of a kernel.
 pub(super) struct Dispatch {
     pub(super) kernel: &'static Kernel,
-    pub(super) divergence: Option<Divergence>,
+    pub(super) filling: Option<&'static Source>,
     pub(super) constants: Vec<u32>,
     pub(super) uniform: Vec<u8>,
     pub(super) storages: Vec<Storage>,
@@ -154,8 +153,8 @@ impl Worker {
 
     /// Records a dispatch, and submits what has been recorded once that is enough.
     pub(super) fn dispatch(&mut self, dispatch: &Dispatch) -> Answer<()> {
-        let Dispatch { kernel, divergence, constants, .. } = dispatch;
-        let pipeline = self.pipelines.get(&self.device, kernel, *divergence, constants)?;
+        let Dispatch { kernel, filling, constants, .. } = dispatch;
+        let pipeline = self.pipelines.get(&self.device, kernel, *filling, constants)?;
         let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &self.uniforms,
             offset: 0,
@@ -193,12 +192,6 @@ impl Worker {
             self.submit()?;
         }
         Ok(())
-    }
-
-    /// Destroys the device, as a driver's reset would.
-    #[cfg(test)]
-    pub(super) fn destroy(&mut self) {
-        self.device.destroy();
     }
 
     /// Submits what has been recorded.
@@ -240,5 +233,13 @@ impl Worker {
             Err(wgpu::PollError::Timeout) => Err(EngineError::Timeout(PATIENCE.as_secs())),
             Err(cause) => Err(EngineError::Refused(cause.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+impl Worker {
+    /// Destroys the device, as a driver's reset would.
+    pub(super) fn destroy(&self) {
+        self.device.destroy();
     }
 }
