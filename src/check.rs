@@ -188,12 +188,9 @@ fn normalize<E: Glue>(engine: &E, case: &Case, norm: Norm) -> Result<f64> {
 
 fn masks<E: Glue>(engine: &E, case: &Case, mask: Mask) -> Result<f64> {
     let k = case.w.ncols();
-    let sources = match k {
-        1 => vec![0..1],
-        2 => vec![0..1, 1..2],
-        _ => vec![0..1, 1..k / 2 + 1, k / 2 + 1..k],
-    };
-    let sources: Vec<_> = sources.into_iter().filter(|range| !range.is_empty()).collect();
+    // One, two or three sources, the first of one component.
+    let cuts = [0, 1, k / 2 + 1, k];
+    let sources: Vec<_> = cuts.windows(2).map(|cut| cut[0]..cut[1].min(k)).filter(|range| !range.is_empty()).collect();
     let (w, h) = (engine.matrix(case.w.view())?, engine.panel(case.h.view())?);
     let got = engine.masks(&w, &h, &sources, mask)?;
     let (w, h) = (case.w.mapv(f64::from), case.h.mapv(f64::from));

@@ -1,5 +1,7 @@
 //! The built program as a user meets it: what it writes, what it says, how it exits.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

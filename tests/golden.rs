@@ -5,6 +5,8 @@
 //! max |a − b| / max |b| is within the engine's bound, which for f32 engines follows the error that an f32 run of the
 //! independent implementation itself makes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ type Failure = Box<dyn std::error::Error>;
 type Outcome<T> = Result<T, Failure>;
 /// Named results of a case, real or complex.
 type Arrays = BTreeMap<String, Vec<Complex<f64>>>;
+/// What a case expects, each array with the error that an f32 run made.
+type Expected = BTreeMap<String, (Vec<Complex<f64>>, f64)>;
 
 /// What an engine is allowed, from an array's `f32_error.max`.
 type Bound = fn(f64) -> f64;
@@ -84,7 +88,7 @@ impl Case {
     }
 
     /// The expected arrays, X.re and X.im joined, with the f32 error of each.
-    fn expected(&self) -> Outcome<BTreeMap<String, (Vec<Complex<f64>>, f64)>> {
+    fn expected(&self) -> Outcome<Expected> {
         let mut expected = BTreeMap::new();
         for (name, (meta, values)) in &self.arrays {
             if meta["role"] != "expected" || name.ends_with(".im") {
@@ -235,7 +239,7 @@ fn metrics_case(case: &Case) -> Outcome<Arrays> {
 }
 
 /// One line for each array that is missing, surplus, misshapen or off.
-fn compare(got: &Arrays, expected: &BTreeMap<String, (Vec<Complex<f64>>, f64)>, bound: Bound) -> Vec<String> {
+fn compare(got: &Arrays, expected: &Expected, bound: Bound) -> Vec<String> {
     let mut faults: Vec<String> =
         got.keys().filter(|name| !expected.contains_key(*name)).map(|name| format!("{name} is not expected")).collect();
     for (name, (expected, f32_error)) in expected {
@@ -320,6 +324,13 @@ fn golden_cases_on_the_reference() {
 #[test]
 fn golden_cases_on_the_cpu() {
     pass::<_, f32>(&Cpu::new(Some(2)).unwrap(), CPU_BOUND);
+}
+
+#[test]
+fn golden_cases_on_the_gpu() {
+    if let Some(gpu) = common::gpu() {
+        pass::<_, f32>(&gpu, GPU_BOUND);
+    }
 }
 
 /// A copy of one case, changed by `spoil`, in a folder of its own.

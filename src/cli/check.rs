@@ -24,6 +24,7 @@ impl Check {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let engine = open(common)?;
         let bound = match &engine {
+            AnyEngine::Gpu(_) => 2e-5,
             AnyEngine::Cpu(_) => 5e-6,
             AnyEngine::Reference(_) => 1e-12,
         };

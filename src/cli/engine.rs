@@ -2,8 +2,7 @@
 
 use std::str::FromStr;
 
-use partwise::Error;
-use partwise::engine::{Cpu, Reference};
+use partwise::engine::{self, Adapter, Cpu, Gpu, GpuChoice, Reference};
 
 use super::Common;
 
@@ -32,6 +31,7 @@ impl FromStr for Choice {
 
 /// An engine of any kind; [`with_engine`] opens it to code that is generic over engines.
 pub(super) enum AnyEngine {
+    Gpu(Gpu),
     Cpu(Cpu),
     Reference(Reference),
 }
@@ -40,6 +40,7 @@ pub(super) enum AnyEngine {
 macro_rules! with_engine {
     ($any:expr, |$engine:ident| $body:expr) => {
         match $any {
+            $crate::cli::engine::AnyEngine::Gpu($engine) => $body,
             $crate::cli::engine::AnyEngine::Cpu($engine) => $body,
             $crate::cli::engine::AnyEngine::Reference($engine) => $body,
         }
@@ -47,11 +48,26 @@ macro_rules! with_engine {
 }
 pub(super) use with_engine;
 
-/// Opens the engine that the options ask for.
+/// The adapter that `auto` takes: the first that is a device of its own, not the processor in disguise.
+pub(super) fn automatic(adapters: &[Adapter]) -> Option<&Adapter> {
+    adapters.iter().find(|adapter| !adapter.is_software())
+}
+
+/// Opens the engine that the options ask for. Naming a GPU asks for it.
 pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
-    match common.engine {
-        Choice::Reference => Ok(AnyEngine::Reference(Reference)),
-        Choice::Cpu | Choice::Auto => Ok(AnyEngine::Cpu(Cpu::new(common.threads.map(usize::from))?)),
-        Choice::Gpu => Err(Error::input("later")),
+    let cpu = || Ok(AnyEngine::Cpu(Cpu::new(common.threads.map(usize::from))?));
+    let gpu = |choice: GpuChoice| Ok(AnyEngine::Gpu(Gpu::open(&choice)?));
+    match (common.engine, &common.gpu) {
+        (Choice::Reference, _) => Ok(AnyEngine::Reference(Reference)),
+        (Choice::Cpu, _) => cpu(),
+        (Choice::Gpu | Choice::Auto, Some(name)) => gpu(GpuChoice::Named(name.clone())),
+        (Choice::Gpu, None) => gpu(GpuChoice::Best),
+        (Choice::Auto, None) => match automatic(&engine::adapters()) {
+            None => cpu(),
+            Some(adapter) => gpu(GpuChoice::Named(adapter.index.to_string())).or_else(|cause| {
+                log::warn!("{cause}; the cpu engine takes over");
+                cpu()
+            }),
+        },
     }
 }

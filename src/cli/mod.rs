@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod devices;
 mod engine;
 mod evaluate;
 mod factorize;
@@ -31,6 +32,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Factorize(factorize::Factorize),
     Check(check::Check),
+    Devices(devices::Devices),
     Bench(bench::Bench),
 }
 
@@ -90,6 +92,7 @@ pub(crate) fn run() -> anyhow::Result<Outcome> {
         Command::Evaluate(evaluate) => evaluate.run(&common),
         Command::Factorize(factorize) => factorize.run(&common),
         Command::Check(check) => check.run(&common),
+        Command::Devices(devices) => devices.run(&common),
         Command::Bench(bench) => bench.run(&common),
     }
 }

@@ -271,7 +271,7 @@ mod tests {
     fn the_tolerance_stops_and_the_trace_is_as_asked() {
         let mut options = Options { tolerance: 1e-3, trace_every: 5, ..Options::of(Divergence::KullbackLeibler, 1000) };
         let fit = run(&options);
-        assert!(fit.converged && fit.iterations < 1000 && fit.iterations % 5 == 0);
+        assert!(fit.converged && fit.iterations < 1000 && fit.iterations.is_multiple_of(5));
         assert_eq!(fit.objective.len(), fit.iterations / 5 + 1);
         options.trace_every = 0;
         options.iterations = 7;

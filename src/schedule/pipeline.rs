@@ -1,6 +1,7 @@
 //! The pipeline itself: threads that decode, the engine, threads that encode.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -156,12 +157,13 @@ fn compute_all<E: Products + Glue>(
             width += piece.columns();
             packed.push(piece);
         }
-        if !bases.contains_key(&bins) {
-            bases.insert(bins, Bases::new(engine, job.model, bins)?);
-        }
+        let bases = match bases.entry(bins) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Bases::new(engine, job.model, bins)?),
+        };
         let views: Vec<_> = packed.iter().map(|piece| piece.data.view()).collect();
         let data = concatenate(Axis(0), &views).unwrap_or_else(|_| Array2::zeros((0, bins)));
-        let separated = separate(engine, data.t(), &bases[&bins], job.iterations, job.mask)?;
+        let separated = separate(engine, data.t(), bases, job.iterations, job.mask)?;
         let masks = Arc::new(separated.masks);
         let mut first = 0;
         for piece in packed {

@@ -1,6 +1,8 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file is a program of its own and takes what it needs")]
 
+use std::io::Write;
+
 use partwise::engine::{Gpu, GpuChoice};
 
 /// The best gpu, software ones included. Without any, the test says so and is left out, or fails where
@@ -12,7 +14,9 @@ pub(crate) fn gpu() -> Option<Gpu> {
             panic!("PARTWISE_REQUIRE_GPU is 1, and {cause}")
         }
         Err(cause) => {
-            eprintln!("SKIPPED: no adapter: {cause}");
+            // Not by eprintln!, which the test harness keeps to itself when a test passes.
+            let _ =
+                writeln!(std::io::stderr(), "SKIPPED: {}: {cause}", std::thread::current().name().unwrap_or("a test"));
             None
         }
     }
