@@ -60,6 +60,24 @@ fn dirty_memory_changes_nothing() {
 }
 
 #[test]
+fn memory_is_not_used_again_before_its_last_use() {
+    let Some(gpu) = gpu() else { return };
+    let (v, w, h) = (numbers(1, 9, 33), numbers(2, 9, 4), numbers(3, 4, 33));
+    let (bases, gains) = (gpu.matrix(w.view()).unwrap(), || gpu.panel(h.view()).unwrap());
+    let rule = Rule::of(Divergence::ItakuraSaito);
+    let (kept, mut expected) = (gpu.panel(v.view()).unwrap(), gains());
+    gpu.update_gains(&kept, &bases, &mut expected, &rule).unwrap();
+    let expected = gpu.read_panel::<f32>(&expected).unwrap();
+    // The update is only recorded when its data are dropped, and others come up in their place.
+    let (dropped, mut updated) = (gpu.panel(v.view()).unwrap(), gains());
+    gpu.update_gains(&dropped, &bases, &mut updated, &rule).unwrap();
+    drop(dropped);
+    let others: Vec<GpuPanel> = (0..3).map(|seed| gpu.panel(numbers(seed, 9, 33).view()).unwrap()).collect();
+    assert_eq!(gpu.read_panel::<f32>(&updated).unwrap(), expected);
+    drop(others);
+}
+
+#[test]
 fn a_column_has_the_same_bits_wherever_it_stands() {
     let Some(gpu) = gpu() else { return };
     let (v, w, h) = (numbers(1, 45, 83), numbers(2, 45, 130), numbers(3, 130, 83));
@@ -82,8 +100,12 @@ fn the_rule_is_kept_whole() {
     let Some(gpu) = gpu() else { return };
     let (v, w, mut h) = (numbers(1, 19, 45), numbers(2, 19, 6), numbers(3, 6, 45));
     h.row_mut(2).fill(0.0);
-    for (exponent, sparsity, floor) in [(0.5, 0.0, 0.0), (0.7, 0.3, 1e-3), (1.0, 2.0, 0.2)] {
-        let rule = Rule { exponent, sparsity, floor, ..Rule::of(Divergence::KullbackLeibler) };
+    // Under IS the columns that pad a tile have data above 0: only the masks of the fields keep their gains out of the sums.
+    let (kl, is) = (Divergence::KullbackLeibler, Divergence::ItakuraSaito);
+    for (divergence, exponent, sparsity, floor) in
+        [(kl, 0.5, 0.0, 0.0), (kl, 0.7, 0.3, 1e-3), (kl, 1.0, 2.0, 0.2), (is, 1.0, 0.1, 0.2)]
+    {
+        let rule = Rule { divergence, exponent, sparsity, floor };
         let (wide_v, mut wide_w, mut wide_h) = (v.mapv(f64::from), w.mapv(f64::from), h.mapv(f64::from));
         Reference.update_gains(&wide_v, &wide_w, &mut wide_h, &rule).unwrap();
         Reference.update_bases(&wide_v, &mut wide_w, &wide_h, &rule).unwrap();
