@@ -1,5 +1,8 @@
 // Half the squared Euclidean distance: d(v|λ) = (v - λ)² / 2, P = v, Q = λ.
 
+// Whether Q is 1 everywhere.
+const UNIT_DENOMINATOR = false;
+
 fn numerator(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     return v;
 }

@@ -1,5 +1,8 @@
 // The generalised Kullback-Leibler divergence: d(v|λ) = v log(v/λ) - v + λ with 0 log 0 = 0, P = v/λ, Q = 1.
 
+// Whether Q is 1 everywhere.
+const UNIT_DENOMINATOR = true;
+
 fn numerator(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     return v / lambda;
 }

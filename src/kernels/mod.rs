@@ -1,6 +1,7 @@
 //! The heavy arithmetic, a family a folder: its contract (a small trait), and the three implementations side by side.
 
 pub mod glue;
+mod gpu;
 pub mod products;
 
 pub use glue::{Glue, Mask, Norm};

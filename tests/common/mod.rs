@@ -1,4 +1,5 @@
 //! What several test files share.
+#![allow(dead_code, reason = "each test file is a program of its own and takes what it needs")]
 
 use std::io::Write;
 

@@ -63,13 +63,14 @@ impl Device {
         self.send(Box::new(move |worker| {
             let result = job(worker);
             // Nobody listens where the asker has gone.
-            let _ = reply.send(faults.take().map_or(result, Err));
+            let _ = reply.send(faults.tell().and(result));
         }))?;
         Ok(answer.recv().map_err(|_| ended())??)
     }
 
     /// A storage of `bytes`, whatever it holds. The thread is only asked where none waits in the pool.
     pub(super) fn storage(&self, bytes: u64) -> Result<Storage> {
+        self.faults.check_lost()?;
         match Storage::pooled(&self.pool, bytes) {
             Some(storage) => Ok(storage),
             None => self.ask(move |worker| worker.allocate(bytes)),
@@ -77,6 +78,7 @@ impl Device {
     }
 
     fn send(&self, job: Job) -> Result<()> {
+        self.faults.check_lost()?;
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         Ok(jobs.send(job).map_err(|_| ended())?)
     }
@@ -96,9 +98,17 @@ fn ended() -> EngineError {
     EngineError::Lost("its thread has ended".into())
 }
 
-/// What went wrong and has not been told yet; a loss is told for ever.
+/// What went wrong, where the thread and the device's own callbacks can note it.
 #[derive(Clone, Default)]
-struct Faults(Arc<Mutex<(Option<String>, Option<EngineError>)>>);
+struct Faults(Arc<Mutex<Fault>>);
+
+#[derive(Default)]
+struct Fault {
+    /// Why the device was lost. It stays so.
+    lost: Option<String>,
+    /// The first failure that nobody has been told of.
+    untold: Option<EngineError>,
+}
 
 impl Faults {
     /// Keeps what the device reports outside any error scope, and its loss.
@@ -107,28 +117,32 @@ impl Faults {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| faults.note(engine_error(&error))));
         let faults = self.clone();
         device.set_device_lost_callback(move |reason, message| {
-            faults.lock().0 = Some(if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message });
+            faults.lock().lost = Some(if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message });
         });
     }
 
     fn note(&self, error: EngineError) {
         log::debug!("gpu: {error}");
-        self.lock().1.get_or_insert(error);
+        self.lock().untold.get_or_insert(error);
     }
 
-    fn take(&self) -> Option<EngineError> {
-        let mut faults = self.lock();
-        let noted = faults.1.take();
-        faults.0.clone().map(EngineError::Lost).or(noted)
+    fn check_lost(&self) -> Answer<()> {
+        self.lock().lost.clone().map_or(Ok(()), |cause| Err(EngineError::Lost(cause)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Option<String>, Option<EngineError>)> {
+    /// A loss before anything else: what fails after it fails because of it.
+    fn tell(&self) -> Answer<()> {
+        self.check_lost()?;
+        self.lock().untold.take().map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fault> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn engine_error(error: &wgpu::Error) -> EngineError {
-    // Errors of wgpu are many lines, the cause last.
+    // Errors of wgpu are many lines, ours are one.
     let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     match error {
         wgpu::Error::OutOfMemory { .. } => EngineError::OutOfMemory(text),

@@ -91,7 +91,7 @@ mod tests {
     fn size_classes_hold_what_is_asked_and_waste_little() {
         for bytes in [1, 4, 1023, 1024, 1025, 5000, 70_000, 1 << 20, (1 << 20) + 1, 100_000_000, 1 << 31] {
             let class = Pool::size_class(bytes);
-            assert!(class >= bytes && class % 4 == 0);
+            assert!(class >= bytes && class.is_multiple_of(4));
             assert!(class - bytes < (bytes / 4).max(1024), "{bytes} takes {class}");
             assert_eq!(Pool::size_class(class), class);
         }

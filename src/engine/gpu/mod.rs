@@ -11,10 +11,6 @@ mod layout;
 mod memory;
 mod pipelines;
 pub(crate) mod shader;
-#[cfg(test)]
-pub(crate) mod shader_check;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use ndarray::{Array2, ArrayView2, Axis, Slice};
@@ -23,10 +19,9 @@ pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
 pub(crate) use memory::Storage;
 
 use self::device::Device;
-use self::shader::{Kernel, Uniform};
+use self::shader::{Kernel, Source, Uniform};
 use self::worker::Dispatch;
 use super::{Engine, Real};
-use crate::divergence::Divergence;
 use crate::{EngineError, Error, Result};
 
 /// Rows and columns of the tiles that the kernels work on (shaders/lib/tile.wgsl).
@@ -70,7 +65,8 @@ pub(crate) struct Chunk {
 /// A run of a kernel over its storages, in the order of its bindings.
 pub(crate) struct Run<'a, U> {
     pub(crate) kernel: &'static Kernel,
-    pub(crate) divergence: Option<Divergence>,
+    /// The file of the functions that the kernel leaves open.
+    pub(crate) filling: Option<&'static Source>,
     pub(crate) constants: &'a [u32],
     pub(crate) uniform: U,
     pub(crate) storages: &'a [&'a Storage],
@@ -150,7 +146,7 @@ impl Gpu {
     pub(crate) fn run<U: Uniform>(&self, run: Run<U>) -> Result<()> {
         let dispatch = Dispatch {
             kernel: run.kernel,
-            divergence: run.divergence,
+            filling: run.filling,
             constants: run.constants.to_vec(),
             uniform: bytemuck::bytes_of(&run.uniform).to_vec(),
             storages: run.storages.iter().map(|&storage| storage.clone()).collect(),
@@ -226,3 +222,8 @@ fn check_size(what: &str, rows: usize, columns: usize, longest: usize) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(crate) mod shader_check;
+#[cfg(test)]
+pub(crate) mod tests;

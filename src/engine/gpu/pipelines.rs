@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use super::device::{Answer, guarded};
-use super::shader::{Access, Kernel, Text, divergence_source};
+use super::shader::{Access, Kernel, Source, Text};
 use crate::EngineError;
-use crate::divergence::Divergence;
 
 /// Bytes from a dispatch's uniform to the next in their buffer: the largest alignment that a device may ask for.
 pub(super) const UNIFORM_SLOT: u64 = 256;
@@ -16,7 +15,7 @@ pub(super) struct Pipeline {
     pub(super) bindings: wgpu::BindGroupLayout,
 }
 
-/// A kernel's file, its divergence's file and the values of its constants: what its text depends on.
+/// A kernel's file, the file that fills it in and the values of its constants: what its text depends on.
 type Key = (&'static str, Option<&'static str>, Vec<u32>);
 
 /// The pipelines made so far.
@@ -31,15 +30,14 @@ impl Pipelines {
         &mut self,
         device: &wgpu::Device,
         kernel: &'static Kernel,
-        divergence: Option<Divergence>,
+        filling: Option<&'static Source>,
         constants: &[u32],
     ) -> Answer<&Pipeline> {
-        let key =
-            (kernel.source.path, divergence.map(|divergence| divergence_source(divergence).path), constants.to_vec());
+        let key = (kernel.source.path, filling.map(|filling| filling.path), constants.to_vec());
         match self.made.entry(key) {
             std::collections::hash_map::Entry::Occupied(made) => Ok(made.into_mut()),
             std::collections::hash_map::Entry::Vacant(place) => {
-                let text = Text::compose(kernel, divergence, constants);
+                let text = Text::compose(kernel, filling, constants);
                 Ok(place.insert(make(device, kernel, &text)?))
             }
         }
@@ -85,7 +83,12 @@ fn compile_error(module: &wgpu::ShaderModule, text: &Text) -> Option<String> {
     let messages = pollster::block_on(module.get_compilation_info()).messages;
     let error = messages.into_iter().find(|message| message.message_type == wgpu::CompilationMessageType::Error)?;
     let place = error.location.map(|location| text.place(location.line_number as usize)).unwrap_or_default();
-    Some(format!("{place}: {}", error.message.lines().next().unwrap_or_default()))
+    Some(format!("{place}: {}", summary(&error.message)))
+}
+
+/// The line of a message that names the cause; a drawing of the place follows it.
+fn summary(message: &str) -> &str {
+    message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 fn layout(kernel: &Kernel) -> Vec<wgpu::BindGroupLayoutEntry> {

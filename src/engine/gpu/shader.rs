@@ -1,13 +1,11 @@
 //! Kernels and their WGSL: what a kernel is made of, and its text put together.
 //!
-//! A kernel's text is, in this order: generated constants, the library files it imports, the file of its divergence if
-//! it takes one, and its own file. WGSL does not mind the order of declarations, so there is no preprocessor: a missing
-//! function or a doubled one is a compile error.
+//! A kernel's text is, in this order: generated constants, the file that fills in the functions it leaves open, if it
+//! leaves any, and its own file, each after the files it imports. WGSL does not mind the order of declarations, so there
+//! is no preprocessor: a missing function or a doubled one is a compile error.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
-
-use crate::divergence::{DENOMINATOR_FLOOR, Divergence, MODEL_FLOOR};
 
 /// A WGSL file, and those it builds on.
 #[derive(Debug)]
@@ -53,31 +51,6 @@ pub(crate) trait Uniform: bytemuck::Pod + Send {
     const MEMBERS: &'static [(&'static str, usize)];
 }
 
-pub(crate) static PARAMS: Source = source!("lib/params.wgsl");
-pub(crate) static INDEX: Source = source!("lib/index.wgsl");
-pub(crate) static POWER: Source = source!("lib/power.wgsl");
-pub(crate) static REDUCE: Source = source!("lib/reduce.wgsl");
-pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, POWER);
-pub(crate) static BLOCKS: Source = source!("lib/blocks.wgsl");
-pub(crate) static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
-pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", TILE);
-static NEAR: Source = source!("lib/near.wgsl");
-
-static EUCLIDEAN: Source = source!("divergence/euclidean.wgsl");
-static KULLBACK_LEIBLER: Source = source!("divergence/kullback_leibler.wgsl", NEAR);
-static ITAKURA_SAITO: Source = source!("divergence/itakura_saito.wgsl", NEAR);
-static BETA: Source = source!("divergence/beta.wgsl", NEAR, PARAMS);
-
-/// The file that has a divergence's P, Q and cost.
-pub(super) fn divergence_source(divergence: Divergence) -> &'static Source {
-    match divergence {
-        Divergence::Euclidean => &EUCLIDEAN,
-        Divergence::KullbackLeibler => &KULLBACK_LEIBLER,
-        Divergence::ItakuraSaito => &ITAKURA_SAITO,
-        Divergence::Beta(_) => &BETA,
-    }
-}
-
 /// A kernel's whole text, and which file each of its lines is from.
 pub(super) struct Text {
     pub(super) wgsl: String,
@@ -86,23 +59,16 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// The text of a kernel with its divergence, and with values for its constants in their order.
-    pub(super) fn compose(kernel: &'static Kernel, divergence: Option<Divergence>, constants: &[u32]) -> Self {
+    /// The text of a kernel with what fills it in, and with values for its constants in their order.
+    pub(super) fn compose(kernel: &'static Kernel, filling: Option<&'static Source>, constants: &[u32]) -> Self {
         let mut text = Self { wgsl: String::new(), parts: Vec::new() };
-        let mut generated =
-            format!("const MODEL_FLOOR = {MODEL_FLOOR:e};\nconst DENOMINATOR_FLOOR = {DENOMINATOR_FLOOR:e};\n");
+        let mut generated = String::new();
         for ((name, _), value) in kernel.constants.iter().zip(constants) {
             // Writing to a string does not fail.
             let _ = writeln!(generated, "const {name} = {value}u;");
         }
-        if let Some(divergence) = divergence {
-            let _ = writeln!(generated, "const UNIT_DENOMINATOR = {};", divergence == Divergence::KullbackLeibler);
-        }
         text.append("generated constants", &generated);
-        if let Some(divergence) = divergence {
-            text.import(divergence_source(divergence));
-        }
-        text.import(&kernel.source);
+        filling.into_iter().chain([&kernel.source]).for_each(|source| text.import(source));
         text
     }
 
@@ -140,59 +106,32 @@ macro_rules! uniform {
         }
     };
 }
-
-uniform! {
-    /// `Params` of shaders/lib/params.wgsl, where the members are explained. A dispatch sets those its kernel reads.
-    Params {
-        rows: u32,
-        columns: u32,
-        components: u32,
-        bases_pitch: u32,
-        panel_pitch: u32,
-        first_component: u32,
-        end_component: u32,
-        first_row: u32,
-        pass_rows: u32,
-        first_tile: u32,
-        split_tiles: u32,
-        first_split: u32,
-        end_split: u32,
-        beta: f32,
-        exponent: f32,
-        sparsity: f32,
-        floor: f32,
-    }
-}
+pub(crate) use uniform;
 
 #[cfg(test)]
 mod tests {
-    use super::super::shader_check::files;
     use super::*;
 
     #[test]
-    fn every_shared_file_is_a_source() {
-        let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
-        let lib = [&PARAMS, &INDEX, &POWER, &REDUCE, &RULE, &BLOCKS, &TILE, &FIELDS, &NEAR];
-        assert_eq!(files("lib"), paths(&lib));
-        assert_eq!(files("divergence"), paths(&[&EUCLIDEAN, &KULLBACK_LEIBLER, &ITAKURA_SAITO, &BETA]));
-    }
-
-    #[test]
     fn lines_of_the_whole_text_are_traced_to_their_files() {
+        static IMPORTED: Source = Source { path: "a.wgsl", text: "// a\nfn a() {}\n", imports: &[] };
+        static FILLING: Source = Source { path: "b.wgsl", text: "// b\n\nfn b() {}\n", imports: &[&IMPORTED] };
         static KERNEL: Kernel = Kernel {
-            source: source!("glue/divide.wgsl", INDEX),
+            source: Source { path: "c.wgsl", text: "// c\nfn c() {}\n", imports: &[&IMPORTED] },
             storages: &[],
-            constants: &[("X", 0..=1)],
+            constants: &[("X", 0..=1), ("Y", 0..=3)],
             uniform: &[],
         };
-        let text = Text::compose(&KERNEL, Some(Divergence::Euclidean), &[1]);
-        let check = |part: &str, place: &str| {
+        let text = Text::compose(&KERNEL, Some(&FILLING), &[1, 3]);
+        assert_eq!(text.wgsl.matches("fn a").count(), 1, "a file imported twice is there once");
+        for (part, place) in [
+            ("const Y = 3u;", "generated constants:2"),
+            ("fn a", "a.wgsl:2"),
+            ("fn b", "b.wgsl:3"),
+            ("fn c", "c.wgsl:2"),
+        ] {
             let line = text.wgsl.lines().position(|line| line.contains(part)).unwrap() + 1;
             assert_eq!(text.place(line), place, "{part}");
-        };
-        check("const X = 1u;", "generated constants:3");
-        check("fn numerator", "shaders/divergence/euclidean.wgsl:3");
-        check("fn workgroup_index", "shaders/lib/index.wgsl:4");
-        check("read_write> mask", "shaders/glue/divide.wgsl:6");
+        }
     }
 }

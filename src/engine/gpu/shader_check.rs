@@ -6,29 +6,31 @@ use std::collections::BTreeSet;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 
-use super::shader::{Access, Kernel, Text};
-use crate::divergence::Divergence;
-use crate::divergence::tests::ALL;
+use super::shader::{Access, Kernel, Source, Text};
 
 /// The limits that every WebGPU device keeps.
 const WORKGROUP_BYTES: u32 = 16 << 10;
 const WORKGROUP_INVOCATIONS: u32 = 256;
 const STORAGES: usize = 8;
 
-/// Checks a family: `folder` of shaders/ holds the files of these kernels and no other, and all their texts are sound.
-/// The first list takes a divergence, the second does not.
-pub(crate) fn check_family(folder: &str, divergent: &[&'static Kernel], plain: &[&'static Kernel]) {
-    let kernels = || divergent.iter().chain(plain);
-    let paths: BTreeSet<String> = kernels().map(|kernel| kernel.source.path.into()).collect();
+/// Checks a family: `folder` of shaders/ holds the files of these kernels and no other, and all their texts are sound:
+/// those of `open` kernels with each of the `fillings`, those of `closed` ones as they are.
+pub(crate) fn check_family(
+    folder: &str,
+    open: &[&'static Kernel],
+    fillings: &[&'static Source],
+    closed: &[&'static Kernel],
+) {
+    let paths: BTreeSet<String> = open.iter().chain(closed).map(|kernel| kernel.source.path.into()).collect();
     assert_eq!(paths, files(folder), "files of {folder} and kernels of the host");
-    for kernel in divergent {
-        ALL.iter().for_each(|&divergence| check_constants(kernel, Some(divergence)));
+    for kernel in open {
+        fillings.iter().for_each(|filling| check_constants(kernel, Some(filling)));
     }
-    plain.iter().for_each(|kernel| check_constants(kernel, None));
+    closed.iter().for_each(|kernel| check_constants(kernel, None));
 }
 
-/// The files of a folder of shaders/, as [`super::shader::Source`] names them. Each must say what it is for.
-pub(super) fn files(folder: &str) -> BTreeSet<String> {
+/// The files of a folder of shaders/, as a [`Source`] names them. Each must say what it is for.
+pub(crate) fn files(folder: &str) -> BTreeSet<String> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(folder);
     let name = |entry: std::io::Result<std::fs::DirEntry>| {
         let entry = entry.unwrap();
@@ -39,15 +41,15 @@ pub(super) fn files(folder: &str) -> BTreeSet<String> {
     std::fs::read_dir(root).unwrap().map(name).collect()
 }
 
-fn check_constants(kernel: &'static Kernel, divergence: Option<Divergence>) {
+fn check_constants(kernel: &'static Kernel, filling: Option<&'static Source>) {
     let mut choices: Vec<Vec<u32>> = vec![Vec::new()];
     for (_, range) in kernel.constants {
         let longer = |choice: &Vec<u32>| range.clone().map(|value| [choice.as_slice(), &[value]].concat()).collect();
         choices = choices.iter().flat_map(|choice| -> Vec<Vec<u32>> { longer(choice) }).collect();
     }
     for constants in choices {
-        let text = Text::compose(kernel, divergence, &constants);
-        let what = format!("{} {divergence:?} {constants:?}", kernel.source.path);
+        let text = Text::compose(kernel, filling, &constants);
+        let what = format!("{} {:?} {constants:?}", kernel.source.path, filling.map(|filling| filling.path));
         let module = naga::front::wgsl::parse_str(&text.wgsl).unwrap_or_else(|error| {
             let place = error.location(&text.wgsl).map(|location| text.place(location.line_number as usize));
             panic!("{what}: {place:?}: {}", error.message())

@@ -1,1 +1,117 @@
+//! The device layer on whatever adapter there is, and what other tests on a device need.
 
+use ndarray::{Array2, s};
+
+use super::shader::{Kernel, Source, uniform};
+use super::*;
+
+/// The best gpu, by the policy of tests/common.
+pub(crate) fn gpu() -> Option<Gpu> {
+    match Gpu::open(&GpuChoice::Best) {
+        Ok(gpu) => Some(gpu),
+        Err(cause) if std::env::var("PARTWISE_REQUIRE_GPU").is_ok_and(|value| value == "1") => {
+            panic!("PARTWISE_REQUIRE_GPU is 1, and {cause}")
+        }
+        Err(cause) => {
+            eprintln!("SKIPPED: no adapter: {cause}");
+            None
+        }
+    }
+}
+
+/// Numbers between 0.1 and 1.1, the same in every run, others for every seed.
+pub(crate) fn numbers(seed: u32, rows: usize, columns: usize) -> Array2<f32> {
+    let mut state = seed;
+    Array2::from_shape_simple_fn((rows, columns), || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        0.1 + (state >> 8) as f32 / (1 << 24) as f32
+    })
+}
+
+impl Gpu {
+    /// The same gpu with chunks of another width, a multiple of a tile.
+    pub(crate) fn with_chunk_columns(self, chunk_columns: usize) -> Self {
+        Self { chunk_columns, ..self }
+    }
+}
+
+uniform! {
+    /// Nothing much.
+    Nothing { unused: u32, }
+}
+
+#[test]
+fn panels_and_matrices_come_back_as_they_were() {
+    let Some(mut gpu) = gpu() else { return };
+    for chunk_columns in [64, MAX_CHUNK_COLUMNS] {
+        gpu = gpu.with_chunk_columns(chunk_columns);
+        for (rows, columns) in [(1, 1), (3, 31), (33, 65), (130, 200)] {
+            let values = numbers(1, rows, columns);
+            let wide = values.mapv(f64::from);
+            assert_eq!(gpu.read_panel::<f32>(&gpu.panel(values.view()).unwrap()).unwrap(), values);
+            assert_eq!(gpu.read_panel::<f64>(&gpu.panel(wide.t()).unwrap()).unwrap(), wide.t());
+            assert_eq!(gpu.read_matrix::<f64>(&gpu.matrix(values.t()).unwrap()).unwrap(), wide.t());
+            let reversed = values.slice(s![..;-1, ..;-1]);
+            assert_eq!(gpu.read_panel::<f32>(&gpu.panel(reversed).unwrap()).unwrap(), reversed);
+        }
+        let panel = gpu.panel(numbers(1, 2, 70).view()).unwrap();
+        assert!(gpu.read_panel::<f32>(&panel).unwrap().t().is_standard_layout());
+        assert_eq!(panel.chunks.len(), if chunk_columns == 64 { 2 } else { 1 });
+    }
+}
+
+#[test]
+fn too_much_memory_is_refused_and_the_gpu_goes_on() {
+    let Some(gpu) = gpu() else { return };
+    assert!(matches!(gpu.storage(1 << 45), Err(Error::Engine(EngineError::OutOfMemory(_)))));
+    assert!(matches!(gpu.panel(Array2::<f32>::zeros((MAX_ROWS + 1, 1)).view()), Err(Error::Input(_))));
+    assert!(matches!(gpu.matrix(Array2::<f32>::zeros((1, MAX_ROWS + 1)).view()), Err(Error::Input(_))));
+    assert!(matches!(gpu.panel(Array2::<f32>::zeros((3, 0)).view()), Err(Error::Input(_))));
+    assert_eq!(gpu.read_panel::<f32>(&gpu.panel(numbers(1, 2, 2).view()).unwrap()).unwrap(), numbers(1, 2, 2));
+}
+
+#[test]
+fn a_refused_command_is_told_once_and_the_gpu_goes_on() {
+    let Some(gpu) = gpu() else { return };
+    static BROKEN: Kernel = Kernel {
+        source: Source { path: "shaders/broken.wgsl", text: "// Broken.\nfn main() { nothing(); }\n", imports: &[] },
+        storages: &[],
+        constants: &[],
+        uniform: Nothing::MEMBERS,
+    };
+    let panel = gpu.panel(numbers(1, 2, 2).view()).unwrap();
+    let run = Run {
+        kernel: &BROKEN,
+        filling: None,
+        constants: &[],
+        uniform: Nothing::default(),
+        storages: &[],
+        workgroups: 1,
+        work: 1,
+    };
+    gpu.run(run).unwrap();
+    match gpu.read_panel::<f32>(&panel) {
+        Err(Error::Engine(EngineError::Refused(cause))) => {
+            assert!(cause.contains("shaders/broken.wgsl:2") && cause.contains("nothing"), "{cause}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(gpu.read_panel::<f32>(&panel).unwrap(), numbers(1, 2, 2));
+}
+
+#[test]
+fn a_lost_device_is_told_for_ever() {
+    let Some(gpu) = gpu() else { return };
+    let panel = gpu.panel(numbers(1, 2, 2).view()).unwrap();
+    gpu.device
+        .post(|worker| {
+            worker.destroy();
+            Ok(())
+        })
+        .unwrap();
+    for _ in 0..2 {
+        let lost = gpu.read_panel::<f32>(&panel);
+        assert!(matches!(lost, Err(Error::Engine(EngineError::Lost(_)))), "{lost:?}");
+        assert!(matches!(gpu.storage(1 << 20), Err(Error::Engine(EngineError::Lost(_)))));
+    }
+}

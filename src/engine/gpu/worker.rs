@@ -1,15 +1,15 @@
 //! What the device thread does: allocates, brings up and down, records dispatches and submits them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::device::{Answer, guarded};
 use super::memory::{Pool, Storage};
 use super::pipelines::{Pipelines, UNIFORM_SLOT};
-use super::shader::Kernel;
+use super::shader::{Kernel, Source};
 use crate::EngineError;
-use crate::divergence::Divergence;
 
 /// Dispatches in a submission, at most.
 const SUBMISSION_DISPATCHES: u64 = 256;
@@ -28,7 +28,7 @@ const GRID: usize = 65_535;
 /// One run of a kernel.
 pub(super) struct Dispatch {
     pub(super) kernel: &'static Kernel,
-    pub(super) divergence: Option<Divergence>,
+    pub(super) filling: Option<&'static Source>,
     pub(super) constants: Vec<u32>,
     pub(super) uniform: Vec<u8>,
     pub(super) storages: Vec<Storage>,
@@ -122,36 +122,39 @@ impl Worker {
     /// The numbers of a storage.
     pub(super) fn read(&mut self, storage: &Storage) -> Answer<Vec<f32>> {
         self.submit()?;
-        let mut values = Vec::with_capacity(storage.bytes() as usize / size_of::<f32>());
-        for offset in (0..storage.bytes()).step_by(STAGING_BYTES as usize) {
-            let bytes = STAGING_BYTES.min(storage.bytes() - offset);
+        let mut values = vec![0.0; storage.bytes() as usize / size_of::<f32>()];
+        for (piece, values) in values.chunks_mut(STAGING_BYTES as usize / size_of::<f32>()).enumerate() {
+            let (offset, bytes) = (piece as u64 * STAGING_BYTES, size_of_val(values) as u64);
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.copy_buffer_to_buffer(storage.buffer(), offset, &self.staging, 0, bytes);
             self.send(Some(encoder))?;
-            let mapped = Arc::new(Mutex::new(None));
-            let report = mapped.clone();
-            self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-                *report.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            });
-            self.finish()?;
-            let refused = |cause: String| EngineError::Refused(format!("reading {bytes} bytes back: {cause}"));
-            match mapped.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                Some(Ok(())) => {
-                    let view = self.staging.get_mapped_range(0..bytes).map_err(|cause| refused(cause.to_string()))?;
-                    values.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&view));
-                }
-                Some(Err(cause)) => return Err(refused(cause.to_string())),
-                None => return Err(refused("the device did not answer".into())),
-            }
+            let copied = self.copy_mapped(bytes, values);
             self.staging.unmap();
+            copied?;
         }
         Ok(values)
     }
 
+    /// Maps the first `bytes` of the staging buffer and copies them; it stays mapped, or waiting to be.
+    fn copy_mapped(&mut self, bytes: u64, values: &mut [f32]) -> Answer<()> {
+        let (report, mapped) = channel();
+        self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+            // Nobody listens any more where the wait has failed.
+            let _ = report.send(result);
+        });
+        self.finish()?;
+        let refused = |cause: String| EngineError::Refused(format!("reading {bytes} bytes back: {cause}"));
+        let mapped = mapped.try_recv().map_err(|cause| refused(cause.to_string()))?;
+        mapped.map_err(|cause| refused(cause.to_string()))?;
+        let view = self.staging.get_mapped_range(0..bytes).map_err(|cause| refused(cause.to_string()))?;
+        bytemuck::cast_slice_mut(values).copy_from_slice(&view);
+        Ok(())
+    }
+
     /// Records a dispatch, and submits what has been recorded once that is enough.
     pub(super) fn dispatch(&mut self, dispatch: &Dispatch) -> Answer<()> {
-        let Dispatch { kernel, divergence, constants, .. } = dispatch;
-        let pipeline = self.pipelines.get(&self.device, kernel, *divergence, constants)?;
+        let Dispatch { kernel, filling, constants, .. } = dispatch;
+        let pipeline = self.pipelines.get(&self.device, kernel, *filling, constants)?;
         let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &self.uniforms,
             offset: 0,
@@ -189,12 +192,6 @@ impl Worker {
             self.submit()?;
         }
         Ok(())
-    }
-
-    /// Destroys the device, as a driver's reset would.
-    #[cfg(test)]
-    pub(super) fn destroy(&mut self) {
-        self.device.destroy();
     }
 
     /// Submits what has been recorded.
@@ -236,5 +233,13 @@ impl Worker {
             Err(wgpu::PollError::Timeout) => Err(EngineError::Timeout(PATIENCE.as_secs())),
             Err(cause) => Err(EngineError::Refused(cause.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+impl Worker {
+    /// Destroys the device, as a driver's reset would.
+    pub(super) fn destroy(&self) {
+        self.device.destroy();
     }
 }

@@ -5,17 +5,16 @@ use std::ops::Range;
 
 use super::{Glue, Mask, Norm, check_masks};
 use crate::divergence::MODEL_FLOOR;
-use crate::engine::gpu::shader::{
-    Access, INDEX, Kernel, PARAMS, POWER, Params, REDUCE, TILE as MODEL, Uniform, source,
-};
+use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE};
+use crate::kernels::gpu::{FLOORS, INDEX, PARAMS, POWER, Params, REDUCE, TILE as MODEL};
 use crate::{Error, Result};
 
 /// Invocations in a workgroup of every kernel here.
 const INVOCATIONS: usize = 64;
 
 static NORMALIZE_BASES: Kernel = Kernel {
-    source: source!("glue/normalize_bases.wgsl", PARAMS, INDEX, REDUCE),
+    source: source!("glue/normalize_bases.wgsl", PARAMS, FLOORS, INDEX, REDUCE),
     storages: &[Access::Write, Access::Write],
     constants: &[("NORM", 1..=2)],
     uniform: Params::MEMBERS,
@@ -57,7 +56,7 @@ impl Glue for Gpu {
         };
         self.run(Run {
             kernel: &NORMALIZE_BASES,
-            divergence: None,
+            filling: None,
             constants: &[constant],
             uniform: Params { rows: w.rows as u32, bases_pitch: w.pitch() as u32, ..Params::default() },
             storages: &[&w.storage, &sizes],
@@ -69,7 +68,7 @@ impl Glue for Gpu {
                 Params { components: w.columns as u32, panel_pitch: chunk.pitch() as u32, ..Params::default() };
             self.run(Run {
                 kernel: &SCALE_GAINS,
-                divergence: None,
+                filling: None,
                 constants: &[],
                 uniform,
                 storages: &[&sizes, &chunk.storage],
@@ -105,7 +104,7 @@ impl Glue for Gpu {
             for ((j, mask), source) in zip(chunks(), sources) {
                 self.run(Run {
                     kernel: &SOURCE_MODEL,
-                    divergence: None,
+                    filling: None,
                     constants: &[u32::from(j == 0)],
                     uniform: Params {
                         first_component: source.start as u32,
@@ -120,7 +119,7 @@ impl Glue for Gpu {
             for (j, mask) in chunks() {
                 self.run(Run {
                     kernel: &WEIGH,
-                    divergence: None,
+                    filling: None,
                     constants: &[u32::from(j == 0), hard],
                     uniform: params,
                     storages: &[&peak, mask, &total],
@@ -131,7 +130,7 @@ impl Glue for Gpu {
             for (_, mask) in chunks() {
                 self.run(Run {
                     kernel: &DIVIDE,
-                    divergence: None,
+                    filling: None,
                     constants: &[],
                     uniform: params,
                     storages: &[&total, mask],
@@ -151,6 +150,6 @@ mod tests {
     #[test]
     fn shaders_are_what_the_host_says() {
         let kernels = [&NORMALIZE_BASES, &SCALE_GAINS, &SOURCE_MODEL, &WEIGH, &DIVIDE];
-        crate::engine::gpu::shader_check::check_family("glue", &[], &kernels);
+        crate::engine::gpu::shader_check::check_family("glue", &[], &[], &kernels);
     }
 }

@@ -6,8 +6,9 @@ use super::{Products, Rule, check_shapes};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
-use crate::engine::gpu::shader::{Access, FIELDS, INDEX, Kernel, Params, RULE, TILE as MODEL, Uniform, source};
+use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Chunk, Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE};
+use crate::kernels::gpu::{FIELDS, FLOORS, INDEX, Params, RULE, TILE as MODEL, filling};
 
 /// A panel's columns are summed for the bases in at most so many splits, so that the order of the sum is the panel's
 /// alone: with the tiles of rows, enough workgroups for any device.
@@ -38,7 +39,7 @@ static BASES_REDUCE: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static COSTS: Kernel = Kernel {
-    source: source!("products/costs.wgsl", MODEL),
+    source: source!("products/costs.wgsl", FLOORS, MODEL),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
     constants: &[],
     uniform: Params::MEMBERS,
@@ -81,7 +82,7 @@ impl Products for Gpu {
             let new_gains = self.storage(h.pitch() * w.columns)?;
             self.run(Run {
                 kernel: &GAINS,
-                divergence: Some(rule.divergence),
+                filling: Some(filling(rule.divergence)),
                 constants: &[blocks as u32],
                 uniform: on_chunk(params(w, rule), v),
                 storages: &[&v.storage, &w.storage, &h.storage, &new_gains],
@@ -121,7 +122,7 @@ impl Products for Gpu {
                 };
                 self.run(Run {
                     kernel: &BASES,
-                    divergence: Some(rule.divergence),
+                    filling: Some(filling(rule.divergence)),
                     constants: &[blocks as u32],
                     uniform,
                     storages: &[&v.storage, &w.storage, &h.storage, &sums],
@@ -131,7 +132,7 @@ impl Products for Gpu {
             }
             self.run(Run {
                 kernel: &BASES_REDUCE,
-                divergence: None,
+                filling: None,
                 constants: &[],
                 uniform: pass,
                 storages: &[&sums, &w.storage],
@@ -148,7 +149,7 @@ impl Products for Gpu {
         for ((v, h), costs) in zip(zip(&v.chunks, &h.chunks), &costs.chunks) {
             self.run(Run {
                 kernel: &COSTS,
-                divergence: Some(divergence),
+                filling: Some(filling(divergence)),
                 constants: &[],
                 uniform: on_chunk(params(w, &Rule::of(divergence)), v),
                 storages: &[&v.storage, &w.storage, &h.storage, &costs.storage],
@@ -163,10 +164,16 @@ impl Products for Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::gpu::tests::DIVERGENCES;
 
     #[test]
     fn shaders_are_what_the_host_says() {
-        crate::engine::gpu::shader_check::check_family("products", &[&GAINS, &BASES, &COSTS], &[&BASES_REDUCE]);
+        crate::engine::gpu::shader_check::check_family(
+            "products",
+            &[&GAINS, &BASES, &COSTS],
+            &DIVERGENCES,
+            &[&BASES_REDUCE],
+        );
     }
 
     #[test]

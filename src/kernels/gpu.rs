@@ -1,0 +1,81 @@
+//! What the families' shaders share: the library files, the divergences and the uniform.
+
+use crate::divergence::Divergence;
+use crate::engine::gpu::shader::{Source, source, uniform};
+
+pub(crate) static PARAMS: Source = source!("lib/params.wgsl");
+pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
+pub(crate) static INDEX: Source = source!("lib/index.wgsl");
+pub(crate) static POWER: Source = source!("lib/power.wgsl");
+pub(crate) static REDUCE: Source = source!("lib/reduce.wgsl");
+pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, FLOORS, POWER);
+static BLOCKS: Source = source!("lib/blocks.wgsl");
+pub(crate) static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
+pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", FLOORS, TILE);
+static NEAR: Source = source!("lib/near.wgsl");
+
+static EUCLIDEAN: Source = source!("divergence/euclidean.wgsl");
+static KULLBACK_LEIBLER: Source = source!("divergence/kullback_leibler.wgsl", NEAR);
+static ITAKURA_SAITO: Source = source!("divergence/itakura_saito.wgsl", FLOORS, NEAR);
+static BETA: Source = source!("divergence/beta.wgsl", PARAMS, FLOORS, NEAR);
+
+/// The file that fills in a divergence's P, Q and cost.
+pub(crate) fn filling(divergence: Divergence) -> &'static Source {
+    match divergence {
+        Divergence::Euclidean => &EUCLIDEAN,
+        Divergence::KullbackLeibler => &KULLBACK_LEIBLER,
+        Divergence::ItakuraSaito => &ITAKURA_SAITO,
+        Divergence::Beta(_) => &BETA,
+    }
+}
+
+uniform! {
+    /// `Params` of shaders/lib/params.wgsl, where the members are explained. A dispatch sets those its kernel reads.
+    Params {
+        rows: u32,
+        columns: u32,
+        components: u32,
+        bases_pitch: u32,
+        panel_pitch: u32,
+        first_component: u32,
+        end_component: u32,
+        first_row: u32,
+        pass_rows: u32,
+        first_tile: u32,
+        split_tiles: u32,
+        first_split: u32,
+        end_split: u32,
+        beta: f32,
+        exponent: f32,
+        sparsity: f32,
+        floor: f32,
+    }
+}
+
+#[cfg(test)]
+mod on_device;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
+    use crate::engine::gpu::shader_check::files;
+
+    /// All files that [`filling`] may name.
+    pub(crate) const DIVERGENCES: [&Source; 4] = [&EUCLIDEAN, &KULLBACK_LEIBLER, &ITAKURA_SAITO, &BETA];
+
+    #[test]
+    fn every_shared_file_is_a_source() {
+        let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
+        let lib = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &RULE, &BLOCKS, &TILE, &FIELDS, &NEAR];
+        assert_eq!(files("lib"), paths(&lib));
+        assert_eq!(files("divergence"), paths(&DIVERGENCES));
+    }
+
+    #[test]
+    fn floors_are_those_of_the_host() {
+        for (name, value) in [("MODEL_FLOOR", MODEL_FLOOR), ("DENOMINATOR_FLOOR", DENOMINATOR_FLOOR)] {
+            assert!(FLOORS.text.contains(&format!("const {name} = {value:e};")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What only a device can show of the kernels: bits that do not depend on chunks, places, memory or threads, and shapes
+//! that take several dispatches. That the numbers are right at all is shown in tests/kernels.rs.
+
+use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
+
+use crate::divergence::Divergence;
+use crate::engine::gpu::tests::{gpu, numbers};
+use crate::engine::{Engine, Gpu, GpuPanel, Reference};
+use crate::kernels::{Glue, Mask, Norm, Products, Rule};
+
+/// Every kernel once: gains, bases, norms, costs and masks of a case, laid end to end.
+fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32>) -> Vec<f32> {
+    let rule = Rule { floor: 0.05, sparsity: 0.01, ..Rule::of(Divergence::ItakuraSaito) };
+    let components = w.ncols();
+    let v = gpu.panel(v).unwrap();
+    let (mut w, mut h) = (gpu.matrix(w).unwrap(), gpu.panel(h).unwrap());
+    gpu.update_gains(&v, &w, &mut h, &rule).unwrap();
+    gpu.update_bases(&v, &mut w, &h, &rule).unwrap();
+    gpu.update_bases(&v, &mut w, &h, &Rule::of(Divergence::KullbackLeibler)).unwrap();
+    gpu.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
+    let sources = [0..1, 1..components];
+    let mut all: Vec<f32> =
+        gpu.costs(&v, &w, &h, rule.divergence).unwrap().into_iter().map(|cost| cost as f32).collect();
+    for mask in gpu.masks(&w, &h, &sources, Mask::Ratio(2.0)).unwrap() {
+        all.extend(gpu.read_panel::<f32>(&mask).unwrap());
+    }
+    all.extend(gpu.read_matrix::<f32>(&w).unwrap());
+    all.extend(gpu.read_panel::<f32>(&h).unwrap());
+    all
+}
+
+#[test]
+fn a_panel_in_many_chunks_has_the_bits_of_one_in_one() {
+    let Some(mut gpu) = gpu() else { return };
+    // The last shape has more tiles than a panel has splits, so that splits lie across chunks of three tiles.
+    for (rows, columns, components) in [(40, 300, 33), (5, 97, 2), (3, 9001, 2)] {
+        let (v, w, h) = (numbers(1, rows, columns), numbers(2, rows, components), numbers(3, components, columns));
+        gpu = gpu.with_chunk_columns(1 << 16);
+        let whole = everything(&gpu, v.view(), w.view(), h.view());
+        for chunk_columns in [32, 96] {
+            gpu = gpu.with_chunk_columns(chunk_columns);
+            assert!(everything(&gpu, v.view(), w.view(), h.view()) == whole, "{rows} x {columns}, {chunk_columns}");
+        }
+    }
+}
+
+#[test]
+fn dirty_memory_changes_nothing() {
+    let Some(gpu) = gpu() else { return };
+    let (v, w, h) = (numbers(1, 37, 70), numbers(2, 37, 5), numbers(3, 5, 70));
+    let clean = everything(&gpu, v.view(), w.view(), h.view());
+    for _ in 0..2 {
+        let junk: Vec<GpuPanel> = [1, 5, 37, 64, 150]
+            .iter()
+            .map(|&rows| gpu.panel(Array2::from_elem((rows, 96), f32::NAN).view()).unwrap())
+            .collect();
+        drop(junk);
+        assert_eq!(everything(&gpu, v.view(), w.view(), h.view()), clean);
+    }
+}
+
+#[test]
+fn memory_is_not_used_again_before_its_last_use() {
+    let Some(gpu) = gpu() else { return };
+    let (v, w, h) = (numbers(1, 9, 33), numbers(2, 9, 4), numbers(3, 4, 33));
+    let (bases, gains) = (gpu.matrix(w.view()).unwrap(), || gpu.panel(h.view()).unwrap());
+    let rule = Rule::of(Divergence::ItakuraSaito);
+    let (kept, mut expected) = (gpu.panel(v.view()).unwrap(), gains());
+    gpu.update_gains(&kept, &bases, &mut expected, &rule).unwrap();
+    let expected = gpu.read_panel::<f32>(&expected).unwrap();
+    // The update is only recorded when its data are dropped, and others come up in their place.
+    let (dropped, mut updated) = (gpu.panel(v.view()).unwrap(), gains());
+    gpu.update_gains(&dropped, &bases, &mut updated, &rule).unwrap();
+    drop(dropped);
+    let others: Vec<GpuPanel> = (0..3).map(|seed| gpu.panel(numbers(seed, 9, 33).view()).unwrap()).collect();
+    assert_eq!(gpu.read_panel::<f32>(&updated).unwrap(), expected);
+    drop(others);
+}
+
+#[test]
+fn a_column_has_the_same_bits_wherever_it_stands() {
+    let Some(gpu) = gpu() else { return };
+    let (v, w, h) = (numbers(1, 45, 83), numbers(2, 45, 130), numbers(3, 130, 83));
+    let updated = |v: ArrayView2<f32>, h: ArrayView2<f32>| {
+        let (v, w, mut h) = (gpu.panel(v).unwrap(), gpu.matrix(w.view()).unwrap(), gpu.panel(h).unwrap());
+        gpu.update_gains(&v, &w, &mut h, &Rule::of(Divergence::Beta(0.5))).unwrap();
+        let costs = gpu.costs(&v, &w, &h, Divergence::KullbackLeibler).unwrap();
+        (gpu.read_panel::<f32>(&h).unwrap(), costs)
+    };
+    let (gains, costs) = updated(v.view(), h.view());
+    let moved = |x: &Array2<f32>| concatenate(Axis(1), &[x.slice(s![.., 50..51]), x.slice(s![.., ..50])]).unwrap();
+    let (moved_gains, moved_costs) = updated(moved(&v).view(), moved(&h).view());
+    assert_eq!(moved_gains.column(0), gains.column(50));
+    assert_eq!(moved_gains.slice(s![.., 1..]), gains.slice(s![.., ..50]));
+    assert_eq!((moved_costs[0], &moved_costs[1..]), (costs[50], &costs[..50]));
+}
+
+#[test]
+fn the_rule_is_kept_whole() {
+    let Some(gpu) = gpu() else { return };
+    let (v, w, mut h) = (numbers(1, 19, 45), numbers(2, 19, 6), numbers(3, 6, 45));
+    h.row_mut(2).fill(0.0);
+    // Under IS the columns that pad a tile have data above 0: only the masks of the fields keep their gains out of the sums.
+    let (kl, is) = (Divergence::KullbackLeibler, Divergence::ItakuraSaito);
+    for (divergence, exponent, sparsity, floor) in
+        [(kl, 0.5, 0.0, 0.0), (kl, 0.7, 0.3, 1e-3), (kl, 1.0, 2.0, 0.2), (is, 1.0, 0.1, 0.2)]
+    {
+        let rule = Rule { divergence, exponent, sparsity, floor };
+        let (wide_v, mut wide_w, mut wide_h) = (v.mapv(f64::from), w.mapv(f64::from), h.mapv(f64::from));
+        Reference.update_gains(&wide_v, &wide_w, &mut wide_h, &rule).unwrap();
+        Reference.update_bases(&wide_v, &mut wide_w, &wide_h, &rule).unwrap();
+        let (v, mut w, mut h) =
+            (gpu.panel(v.view()).unwrap(), gpu.matrix(w.view()).unwrap(), gpu.panel(h.view()).unwrap());
+        gpu.update_gains(&v, &w, &mut h, &rule).unwrap();
+        gpu.update_bases(&v, &mut w, &h, &rule).unwrap();
+        let near = |a: Array2<f64>, b: &Array2<f64>| {
+            let largest = b.iter().copied().fold(0.0, f64::max);
+            assert!((a - b).iter().all(|error| error.abs() <= 2e-5 * largest), "γ {exponent}, λ {sparsity}, {floor}");
+        };
+        near(gpu.read_panel(&h).unwrap(), &wide_h);
+        near(gpu.read_matrix(&w).unwrap(), &wide_w);
+    }
+}
+
+#[test]
+fn bases_too_large_for_one_pass_take_several() {
+    let Some(gpu) = gpu() else { return };
+    let (rows, components) = (2080, 4093);
+    let (v, w, h) = (numbers(1, rows, 1), numbers(2, rows, components), numbers(3, components, 1));
+    let (panel, gains) = (gpu.panel(v.view()).unwrap(), gpu.panel(h.view()).unwrap());
+    let mut bases = gpu.matrix(w.view()).unwrap();
+    gpu.update_bases(&panel, &mut bases, &gains, &Rule::of(Divergence::Euclidean)).unwrap();
+    let updated = gpu.read_matrix::<f64>(&bases).unwrap();
+    // With one column N / D is v / λ in all components alike.
+    for row in 0..rows {
+        let lambda: f64 = w.row(row).iter().zip(&h).map(|(&w, &h)| f64::from(w) * f64::from(h)).sum();
+        let ratio = f64::from(v[(row, 0)]) / lambda;
+        for (component, &w) in w.row(row).iter().enumerate() {
+            let expected = f64::from(w) * ratio;
+            assert!(
+                (updated[(row, component)] - expected).abs() <= 2e-5 * expected,
+                "row {row}, component {component}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_grid_longer_than_a_dimension_reaches_every_cell() {
+    let Some(gpu) = gpu() else { return };
+    let (w, h) = (numbers(2, 1, 4096), numbers(3, 4096, 4096));
+    let (mut bases, mut gains) = (gpu.matrix(w.view()).unwrap(), gpu.panel(h.view()).unwrap());
+    gpu.normalize(&mut bases, Some(&mut gains), Norm::L1).unwrap();
+    let scaled = gpu.read_panel::<f32>(&gains).unwrap();
+    for ((scaled, h), w) in scaled.rows().into_iter().zip(h.rows()).zip(&w) {
+        assert!(scaled.iter().zip(h).all(|(scaled, h)| (scaled - h * w).abs() <= 1e-6 * h * w));
+    }
+}
+
+#[test]
+fn many_runs_in_one_recording_keep_their_own_uniforms() {
+    let Some(gpu) = gpu() else { return };
+    let (v, w, h) = (numbers(1, 4, 6), numbers(2, 4, 2), numbers(3, 2, 6));
+    let (v, w) = (gpu.panel(v.view()).unwrap(), gpu.matrix(w.view()).unwrap());
+    let gains = |read_between: bool| {
+        let mut h = gpu.panel(h.view()).unwrap();
+        for iteration in 0..600 {
+            let rule = Rule { sparsity: f64::from(iteration % 7) * 0.01, ..Rule::of(Divergence::Euclidean) };
+            gpu.update_gains(&v, &w, &mut h, &rule).unwrap();
+            if read_between && iteration % 50 == 0 {
+                gpu.read_panel::<f32>(&h).unwrap();
+            }
+        }
+        gpu.read_panel::<f32>(&h).unwrap()
+    };
+    assert_eq!(gains(false), gains(true));
+}
+
+#[test]
+fn several_threads_may_use_one_gpu() {
+    let Some(gpu) = gpu() else { return };
+    let case = |seed: u32| {
+        let (v, w, h) = (numbers(seed, 20, 40), numbers(seed + 3, 20, 3), numbers(seed + 6, 3, 40));
+        everything(&gpu, v.view(), w.view(), h.view())
+    };
+    let alone: Vec<Vec<f32>> = (0..3).map(case).collect();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3).map(|seed| scope.spawn(move || (0..5).map(|_| case(seed)).collect())).collect();
+        for (thread, alone) in threads.into_iter().zip(&alone) {
+            let results: Vec<Vec<f32>> = thread.join().unwrap();
+            assert!(results.iter().all(|result| result == alone));
+        }
+    });
+}
