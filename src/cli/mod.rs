@@ -1,6 +1,7 @@
 //! What a user types. A command a file; what all share is here.
 
 mod check;
+mod demo;
 mod engine;
 mod evaluate;
 mod factorize;
@@ -30,6 +31,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Factorize(factorize::Factorize),
     Check(check::Check),
+    Demo(demo::Demo),
 }
 
 /// Options of every command.
@@ -88,6 +90,7 @@ pub(crate) fn run() -> anyhow::Result<Outcome> {
         Command::Evaluate(evaluate) => evaluate.run(&common),
         Command::Factorize(factorize) => factorize.run(&common),
         Command::Check(check) => check.run(&common),
+        Command::Demo(demo) => demo.run(&common),
     }
 }
 
