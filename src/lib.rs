@@ -15,6 +15,7 @@ pub mod kernels;
 pub mod methods;
 pub mod model;
 pub mod random;
+pub mod report;
 pub mod schedule;
 pub mod separate;
 pub mod spectrogram;

@@ -32,23 +32,29 @@ pub(super) struct Evaluate {
 }
 
 #[derive(Serialize)]
-struct Evaluation {
+pub(super) struct Evaluation {
     variant: &'static str,
-    sources: Vec<SourceScores>,
+    pub(super) sources: Vec<SourceScores>,
     mean: Option<Measures>,
     mean_improvement: Option<Measures>,
 }
 
 #[derive(Serialize)]
-struct SourceScores {
+pub(super) struct SourceScores {
     reference: PathBuf,
     estimate_file: PathBuf,
     #[serde(flatten)]
-    scores: Scores,
+    pub(super) scores: Scores,
 }
 
 impl Evaluate {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let evaluation = self.evaluate()?;
+        print(common.json, &evaluation, || if self.csv { csv(&evaluation) } else { text(&evaluation) })?;
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn evaluate(&self) -> anyhow::Result<Evaluation> {
         let (references, estimates) = (files(&self.reference)?, files(&self.estimate)?);
         if references.len() != estimates.len() {
             bail!("{} references and {} estimates: give one estimate a source", references.len(), estimates.len());
@@ -71,7 +77,7 @@ impl Evaluate {
                 log::warn!("{}: it or its estimate is silent; there is nothing to score", reference.display());
             }
         }
-        let evaluation = Evaluation {
+        Ok(Evaluation {
             variant: "BSS Eval v3, sources, 512 taps",
             mean: mean(scores.iter().map(|scores| Some(scores.measures))),
             mean_improvement: mean(scores.iter().map(|scores| scores.improvement)),
@@ -84,9 +90,7 @@ impl Evaluate {
                     scores,
                 })
                 .collect(),
-        };
-        print(common.json, &evaluation, || if self.csv { csv(&evaluation) } else { text(&evaluation) })?;
-        Ok(Outcome::Done)
+        })
     }
 }
 

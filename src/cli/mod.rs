@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod devices;
+mod demo;
 mod engine;
 mod evaluate;
 mod factorize;
@@ -34,6 +35,7 @@ enum Command {
     Check(check::Check),
     Devices(devices::Devices),
     Bench(bench::Bench),
+    Demo(demo::Demo),
 }
 
 /// Options of every command.
@@ -94,6 +96,7 @@ pub(crate) fn run() -> anyhow::Result<Outcome> {
         Command::Check(check) => check.run(&common),
         Command::Devices(devices) => devices.run(&common),
         Command::Bench(bench) => bench.run(&common),
+        Command::Demo(demo) => demo.run(&common),
     }
 }
 

@@ -95,18 +95,29 @@ impl FromStr for OnErrorChoice {
 
 /// What a run amounts to.
 #[derive(Serialize)]
-struct Summary {
+pub(super) struct Summary {
     files: usize,
-    failed: usize,
+    pub(super) failed: usize,
     audio_seconds: f64,
-    wall_seconds: f64,
-    real_time_factor: f64,
-    engine: String,
+    pub(super) wall_seconds: f64,
+    pub(super) real_time_factor: f64,
+    pub(super) engine: String,
     results: Vec<FileReport>,
 }
 
 impl Separate {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let (summary, inputs) = self.separate(common)?;
+        print(common.json, &summary, || text(&summary))?;
+        match summary.failed {
+            0 => Ok(Outcome::Done),
+            failed if failed < inputs && failed < summary.files => Ok(Outcome::Partial),
+            failed => bail!("{failed} of {inputs} inputs cannot be used; nothing was separated"),
+        }
+    }
+
+    /// Separates; also, how many inputs there were.
+    pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, usize)> {
         nmf::check_options(self.iterations, 0.0, 0.0)?;
         let model = Model::load(&self.model)?;
         let only = self.only.as_ref().map(|name| source(&model, name)).transpose()?;
@@ -131,13 +142,7 @@ impl Separate {
         let mut bar = JobBar::new(common, bytes, inputs.len());
         let results = with_engine!(&engine, |engine| schedule::run(engine, &job, &mut bar))?;
         drop(bar);
-        let summary = summarize(results, started.elapsed().as_secs_f64());
-        print(common.json, &summary, || text(&summary))?;
-        match summary.failed {
-            0 => Ok(Outcome::Done),
-            failed if failed < inputs.len() && failed < summary.files => Ok(Outcome::Partial),
-            failed => bail!("{failed} of {} inputs cannot be used; nothing was separated", inputs.len()),
-        }
+        Ok((summarize(results, started.elapsed().as_secs_f64()), inputs.len()))
     }
 }
 

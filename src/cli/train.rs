@@ -62,6 +62,13 @@ pub(super) struct Train {
 
 impl Train {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let (model, skipped) = self.learn(common)?;
+        print(common.json, &model.training, || summary(&model, &self.output))?;
+        Ok(if skipped > 0 { Outcome::Partial } else { Outcome::Done })
+    }
+
+    /// Learns and writes the model; also, how many recordings could not be used.
+    pub(super) fn learn(&self, common: &Common) -> anyhow::Result<(Model, usize)> {
         let material = self.material()?;
         let options = TrainOptions {
             divergence: self.divergence,
@@ -89,8 +96,7 @@ impl Train {
         let model = with_engine!(&engine, |engine| train::train(engine, &material, &options, &mut watch))?;
         bar.finish_and_clear();
         write(&model, &self.output)?;
-        print(common.json, &model.training, || summary(&model, &self.output))?;
-        Ok(if skipped > 0 { Outcome::Partial } else { Outcome::Done })
+        Ok((model, skipped))
     }
 
     /// The sources with their files and ranks.

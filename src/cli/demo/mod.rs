@@ -1,0 +1,191 @@
+//! `partwise demo`
+
+mod mixing;
+mod page;
+mod results;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use include_dir::{Dir, include_dir};
+use partwise::Error;
+
+use super::evaluate::Evaluate;
+use super::separate::Separate;
+use super::train::Train;
+use super::{Common, Outcome, print};
+use mixing::Clip;
+use results::{ClipScores, Results, SourceScores};
+
+/// The repository's recordings, so that the demonstration runs anywhere, from the binary alone.
+static RECORDINGS: Dir = include_dir!("$CARGO_MANIFEST_DIR/examples/audio");
+/// The sources, in the order of the model. The gain of the first is what is promised.
+const SOURCES: [&str; 2] = ["speech", "piano"];
+/// The promised mean gain of SDR in dB. Less means that something is broken.
+const LEAST_GAIN: f64 = 5.0;
+
+/// Train on the recordings that come with the program, separate speech from piano it has not heard, and report the gain
+#[derive(Args)]
+pub(super) struct Demo {
+    /// The folder of everything that is written
+    #[arg(short, long, value_name = "DIR", default_value = "partwise-demo")]
+    output: PathBuf,
+}
+
+impl Demo {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let folder = self.output.as_path();
+        let words = Words { folder: folder.to_str().with_context(|| format!("{}: is not UTF-8", folder.display()))? };
+        let recordings = folder.join("recordings");
+        std::fs::create_dir_all(&recordings).map_err(Error::io(&recordings, "create"))?;
+        RECORDINGS.extract(&recordings).map_err(Error::io(&recordings, "write"))?;
+        let clips = mixing::write(SOURCES, &recordings, folder)?;
+
+        let started = Instant::now();
+        let (model, skipped) = parse::<Train>(&words.train(common))?.learn(common)?;
+        let training_seconds = started.elapsed().as_secs_f64();
+        ensure!(skipped == 0, "{skipped} recordings in {} cannot be used", recordings.display());
+        let (separation, _) = parse::<Separate>(&words.separate())?.separate(common)?;
+        ensure!(separation.failed == 0, "{} of the mixtures cannot be separated", separation.failed);
+        let score = |clip: &Clip| -> anyhow::Result<ClipScores> {
+            ClipScores::new(&clip.name, parse::<Evaluate>(&words.evaluate(clip))?.evaluate()?)
+        };
+        let scores = clips.iter().map(score).collect::<anyhow::Result<Vec<_>>>()?;
+        let commands =
+            [words.train(common), words.separate()].into_iter().chain(clips.first().map(|c| words.evaluate(c)));
+        let results = Results {
+            mean: results::mean(&scores),
+            clips: scores,
+            training: model.training,
+            training_seconds,
+            separation_seconds: separation.wall_seconds,
+            real_time_factor: separation.real_time_factor,
+            engine: separation.engine,
+            report: folder.join("report.html"),
+            commands: commands.map(|words| typed(&words)).collect(),
+        };
+        page::write(folder, &clips, &results)?;
+        print(common.json, &results, || results.text())?;
+        promised(&results.mean)
+    }
+}
+
+/// The commands, word by word: what runs here and what is shown to be typed are the same.
+struct Words<'a> {
+    folder: &'a str,
+}
+
+impl Words<'_> {
+    fn train(&self, common: &Common) -> Vec<String> {
+        let folder = self.folder;
+        let mut words = vec!["train".to_string()];
+        for source in SOURCES {
+            words.extend(["--source".into(), format!("{source}={folder}/recordings/{source}/train")]);
+        }
+        words.extend(["-o".into(), format!("{folder}/model.safetensors")]);
+        if common.seed != 0 {
+            words.extend(["--seed".into(), common.seed.to_string()]);
+        }
+        words
+    }
+
+    fn separate(&self) -> Vec<String> {
+        let folder = self.folder;
+        let model = format!("{folder}/model.safetensors");
+        vec![
+            "separate".into(),
+            format!("{folder}/mixtures"),
+            "--model".into(),
+            model,
+            "-o".into(),
+            format!("{folder}/separated"),
+        ]
+    }
+
+    fn evaluate(&self, clip: &Clip) -> Vec<String> {
+        let (folder, name) = (self.folder, &clip.name);
+        let mut words = vec!["evaluate".to_string()];
+        for (option, below) in [("--reference", "references"), ("--estimate", "separated")] {
+            words.push(option.into());
+            words.extend(SOURCES.map(|source| format!("{folder}/{below}/{name}.{source}.wav")));
+        }
+        words.extend(["--mixture".into(), format!("{folder}/mixtures/{name}.wav")]);
+        words
+    }
+}
+
+/// A command from its words, its name first; as if typed, but for the options of every command.
+fn parse<A: Args>(words: &[String]) -> anyhow::Result<A> {
+    // The common options were parsed with the demonstration's own and are handed on; they are skipped here.
+    let parser = super::Common::augment_args(A::augment_args(clap::Command::new("partwise")));
+    Ok(A::from_arg_matches(&parser.try_get_matches_from(words)?)?)
+}
+
+/// A command as one types it in a shell.
+fn typed(words: &[String]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=+,:@%".contains(c);
+    let quoted = words.iter().map(|word| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    format!("partwise {}", quoted.collect::<Vec<_>>().join(" "))
+}
+
+/// Whether the mean gain is what it should be: a demonstration that only shows what happened would pass off any fault.
+fn promised(mean: &[SourceScores]) -> anyhow::Result<Outcome> {
+    match mean.first().map(|first| first.sdr.gain) {
+        Some(gain) if gain >= LEAST_GAIN => Ok(Outcome::Done),
+        gain => bail!(
+            "the mean gain of {} is {:.1} dB, less than the {LEAST_GAIN} dB that it should be; please report it",
+            SOURCES[0],
+            gain.unwrap_or(f64::NAN)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::results::Change;
+    use super::*;
+
+    #[test]
+    fn a_gain_below_the_promise_is_an_error() {
+        let mean = |gain| {
+            let change = Change { mixture: 0.0, estimate: gain, gain };
+            [SourceScores { source: "speech", sdr: change, si_sdr: change }]
+        };
+        assert!(promised(&mean(5.0)).is_ok());
+        for gain in [4.9, -1.0, f64::NAN] {
+            let error = promised(&mean(gain)).err().unwrap().to_string();
+            assert!(error.starts_with("the mean gain of speech is"), "{error}");
+        }
+        assert!(promised(&[]).is_err());
+    }
+
+    #[test]
+    fn commands_survive_a_shell() {
+        let words = ["separate", "my demo/mixtures", "it's", "a=b/c.wav", ""].map(String::from);
+        assert_eq!(typed(&words), r"partwise separate 'my demo/mixtures' 'it'\''s' a=b/c.wav ''");
+    }
+
+    #[test]
+    fn the_recordings_are_in_the_binary_with_their_licences() {
+        for source in SOURCES {
+            for part in ["train", "test"] {
+                let folder = RECORDINGS.get_dir(format!("{source}/{part}")).unwrap();
+                assert!(folder.files().count() >= 2, "{source}/{part}");
+            }
+        }
+        assert!(RECORDINGS.get_file("README.md").is_some());
+        let names = |part: &str| -> Vec<_> {
+            let folder = RECORDINGS.get_dir(format!("speech/{part}")).unwrap();
+            folder.files().map(|file| file.path().file_name().unwrap()).collect()
+        };
+        assert!(names("test").iter().all(|name| !names("train").contains(name)));
+    }
+}

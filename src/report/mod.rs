@@ -1,0 +1,12 @@
+//! Pictures and pages of results: data in, bytes and text out. Nothing here reads or writes a file.
+
+mod axis;
+mod figure;
+mod heatmap;
+pub mod html;
+mod spectrogram;
+
+pub use axis::{Axis, Tick};
+pub use figure::{Panel, figure};
+pub use heatmap::heatmap;
+pub use spectrogram::spectrogram;

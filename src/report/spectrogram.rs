@@ -1,0 +1,82 @@
+//! The spectrogram that is shown, which is not the one that is factorized.
+
+use ndarray::{Array2, Axis};
+
+use crate::Result;
+use crate::spectrogram::{Pad, Shape, Stft, StftParams};
+
+/// Frames are averaged beyond this many columns: a picture has no more pixels.
+const MOST_COLUMNS: usize = 600;
+
+/// The power spectrogram (F, N) of a signal at `sample_rate` Hz, in dB relative to a sine of full scale, from 0 Hz to half the
+/// sample rate and from the signal's begin to its end: Hann windows of 40 ms every 10 ms, in columns of one frame each or,
+/// where N would pass 600, of the mean power of several. Where there is no power the value is negative infinity.
+///
+/// # Errors
+/// [`Error::Input`](crate::Error::Input) for a sample rate that leaves a window less than two samples.
+pub fn spectrogram(samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
+    let length = |per_second: u32| (sample_rate / per_second) as usize;
+    let (window, hop) = (length(25), length(100));
+    let stft = Stft::<f32>::new(StftParams {
+        window,
+        hop,
+        fft: window.next_power_of_two(),
+        shape: Shape::Hann,
+        pad: Pad::Full,
+    })?;
+    let frames = stft.frames(samples.len());
+    let group = frames.div_ceil(MOST_COLUMNS).max(1);
+    let columns = frames.div_ceil(group);
+    // A sine of amplitude 1 puts half the window's sum into its bin.
+    let full_scale = (Shape::Hann.samples(window).iter().sum::<f64>() / 2.0).powi(2) as f32;
+    let mut picture = Array2::zeros((stft.bins(), columns));
+    for (column, mut pixels) in picture.axis_iter_mut(Axis(1)).enumerate() {
+        let range = column * group..((column + 1) * group).min(frames);
+        let count = range.len() as f32;
+        for frame in stft.forward(samples, range).outer_iter() {
+            pixels.zip_mut_with(&frame, |pixel, bin| *pixel += bin.norm_sqr() / count);
+        }
+        pixels.mapv_inplace(|power: f32| 10.0 * (power / full_scale).log10());
+    }
+    Ok(picture)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::TAU;
+
+    use super::*;
+
+    /// A sine in the middle of bin 64 of 1024 at 16 kHz: 1 kHz.
+    fn sine(amplitude: f64, samples: usize) -> Vec<f32> {
+        (0..samples).map(|n| (amplitude * (TAU * n as f64 / 16.0).sin()) as f32).collect()
+    }
+
+    #[test]
+    fn a_sine_of_full_scale_is_at_0_db_in_its_bin() {
+        for (amplitude, level) in [(1.0, 0.0), (0.1, -20.0)] {
+            let picture = spectrogram(&sine(amplitude, 16_000), 16_000).unwrap();
+            assert_eq!(picture.dim(), (513, 103));
+            for column in 10..90 {
+                let values = picture.column(column);
+                assert!((values[64] - level).abs() < 0.05, "{}", values[64]);
+                assert!(values[300] < level - 60.0, "{}", values[300]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_signal_keeps_its_level_in_few_columns() {
+        let picture = spectrogram(&sine(1.0, 16_000 * 15), 16_000).unwrap();
+        // 1503 frames, three a column.
+        assert_eq!(picture.dim(), (513, 501));
+        assert!((picture[[64, 250]]).abs() < 0.05, "{}", picture[[64, 250]]);
+    }
+
+    #[test]
+    fn silence_and_nothing() {
+        assert!(spectrogram(&[0.0; 4000], 8000).unwrap().iter().all(|&v| v == f32::NEG_INFINITY));
+        assert_eq!(spectrogram(&[], 8000).unwrap().dim(), (257, 0));
+        assert!(spectrogram(&[0.0; 10], 20).is_err());
+    }
+}
