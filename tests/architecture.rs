@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("evaluate", &[]),
     ("divergence", &[]),
     ("engine", &[]),
-    ("report", &[]),
+    ("report", &["spectrogram"]),
     ("kernels", &["engine", "divergence"]),
     ("check", &["kernels", "engine", "divergence", "random"]),
     ("methods", &["kernels", "engine", "divergence", "random"]),

@@ -49,12 +49,12 @@ pub(super) struct SourceScores {
 
 impl Evaluate {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
-        let evaluation = self.evaluate()?;
+        let evaluation = self.evaluate(common)?;
         print(common.json, &evaluation, || if self.csv { csv(&evaluation) } else { text(&evaluation) })?;
         Ok(Outcome::Done)
     }
 
-    pub(super) fn evaluate(&self) -> anyhow::Result<Evaluation> {
+    pub(super) fn evaluate(&self, common: &Common) -> anyhow::Result<Evaluation> {
         let (references, estimates) = (files(&self.reference)?, files(&self.estimate)?);
         if references.len() != estimates.len() {
             bail!("{} references and {} estimates: give one estimate a source", references.len(), estimates.len());

@@ -16,7 +16,7 @@ use partwise::train::MAX_RANK;
 use serde::Serialize;
 
 use super::engine::{open, with_engine};
-use super::{Common, Outcome, print, progress};
+use super::{Common, Outcome, print, progress, write_whole};
 
 /// Factorize any nonnegative matrix, F rows by N columns: V ≈ W H
 #[derive(Args)]
@@ -108,7 +108,7 @@ impl Factorize {
         });
         bar.finish_and_clear();
         fit.objective.iter_mut().for_each(|objective| *objective *= scale.powf(beta));
-        write(&self.output, w, h, &fit)?;
+        write_whole(&self.output, |path| write_npz(path, w, h, &fit))?;
         let summary = Summary {
             rows: v.nrows(),
             columns: v.ncols(),
@@ -211,18 +211,6 @@ fn check(matrix: &Array2<f64>, what: &str) -> anyhow::Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// Writes beside, then renames.
-fn write(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> partwise::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = path.with_file_name(format!(".{name}.partial"));
-    let written = write_npz(&partial, w, h, fit).and_then(|()| std::fs::rename(&partial, path));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&partial);
-    }
-    written.map_err(Error::io(path, "write"))
 }
 
 fn write_npz(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> std::io::Result<()> {

@@ -2,8 +2,8 @@
 
 mod bench;
 mod check;
-mod devices;
 mod demo;
+mod devices;
 mod engine;
 mod evaluate;
 mod factorize;
@@ -12,9 +12,11 @@ mod separate;
 mod train;
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::{Args, Parser, Subcommand};
 use log::LevelFilter;
+use partwise::Error;
 
 /// Separates one recording into its sources by nonnegative factorization, on any GPU or CPU.
 #[derive(Parser)]
@@ -84,6 +86,7 @@ pub(crate) enum Outcome {
 
 /// Parses the arguments and runs the command.
 pub(crate) fn run() -> anyhow::Result<Outcome> {
+    quiet_drivers();
     let Cli { command, common } = Cli::parse();
     start_log(&common);
     // Transforms share the global pool; the engine has its own.
@@ -97,6 +100,15 @@ pub(crate) fn run() -> anyhow::Result<Outcome> {
         Command::Devices(devices) => devices.run(&common),
         Command::Bench(bench) => bench.run(&common),
         Command::Demo(demo) => demo.run(&common),
+    }
+}
+
+/// Mesa's window-system layer complains on stderr wherever there is no `XDG_RUNTIME_DIR`, as on a server, though no window is
+/// ever opened: it is given one.
+fn quiet_drivers() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the program has one thread yet.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
 }
 
@@ -129,6 +141,18 @@ fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> Strin
     let text = if json { serde_json::to_string_pretty(value)? + "\n" } else { text() };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+/// Writes a file beside its place, then gives it its name: it is whole or it is not there.
+fn write_whole(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> partwise::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let partial = path.with_file_name(format!(".{name}.partial"));
+    let written = write(&partial).and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written.map_err(Error::io(path, "write"))
 }
 
 /// A table in columns: the first row is the heading, the first column flush left, the others flush right.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use partwise::Error;
 use partwise::divergence::Divergence;
 use partwise::kernels::Norm;
 use partwise::model::Model;
@@ -14,7 +13,7 @@ use partwise::spectrogram::Shape;
 use partwise::train::{self, Event, Length, Material, TrainOptions, Transform};
 
 use super::engine::{open, with_engine};
-use super::{Common, Outcome, print, progress, table};
+use super::{Common, Outcome, print, progress, table, write_whole};
 
 /// Learn a model from recordings of each source alone
 #[derive(Args)]
@@ -95,7 +94,8 @@ impl Train {
         };
         let model = with_engine!(&engine, |engine| train::train(engine, &material, &options, &mut watch))?;
         bar.finish_and_clear();
-        write(&model, &self.output)?;
+        let bytes = model.to_bytes()?;
+        write_whole(&self.output, |path| std::fs::write(path, bytes))?;
         Ok((model, skipped))
     }
 
@@ -149,19 +149,6 @@ impl Ranks {
         }
         Ok(ranks)
     }
-}
-
-/// Writes beside, then renames: a model file is whole or it is not there.
-fn write(model: &Model, path: &Path) -> anyhow::Result<()> {
-    let bytes = model.to_bytes()?;
-    let name = path.file_name().with_context(|| format!("{}: is no file name", path.display()))?.to_string_lossy();
-    let partial = path.with_file_name(format!(".{name}.partial"));
-    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&partial);
-    }
-    Ok(written.map_err(Error::io(path, "write"))?)
 }
 
 fn summary(model: &Model, path: &Path) -> String {

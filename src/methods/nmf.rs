@@ -3,8 +3,6 @@
 //! Févotte & Idier, "Algorithms for nonnegative matrix factorization with the β-divergence" (2011); with W fixed it is
 //! supervised separation as in Grais & Erdogan, eqs. (7), (8).
 
-use std::fmt;
-
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use crate::divergence::Divergence;
@@ -214,16 +212,6 @@ pub fn flat_gains(v: ArrayView2<f32>, w: ArrayView2<f32>) -> Array2<f32> {
     Array2::from_shape_fn((w.ncols(), v.ncols()), |(_, n)| levels[n])
 }
 
-impl fmt::Display for Learn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Both => "both",
-            Self::Gains => "gains",
-            Self::Bases => "bases",
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +237,7 @@ mod tests {
                     let fit = run(&Options { learn, normalization, ..Options::of(divergence, 30) });
                     assert_eq!(fit.objective.len(), 31);
                     for pair in fit.objective.windows(2) {
-                        assert!(pair[1] <= pair[0] * (1.0 + 1e-12), "{divergence}, {learn}: {pair:?}");
+                        assert!(pair[1] <= pair[0] * (1.0 + 1e-12), "{divergence}, {learn:?}: {pair:?}");
                     }
                     assert!(fit.objective[30] < fit.objective[0]);
                 }

@@ -50,7 +50,7 @@ impl Demo {
         let (separation, _) = parse::<Separate>(&words.separate())?.separate(common)?;
         ensure!(separation.failed == 0, "{} of the mixtures cannot be separated", separation.failed);
         let score = |clip: &Clip| -> anyhow::Result<ClipScores> {
-            ClipScores::new(&clip.name, parse::<Evaluate>(&words.evaluate(clip))?.evaluate()?)
+            ClipScores::new(&clip.name, parse::<Evaluate>(&words.evaluate(clip))?.evaluate(common)?)
         };
         let scores = clips.iter().map(score).collect::<anyhow::Result<Vec<_>>>()?;
         let commands =
