@@ -1,5 +1,7 @@
 //! The demonstration, from a folder with an awkward name: what it writes, and that what it shows is so.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use std::path::Path;
 use std::process::Command;
 
