@@ -118,14 +118,14 @@ mod tests {
     #[test]
     fn two_panels_by_hand() {
         let x = Axis::new("time in s", 0.0..4.0);
-        let svg = figure(&[panel("a < b"), panel("c")], &x, None, (240.0, 120.0)).unwrap();
-        // 48 + 240 + 12 by 2 (26 + 120) + 40.
-        assert!(svg.contains(r#"viewBox="0 0 300 332""#), "{svg}");
+        let svg = figure(&[panel("a < b"), panel("c")], &x, None, (300.0, 150.0)).unwrap();
+        // 48 + 300 + 12 by 2 (26 + 150) + 40.
+        assert!(svg.contains(r#"viewBox="0 0 360 392""#), "{svg}");
         assert!(svg.contains(">a &lt; b</text>") && svg.contains(r#"aria-label="a &lt; b, c""#), "{svg}");
         assert_eq!(svg.matches("data:image/png;base64,iVBORw0KGgo").count(), 2);
-        // 4 kHz is half way down the first picture, 3 s three quarters along it.
-        assert!(svg.contains(r#"<text x="41.0" y="90.0" text-anchor="end">4</text>"#), "{svg}");
-        assert!(svg.contains(r#"<text x="108.0" y="308.0" text-anchor="middle">1</text>"#), "{svg}");
+        // 4 kHz is half way down the first picture, 1 s a quarter along it.
+        assert!(svg.contains(r#"<text x="41.0" y="105.0" text-anchor="end">4</text>"#), "{svg}");
+        assert!(svg.contains(r#"<text x="123.0" y="368.0" text-anchor="middle">1</text>"#), "{svg}");
         assert_eq!(svg.matches(">time in s</text>").count(), 1);
         assert_eq!(svg.matches(">frequency in kHz</text>").count(), 2);
     }
@@ -133,11 +133,11 @@ mod tests {
     #[test]
     fn the_scale_is_a_third_picture_and_axis() {
         let (x, scale) = (Axis::new("time in s", 0.0..4.0), Axis::new("dB", -80.0..0.0));
-        let svg = figure(&[panel("a")], &x, Some(&scale), (240.0, 120.0)).unwrap();
+        let svg = figure(&[panel("a")], &x, Some(&scale), (300.0, 150.0)).unwrap();
         assert_eq!(svg.matches("<image").count(), 2);
-        assert!(svg.contains(r#"viewBox="0 0 356 186""#), "{svg}");
-        // -40 dB in the middle: 48 + 240 + 14 + 10 + 7, 26 + 60 + 4.
-        assert!(svg.contains(r#"<text x="319.0" y="90.0" text-anchor="start">-40</text>"#), "{svg}");
+        assert!(svg.contains(r#"viewBox="0 0 416 216""#), "{svg}");
+        // -40 dB in the middle: 48 + 300 + 14 + 10 + 7, 26 + 75 + 4.
+        assert!(svg.contains(r#"<text x="379.0" y="105.0" text-anchor="start">-40</text>"#), "{svg}");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::spectrogram::{Pad, Shape, Stft, StftParams};
 const MOST_COLUMNS: usize = 600;
 
 /// The power spectrogram (F, N) of a signal at `sample_rate` Hz, in dB relative to a sine of full scale, from 0 Hz to half the
-/// sample rate and from the signal's begin to its end: Hann windows of 40 ms every 10 ms, in columns of one frame each or,
-/// where N would pass 600, of the mean power of several. Where there is no power the value is negative infinity.
+/// sample rate: Hann windows of 40 ms, one centred at every 10 ms from the signal's first sample on, in columns of one frame
+/// each or, where N would pass 600, of the mean power of several. Where there is no power the value is negative infinity.
 ///
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) for a sample rate that leaves a window less than two samples.
@@ -24,7 +24,9 @@ pub fn spectrogram(samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
         shape: Shape::Hann,
         pad: Pad::Full,
     })?;
-    let frames = stft.frames(samples.len());
+    let frames = samples.len().div_ceil(hop);
+    // Padding puts the centres of earlier frames before the signal.
+    let first = (window - hop).saturating_sub(window / 2).div_ceil(hop);
     let group = frames.div_ceil(MOST_COLUMNS).max(1);
     let columns = frames.div_ceil(group);
     // A sine of amplitude 1 puts half the window's sum into its bin.
@@ -33,7 +35,7 @@ pub fn spectrogram(samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
     for (column, mut pixels) in picture.axis_iter_mut(Axis(1)).enumerate() {
         let range = column * group..((column + 1) * group).min(frames);
         let count = range.len() as f32;
-        for frame in stft.forward(samples, range).outer_iter() {
+        for frame in stft.forward(samples, first + range.start..first + range.end).outer_iter() {
             pixels.zip_mut_with(&frame, |pixel, bin| *pixel += bin.norm_sqr() / count);
         }
         pixels.mapv_inplace(|power: f32| 10.0 * (power / full_scale).log10());
@@ -56,7 +58,7 @@ mod tests {
     fn a_sine_of_full_scale_is_at_0_db_in_its_bin() {
         for (amplitude, level) in [(1.0, 0.0), (0.1, -20.0)] {
             let picture = spectrogram(&sine(amplitude, 16_000), 16_000).unwrap();
-            assert_eq!(picture.dim(), (513, 103));
+            assert_eq!(picture.dim(), (513, 100));
             for column in 10..90 {
                 let values = picture.column(column);
                 assert!((values[64] - level).abs() < 0.05, "{}", values[64]);
@@ -68,9 +70,19 @@ mod tests {
     #[test]
     fn a_long_signal_keeps_its_level_in_few_columns() {
         let picture = spectrogram(&sine(1.0, 16_000 * 15), 16_000).unwrap();
-        // 1503 frames, three a column.
-        assert_eq!(picture.dim(), (513, 501));
+        // 1500 frames, three a column.
+        assert_eq!(picture.dim(), (513, 500));
         assert!((picture[[64, 250]]).abs() < 0.05, "{}", picture[[64, 250]]);
+    }
+
+    #[test]
+    fn a_click_is_in_the_column_of_its_time() {
+        let mut click = vec![0.0; 16_000];
+        click[30 * 160] = 1.0;
+        let picture = spectrogram(&click, 16_000).unwrap();
+        let level = |column| picture[[100, column]];
+        assert!(level(30) > level(29) && level(30) > level(31), "{:?}", picture.row(100));
+        assert!((level(29) - level(31)).abs() < 0.01, "{} {}", level(29), level(31));
     }
 
     #[test]

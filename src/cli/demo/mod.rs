@@ -84,7 +84,9 @@ impl Words<'_> {
         for source in SOURCES {
             words.extend(["--source".into(), format!("{source}={folder}/recordings/{source}/train")]);
         }
-        words.extend(["-o".into(), format!("{folder}/model.safetensors")]);
+        // Longer than the default: neighbouring notes of a piano differ in little but their frequency.
+        words.extend(["--window", "128ms", "-o"].map(String::from));
+        words.push(format!("{folder}/model.safetensors"));
         if common.seed != 0 {
             words.extend(["--seed".into(), common.seed.to_string()]);
         }

@@ -71,7 +71,7 @@ impl Pictures {
         Ok(Self {
             panels: files.iter().zip(&spectrograms).map(panel).collect::<partwise::Result<_>>()?,
             time: Axis::new("time in s", 0.0..seconds),
-            scale: Axis::new("dB below the loudest", f64::from(-RANGE)..0.0),
+            scale: Axis::new("dB re the loudest", f64::from(-RANGE)..0.0),
         })
     }
 }

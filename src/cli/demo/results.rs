@@ -86,7 +86,8 @@ impl Results {
         let row = |clip: &str, scores: &SourceScores| {
             let mut row = vec![clip.to_string(), scores.source.to_string()];
             for Change { mixture, estimate, gain } in [scores.sdr, scores.si_sdr] {
-                row.extend([format!("{mixture:.1}"), format!("{estimate:.1}"), format!("{gain:+.1}")]);
+                let [mixture, estimate] = [mixture, estimate].map(|level| format!("{:.1}", unsigned_zero(level)));
+                row.extend([mixture, estimate, format!("{:+.1}", unsigned_zero(gain))]);
             }
             row
         };
@@ -112,6 +113,11 @@ impl Results {
     }
 }
 
+/// The value to a tenth, where -0.04 is 0 rather than -0.
+fn unsigned_zero(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0 + 0.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +133,7 @@ mod tests {
                 .map(|(sdr, source)| SourceScores { source, sdr: change(1.0, sdr), si_sdr: change(-0.5, sdr) })
                 .collect(),
         };
-        let clips = vec![clip(9.0, 4.0), clip(6.0, 0.0)];
+        let clips = vec![clip(9.0, 4.0), clip(6.0, -0.04)];
         let results = Results {
             mean: mean(&clips),
             clips,
@@ -142,6 +148,7 @@ mod tests {
         let rows = results.rows();
         assert_eq!(rows.len(), 1 + 4 + 2);
         assert_eq!(rows[2], ["c", "piano", "1.0", "4.0", "+3.0", "-0.5", "4.0", "+4.5"]);
+        assert_eq!(rows[4], ["c", "piano", "1.0", "0.0", "-1.0", "-0.5", "0.0", "+0.5"]);
         assert_eq!(rows[5], ["mean", "speech", "1.0", "7.5", "+6.5", "-0.5", "7.5", "+8.0"]);
         assert_eq!(rows[6], ["mean", "piano", "1.0", "2.0", "+1.0", "-0.5", "2.0", "+2.5"]);
     }

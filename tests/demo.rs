@@ -1,0 +1,45 @@
+//! The demonstration, from a folder with an awkward name: what it writes, and that what it shows is so.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs the demonstration in `folder` and gives its JSON.
+fn demo(folder: &Path, output: &str) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
+    let run = command.current_dir(folder).args(["demo", "--engine", "cpu", "--json", "-o", output]).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
+    serde_json::from_slice(&run.stdout).unwrap()
+}
+
+#[test]
+fn it_keeps_its_promise_and_shows_what_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = demo(folder.path(), "my [demo]");
+    let output = folder.path().join("my [demo]");
+    let gain = results["mean"][0]["sdr"]["gain"].as_f64().unwrap();
+    assert!(gain >= 5.0, "{gain}");
+    let clips = results["clips"].as_array().unwrap();
+    assert_eq!(clips.len(), 6);
+    let mean = clips.iter().map(|clip| clip["sources"][0]["sdr"]["gain"].as_f64().unwrap()).sum::<f64>() / 6.0;
+    assert!((mean - gain).abs() < 1e-9, "{mean} {gain}");
+
+    let page = std::fs::read_to_string(output.join("report.html")).unwrap();
+    assert!(page.contains(&format!("<b>{gain:+.1} dB</b>")), "the gain is not in the report");
+    assert_eq!(page.matches("<svg").count(), 9);
+    let players: Vec<&str> = page.split("<audio ").skip(1).map(|rest| rest.split('"').nth(5).unwrap()).collect();
+    assert_eq!(players.len(), 9);
+    for player in players {
+        let file = player.replace("%2B", "+");
+        assert!(output.join(file).is_file(), "{player} is not there");
+    }
+
+    // It shows commands that a shell takes.
+    let commands: Vec<&str> = results["commands"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
+    assert_eq!(commands.len(), 3);
+    assert!(commands[1].contains("'my [demo]/mixtures'"), "{}", commands[1]);
+}
