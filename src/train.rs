@@ -63,7 +63,7 @@ impl std::str::FromStr for Length {
 /// The transform, as a user gives it: what is missing follows from the rest once the sample rate is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Transform {
-    /// The window; by default 64 ms.
+    /// The window; by default 128 ms.
     pub window: Option<Length>,
     /// The hop; by default a quarter of the window.
     pub hop: Option<Length>,
@@ -76,7 +76,7 @@ pub struct Transform {
 impl Transform {
     /// In samples.
     pub fn at(&self, sample_rate: u32) -> StftParams {
-        let window = self.window.unwrap_or(Length::Milliseconds(64.0)).at(sample_rate);
+        let window = self.window.unwrap_or(Length::Milliseconds(128.0)).at(sample_rate);
         let hop = self.hop.map_or(window.div_ceil(4), |hop| hop.at(sample_rate));
         let fft = self.fft.unwrap_or_else(|| window.next_power_of_two());
         StftParams { window, hop, fft, shape: self.shape, pad: Pad::Full }
@@ -291,8 +291,8 @@ mod tests {
             let stft = transform.at(rate);
             (stft.window, stft.hop, stft.fft)
         };
-        assert_eq!(sizes(transform(None, None, None), 16_000), (1024, 256, 1024));
-        assert_eq!(sizes(transform(None, None, None), 44_100), (2822, 706, 4096));
+        assert_eq!(sizes(transform(None, None, None), 16_000), (2048, 512, 2048));
+        assert_eq!(sizes(transform(None, None, None), 44_100), (5645, 1412, 8192));
         let paper = transform(Some(Length::Milliseconds(30.0)), Some(Length::Milliseconds(12.0)), None);
         assert_eq!(sizes(paper, 16_000), (480, 192, 512));
         assert_eq!(sizes(transform(Some(Length::Samples(7)), None, Some(9)), 8_000), (7, 2, 9));

@@ -31,7 +31,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "K|NAME=K", default_value = "64")]
     rank: Vec<String>,
     /// What the fit is measured by: eu, kl, is or beta:B
-    #[arg(long, default_value = "is")]
+    #[arg(long, default_value = "kl")]
     divergence: Divergence,
     /// Iterations at most
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -39,7 +39,7 @@ pub(super) struct Train {
     /// Stop when ten iterations brought the objective down by less than this share of its first value
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     tolerance: f64,
-    /// The window, in samples (480) or milliseconds (30ms) [default: 64ms]
+    /// The window, in samples (480) or milliseconds (30ms) [default: 128ms]
     #[arg(long, value_name = "LENGTH")]
     window: Option<Length>,
     /// The hop, likewise [default: a quarter of the window]

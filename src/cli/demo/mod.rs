@@ -84,8 +84,7 @@ impl Words<'_> {
         for source in SOURCES {
             words.extend(["--source".into(), format!("{source}={folder}/recordings/{source}/train")]);
         }
-        // Longer than the default: neighbouring notes of a piano differ in little but their frequency.
-        words.extend(["--window", "128ms", "-o"].map(String::from));
+        words.push("-o".into());
         words.push(format!("{folder}/model.safetensors"));
         if common.seed != 0 {
             words.extend(["--seed".into(), common.seed.to_string()]);
