@@ -57,7 +57,7 @@ fn text(listing: &Listing) -> String {
 fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = (0..units.len()).rev().find(|&unit| count >= 1 << (10 * unit)).unwrap_or(0);
-    format!("{} {}", count >> (10 * unit), units[unit])
+    format!("{:.0} {}", count as f64 / (1u64 << (10 * unit)) as f64, units[unit])
 }
 
 #[cfg(test)]
@@ -68,7 +68,7 @@ mod tests {
     fn bytes_have_their_unit() {
         assert_eq!(
             [0, 1023, 1 << 10, 128 << 20, (2 << 30) - 1, 1 << 50].map(bytes),
-            ["0 B", "1023 B", "1 KiB", "128 MiB", "2047 MiB", "1024 TiB"]
+            ["0 B", "1023 B", "1 KiB", "128 MiB", "2 GiB", "1024 TiB"]
         );
     }
 }
