@@ -106,7 +106,7 @@ impl Model {
     /// The file's bytes. The same model gives the same bytes.
     ///
     /// # Errors
-    /// [`Error::Input`] for what [`Model::check`] refuses.
+    /// [`Error::Input`] for a model that could not be used: the same rules as on loading.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check().map_err(Error::Input)?;
         let unwritable = |cause: &dyn std::fmt::Display| Error::input(format!("the model cannot be written: {cause}"));
