@@ -454,6 +454,9 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
         &["cannot write"],
     );
     assert!(!world.path("new.safetensors").exists());
+    let over = world.run(&["train", "--source", "a=tones", "-o", "tones/../tones/a.wav", "--iterations", "1"]);
+    refused(&over, 2, &["a.wav", "overwrite an input"]);
+    assert_eq!(world.read("tones/a.wav").frames(), 6000);
 }
 
 #[test]
@@ -542,6 +545,8 @@ fn factorize_a_matrix() {
     refused(&world.run(&["factorize", "v.npy", "--rank", "0", "-o", "x.npz"]), 2, &["rank 0"]);
     refused(&world.run(&["factorize", "v.npy", "--rank", "4", "-o", "x.npz", "--init", "a.npz"]), 2, &["W is 7 x 3"]);
     assert!(!world.path("x.npz").exists());
+    refused(&run(&["v.npy", "-o", "v.npy"]), 2, &["v.npy", "overwrite an input"]);
+    refused(&run(&["v.npy", "-o", "a.npz", "--init", "a.npz"]), 2, &["a.npz", "overwrite an input"]);
 }
 
 #[test]

@@ -70,12 +70,13 @@ impl Bench {
         let engine = open(common)?;
         let steps = shapes.len() * 4 + self.clips.len();
         let bar = progress::bar(common, steps as u64, "measuring");
+        let panel_bytes = engine.panel_bytes();
         let least = Duration::from_secs_f64(self.seconds);
         let report = with_engine!(&engine, |engine| {
             let mut jobs = Vec::new();
             // Jobs first: the first of them is to find the process cold.
             for &clips in &self.clips {
-                jobs.push(job(engine, common, clips)?);
+                jobs.push(job(engine, common, panel_bytes, clips)?);
                 bar.inc(1);
             }
             let mut kernels = Vec::new();
@@ -150,7 +151,7 @@ fn time<E: Products + Glue>(
 }
 
 /// Separates clips of 10 s, from files to files: 513 bins, two sources of rank 32, IS, 100 iterations.
-fn job<E: Products + Glue>(engine: &E, common: &Common, clips: usize) -> anyhow::Result<JobTime> {
+fn job<E: Products + Glue>(engine: &E, common: &Common, panel_bytes: usize, clips: usize) -> anyhow::Result<JobTime> {
     const SECONDS: usize = 10;
     let folder = tempfile::tempdir()?;
     let stft = StftParams { window: 1024, hop: 256, fft: 1024, shape: Shape::SqrtHann, pad: Pad::Full };
@@ -182,7 +183,7 @@ fn job<E: Products + Glue>(engine: &E, common: &Common, clips: usize) -> anyhow:
             mask: Mask::Ratio(1.0),
             on_error: OnError::Stop,
             threads: super::separate::stage_threads(common),
-            panel_bytes: super::separate::PANEL_BYTES,
+            panel_bytes,
         };
         let started = Instant::now();
         let reports = schedule::run(engine, &job, &mut Unwatched)?;

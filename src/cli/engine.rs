@@ -36,6 +36,17 @@ pub(super) enum AnyEngine {
     Reference(Reference),
 }
 
+impl AnyEngine {
+    /// How many bytes the data of a panel should take. A processor is busy with a few thousand columns; a card wants tens of
+    /// thousands, or most of it is idle.
+    pub(super) fn panel_bytes(&self) -> usize {
+        match self {
+            Self::Gpu(_) => 64 << 20,
+            Self::Cpu(_) | Self::Reference(_) => 16 << 20,
+        }
+    }
+}
+
 /// Runs `$body` with `$engine` bound to the engine inside an [`AnyEngine`], whichever it is.
 macro_rules! with_engine {
     ($any:expr, |$engine:ident| $body:expr) => {

@@ -16,7 +16,7 @@ use partwise::train::MAX_RANK;
 use serde::Serialize;
 
 use super::engine::{open, with_engine};
-use super::{Common, Outcome, print, progress, write_whole};
+use super::{Common, Outcome, print, progress, spare, write_whole};
 
 /// Factorize any nonnegative matrix, F rows by N columns: V ≈ W H
 #[derive(Args)]
@@ -78,6 +78,7 @@ impl Factorize {
         if !(1..=MAX_RANK).contains(&self.rank) {
             bail!("rank {} is not between 1 and {MAX_RANK}", self.rank);
         }
+        spare(&self.output, [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path))?;
         let v = read_matrix(&self.matrix)?;
         let (w, h) = self.start(&v, common.seed)?;
         if self.sparsity > 0.0 && self.normalize == "none" && self.fix.is_none() {

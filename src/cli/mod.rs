@@ -143,6 +143,18 @@ fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> Strin
     Ok(())
 }
 
+/// Refuses to write a result over something that it is made from.
+fn spare<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> partwise::Result<()> {
+    let same = |input: &Path| matches!((input.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    match inputs.find(|input| same(input)) {
+        None => Ok(()),
+        Some(_) => {
+            let output = output.display();
+            Err(Error::Input(format!("{output}: the output would overwrite an input; choose another name")))
+        }
+    }
+}
+
 /// Writes a file beside its place, then gives it its name: it is whole or it is not there.
 fn write_whole(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> partwise::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -17,9 +17,6 @@ use super::engine::{open, with_engine};
 use super::progress::JobBar;
 use super::{Common, Outcome, print, table};
 
-/// The data of a panel: wide enough to keep every core busy, and little memory.
-pub(super) const PANEL_BYTES: usize = 16 << 20;
-
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
     common.thread_count().div_ceil(2).min(4)
@@ -122,6 +119,7 @@ impl Separate {
         let model = Model::load(&self.model)?;
         let only = self.only.as_ref().map(|name| source(&model, name)).transpose()?;
         let inputs = schedule::list(&self.inputs)?;
+        let engine = open(common)?;
         let job = Job {
             model: &model,
             inputs: &inputs,
@@ -134,9 +132,8 @@ impl Separate {
             },
             on_error: self.on_error.0,
             threads: stage_threads(common),
-            panel_bytes: PANEL_BYTES,
+            panel_bytes: engine.panel_bytes(),
         };
-        let engine = open(common)?;
         let bytes = inputs.iter().filter_map(|input| std::fs::metadata(&input.path).ok()).map(|meta| meta.len()).sum();
         let started = Instant::now();
         let mut bar = JobBar::new(common, bytes, inputs.len());

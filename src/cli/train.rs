@@ -13,7 +13,7 @@ use partwise::spectrogram::Shape;
 use partwise::train::{self, Event, Length, Material, TrainOptions, Transform};
 
 use super::engine::{open, with_engine};
-use super::{Common, Outcome, print, progress, table, write_whole};
+use super::{Common, Outcome, print, progress, spare, table, write_whole};
 
 /// Learn a model from recordings of each source alone
 #[derive(Args)]
@@ -69,6 +69,7 @@ impl Train {
     /// Learns and writes the model; also, how many recordings could not be used.
     pub(super) fn learn(&self, common: &Common) -> anyhow::Result<(Model, usize)> {
         let material = self.material()?;
+        spare(&self.output, material.iter().flat_map(|source| source.files.iter().map(PathBuf::as_path)))?;
         let options = TrainOptions {
             divergence: self.divergence,
             iterations: self.iterations,
