@@ -331,6 +331,32 @@ fn any_length_rate_and_channel_count_comes_back_as_it_was() {
     let channels = world.read("out/lr.tones.wav").channels;
     assert!(channels[1].iter().all(|&x| x == 0.0) && channels[0].iter().any(|&x| x != 0.0));
     assert_eq!(channels[0], channels[2]);
+    world.record("l.wav", &[tones(310.0, 3000)], RATE);
+    world.record("r.wav", &[hiss(4, 3000)], RATE);
+    world.record("both.wav", &[tones(310.0, 3000), hiss(4, 3000)], RATE);
+    world.separate(&["l.wav", "r.wav", "both.wav"]);
+    for (channel, name) in ["l", "r"].into_iter().enumerate() {
+        let (alone, both) = (world.read(&format!("out/{name}.tones.wav")), world.read("out/both.tones.wav"));
+        let differences = alone.channels[0].iter().zip(&both.channels[channel]).map(|(a, b)| (a - b).abs());
+        assert!(differences.fold(0.0, f32::max) < 1e-4, "channel {channel} is not what it is alone");
+    }
+}
+
+/// The upper half of the model's bins is empty in a recording at half its sample rate. IS must not weigh them.
+#[test]
+fn a_recording_at_a_lower_rate_is_separated_by_the_bins_it_has() {
+    let world = World::new();
+    let is = ["train", "--divergence", "is", "--source", "tones=tones", "--source", "hiss=hiss", "--rank", "4"];
+    world.run(&[&is[..], &["--window", "256", "--iterations", "20", "-o", "m.safetensors"]].concat());
+    // Samples of 200 Hz at half the rate are those of 400 Hz.
+    let (truth, noise) = (tones(400.0, 4000), hiss(8, 4000));
+    world.record("low.wav", &[truth.iter().zip(&noise).map(|(a, b)| a + b).collect()], RATE / 2);
+    world.separate(&["low.wav"]);
+    let wide = |samples: &[f32]| samples.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+    let estimate = wide(&world.read("out/low.tones.wav").channels[0]);
+    let (truth, mixture) = (wide(&truth), wide(&world.read("low.wav").channels[0]));
+    let gain = partwise::evaluate::snr(&truth, &estimate) - partwise::evaluate::snr(&truth, &mixture);
+    assert!(gain > 7.0, "{gain} dB");
 }
 
 #[test]
