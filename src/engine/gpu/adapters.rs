@@ -144,7 +144,7 @@ fn select(adapters: &[Adapter], choice: &GpuChoice) -> Result<usize> {
     let list =
         |adapters: &mut dyn Iterator<Item = &Adapter>| adapters.map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match matches.as_slice() {
-        [] => refusal(format!("none is called '{name}', there are {}", list(&mut adapters.iter()))),
+        [] => refusal(format!("none is called '{name}'; the adapters are {}", list(&mut adapters.iter()))),
         [adapter] => Ok(adapter.index),
         _ => refusal(format!("'{name}' is more than one: {}", list(&mut matches.into_iter()))),
     }
