@@ -1,8 +1,6 @@
 //! Every kernel of the CPU engine at the shapes that matter, under criterion: `cargo bench`, or `cargo bench -- gains`.
 //! `partwise bench` measures any engine, and whole jobs.
 
-#![expect(missing_docs, reason = "criterion's macros make functions without")]
-
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use partwise::kernels::Rule;
 use partwise::ndarray::Array2;
