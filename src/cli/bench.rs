@@ -55,7 +55,7 @@ struct KernelTime {
 struct JobTime {
     clips: usize,
     audio_seconds: f64,
-    /// The first run of a process: pipelines are made, pages are touched.
+    /// The first of two runs; for the first job the first of the process, which makes pipelines and touches pages.
     cold_seconds: f64,
     warm_seconds: f64,
     cold_real_time_factor: f64,

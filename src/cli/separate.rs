@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::engine::{open, with_engine};
 use super::progress::JobBar;
-use super::{Common, Outcome, print, table};
+use super::{Common, Outcome, print};
 
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
@@ -151,7 +151,8 @@ fn source(model: &Model, name: &str) -> anyhow::Result<usize> {
 
 fn summarize(results: Vec<FileReport>, wall_seconds: f64) -> Summary {
     let done = |report: &&FileReport| report.status == Status::Done;
-    let audio_seconds = results.iter().filter(done).map(|report| report.seconds).sum::<f64>();
+    let audio_seconds =
+        results.iter().filter(done).map(|report| report.seconds).fold(0.0, |sum, seconds| sum + seconds);
     Summary {
         files: results.len(),
         failed: results.len() - results.iter().filter(done).count(),
@@ -164,13 +165,8 @@ fn summarize(results: Vec<FileReport>, wall_seconds: f64) -> Summary {
 }
 
 fn text(summary: &Summary) -> String {
-    let mut rows = vec![vec!["failed".to_string(), "why".into()]];
-    for report in summary.results.iter().filter(|report| report.status == Status::Failed) {
-        let error = report.error.clone().unwrap_or_default();
-        let name = report.input.display().to_string();
-        rows.push(vec![name.clone(), error.strip_prefix(&format!("{name}: ")).unwrap_or(&error).to_string()]);
-    }
-    let failures = if rows.len() > 1 { table(&rows) } else { String::new() };
+    let failed = summary.results.iter().filter_map(|report| report.error.as_ref());
+    let failures: String = failed.map(|error| format!("failed: {error}\n")).collect();
     format!(
         "{failures}{} of {} files separated: {:.1} s of audio in {:.2} s, {:.0} times real time, on {}\n",
         summary.files - summary.failed,

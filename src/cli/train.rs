@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use partwise::divergence::Divergence;
 use partwise::kernels::Norm;
-use partwise::model::Model;
+use partwise::model::{Model, SourceTraining, Training};
 use partwise::schedule;
 use partwise::spectrogram::Shape;
 use partwise::train::{self, Event, Length, Material, TrainOptions, Transform};
@@ -152,11 +152,11 @@ impl Ranks {
     }
 }
 
-fn summary(model: &Model, path: &Path) -> String {
+/// A training summary in rows, a source each, under a heading.
+pub(super) fn rows(training: &Training) -> Vec<Vec<String>> {
     let heading = ["source", "files", "seconds", "frames", "rank", "iterations", "objective, first", "last", "dead"];
-    let mut rows = vec![heading.map(String::from).to_vec()];
-    for source in &model.training.sources {
-        rows.push(vec![
+    let row = |source: &SourceTraining| {
+        vec![
             source.name.clone(),
             source.files.to_string(),
             format!("{:.1}", source.seconds),
@@ -166,12 +166,16 @@ fn summary(model: &Model, path: &Path) -> String {
             format!("{:.4e}", source.first_objective),
             format!("{:.4e}", source.final_objective),
             source.dead_components.to_string(),
-        ]);
-    }
+        ]
+    };
+    std::iter::once(heading.map(String::from).to_vec()).chain(training.sources.iter().map(row)).collect()
+}
+
+fn summary(model: &Model, path: &Path) -> String {
     let stft = &model.stft;
     format!(
         "{}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
-        table(&rows),
+        table(&rows(&model.training)),
         path.display(),
         model.divergence,
         model.sample_rate,

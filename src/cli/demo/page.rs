@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use partwise::report::{Axis, Panel, figure, heatmap, html, spectrogram};
 use partwise::{Error, audio};
 
+use super::super::train;
 use super::SOURCES;
 use super::mixing::Clip;
 use super::results::Results;
@@ -101,20 +102,6 @@ fn introduction(results: &Results) -> String {
 }
 
 fn training(results: &Results) -> String {
-    let heading = ["source", "recordings", "seconds", "frames", "components", "iterations", "objective, first", "last"];
-    let mut rows = vec![heading.map(String::from).to_vec()];
-    for source in &results.training.sources {
-        rows.push(vec![
-            source.name.clone(),
-            source.files.to_string(),
-            format!("{:.1}", source.seconds),
-            source.frames.to_string(),
-            source.rank.to_string(),
-            source.iterations.to_string(),
-            format!("{:.4e}", source.first_objective),
-            format!("{:.4e}", source.final_objective),
-        ]);
-    }
     format!(
         "<h2>All clips</h2>\n\
          <p>In dB. SDR is that of BSS Eval v3 (512 taps), SI-SDR the scale-invariant ratio; \
@@ -124,7 +111,7 @@ fn training(results: &Results) -> String {
          <h2>The same by hand</h2>\n{}\
          <p class=\"note\">Whose recordings these are, and under which licences: recordings/README.md.</p>\n",
         html::table(&results.rows()),
-        html::table(&rows),
+        html::table(&train::rows(&results.training)),
         html::escape(&results.training.version),
         results.training.seed,
         html::escape(&results.training.engine),
