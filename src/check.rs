@@ -1,13 +1,13 @@
 //! Every kernel of an engine against the f64 reference, on awkward shapes and awkward numbers: what `partwise check` runs on
 //! a user's machine, and the tests on ours.
 
-use ndarray::{Array2, ArrayView2, Zip};
+use ndarray::{Array2, ArrayView2, Zip, s};
 use serde::Serialize;
 
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Reference;
-use crate::kernels::{Glue, Mask, Norm, Products, Rule};
+use crate::kernels::{Glue, Mask, Momentum, Norm, Products, Rule, Track};
 use crate::random::Stream;
 
 /// (F, N, K): ones, primes, and the neighbours of every engine's tiles.
@@ -30,7 +30,7 @@ const SHAPES: [(usize, usize, usize); 15] = [
 ];
 
 /// How many rows the table has.
-pub const KERNELS: usize = 6 * 3 + 2 + 3;
+pub const KERNELS: usize = 6 * 5 + 2 + 3 + 2;
 
 /// What the numbers of a case are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Row {
 ///
 /// # Errors
 /// Where the engine fails; a wrong number is not an error but a row that has not passed.
-pub fn run<E: Products + Glue>(engine: &E, bound: f64, watch: &mut dyn FnMut(&Row)) -> Result<Vec<Row>> {
+pub fn run<E: Products + Momentum + Glue>(engine: &E, bound: f64, watch: &mut dyn FnMut(&Row)) -> Result<Vec<Row>> {
     let divergences = [
         Divergence::Euclidean,
         Divergence::KullbackLeibler,
@@ -93,6 +93,8 @@ pub fn run<E: Products + Glue>(engine: &E, bound: f64, watch: &mut dyn FnMut(&Ro
     for divergence in divergences {
         add(compare(format!("products/gains {divergence}"), bound, |case| gains(engine, case, divergence)))?;
         add(compare(format!("products/bases {divergence}"), bound, |case| bases(engine, case, divergence)))?;
+        add(compare(format!("products/try {divergence}"), bound, |case| trial(engine, case, divergence)))?;
+        add(compare(format!("products/both {divergence}"), bound, |case| both(engine, case, divergence)))?;
         add(compare(format!("products/costs {divergence}"), bound, |case| costs(engine, case, divergence)))?;
     }
     for norm in [Norm::L1, Norm::L2] {
@@ -101,6 +103,8 @@ pub fn run<E: Products + Glue>(engine: &E, bound: f64, watch: &mut dyn FnMut(&Ro
     for (name, mask) in [("ratio:1", Mask::Ratio(1.0)), ("ratio:2", Mask::Ratio(2.0)), ("hard", Mask::Hard)] {
         add(compare(format!("glue/masks {name}"), bound, |case| masks(engine, case, mask)))?;
     }
+    add(compare("momentum/lead".into(), bound, |case| lead(engine, case)))?;
+    add(compare("momentum/advance".into(), bound, |case| advance(engine, case)))?;
     Ok(rows)
 }
 
@@ -178,6 +182,87 @@ fn bases<E: Products>(engine: &E, case: &Case, divergence: Divergence) -> Result
     let (v, mut expected, h) = (case.v.mapv(f64::from), case.w.mapv(f64::from), case.h.mapv(f64::from));
     Reference.update_bases(&v, &mut expected, &h, &rule)?;
     Ok(error(engine.read_matrix::<f64>(&w)?.view(), expected.view()))
+}
+
+fn trial<E: Products>(engine: &E, case: &Case, divergence: Divergence) -> Result<f64> {
+    let rule = Rule { sparsity: 0.01, ..Rule::of(divergence) };
+    let (next, costs) = try_on(engine, case, &rule)?;
+    let (expected, expected_costs) = try_on(&Reference, case, &rule)?;
+    // The costs are for deciding, not for reporting: near a perfect fit they are what is left of terms near 1.
+    let terms = expected_costs.mapv(|cost| cost + 0.1 * case.v.nrows() as f64);
+    let worst = Zip::from(&costs)
+        .and(&expected_costs)
+        .and(&terms)
+        .fold(0.0f64, |worst, cost, expected, terms| worst.max((cost - expected).abs() / terms));
+    Ok(error(next.view(), expected.view()).max(worst))
+}
+
+/// The gains and the costs of [`Products::try_gains`].
+fn try_on<E: Products>(engine: &E, case: &Case, rule: &Rule) -> Result<(Array2<f64>, Array2<f64>)> {
+    let (v, w, trial) = (engine.panel(case.v.view())?, engine.matrix(case.w.view())?, engine.panel(case.h.view())?);
+    let mut next = engine.panel(Array2::<f32>::ones(case.h.dim()).view())?;
+    let mut costs = engine.panel(Array2::<f32>::ones((1, case.v.ncols())).view())?;
+    engine.try_gains(&v, &w, &trial, &mut next, &mut costs, rule)?;
+    Ok((engine.read_panel(&next)?, engine.read_panel(&costs)?))
+}
+
+fn both<E: Products>(engine: &E, case: &Case, divergence: Divergence) -> Result<f64> {
+    let rule = Rule { exponent: divergence.majorizing_exponent(), sparsity: 0.01, ..Rule::of(divergence) };
+    let (w, h) = both_on(engine, case, &rule)?;
+    let (expected_w, expected_h) = both_on(&Reference, case, &rule)?;
+    Ok(error(w.view(), expected_w.view()).max(error(h.view(), expected_h.view())))
+}
+
+fn both_on<E: Products>(engine: &E, case: &Case, rule: &Rule) -> Result<(Array2<f64>, Array2<f64>)> {
+    let (v, mut w, mut h) = (engine.panel(case.v.view())?, engine.matrix(case.w.view())?, engine.panel(case.h.view())?);
+    engine.update_both(&v, &mut w, &mut h, rule)?;
+    Ok((engine.read_matrix(&w)?, engine.read_panel(&h)?))
+}
+
+fn lead<E: Momentum>(engine: &E, case: &Case) -> Result<f64> {
+    let (w, h) = lead_on(engine, case)?;
+    let (expected_w, expected_h) = lead_on(&Reference, case)?;
+    Ok(error(w.view(), expected_w.view()).max(error(h.view(), expected_h.view())))
+}
+
+/// Bases led on from their mirror image, and gains led back to theirs.
+fn lead_on<E: Momentum>(engine: &E, case: &Case) -> Result<(Array2<f64>, Array2<f64>)> {
+    let (w, from) = (engine.matrix(case.w.view())?, engine.matrix(case.w.slice(s![..;-1, ..]))?);
+    let (h, before) = (engine.panel(case.h.view())?, engine.panel(case.h.slice(s![.., ..;-1]))?);
+    let (w, h) = (engine.lead_bases(&w, &from, 0.7)?, engine.lead_gains(&h, &before, -0.5)?);
+    Ok((engine.read_matrix(&w)?, engine.read_panel(&h)?))
+}
+
+fn advance<E: Momentum>(engine: &E, case: &Case) -> Result<f64> {
+    let got = advance_on(engine, case)?;
+    let expected = advance_on(&Reference, case)?;
+    Ok(got.iter().zip(&expected).fold(0.0, |worst, (got, expected)| worst.max(error(got.view(), expected.view()))))
+}
+
+/// Every second column is accepted.
+fn advance_on<E: Momentum>(engine: &E, case: &Case) -> Result<[Array2<f64>; 4]> {
+    let panel = |axis: usize| {
+        let mut values = case.h.clone();
+        values.invert_axis(ndarray::Axis(axis));
+        engine.panel(values.view())
+    };
+    let columns = case.h.ncols();
+    let mut track = Track {
+        trial: engine.panel(case.h.view())?,
+        next: panel(0)?,
+        previous: panel(1)?,
+        safe: engine.panel(case.h.mapv(|h| 1.5 * h).view())?,
+        costs: engine.panel(Array2::from_shape_fn((1, columns), |(_, n)| 1.0 + (n % 2) as f32).view())?,
+        state: engine.panel(Array2::from_shape_fn((2, columns), |(row, n)| [1.5, n as f32][row]).view())?,
+    };
+    engine.advance(&mut track, 0.5)?;
+    let Track { trial, previous, safe, state, .. } = track;
+    Ok([
+        engine.read_panel(&trial)?,
+        engine.read_panel(&previous)?,
+        engine.read_panel(&safe)?,
+        engine.read_panel(&state)?,
+    ])
 }
 
 fn costs<E: Products>(engine: &E, case: &Case, divergence: Divergence) -> Result<f64> {

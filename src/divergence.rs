@@ -78,6 +78,14 @@ impl Divergence {
         if (0.0..=2.0).contains(&self.exponent_beta()) { 1.0 } else { self.majorizing_exponent() }
     }
 
+    /// The exponents (a, b) by which the joint update weighs the gains in the sums of the bases, H̃ ∘ (H/H̃)^a beside P and
+    /// H̃ ∘ (H/H̃)^b beside Q (see [`crate::kernels::Products::update_both`]): β − 1 and β where the part of the cost that P or Q
+    /// is of is convex in λ and is split over the components, 1 where it is concave and is replaced by its tangent.
+    pub fn joint_exponents(self) -> (f64, f64) {
+        let beta = self.exponent_beta();
+        (if beta < 2.0 { beta - 1.0 } else { 1.0 }, if beta > 1.0 { beta } else { 1.0 })
+    }
+
     /// Whether a zero datum has an infinite cost, so that data are floored at [`MODEL_FLOOR`] (β ≤ 0).
     pub fn floors_data(self) -> bool {
         self.exponent_beta() <= 0.0

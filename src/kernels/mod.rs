@@ -2,7 +2,9 @@
 
 pub mod glue;
 mod gpu;
+pub mod momentum;
 pub mod products;
 
 pub use glue::{Glue, Mask, Norm};
+pub use momentum::{Momentum, Track};
 pub use products::{Products, Rule};

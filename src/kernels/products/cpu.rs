@@ -346,6 +346,22 @@ impl Products for Cpu {
         Ok(())
     }
 
+    fn try_gains(
+        &self,
+        _v: &CpuPanel,
+        _w: &Array2<f32>,
+        _trial: &CpuPanel,
+        _next: &mut CpuPanel,
+        _costs: &mut CpuPanel,
+        _rule: &Rule,
+    ) -> Result<()> {
+        Err(crate::Error::input("not there yet"))
+    }
+
+    fn update_both(&self, _v: &CpuPanel, _w: &mut Array2<f32>, _h: &mut CpuPanel, _rule: &Rule) -> Result<()> {
+        Err(crate::Error::input("not there yet"))
+    }
+
     fn costs(&self, v: &CpuPanel, w: &Array2<f32>, h: &CpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
         check_shapes((v.rows(), v.columns()), w.dim(), (h.rows(), h.columns()))?;
         let bins = padded(w.nrows());

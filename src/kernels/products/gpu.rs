@@ -143,6 +143,22 @@ impl Products for Gpu {
         Ok(())
     }
 
+    fn try_gains(
+        &self,
+        _v: &GpuPanel,
+        _w: &GpuMatrix,
+        _trial: &GpuPanel,
+        _next: &mut GpuPanel,
+        _costs: &mut GpuPanel,
+        _rule: &Rule,
+    ) -> Result<()> {
+        Err(crate::Error::input("not there yet"))
+    }
+
+    fn update_both(&self, _v: &GpuPanel, _w: &mut GpuMatrix, _h: &mut GpuPanel, _rule: &Rule) -> Result<()> {
+        Err(crate::Error::input("not there yet"))
+    }
+
     fn costs(&self, v: &GpuPanel, w: &GpuMatrix, h: &GpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
         check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
         let costs = self.new_panel(1, v.columns)?;

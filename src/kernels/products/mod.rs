@@ -45,7 +45,7 @@ impl Rule {
 
 /// The fused products of an engine. V: data F x N; W: bases F x K; H: gains K x N.
 ///
-/// All three functions fail with [`Error::Input`] where the shapes do not fit, and with [`Error::Engine`] where the device
+/// All functions fail with [`Error::Input`] where the shapes do not fit, and with [`Error::Engine`] where the device
 /// does.
 pub trait Products: Engine {
     /// Updates all gains. Each column of H depends on its own column of V and on W alone.
@@ -54,8 +54,43 @@ pub trait Products: Engine {
     /// Updates all bases from the whole panel. Sums over columns are taken in an order that depends on N alone.
     fn update_bases(&self, v: &Self::Panel, w: &mut Self::Matrix, h: &Self::Panel, rule: &Rule) -> Result<()>;
 
+    /// The update of all gains from `trial` (K x N) into `next`, and `costs` (1 x N): Σ_f d(v_fn | λ_fn) + λ Σ_k h_kn of every
+    /// column at `trial`, formed from what the update has in registers. For deciding, not for reporting: f32 sums, good to
+    /// 1e-5 of a column's cost.
+    fn try_gains(
+        &self,
+        v: &Self::Panel,
+        w: &Self::Matrix,
+        trial: &Self::Panel,
+        next: &mut Self::Panel,
+        costs: &mut Self::Panel,
+        rule: &Rule,
+    ) -> Result<()>;
+
+    /// Updates both factors from one pass over V, so that P and Q are formed once: joint majorization-minimization (Marmin,
+    /// Goulart & Févotte 2023). H is updated as by [`Products::update_gains`]; then, with H̃ the gains before and H those after,
+    /// N = P (H̃ ∘ (H/H̃)^a)ᵀ and D = Q (H̃ ∘ (H/H̃)^b)ᵀ with (a, b) of [`Divergence::joint_exponents`]: the minimum over W of a
+    /// majorizer of both factors. With the default exponent and no floor the objective cannot rise. `rule.sparsity` penalises
+    /// the gains alone.
+    fn update_both(&self, v: &Self::Panel, w: &mut Self::Matrix, h: &mut Self::Panel, rule: &Rule) -> Result<()>;
+
     /// Σ_f d(v_fn | λ_fn) of every column n.
     fn costs(&self, v: &Self::Panel, w: &Self::Matrix, h: &Self::Panel, divergence: Divergence) -> Result<Vec<f64>>;
+}
+
+/// h̃ (h/h̃)^e, and 0 where the gain is 0: what a gain that went from `before` to `after` weighs in a sum of the joint update.
+pub(crate) fn joint_weight(before: f64, after: f64, exponent: f64) -> f64 {
+    if before == 0.0 || after == 0.0 { 0.0 } else { before * (after / before).powf(exponent) }
+}
+
+/// Checks that an update of gains (K, N) fits where it goes and has costs of (1, N).
+pub(crate) fn check_trial(trial: (usize, usize), next: (usize, usize), costs: (usize, usize)) -> Result<()> {
+    if next == trial && costs == (1, trial.1) {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "gains {trial:?}, their update {next:?} and costs {costs:?} do not fit: K x N, K x N, 1 x N"
+    )))
 }
 
 /// Checks that V (F, N), W (F, K) and H (K, N) fit one another and hold something.

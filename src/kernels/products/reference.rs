@@ -1,8 +1,8 @@
 //! The products as the equations have them.
 
-use ndarray::{Array2, Zip};
+use ndarray::{Array1, Array2, Axis, Zip};
 
-use super::{Products, Rule, check_shapes};
+use super::{Products, Rule, check_shapes, check_trial, joint_weight};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::Reference;
@@ -32,6 +32,37 @@ impl Products for Reference {
         check_shapes(v.dim(), w.dim(), h.dim())?;
         let (p, q) = fields(v, &model(w, h), rule.divergence);
         let (n, d) = (p.dot(&h.t()), q.dot(&h.t()));
+        Zip::from(w).and(&n).and(&d).for_each(|w, &n, &d| *w = rule.apply(*w, n, d));
+        Ok(())
+    }
+
+    fn try_gains(
+        &self,
+        v: &Array2<f64>,
+        w: &Array2<f64>,
+        trial: &Array2<f64>,
+        next: &mut Array2<f64>,
+        costs: &mut Array2<f64>,
+        rule: &Rule,
+    ) -> Result<()> {
+        let cost = self.costs(v, w, trial, rule.divergence)?;
+        check_trial(trial.dim(), next.dim(), costs.dim())?;
+        costs.row_mut(0).assign(&(Array1::from(cost) + rule.sparsity * trial.sum_axis(Axis(0))));
+        next.assign(trial);
+        self.update_gains(v, w, next, rule)
+    }
+
+    fn update_both(&self, v: &Array2<f64>, w: &mut Array2<f64>, h: &mut Array2<f64>, rule: &Rule) -> Result<()> {
+        check_shapes(v.dim(), w.dim(), h.dim())?;
+        let (p, q) = fields(v, &model(w, h), rule.divergence);
+        let before = h.clone();
+        self.update_gains(v, w, h, rule)?;
+        let (a, b) = rule.divergence.joint_exponents();
+        let between = |exponent: f64| {
+            Zip::from(&before).and(&*h).map_collect(|&before, &after| joint_weight(before, after, exponent))
+        };
+        let (n, d) = (p.dot(&between(a).t()), q.dot(&between(b).t()));
+        let rule = Rule { sparsity: 0.0, ..*rule };
         Zip::from(w).and(&n).and(&d).for_each(|w, &n, &d| *w = rule.apply(*w, n, d));
         Ok(())
     }

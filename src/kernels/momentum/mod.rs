@@ -1,0 +1,89 @@
+//! Extrapolation: moving a factor on along its last step, in log space, before the next update is taken from there.
+//!
+//! lead(x, x', b) = x ∘ c(x/x')^b with c(r) = r clipped to 0.5..2 for b > 0, where x' → x is the last step and b its share; a
+//! negative b goes back along it, unclipped. An entry of x that is 0 stays 0.
+//!
+//! After Hien, Leplat & Gillis, "Block majorization-minimization with extrapolation and application to β-NMF" (2024), who
+//! prove convergence for β in [1, 2]. For other divergences it is a heuristic that the safeguard of [`Momentum::advance`]
+//! keeps from raising the objective.
+
+mod cpu;
+mod gpu;
+mod reference;
+
+use crate::engine::Engine;
+use crate::{Error, Result};
+
+/// The most that a step is lengthened: b ≤ 0.9.
+pub const LONGEST: f64 = 0.9;
+/// How far a ratio of two gains may count for in an extrapolation, up or down. Further, and components of a non-convex
+/// problem are led to values from which they do not come back.
+pub const REACH: f64 = 2.0;
+/// The cost that a track starts from: more than any column's, and an ordinary number of f32.
+pub const START: f64 = 1e30;
+/// What a cost may rise by, relative, and still pass for rounding.
+pub const SLACK: f64 = 1e-6;
+
+/// b of the k-th step since the start or since the last refusal, k = 1, 2, …: k / (k + 3), at most [`LONGEST`].
+pub fn share(steps: f64) -> f64 {
+    (steps / (steps + 3.0)).min(LONGEST)
+}
+
+/// Where the extrapolated updates of N columns of gains stand. Columns are independent of each other.
+pub struct Track<P> {
+    /// Where the next update is taken from (K, N).
+    pub trial: P,
+    /// The update of `trial` (K, N), by [`crate::kernels::Products::try_gains`].
+    pub next: P,
+    /// Costs at `trial` (1, N), by the same.
+    pub costs: P,
+    /// The update of `safe` (K, N).
+    pub previous: P,
+    /// The last trial that was accepted (K, N).
+    pub safe: P,
+    /// Row 0: its costs, [`START`] before the first. Row 1: steps since the start or the last refusal. (2, N)
+    pub state: P,
+}
+
+/// The kernels of extrapolation.
+pub trait Momentum: Engine {
+    /// lead(to, from, b) of gains (K, N), |b| ≤ 1.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the shapes do not fit, [`Error::Engine`] where the device fails.
+    fn lead_gains(&self, to: &Self::Panel, from: &Self::Panel, share: f64) -> Result<Self::Panel>;
+
+    /// lead(to, from, b) of bases (F, K), |b| ≤ 1.
+    ///
+    /// # Errors
+    /// As above.
+    fn lead_bases(&self, to: &Self::Matrix, from: &Self::Matrix, share: f64) -> Result<Self::Matrix>;
+
+    /// Judges every column's trial by its cost c against the last accepted c̄, and says where to try next.
+    ///
+    /// - c ≤ c̄ (1 + 1e-6), accepted: steps k ← k + 1; trial ← lead(next, previous, b(k)); safe ← the old trial; previous ← next;
+    ///   c̄ ← min(c, c̄).
+    /// - else refused: k ← 0; trial ← lead(previous, safe, `majorizing` − 1), a step from the safe point that
+    ///   cannot raise the cost; the rest stays.
+    ///
+    /// `majorizing`: the majorising exponent over the exponent that the updates take, in (0, 1]. `next` and `costs` are left
+    /// as they are, or with anything in them.
+    ///
+    /// # Errors
+    /// As above.
+    fn advance(&self, track: &mut Track<Self::Panel>, majorizing: f64) -> Result<()>;
+}
+
+/// Checks that two factors may be two places of one path.
+pub(crate) fn check_path(to: (usize, usize), from: (usize, usize), share: f64) -> Result<()> {
+    if to != from || to.0 * to.1 == 0 {
+        return Err(Error::input(format!(
+            "factors {} x {} and {} x {} are not of one path",
+            to.0, to.1, from.0, from.1
+        )));
+    }
+    if !(-1.0..=1.0).contains(&share) {
+        return Err(Error::input(format!("share {share} of a step: must be between -1 and 1")));
+    }
+    Ok(())
+}
