@@ -6,7 +6,7 @@ pub(crate) mod gpu;
 mod reference;
 
 pub use cpu::Cpu;
-pub(crate) use cpu::{CpuPanel, STRIP, padded, tile};
+pub(crate) use cpu::{CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, math, padded, tile};
 pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, adapters};
 pub use reference::Reference;
 

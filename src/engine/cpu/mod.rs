@@ -4,10 +4,14 @@
 //! rows. Every strip is computed by the same code at full width, so there are no edges: a column gets the same bits
 //! wherever it stands, and strips go to whichever thread is free.
 
+mod buffer;
+pub(crate) mod math;
 pub(crate) mod tile;
 
 use ndarray::{Array2, ArrayView2, ShapeBuilder};
 use rayon::prelude::*;
+
+pub(crate) use buffer::{Buffer, Scratch, Shelf};
 
 use super::{Engine, Real};
 use crate::{Error, Result};
@@ -20,6 +24,7 @@ pub(crate) const ROW_BLOCK: usize = 8;
 /// The native engine.
 pub struct Cpu {
     pool: rayon::ThreadPool,
+    shelf: Shelf,
 }
 
 impl Cpu {
@@ -32,13 +37,18 @@ impl Cpu {
             .num_threads(threads.unwrap_or(0))
             .thread_name(|i| format!("partwise-cpu-{i}"))
             .build()
-            .map(|pool| Self { pool })
+            .map(|pool| Self { pool, shelf: Shelf::default() })
             .map_err(|cause| Error::input(format!("cannot start the cpu engine's threads: {cause}")))
     }
 
     /// Runs `work` on the engine's threads.
     pub(crate) fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         self.pool.install(work)
+    }
+
+    /// Work space that is used again from one update to the next.
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 }
 
@@ -47,13 +57,13 @@ pub struct CpuPanel {
     rows: usize,
     columns: usize,
     /// (strips, padded rows, STRIP)
-    values: Vec<f32>,
+    values: Buffer,
 }
 
 impl CpuPanel {
     /// A panel of zeros.
     pub(crate) fn zeros(rows: usize, columns: usize) -> Self {
-        let values = vec![0.0; columns.div_ceil(STRIP) * padded(rows) * STRIP];
+        let values = Buffer::zeros(columns.div_ceil(STRIP) * padded(rows) * STRIP);
         Self { rows, columns, values }
     }
 
@@ -65,8 +75,18 @@ impl CpuPanel {
         self.columns
     }
 
+    /// All strips, one after another.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All strips, one after another, to write.
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
     /// Numbers in a strip: padded rows times [`STRIP`].
-    fn strip_len(&self) -> usize {
+    pub(crate) fn strip_len(&self) -> usize {
         padded(self.rows) * STRIP
     }
 

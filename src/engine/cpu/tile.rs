@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use ndarray::{ArrayView2, Axis};
 use pulp::Simd;
 
 use super::STRIP;
@@ -140,6 +141,17 @@ pub(crate) fn each<S: Simd>(_: S, mut vector: S::f32s, f: impl Fn(f32) -> f32) -
     vector
 }
 
+/// f applied to each pair of numbers of two vectors.
+#[inline(always)]
+pub(crate) fn each_two<V: bytemuck::Pod>(mut a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
+    let (lanes, others): (&mut [f32], &[f32]) =
+        (bytemuck::cast_slice_mut(std::slice::from_mut(&mut a)), bytemuck::cast_slice(std::slice::from_ref(&b)));
+    for (lane, &other) in lanes.iter_mut().zip(others) {
+        *lane = f(*lane, other);
+    }
+    a
+}
+
 /// Takes a row block of Λ while it is in registers.
 pub(crate) trait ModelSink<S: Simd> {
     /// Vector `vector` of row `row` (counted from the first row of the product) is `lambda`.
@@ -226,77 +238,91 @@ pub(crate) fn project<S: Simd, const V: usize, const MB: usize, const NB: usize,
     }
 }
 
-/// N += P Hᵀ and D += Q Hᵀ over one strip, for a block of rows; without `Q`, N alone.
-/// `p`, `q`: rows of the block; `gains`: Hᵀ, (STRIP, `vectors`) vectors; `n`, `d`: (rows, `vectors`) vectors.
+/// N += P Hᵀ and D += Q H̃ᵀ over some strips, for a group of `height` rows; without `Q`, N alone.
+/// `p`, `q`: (strips, height, STRIP); `gains_n`, `gains_d`: Hᵀ and H̃ᵀ of each strip, see [`transpose`]; `n`, `d`: (slices of NW
+/// vectors of components, height, NW) vectors.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the operands of two matrix products")]
 pub(crate) fn correlate<S: Simd, const NW: usize, const Q: bool>(
     simd: S,
+    height: usize,
     p: &[f32],
     q: &[f32],
-    gains: &[S::f32s],
+    gains_n: &[S::f32s],
+    gains_d: &[S::f32s],
     n: &mut [S::f32s],
     d: &mut [S::f32s],
 ) {
     const MW: usize = 4;
-    let vectors = gains.len() / STRIP;
-    let p = p.as_chunks::<STRIP>().0.as_chunks::<MW>().0;
-    let q = q.as_chunks::<STRIP>().0.as_chunks::<MW>().0;
-    for (block, (p, q)) in p.iter().zip(q).enumerate() {
-        for first in (0..vectors).step_by(NW) {
-            let at = |i: usize, j: usize| (block * MW + i) * vectors + first + j;
-            let mut sum_n: [[S::f32s; NW]; MW] = std::array::from_fn(|i| std::array::from_fn(|j| n[at(i, j)]));
-            let mut sum_d: [[S::f32s; NW]; MW] =
-                std::array::from_fn(|i| std::array::from_fn(|j| if Q { d[at(i, j)] } else { sum_n[i][j] }));
-            for (column, h) in gains.chunks_exact(vectors).enumerate() {
-                let h: [S::f32s; NW] = std::array::from_fn(|j| h[first + j]);
-                for i in 0..MW {
-                    let p = simd.splat_f32s(p[i][column]);
-                    let q = simd.splat_f32s(q[i][column]);
-                    for j in 0..NW {
-                        sum_n[i][j] = multiply_add(simd, p, h[j], sum_n[i][j]);
-                        if Q {
-                            sum_d[i][j] = multiply_add(simd, q, h[j], sum_d[i][j]);
+    let (n, d) = (n.as_chunks_mut::<NW>().0, d.as_chunks_mut::<NW>().0);
+    let (gains_n, gains_d) = (gains_n.as_chunks::<NW>().0, gains_d.as_chunks::<NW>().0);
+    let (p, q) = (p.as_chunks::<STRIP>().0, q.as_chunks::<STRIP>().0);
+    let (slices, strips) = (n.len() / height, p.len() / height);
+    for slice in 0..slices {
+        for row in (0..height).step_by(MW) {
+            let at = slice * height + row;
+            let mut sum_n: [[S::f32s; NW]; MW] = std::array::from_fn(|i| n[at + i]);
+            let mut sum_d: [[S::f32s; NW]; MW] = std::array::from_fn(|i| if Q { d[at + i] } else { sum_n[i] });
+            for strip in 0..strips {
+                let p: &[[f32; STRIP]; MW] = &p[strip * height + row..].as_chunks().0[0];
+                let q: &[[f32; STRIP]; MW] = &q[strip * height + row..].as_chunks().0[0];
+                let first = (strip * slices + slice) * STRIP;
+                let h: &[[S::f32s; NW]; STRIP] = &gains_n[first..].as_chunks().0[0];
+                let g: &[[S::f32s; NW]; STRIP] = &gains_d[first..].as_chunks().0[0];
+                for column in 0..STRIP {
+                    for i in 0..MW {
+                        let p = simd.splat_f32s(p[i][column]);
+                        let q = simd.splat_f32s(q[i][column]);
+                        for j in 0..NW {
+                            sum_n[i][j] = multiply_add(simd, p, h[column][j], sum_n[i][j]);
+                            if Q {
+                                sum_d[i][j] = multiply_add(simd, q, g[column][j], sum_d[i][j]);
+                            }
                         }
                     }
                 }
             }
             for i in 0..MW {
-                for j in 0..NW {
-                    n[at(i, j)] = sum_n[i][j];
-                    if Q {
-                        d[at(i, j)] = sum_d[i][j];
-                    }
+                n[at + i] = sum_n[i];
+                if Q {
+                    d[at + i] = sum_d[i];
                 }
             }
         }
     }
 }
 
-/// Bases packed for [`model`]: (blocks of `height` rows, K, `height`), rows zero-padded to `rows`.
-pub(crate) fn pack_rows(bases: ndarray::ArrayView2<f32>, rows: usize, height: usize) -> Vec<f32> {
-    let components = bases.ncols();
-    let mut packed = vec![0.0; rows * components];
-    for (row, values) in bases.rows().into_iter().enumerate() {
-        let block = &mut packed[row / height * height * components..];
-        for (component, &value) in values.iter().enumerate() {
-            block[component * height + row % height] = value;
+/// Hᵀ of a strip for [`correlate`]: (slices of `width` components, STRIP, `width`), zero-padded. The numbers that a tile reads
+/// lie side by side: at a stride of some powers of two they would push each other out of the cache.
+pub(crate) fn transpose(strip: &[f32], width: usize, transposed: &mut [f32]) {
+    let slices = transposed.chunks_exact_mut(width * STRIP);
+    for (transposed, rows) in slices.zip(strip.as_chunks::<STRIP>().0.chunks(width)) {
+        for (column, to) in transposed.chunks_exact_mut(width).enumerate() {
+            to[rows.len()..].fill(0.0);
+            to.iter_mut().zip(rows).for_each(|(to, row)| *to = row[column]);
         }
     }
-    packed
 }
 
-/// Bases packed for [`project`]: (blocks of `width` components, `rows`, `width`), both zero-padded.
-pub(crate) fn pack_components(
-    bases: ndarray::ArrayView2<f32>,
-    rows: usize,
-    components: usize,
-    width: usize,
-) -> Vec<f32> {
-    let mut packed = vec![0.0; rows * components];
-    for (row, values) in bases.rows().into_iter().enumerate() {
-        for (component, &value) in values.iter().enumerate() {
-            packed[(component / width * rows + row) * width + component % width] = value;
+/// Bases packed for [`model`]: (blocks of `height` rows, K, `height`), rows zero-padded to fill `packed`.
+pub(crate) fn pack_rows(bases: ArrayView2<f32>, height: usize, packed: &mut [f32]) {
+    let components = bases.ncols();
+    packed[bases.nrows() / height * height * components..].fill(0.0);
+    for (block, rows) in packed.chunks_exact_mut(height * components).zip(bases.axis_chunks_iter(Axis(0), height)) {
+        for (row, values) in rows.rows().into_iter().enumerate() {
+            for (packed, &value) in block.chunks_exact_mut(height).zip(values) {
+                packed[row] = value;
+            }
         }
     }
-    packed
+}
+
+/// Bases packed for [`project`]: (blocks of `width` components, `rows`, `width`), both zero-padded to fill `packed`.
+pub(crate) fn pack_components(bases: ArrayView2<f32>, rows: usize, width: usize, packed: &mut [f32]) {
+    packed.fill(0.0);
+    for (block, components) in packed.chunks_exact_mut(rows * width).zip(bases.axis_chunks_iter(Axis(1), width)) {
+        for (packed, values) in block.chunks_exact_mut(width).zip(components.rows()) {
+            packed.iter_mut().zip(values).for_each(|(packed, &value)| *packed = value);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{Glue, Mask, Norm, check_masks};
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
-use crate::engine::{Cpu, CpuPanel, STRIP, padded, tile};
+use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, padded, tile};
 use crate::kernels::products::ModelJob;
 use crate::{Error, Result};
 
@@ -47,8 +47,12 @@ impl Glue for Cpu {
     fn masks(&self, w: &Array2<f32>, h: &CpuPanel, sources: &[Range<usize>], mask: Mask) -> Result<Vec<CpuPanel>> {
         check_masks(w.dim(), (h.rows(), h.columns()), sources, mask)?;
         let height = tile::shape().rows;
-        let pack = |range: &Range<usize>| tile::pack_rows(w.slice(s![.., range.clone()]), padded(w.nrows()), height);
-        let bases: Vec<Vec<f32>> = sources.iter().map(pack).collect();
+        let pack = |range: &Range<usize>| {
+            let mut packed = self.shelf().take(padded(w.nrows()) * range.len());
+            tile::pack_rows(w.slice(s![.., range.clone()]), height, &mut packed);
+            packed
+        };
+        let bases: Vec<Scratch> = sources.iter().map(pack).collect();
         let floor = (MODEL_FLOOR / sources.len() as f64) as f32;
         let mut masks: Vec<CpuPanel> = sources.iter().map(|_| CpuPanel::zeros(w.nrows(), h.columns())).collect();
         let mut strips: Vec<Vec<&mut [f32]>> =

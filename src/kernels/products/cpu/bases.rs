@@ -1,0 +1,265 @@
+//! Bases: parts of the panel in parallel, each summed by itself, and the parts then in order.
+
+use std::ops::Range;
+
+use ndarray::{Array2, Axis, s};
+use pulp::Simd;
+use rayon::prelude::*;
+
+use super::super::Rule;
+use super::fields::Fields;
+use super::gains::{FieldSink, power};
+use crate::divergence::DENOMINATOR_FLOOR;
+use crate::engine::tile::{self, StripJob, rows, rows_mut};
+use crate::engine::{Cpu, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};
+
+/// Rows of P and Q kept at once, at most.
+const GROUP: usize = 64;
+/// Rows that a task sums, at most: N and D of 128 components are 128 KiB then, and stay in L2 beside P and Q.
+const RANGE: usize = 136;
+/// Strips in a part: a part costs 2K numbers a row of memory and of reduction.
+const PART_STRIPS: usize = 16;
+/// How many parts a panel's columns are summed in, where it has as many strips: the panel's affair alone, so that the order
+/// of a sum does not depend on the threads.
+const PARTS: Range<usize> = 4..64;
+/// Strips that are summed while the sums of a tile are in registers.
+const SPAN: usize = 2;
+
+/// Sums N = P Hᵀ and D = Q Hᵀ of a range of rows over some strips.
+struct BasesJob<'a, F> {
+    fields: F,
+    /// The range's rows of the bases, see [`tile::pack_rows`].
+    bases: &'a [f32],
+    components: usize,
+    range: Range<usize>,
+    v: &'a CpuPanel,
+    h: &'a CpuPanel,
+    strips: Range<usize>,
+    /// P and Q, (SPAN, group, STRIP).
+    p: &'a mut [f32],
+    q: &'a mut [f32],
+    /// Hᵀ, (SPAN, slices, STRIP, components of a slice).
+    transposed: &'a mut [f32],
+    /// N and D, for each group (slices, group, components of a slice).
+    n: &'a mut [f32],
+    d: &'a mut [f32],
+    /// Σ_n H, (components), or empty where it is not wanted.
+    sums: &'a mut [f64],
+}
+
+impl<F: Fields> StripJob for BasesJob<'_, F> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let Self { fields, bases, components, range, v, h, p, q, transposed, n, d, sums, .. } = self;
+        let (width, strip_len) = (n.len() / range.len(), transposed.len() / SPAN);
+        n.fill(0.0);
+        d.fill(0.0);
+        let mut strips = self.strips;
+        while !strips.is_empty() {
+            let span = strips.start..strips.end.min(strips.start + SPAN);
+            strips.start = span.end;
+            for (strip, transposed) in span.clone().zip(transposed.chunks_exact_mut(strip_len)) {
+                let h = &h.strip(strip)[..components * STRIP];
+                tile::transpose(h, NW * S::F32_LANES, transposed);
+                add_gains::<S, V>(simd, h, sums);
+            }
+            let gains: &[S::f32s] = bytemuck::cast_slice(&transposed[..span.len() * strip_len]);
+            for group in split(range.clone(), GROUP) {
+                let at = group.start - range.start..group.end - range.start;
+                let bases = &bases[at.start * components..at.end * components];
+                let size = group.len() * STRIP;
+                for (strip, (p, q)) in span.clone().zip(p.chunks_exact_mut(size).zip(q.chunks_exact_mut(size))) {
+                    let mut costs = [simd.splat_f32s(0.0); V];
+                    let mut sink = FieldSink::<S, V, false, F> {
+                        fields,
+                        v: &rows::<S, V>(v.strip(strip))[group.clone()],
+                        p: rows_mut::<S, V>(p),
+                        q: rows_mut::<S, V>(q),
+                        costs: &mut costs,
+                    };
+                    tile::model::<S, V, MR>(simd, bases, &rows::<S, V>(h.strip(strip))[..components], &mut sink);
+                }
+                let (p, q) = (&p[..span.len() * size], &q[..span.len() * size]);
+                let at = at.start * width..at.end * width;
+                let n: &mut [S::f32s] = bytemuck::cast_slice_mut(&mut n[at.clone()]);
+                if F::UNIT_Q {
+                    tile::correlate::<S, NW, false>(simd, group.len(), p, q, gains, gains, n, &mut []);
+                } else {
+                    let d: &mut [S::f32s] = bytemuck::cast_slice_mut(&mut d[at]);
+                    tile::correlate::<S, NW, true>(simd, group.len(), p, q, gains, gains, n, d);
+                }
+            }
+        }
+    }
+}
+
+/// Adds Σ_n H of a strip to each sum: in f32 within the strip.
+#[inline(always)]
+pub(super) fn add_gains<S: Simd, const V: usize>(simd: S, h: &[f32], sums: &mut [f64]) {
+    for (sum, h) in sums.iter_mut().zip(rows::<S, V>(h)) {
+        let gains = h.iter().fold(simd.splat_f32s(0.0), |sum, &h| simd.add_f32s(sum, h));
+        *sum += f64::from(simd.reduce_sum_f32s(gains));
+    }
+}
+
+/// W ← rule(W, Σ N, Σ D) for a group of rows: the parts are added in order.
+struct ReduceJob<'a> {
+    rule: &'a Rule,
+    /// The group's N and D of the first part; those of the next stand `stride` further.
+    n: &'a [f32],
+    d: &'a [f32],
+    parts: usize,
+    stride: usize,
+    /// D of every row, (components), where Q is 1.
+    unit: Option<&'a [f32]>,
+    /// (slices, group, components of a slice)
+    w: &'a mut [f32],
+    group: usize,
+}
+
+impl StripJob for ReduceJob<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let (sparsity, floor) = (simd.splat_f32s(self.rule.sparsity as f32), simd.splat_f32s(self.rule.floor as f32));
+        let smallest = simd.splat_f32s(DENOMINATOR_FLOOR as f32);
+        let unit: Option<&[[S::f32s; NW]]> = self.unit.map(|unit| bytemuck::cast_slice(unit).as_chunks().0);
+        let end = (self.parts - 1) * self.stride + self.w.len();
+        let sum = |values: &[f32], at: usize| {
+            let values: &[S::f32s] = bytemuck::cast_slice(&values[..end]);
+            let parts = values[at..].iter().step_by(self.stride / S::F32_LANES);
+            parts.fold(simd.splat_f32s(0.0), |sum, &part| simd.add_f32s(sum, part))
+        };
+        for (at, w) in bytemuck::cast_slice_mut::<f32, S::f32s>(self.w).iter_mut().enumerate() {
+            let n = sum(self.n, at);
+            let d = unit.map_or_else(|| sum(self.d, at), |unit| unit[at / (NW * self.group)][at % NW]);
+            let d = simd.max_f32s(simd.add_f32s(d, sparsity), smallest);
+            let ratio = power(simd, simd.div_f32s(n, d), self.rule.exponent as f32);
+            *w = simd.mul_f32s(simd.max_f32s(*w, floor), ratio);
+        }
+    }
+}
+
+/// Where a panel's sums stand: N, and D where Q is not 1, each (parts, bins, width), for each group (slices, group, components
+/// of a slice).
+pub(super) struct Sums {
+    n: Scratch,
+    d: Scratch,
+    /// Σ_n H of every part where Q is 1, (parts, width).
+    gains: Vec<f64>,
+    pub(super) parts: usize,
+    pub(super) bins: usize,
+    pub(super) width: usize,
+}
+
+impl Sums {
+    pub(super) fn new(shelf: &Shelf, w: &Array2<f32>, strips: usize, unit: bool) -> Self {
+        let parts = (strips / PART_STRIPS).clamp(PARTS.start, PARTS.end).min(strips);
+        let (bins, width) = (padded(w.nrows()), w.ncols().next_multiple_of(tile::shape().gains));
+        let len = parts * bins * width;
+        let gains = vec![0.0; if unit { parts * width } else { 0 }];
+        Self { n: shelf.take(len), d: shelf.take(if unit { 0 } else { len }), gains, parts, bins, width }
+    }
+
+    /// The strips of a part.
+    pub(super) fn strips(&self, part: usize, strips: usize) -> Range<usize> {
+        part * strips / self.parts..(part + 1) * strips / self.parts
+    }
+
+    /// N, D and Σ_n H of every part. Where they are not summed they are empty.
+    pub(super) fn of_parts(&mut self) -> impl Iterator<Item = (&mut [f32], &mut [f32], &mut [f64])> {
+        let unit = !self.gains.is_empty();
+        let (len, width) = (self.bins * self.width, self.width);
+        let (mut d, mut gains): (&mut [f32], &mut [f64]) = (&mut self.d, &mut self.gains);
+        self.n.chunks_exact_mut(len).map(move |n| {
+            let d = d.split_off_mut(..if unit { 0 } else { len }).unwrap_or_default();
+            (n, d, gains.split_off_mut(..if unit { width } else { 0 }).unwrap_or_default())
+        })
+    }
+
+    /// W ← rule(W, Σ N, Σ D), the parts added in order.
+    pub(super) fn apply(&self, shelf: &Shelf, rule: &Rule, w: &mut Array2<f32>) {
+        let (width, len) = (self.width, self.bins * self.width);
+        let unit: Option<Vec<f32>> = (!self.gains.is_empty())
+            .then(|| (0..width).map(|k| self.gains[k..].iter().step_by(width).sum::<f64>() as f32).collect());
+        let mut updated = shelf.zeros(len);
+        let mut rest: &mut [f32] = &mut updated;
+        let mut groups = Vec::new();
+        for group in groups_of(0..self.bins) {
+            let wide = rest.split_off_mut(..group.len() * width).unwrap_or_default();
+            groups.push((group, wide));
+        }
+        groups.par_iter_mut().for_each(|(group, wide)| {
+            widen(w, group.clone(), wide);
+            let from = group.start * width;
+            let (n, d) = (&self.n[from..], self.d.get(from..).unwrap_or_default());
+            let (unit, group) = (unit.as_deref(), group.len());
+            tile::dispatch(ReduceJob { rule, n, d, parts: self.parts, stride: len, unit, w: wide, group });
+        });
+        groups.into_iter().for_each(|(group, wide)| narrow(wide, group, w));
+    }
+}
+
+/// W ← the update of W.
+pub(super) fn update<F: Fields>(engine: &Cpu, fields: F, v: &CpuPanel, w: &mut Array2<f32>, h: &CpuPanel, rule: &Rule) {
+    engine.install(|| {
+        let (shelf, components, strips) = (engine.shelf(), w.ncols(), v.strip_count());
+        let mut sums = Sums::new(shelf, w, strips, F::UNIT_Q);
+        let (bins, width) = (sums.bins, sums.width);
+        let mut bases = shelf.take(bins * components);
+        tile::pack_rows(w.view(), tile::shape().rows, &mut bases);
+        let of_parts: Vec<_> = (0..sums.parts).map(|part| sums.strips(part, strips)).collect();
+        let mut tasks = Vec::new();
+        for ((mut n, mut d, mut gains), strips) in sums.of_parts().zip(of_parts) {
+            for range in split(0..bins, RANGE) {
+                let size = range.len() * width;
+                let n = n.split_off_mut(..size).unwrap_or_default();
+                let d = d.split_off_mut(..size).unwrap_or_default();
+                // The first range of a part sums its gains.
+                tasks.push((strips.clone(), range, n, d, std::mem::take(&mut gains)));
+            }
+        }
+        let space = || {
+            let fields = SPAN * GROUP * STRIP;
+            (shelf.take(fields), shelf.take(fields), shelf.take(SPAN * STRIP * width))
+        };
+        tasks.into_par_iter().for_each_init(space, |(p, q, transposed), (strips, range, n, d, sums)| {
+            let bases = &bases[range.start * components..range.end * components];
+            tile::dispatch(BasesJob { fields, bases, components, range, v, h, strips, p, q, transposed, n, d, sums });
+        });
+        sums.apply(shelf, rule, w);
+    });
+}
+
+/// A group's rows of W as [`tile::correlate`] leaves its sums: (slices, group, components of a slice).
+fn widen(w: &Array2<f32>, group: Range<usize>, wide: &mut [f32]) {
+    let width = tile::shape().gains;
+    let rows = w.slice(s![group.start..group.end.min(w.nrows()), ..]);
+    for (wide, slice) in wide.chunks_exact_mut(width * group.len()).zip(rows.axis_chunks_iter(Axis(1), width)) {
+        for (wide, row) in wide.chunks_exact_mut(width).zip(slice.rows()) {
+            wide.iter_mut().zip(row).for_each(|(wide, &w)| *wide = w);
+        }
+    }
+}
+
+/// The inverse of [`widen`].
+fn narrow(wide: &[f32], group: Range<usize>, w: &mut Array2<f32>) {
+    let (width, last) = (tile::shape().gains, group.end.min(w.nrows()));
+    let mut rows = w.slice_mut(s![group.start..last, ..]);
+    for (wide, mut slice) in wide.chunks_exact(width * group.len()).zip(rows.axis_chunks_iter_mut(Axis(1), width)) {
+        for (wide, mut row) in wide.chunks_exact(width).zip(slice.rows_mut()) {
+            row.iter_mut().zip(wide).for_each(|(w, &wide)| *w = wide);
+        }
+    }
+}
+
+/// The groups of all ranges, in order.
+pub(super) fn groups_of(bins: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    split(bins, RANGE).flat_map(|range| split(range, GROUP))
+}
+
+/// A range of whole row blocks in as few pieces of at most `most` rows as there can be, all of about the same size.
+fn split(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let (blocks, count) = (range.len() / ROW_BLOCK, range.len().div_ceil(most));
+    let bound = move |piece: usize| range.start + piece * blocks / count * ROW_BLOCK;
+    (0..count).map(move |piece| bound(piece)..bound(piece + 1))
+}

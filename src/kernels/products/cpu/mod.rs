@@ -1,0 +1,147 @@
+//! The products on the native engine: strip by strip, P and Q of a block of rows in L1, N and D of a strip in L2.
+
+mod bases;
+mod fields;
+mod gains;
+mod joint;
+
+use ndarray::Array2;
+use pulp::Simd;
+use rayon::prelude::*;
+
+use self::fields::{Fields, with_fields};
+use super::{Products, Rule, check_shapes, check_trial};
+use crate::Result;
+use crate::divergence::{Divergence, MODEL_FLOOR};
+use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
+use crate::engine::{Cpu, CpuPanel, STRIP, padded};
+
+/// Keeps Λ of a block of rows.
+struct StoreSink<'a, S: Simd, const V: usize>(&'a mut [[S::f32s; V]]);
+
+impl<S: Simd, const V: usize> ModelSink<S> for StoreSink<'_, S, V> {
+    #[inline(always)]
+    fn take(&mut self, _: S, row: usize, vector: usize, lambda: S::f32s) {
+        self.0[row][vector] = lambda;
+    }
+}
+
+/// Λ = W H of one strip, unfloored: `lambda` (padded F, STRIP). `bases_rows` as [`tile::pack_rows`] makes it; `h`: K rows.
+pub(crate) struct ModelJob<'a> {
+    pub(crate) bases_rows: &'a [f32],
+    pub(crate) h: &'a [f32],
+    pub(crate) lambda: &'a mut [f32],
+}
+
+impl StripJob for ModelJob<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        tile::model::<S, V, MR>(
+            simd,
+            self.bases_rows,
+            rows::<S, V>(self.h),
+            &mut StoreSink(rows_mut::<S, V>(self.lambda)),
+        );
+    }
+}
+
+/// Sums the costs of a strip, a block of rows at a time in f32 and the blocks in f64.
+struct CostJob<'a, F> {
+    fields: F,
+    rows: usize,
+    bases_rows: &'a [f32],
+    v: &'a [f32],
+    h: &'a [f32],
+    components: usize,
+    costs: &'a mut [f64; STRIP],
+}
+
+struct CostSink<'a, S: Simd, const V: usize, F> {
+    fields: F,
+    v: &'a [[S::f32s; V]],
+    costs: [S::f32s; V],
+}
+
+impl<S: Simd, const V: usize, F: Fields> ModelSink<S> for CostSink<'_, S, V, F> {
+    #[inline(always)]
+    fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
+        // Rows past the last pad the tile.
+        if row < self.v.len() {
+            let lambda = simd.max_f32s(lambda, simd.splat_f32s(MODEL_FLOOR as f32));
+            let cost = self.fields.cost(simd, self.v[row][vector], lambda);
+            self.costs[vector] = simd.add_f32s(self.costs[vector], cost);
+        }
+    }
+}
+
+impl<F: Fields> StripJob for CostJob<'_, F> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let (v, h) = (&rows::<S, V>(self.v)[..self.rows], &rows::<S, V>(self.h)[..self.components]);
+        for (bases, v) in self.bases_rows.chunks_exact(MR * self.components).zip(v.chunks(MR)) {
+            let mut sink = CostSink::<S, V, F> { fields: self.fields, v, costs: [simd.splat_f32s(0.0); V] };
+            tile::model::<S, V, MR>(simd, bases, h, &mut sink);
+            let costs: &[f32] = bytemuck::cast_slice(&sink.costs);
+            self.costs.iter_mut().zip(costs).for_each(|(sum, &cost)| *sum += f64::from(cost));
+        }
+    }
+}
+
+impl Products for Cpu {
+    fn update_gains(&self, v: &CpuPanel, w: &Array2<f32>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes((v.rows(), v.columns()), w.dim(), (h.rows(), h.columns()))?;
+        with_fields!(rule.divergence, |fields| gains::update(self, fields, v, w, h, rule));
+        Ok(())
+    }
+
+    fn update_bases(&self, v: &CpuPanel, w: &mut Array2<f32>, h: &CpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes((v.rows(), v.columns()), w.dim(), (h.rows(), h.columns()))?;
+        with_fields!(rule.divergence, |fields| bases::update(self, fields, v, w, h, rule));
+        Ok(())
+    }
+
+    fn try_gains(
+        &self,
+        v: &CpuPanel,
+        w: &Array2<f32>,
+        trial: &CpuPanel,
+        next: &mut CpuPanel,
+        costs: &mut CpuPanel,
+        rule: &Rule,
+    ) -> Result<()> {
+        check_shapes((v.rows(), v.columns()), w.dim(), (trial.rows(), trial.columns()))?;
+        check_trial((trial.rows(), trial.columns()), (next.rows(), next.columns()), (costs.rows(), costs.columns()))?;
+        with_fields!(rule.divergence, |fields| gains::attempt(self, fields, v, w, trial, next, costs, rule));
+        Ok(())
+    }
+
+    fn update_both(&self, v: &CpuPanel, w: &mut Array2<f32>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes((v.rows(), v.columns()), w.dim(), (h.rows(), h.columns()))?;
+        with_fields!(rule.divergence, |fields| joint::update(self, fields, v, w, h, rule));
+        Ok(())
+    }
+
+    fn costs(&self, v: &CpuPanel, w: &Array2<f32>, h: &CpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
+        check_shapes((v.rows(), v.columns()), w.dim(), (h.rows(), h.columns()))?;
+        let mut bases_rows = self.shelf().take(padded(w.nrows()) * w.ncols());
+        tile::pack_rows(w.view(), tile::shape().rows, &mut bases_rows);
+        let mut sums = vec![[0.0; STRIP]; v.strip_count()];
+        self.install(|| {
+            sums.par_iter_mut().zip(v.strips().zip(h.strips())).for_each(|(costs, (v, h))| {
+                let (rows, components) = w.dim();
+                with_fields!(divergence, |fields| tile::dispatch(CostJob {
+                    fields,
+                    rows,
+                    bases_rows: &bases_rows,
+                    v,
+                    h,
+                    components,
+                    costs,
+                }));
+            });
+        });
+        let mut sums = sums.concat();
+        sums.truncate(v.columns());
+        Ok(sums)
+    }
+}
