@@ -10,6 +10,8 @@ pub(crate) use cpu::{CpuPanel, STRIP, padded, tile};
 pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, adapters};
 pub use reference::Reference;
 
+use std::time::{Duration, Instant};
+
 use ndarray::{Array2, ArrayView2};
 
 use crate::Result;
@@ -40,7 +42,23 @@ impl Real for f64 {
     }
 }
 
-/// Memory on the place where arithmetic runs.
+/// What some work took.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// From its start until all that it asked of the engine was done.
+    pub wall: Duration,
+    /// What the device spent computing, by its own clock; none where there is no such clock.
+    pub device: Option<Duration>,
+}
+
+impl Timing {
+    /// What the computing took: by the device's own clock where there is one, else by the wall's.
+    pub fn computing(&self) -> Duration {
+        self.device.unwrap_or(self.wall)
+    }
+}
+
+/// Memory on the place where arithmetic runs, and its clock.
 ///
 /// A *matrix* is small and whole (bases, F x K). A *panel* is wide: N columns, the frames of one or many recordings side
 /// by side (data F x N, gains K x N). Kernels that update gains treat every column alike and alone, so a column's result
@@ -77,4 +95,15 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// The device is lost, or refused an earlier command.
     fn read_panel<T: Real>(&self, panel: &Self::Panel) -> Result<Array2<T>>;
+
+    /// Does some work and waits until all that it asked of the engine is done. Work that others ask of the engine
+    /// meanwhile is counted with it.
+    ///
+    /// # Errors
+    /// Those of the work; the device is lost, or refused a command.
+    fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<Timing> {
+        let started = Instant::now();
+        work()?;
+        Ok(Timing { wall: started.elapsed(), device: None })
+    }
 }

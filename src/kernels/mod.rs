@@ -2,7 +2,9 @@
 
 pub mod glue;
 mod gpu;
+pub mod peak;
 pub mod products;
 
 pub use glue::{Glue, Mask, Norm};
+pub use peak::{Peak, Peaks};
 pub use products::{Products, Rule};
