@@ -4,13 +4,13 @@
 mod cpu;
 pub(crate) mod gpu;
 mod reference;
+mod timing;
 
 pub use cpu::Cpu;
 pub(crate) use cpu::{CpuPanel, STRIP, padded, tile};
 pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, adapters};
 pub use reference::Reference;
-
-use std::time::{Duration, Instant};
+pub use timing::Timing;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -39,22 +39,6 @@ impl Real for f64 {
     }
     fn to_f64(self) -> f64 {
         self
-    }
-}
-
-/// What some work took.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing {
-    /// From its start until all that it asked of the engine was done.
-    pub wall: Duration,
-    /// What the device spent computing, by its own clock; none where there is no such clock.
-    pub device: Option<Duration>,
-}
-
-impl Timing {
-    /// What the computing took: by the device's own clock where there is one, else by the wall's.
-    pub fn computing(&self) -> Duration {
-        self.device.unwrap_or(self.wall)
     }
 }
 
@@ -102,8 +86,6 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// Those of the work; the device is lost, or refused a command.
     fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<Timing> {
-        let started = Instant::now();
-        work()?;
-        Ok(Timing { wall: started.elapsed(), device: None })
+        Timing::of(work)
     }
 }

@@ -1,7 +1,5 @@
 //! The device's own clock: what its compute passes take.
 
-use std::time::Duration;
-
 /// Passes that can be stamped from a start to a stop: as many as a query set has room for. Longer work has no time.
 const PASSES: u32 = wgpu::QUERY_SET_MAX_QUERIES / 2;
 
@@ -9,7 +7,7 @@ const PASSES: u32 = wgpu::QUERY_SET_MAX_QUERIES / 2;
 pub(super) struct Clock {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
-    /// Nanoseconds of a tick.
+    /// Seconds of a tick.
     tick: f64,
     /// Passes since it was started; none while it stands.
     passes: Option<u32>,
@@ -35,7 +33,7 @@ impl Clock {
             usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        Some(Self { queries, resolved, tick: f64::from(queue.get_timestamp_period()), passes: None })
+        Some(Self { queries, resolved, tick: f64::from(queue.get_timestamp_period()) * 1e-9, passes: None })
     }
 
     pub(super) fn start(&mut self) {
@@ -61,9 +59,9 @@ impl Clock {
         Some((self.resolved.clone(), passes))
     }
 
-    /// The time between the stamps of every pass, all together. A clock that did not move is none.
-    pub(super) fn sum(&self, stamps: &[[u64; 2]]) -> Option<Duration> {
+    /// The seconds between the stamps of every pass, all together. A clock that did not move is none.
+    pub(super) fn sum(&self, stamps: &[[u64; 2]]) -> Option<f64> {
         let ticks: u64 = stamps.iter().map(|[begin, end]| end.saturating_sub(*begin)).sum();
-        (ticks > 0).then(|| Duration::from_nanos((ticks as f64 * self.tick) as u64))
+        (ticks > 0).then_some(ticks as f64 * self.tick)
     }
 }

@@ -14,8 +14,6 @@ mod pipelines;
 pub(crate) mod shader;
 mod worker;
 
-use std::time::Instant;
-
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 
 pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
@@ -217,11 +215,11 @@ impl Engine for Gpu {
 
     fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<Timing> {
         self.device.ask(Worker::start_clock)?;
-        let started = Instant::now();
-        work()?;
-        self.device.ask(Worker::settle)?;
-        let wall = started.elapsed();
-        Ok(Timing { wall, device: self.device.ask(Worker::stop_clock)? })
+        let timing = Timing::of(|| {
+            work()?;
+            self.device.ask(Worker::settle)
+        })?;
+        Ok(Timing { device: self.device.ask(Worker::stop_clock)?, ..timing })
     }
 }
 

@@ -218,8 +218,8 @@ impl Worker {
         Ok(())
     }
 
-    /// What the passes since the clock was started took, all together.
-    pub(super) fn stop_clock(&mut self) -> Answer<Option<Duration>> {
+    /// The seconds that the passes since the clock was started took, all together.
+    pub(super) fn stop_clock(&mut self) -> Answer<Option<f64>> {
         self.submit()?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let stopped = self.clock.as_mut().and_then(|clock| clock.stop(&mut encoder));

@@ -6,35 +6,35 @@ use std::time::Duration;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::{Peak, Peaks, best_rate};
+use super::{Peak, Peaks};
 use crate::Result;
 use crate::engine::tile::{self, StripJob};
-use crate::engine::{Cpu, Engine};
+use crate::engine::{Cpu, Engine, Timing};
 
 /// Numbers of a buffer that is copied: 128 MiB, several times the caches that threads have to themselves.
 const COPIED: usize = 32 << 20;
 /// How long a run must last to count: many times what it takes to wake the threads, and less than the system gives others
 /// between two of them.
-const SHORTEST: Duration = Duration::from_millis(2);
+const LONG_ENOUGH: Duration = Duration::from_millis(2);
 
 impl Peak for Cpu {
     fn peaks(&self, least: Duration) -> Result<Option<Peaks>> {
-        let flops = best_rate(least, SHORTEST, |steps| {
-            let mut multiply_adds = 0.0;
-            let timing = self.timed(|| {
-                multiply_adds = self.install(|| rayon::broadcast(|_| count(steps)).into_iter().sum());
+        let mut multiply_adds = 0.0;
+        let step = Timing::shortest(least, LONG_ENOUGH, |steps| {
+            self.timed(|| {
+                let counts = self.install(|| rayon::broadcast(|_| count(steps)));
+                multiply_adds = counts.into_iter().sum::<f64>() / f64::from(steps);
                 Ok(())
-            })?;
-            Ok((2.0 * multiply_adds, timing))
+            })
         })?;
         let (from, mut to) = (vec![1.0f32; COPIED], vec![0.0f32; COPIED]);
-        let bytes = best_rate(least, SHORTEST, |times| {
-            let timing = self.timed(|| {
+        let copied = Timing::shortest(least, LONG_ENOUGH, |times| {
+            self.timed(|| {
                 (0..times).for_each(|_| self.install(|| copy(&from, &mut to)));
                 Ok(())
-            })?;
-            Ok((f64::from(times) * (2 * size_of_val(from.as_slice())) as f64, timing))
+            })
         })?;
+        let (flops, bytes) = (2.0 * multiply_adds / step.wall, (2 * size_of_val(&*from)) as f64 / copied.wall);
         Ok(Some(Peaks { flops, bytes }))
     }
 }
@@ -62,10 +62,7 @@ struct Count<'a> {
 
 impl StripJob for Count<'_> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(
-        self,
-        simd: S,
-    ) {
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
         let (a, b) = (simd.splat_f32s(black_box(1.0)), simd.splat_f32s(black_box(1.0)));
         // Different starts: equal numbers would be computed once for all.
         let start: [[f32; tile::NV]; MR] =

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Peak, Peaks, best_rate};
+use super::{Peak, Peaks};
 use crate::Result;
-use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source, uniform};
 use crate::engine::gpu::{Gpu, QUAD, Run, Storage};
+use crate::engine::{Engine, Timing};
 use crate::kernels::gpu::INDEX;
 
 /// Invocations in a workgroup that multiplies and adds.
@@ -17,10 +17,12 @@ const WORKGROUPS: usize = 1 << 14;
 const ROUND: usize = 32 * 16;
 /// vec4s that a workgroup copies.
 const COPIED: usize = 1024;
+/// Bytes of a vec4.
+const QUAD_BYTES: usize = QUAD * size_of::<f32>();
 /// Bytes of a buffer that is copied, where the device has such buffers: several times the caches of any.
 const BUFFER_BYTES: u64 = 256 << 20;
 /// How long a run must last to count: many times what it takes to submit it.
-const SHORTEST: Duration = Duration::from_millis(20);
+const LONG_ENOUGH: Duration = Duration::from_millis(20);
 
 uniform! {
     /// `Rounds` of shaders/peak/multiply_add.wgsl.
@@ -53,18 +55,18 @@ static COPY: Kernel = Kernel {
 impl Peak for Gpu {
     fn peaks(&self, least: Duration) -> Result<Option<Peaks>> {
         let counts = self.storage(WORKGROUPS * INVOCATIONS)?;
-        let flops = best_rate(least, SHORTEST, |rounds| {
-            let timing = self.timed(|| multiply_add(self, WORKGROUPS, rounds, &counts))?;
-            Ok((f64::from(rounds) * (2 * ROUND * WORKGROUPS * INVOCATIONS) as f64, timing))
+        let round = Timing::shortest(least, LONG_ENOUGH, |rounds| {
+            self.timed(|| multiply_add(self, WORKGROUPS, rounds, &counts))
         })?;
         let adapter = self.adapter();
-        let bytes = BUFFER_BYTES.min(adapter.max_binding_bytes).min(adapter.max_buffer_bytes) as usize;
-        let quads = bytes / (QUAD * size_of::<f32>());
+        let bytes = BUFFER_BYTES.min(adapter.max_binding_bytes).min(adapter.max_buffer_bytes);
+        let quads = bytes as usize / QUAD_BYTES;
         let (from, to) = (self.storage(quads)?, self.storage(quads)?);
-        let bytes = best_rate(least, SHORTEST, |times| {
-            let timing = self.timed(|| (0..times).try_for_each(|_| copy(self, quads, &from, &to)))?;
-            Ok((f64::from(times) * (2 * quads * QUAD * size_of::<f32>()) as f64, timing))
+        let copied = Timing::shortest(least, LONG_ENOUGH, |times| {
+            self.timed(|| (0..times).try_for_each(|_| copy(self, quads, &from, &to)))
         })?;
+        let flop = 2 * ROUND * WORKGROUPS * INVOCATIONS;
+        let (flops, bytes) = (flop as f64 / round.computing(), (2 * quads * QUAD_BYTES) as f64 / copied.computing());
         Ok(Some(Peaks { flops, bytes }))
     }
 }
