@@ -51,6 +51,8 @@ const LABELS: f64 = 330.0;
 const LABEL_HEIGHT: f64 = 15.0;
 /// From the plot to its labels.
 const GUTTER: f64 = 46.0;
+/// The plot begins at least so many times before the ridge, so that there is a slope to see.
+const BEFORE_RIDGE: f64 = 4.0;
 /// Told apart by colour-blind eyes too (Okabe & Ito 2008).
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
@@ -66,7 +68,7 @@ pub fn roofline(title: &str, roof: Roof, points: &[Point]) -> Result<String> {
     }
     let height = (points.len() as f64 * LABEL_HEIGHT).max(LEAST_HEIGHT);
     let plot = Plot {
-        intensity: LogAxis::around(points.iter().map(|point| point.intensity).chain([roof.ridge()])),
+        intensity: LogAxis::around(points.iter().map(|point| point.intensity).chain([roof.ridge() / BEFORE_RIDGE])),
         flops: LogAxis::around(points.iter().map(|point| point.flops).chain([roof.flops])),
         height,
     };
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn geometry_by_hand() {
-        // A ridge at 10 flop a byte; both axes end at one step beyond what they show: 1 to 100 flop a byte, 5 to 200 GFLOP/s.
+        // A ridge at 10 flop a byte. Both axes end a step beyond what they show: 1 to 100 flop a byte, 5 to 200 GFLOP/s.
         let roof = Roof { flops: 1e11, bytes: 1e10 };
         assert_eq!((roof.at(2.0), roof.at(10.0), roof.at(50.0)), (2e10, 1e11, 1e11));
         let points = [point("low", 2.0, 1e10), point("a < b", 50.0, 1e11)];

@@ -69,8 +69,11 @@ impl StripJob for Count<'_> {
             std::array::from_fn(|i| std::array::from_fn(|j| -((i * tile::NV + j) as f32)));
         let mut sums = start.map(|row| row.map(|x| simd.splat_f32s(x)));
         for _ in 0..self.steps {
-            for sum in sums.iter_mut().flatten() {
-                *sum = tile::multiply_add(simd, *sum, a, b);
+            // Two loops of known length: over one flattened iterator the sums stay in memory.
+            for row in &mut sums {
+                for sum in row {
+                    *sum = tile::multiply_add(simd, *sum, a, b);
+                }
             }
         }
         for (sum, start) in sums.iter().flatten().zip(start.iter().flatten()) {

@@ -13,8 +13,8 @@ use crate::kernels::gpu::INDEX;
 const INVOCATIONS: usize = 64;
 /// Workgroups that multiply and add: several times what any device holds at once.
 const WORKGROUPS: usize = 1 << 14;
-/// Multiply-adds of an invocation in a round: 32 steps of 16 chains.
-const ROUND: usize = 32 * 16;
+/// Multiply-adds of an invocation in a round: 32 steps of 12 chains.
+const ROUND: usize = 32 * 12;
 /// vec4s that a workgroup copies.
 const COPIED: usize = 1024;
 /// Bytes of a vec4.
@@ -115,8 +115,8 @@ mod tests {
             let counts = gpu.matrix(Array2::<f32>::zeros((workgroups * INVOCATIONS, QUAD)).view()).unwrap();
             multiply_add(&gpu, workgroups, rounds, &counts.storage).unwrap();
             for ((invocation, quad), &counted) in gpu.read_matrix::<f32>(&counts).unwrap().indexed_iter() {
-                // Four chains that began at lane, 4 + lane, 8 + lane and 12 + lane, and at their neighbours.
-                let began = 4 * (invocation % INVOCATIONS + quad) + 24;
+                // Three chains that began at lane, 4 + lane and 8 + lane, and beside them.
+                let began = 3 * (invocation % INVOCATIONS + quad) + 12;
                 assert_eq!(counted, (began + ROUND / QUAD * rounds as usize) as f32, "{invocation} after {rounds}");
             }
         }
