@@ -124,7 +124,7 @@ impl Plot {
             foot.0, foot.1, ridge.0, ridge.1, end.0, end.1
         );
         let arithmetic = format!("{:.0} GFLOP/s in registers", roof.flops / 1e9);
-        svg += &text((end.0, end.1 - 7.0), r#"text-anchor="end""#, &arithmetic);
+        svg += &text((ridge.0 + 4.0, ridge.1 - 7.0), "", &arithmetic);
         let (x, y) = ((foot.0 + ridge.0) / 2.0 - 5.0, (foot.1 + ridge.1) / 2.0 - 5.0);
         let angle = (ridge.1 - foot.1).atan2(ridge.0 - foot.0).to_degrees();
         let slope = format!(r#"{MIDDLE} transform="rotate({angle:.1} {x:.1} {y:.1})""#);

@@ -18,6 +18,9 @@ use super::{Plan, advanced};
 /// How long a run must last to count: many times what it takes to submit it.
 const LONG_ENOUGH: Duration = Duration::from_millis(5);
 
+/// Peaks are measured for so many times as long as a kernel: everything is held against them.
+const PEAK_TIMES: u32 = 4;
+
 /// A problem's size: data F x N, of rank K.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Shape {
@@ -178,7 +181,7 @@ pub(super) fn measure<E: Products + Glue + Peak>(
     bar: &ProgressBar,
 ) -> partwise::Result<Measured> {
     // Before the kernels and after them: whatever else the machine did at one time, the kernels are held against its best.
-    let before = advanced(bar, engine.peaks(plan.least)?);
+    let before = advanced(bar, engine.peaks(PEAK_TIMES * plan.least)?);
     let mut kernels = Vec::new();
     for &shape in &plan.shapes {
         let given = Given::of(engine, shape)?;
@@ -191,7 +194,7 @@ pub(super) fn measure<E: Products + Glue + Peak>(
             kernels.push(advanced(bar, time(engine, &kernel, &given, None, plan.least)?));
         }
     }
-    let after = advanced(bar, engine.peaks(plan.least)?);
+    let after = advanced(bar, engine.peaks(PEAK_TIMES * plan.least)?);
     let peaks = before.zip(after).map(|(before, after)| rates(before.max(after)));
     if let Some(peaks) = peaks {
         kernels.iter_mut().for_each(|time| share(time, peaks));

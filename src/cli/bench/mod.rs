@@ -30,7 +30,8 @@ use super::{Common, Outcome, print, progress, write_whole};
 /// the share of what that and the bandwidth of a copy allow together. Times are the shortest of many runs.
 ///
 /// A job is cold when a new process does it, from its start to its end, and warm in a process that has done one before.
-/// With two cores everything takes about two minutes, most of it for 256 clips, and 500 MB for temporary files.
+/// On two cores everything takes about two minutes, most of it for 256 clips, which take 400 MB of temporary files too.
+/// What else runs meanwhile is measured with it: leave the machine alone.
 #[derive(Args)]
 pub(super) struct Bench {
     /// Bins, frames and components of the kernels' problems; one or several
@@ -47,7 +48,7 @@ pub(super) struct Bench {
     /// How many clips of 10 s the whole jobs have, one or several; 0 for no jobs
     #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1, 16, 256], value_parser = clap::value_parser!(u16).range(..=10_000))]
     clips: Vec<u16>,
-    /// Seconds to measure each kernel, transform and peak for, at least
+    /// Seconds to measure each kernel, transform and job for, at least; peaks four times as long
     #[arg(long, value_name = "S", default_value_t = 0.3)]
     seconds: f64,
     /// Another engine whose kernels are measured too, for comparison: cpu, gpu, reference or none
