@@ -24,8 +24,8 @@ use super::{Common, Outcome, print, progress, write_whole};
 
 /// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
 ///
-/// A kernel's GFLOP/s and GB/s are those of the arithmetic it must do (for the products 2 flop a multiply-add, 6FNK for a
-/// factor, 4FNK under KL) and of each operand moved once, over the time that the device itself says it took or, where it
+/// A kernel's GFLOP/s and GB/s are those of the products it must do (6FNK flop for a factor, 4FNK under KL, 2FNK for the
+/// masks of two sources) and of each operand moved once, over the time that the device itself says it took or, where it
 /// does not say, over the wall's. "of FMA" is the share of the flop/s that multiply-adds reach in registers; "of roof"
 /// the share of what that and the bandwidth of a copy allow together. Times are the shortest of many runs.
 ///
