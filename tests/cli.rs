@@ -651,6 +651,98 @@ fn gpu_results_do_not_depend_on_the_batch() {
     assert!(sum_error(&world.read("m1.wav"), &sources) <= 1e-5);
 }
 
+/// The rows of a report of `bench`, once what is true of every report has been seen to be.
+fn bench_kernels(report: &serde_json::Value) -> Vec<serde_json::Value> {
+    let positive = |value: &serde_json::Value, name: &str| {
+        let number = value[name].as_f64().unwrap_or_else(|| panic!("{name} of {value}"));
+        assert!(number > 0.0 && number.is_finite(), "{name} of {value}");
+        number
+    };
+    let positives = |value, names: &[&str]| {
+        for name in names {
+            positive(value, name);
+        }
+    };
+    positives(report, &["cores"]);
+    positives(&report["peaks"], &["gflops", "gigabytes_per_second"]);
+    let kernels = report["kernels"].as_array().unwrap().clone();
+    for row in &kernels {
+        positives(row, &["milliseconds", "flop", "bytes", "flop_per_byte", "gflops", "gigabytes_per_second"]);
+        // Above 1 if others had the machine while the peaks were measured, and far above if the peaks are none.
+        assert!(positive(row, "share_of_peak_flops") < 1.5 && positive(row, "share_of_roofline") < 1.5, "{row}");
+    }
+    for row in report["transforms"].as_array().unwrap() {
+        positives(row, &["frames", "milliseconds", "frames_per_second", "real_time_factor"]);
+    }
+    for row in report["jobs"].as_array().unwrap() {
+        positives(row, &["cold_seconds", "warm_seconds", "cold_real_time_factor", "warm_real_time_factor"]);
+    }
+    kernels
+}
+
+#[test]
+fn bench_measures_peaks_kernels_transforms_and_jobs_and_draws_them() {
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let tiny = ["bench", "--shape", "8x10x3", "--divergence", "eu", "kl", "--seconds", "0.01", "--json"];
+    let output = world.run(&[&tiny[..], &["--clips", "1", "--against", "reference", "--plot", "roof.svg"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report = json(&output);
+    let kernels = bench_kernels(&report);
+    let names: Vec<String> = kernels.iter().map(|row| format!("{} {}", row["kernel"], row["divergence"])).collect();
+    let expected = ["gains eu", "bases eu", "iteration eu", "gains kl", "bases kl", "iteration kl", "masks"];
+    let svg = std::fs::read_to_string(world.path("roof.svg")).unwrap();
+    for (name, expected) in names.iter().zip(expected) {
+        assert_eq!(name.replace('"', "").trim_end_matches(" null"), expected);
+        assert!(svg.contains(&format!(">{expected} 8x10x3: ")), "{expected} in {svg}");
+    }
+    assert_eq!((names.len(), svg.matches("<circle").count()), (expected.len(), expected.len()));
+    // 2 flop a multiply-add, three products of 8 x 10 x 3 under EU and two under KL.
+    assert_eq!((kernels[0]["flop"].as_f64(), kernels[3]["flop"].as_f64()), (Some(1440.0), Some(960.0)));
+    let against = &report["against"];
+    assert!(against["engine"].as_str().unwrap().starts_with("reference") && against["peaks"].is_null(), "{against}");
+    for (row, other) in kernels.iter().zip(against["kernels"].as_array().unwrap()) {
+        let ratio = other["milliseconds"].as_f64().unwrap() / row["milliseconds"].as_f64().unwrap();
+        assert!((row["times_faster"].as_f64().unwrap() / ratio - 1.0).abs() < 1e-9, "{row}, {other}");
+        assert!(row["device_milliseconds"].is_null() && other["share_of_roofline"].is_null(), "{row}, {other}");
+    }
+    let job = &report["jobs"][0];
+    assert_eq!((job["clips"].as_u64(), job["audio_seconds"].as_f64()), (Some(1), Some(10.0)));
+}
+
+#[test]
+fn bench_measures_a_gpu_by_its_own_clock() {
+    if common::gpu().is_none() {
+        return;
+    }
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let tiny = ["bench", "--engine", "gpu", "--shape", "8x10x3", "--divergence", "is", "--seconds", "0.01"];
+    let output = world.run(&[&tiny[..], &["--clips", "0", "--against", "none", "--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report = json(&output);
+    for row in bench_kernels(&report) {
+        if let Some(device) = row["device_milliseconds"].as_f64() {
+            assert!(device > 0.0 && device <= row["milliseconds"].as_f64().unwrap(), "{row}");
+        }
+    }
+    assert!(report["adapter"]["name"].is_string() && report["against"].is_null(), "{report}");
+    assert_eq!(report["jobs"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn bench_refuses_what_cannot_be_measured() {
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    for (arguments, part) in [
+        (&["--shape", "8x10"][..], "8x10"),
+        (&["--divergence", "euclid"], "euclid"),
+        (&["--against", "auto"], "use cpu, gpu, reference or none"),
+        (&["--seconds", "0"], "--seconds 0"),
+        (&["--engine", "reference", "--plot", "roof.svg"], "--plot: the reference engine"),
+    ] {
+        let output = world.run(&[&["bench"], arguments].concat());
+        assert!(output.status.code() == Some(2) && stderr(&output).contains(part), "{}", stderr(&output));
+    }
+}
+
 #[test]
 fn usage_is_explained_and_wrong_usage_exits_2() {
     let world = World { folder: tempfile::tempdir().unwrap() };

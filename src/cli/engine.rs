@@ -45,6 +45,19 @@ impl AnyEngine {
             Self::Cpu(_) | Self::Reference(_) => 16 << 20,
         }
     }
+
+    /// The arguments by which another process opens the same engine.
+    pub(super) fn arguments(&self, common: &Common) -> Vec<String> {
+        let mut arguments = match self {
+            Self::Gpu(gpu) => vec!["--engine".into(), "gpu".into(), "--gpu".into(), gpu.adapter().index.to_string()],
+            Self::Cpu(_) => vec!["--engine".into(), "cpu".into()],
+            Self::Reference(_) => vec!["--engine".into(), "reference".into()],
+        };
+        if let Some(threads) = common.threads {
+            arguments.extend(["--threads".into(), threads.to_string()]);
+        }
+        arguments
+    }
 }
 
 /// Runs `$body` with `$engine` bound to the engine inside an [`AnyEngine`], whichever it is.

@@ -4,11 +4,13 @@
 mod cpu;
 pub(crate) mod gpu;
 mod reference;
+mod timing;
 
 pub use cpu::Cpu;
 pub(crate) use cpu::{CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, math, padded, tile};
 pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, adapters};
 pub use reference::Reference;
+pub use timing::Timing;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -40,7 +42,7 @@ impl Real for f64 {
     }
 }
 
-/// Memory on the place where arithmetic runs.
+/// Memory on the place where arithmetic runs, and its clock.
 ///
 /// A *matrix* is small and whole (bases, F x K). A *panel* is wide: N columns, the frames of one or many recordings side
 /// by side (data F x N, gains K x N). Kernels that update gains treat every column alike and alone, so a column's result
@@ -77,4 +79,13 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// The device is lost, or refused an earlier command.
     fn read_panel<T: Real>(&self, panel: &Self::Panel) -> Result<Array2<T>>;
+
+    /// Does some work and waits until all that it asked of the engine is done. Work that others ask of the engine
+    /// meanwhile is counted with it.
+    ///
+    /// # Errors
+    /// Those of the work; the device is lost, or refused a command.
+    fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<Timing> {
+        Timing::of(work)
+    }
 }

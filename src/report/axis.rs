@@ -1,6 +1,6 @@
 //! Axes and their ticks.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// An axis: what it shows and from where to where, in the unit that its name says.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,65 @@ impl Axis {
     }
 }
 
+/// A logarithmic axis between two positive values.
+#[derive(Debug)]
+pub(super) struct LogAxis {
+    range: Range<f64>,
+}
+
+/// Where a logarithmic axis may begin and end.
+const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
+
+impl LogAxis {
+    /// The shortest axis from one of 1, 2 and 5 times a power of ten to another that has all these values, which are
+    /// positive and finite, strictly between its ends.
+    pub(super) fn around(values: impl IntoIterator<Item = f64>) -> Self {
+        let wider = |(least, most): (f64, f64), value: f64| (least.min(value), most.max(value));
+        let (least, most) = values.into_iter().fold((f64::INFINITY, 0.0), wider);
+        let power = |value: f64| value.log10().floor() as i32;
+        let steps = |powers| multiples(powers, &STEPS).into_iter().map(|tick| tick.value);
+        let start = steps(power(least) - 1..=power(least)).filter(|&step| step < least).fold(0.0, f64::max);
+        let end = steps(power(most)..=power(most) + 1).filter(|&step| step > most).fold(f64::INFINITY, f64::min);
+        Self { range: start..end }
+    }
+
+    /// Ticks at 1, 2 and 5 times the powers of ten or, where these are more than `most`, at the powers of ten alone.
+    pub(super) fn ticks(&self, most: usize) -> Vec<Tick> {
+        let Range { start, end } = self.range;
+        let slack = 1e-9;
+        let within = |tick: &Tick| (start * (1.0 - slack)..=end * (1.0 + slack)).contains(&tick.value);
+        let ticks = |digits| -> Vec<Tick> {
+            let powers = start.log10().floor() as i32..=end.log10().ceil() as i32;
+            multiples(powers, digits).into_iter().filter(within).collect()
+        };
+        Some(ticks(&STEPS)).filter(|ticks| ticks.len() <= most).unwrap_or_else(|| ticks(&STEPS[..1]))
+    }
+
+    /// Where a value lies, from 0 at the start to 1 at the end.
+    pub(super) fn share(&self, value: f64) -> f64 {
+        (value / self.range.start).ln() / (self.range.end / self.range.start).ln()
+    }
+
+    /// The value at the start.
+    pub(super) fn start(&self) -> f64 {
+        self.range.start
+    }
+
+    /// The value at the end.
+    pub(super) fn end(&self) -> f64 {
+        self.range.end
+    }
+}
+
+/// These digits times powers of ten, in order.
+fn multiples(powers: RangeInclusive<i32>, digits: &[f64]) -> Vec<Tick> {
+    let multiple = |power: i32, digit: f64| {
+        let (value, decimals) = (digit * 10f64.powi(power), usize::try_from(-power).unwrap_or(0));
+        Tick { value, label: format!("{value:.decimals$}") }
+    };
+    powers.flat_map(|power| digits.iter().map(move |&digit| multiple(power, digit))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +146,21 @@ mod tests {
             let ticks = labels(0.0..44.1, most);
             assert!((1..=most).contains(&ticks.len()), "{most}: {ticks:?}");
         }
+    }
+
+    #[test]
+    fn logarithmic_axes_by_hand() {
+        let labels = |axis: &LogAxis, most| -> Vec<String> { axis.ticks(most).into_iter().map(|t| t.label).collect() };
+        let axis = LogAxis::around([30.0, 0.3, 4.0]);
+        assert_eq!((axis.start(), axis.end()), (0.2, 50.0));
+        assert_eq!(labels(&axis, 8), ["0.2", "0.5", "1", "2", "5", "10", "20", "50"]);
+        assert_eq!(labels(&axis, 7), ["1", "10"]);
+        assert_eq!((axis.share(0.2), axis.share(50.0)), (0.0, 1.0));
+        assert!((axis.share(10f64.sqrt()) - 0.5).abs() < 1e-12, "{}", axis.share(10f64.sqrt()));
+        // A value at a step lies strictly within too.
+        let axis = LogAxis::around([10.0]);
+        assert_eq!((axis.start(), axis.end()), (5.0, 20.0));
+        let axis = LogAxis::around([0.099, 200.0]);
+        assert_eq!((axis.start(), axis.end()), (0.05, 500.0));
     }
 }

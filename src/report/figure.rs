@@ -65,9 +65,10 @@ pub fn figure(panels: &[Panel], x: &Axis, scale: Option<&Axis>, (width, height):
     Ok(svg + "</svg>\n")
 }
 
-const MIDDLE: &str = r#"text-anchor="middle""#;
+pub(super) const MIDDLE: &str = r#"text-anchor="middle""#;
 
-fn open((width, height): (f64, f64), label: &str) -> String {
+/// The beginning of a picture of a size, with what it is called where it cannot be seen; `</svg>` ends it.
+pub(super) fn open((width, height): (f64, f64), label: &str) -> String {
     let label = escape(label);
     format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{label}" font-family="system-ui, sans-serif" font-size="11" fill="currentColor">
@@ -98,11 +99,11 @@ fn image(png: &[u8], (x, y): (f64, f64), (width, height): (f64, f64)) -> String 
     )
 }
 
-fn line((x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> String {
+pub(super) fn line((x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> String {
     format!("<path d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\" stroke=\"currentColor\"/>\n")
 }
 
-fn text((x, y): (f64, f64), style: &str, words: &str) -> String {
+pub(super) fn text((x, y): (f64, f64), style: &str, words: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" {style}>{}</text>\n", escape(words))
 }
 

@@ -4,9 +4,11 @@ mod axis;
 mod figure;
 mod heatmap;
 pub mod html;
+mod roofline;
 mod spectrogram;
 
 pub use axis::{Axis, Tick};
 pub use figure::{Panel, figure};
 pub use heatmap::heatmap;
+pub use roofline::{Point, Roof, roofline};
 pub use spectrogram::spectrogram;

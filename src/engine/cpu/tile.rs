@@ -158,6 +158,9 @@ pub(crate) trait ModelSink<S: Simd> {
     fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s);
 }
 
+/// Vectors of a strip in a tile of Λ, which is MR rows high.
+pub(crate) const NV: usize = 3;
+
 /// Λ = W H for some rows of W, handed to `sink` tile by tile.
 /// `bases`: (blocks, K, MR), see [`pack_rows`]; `gains`: K rows of a strip.
 #[inline(always)]
@@ -167,7 +170,6 @@ pub(crate) fn model<S: Simd, const V: usize, const MR: usize>(
     gains: &[[S::f32s; V]],
     sink: &mut impl ModelSink<S>,
 ) {
-    const NV: usize = 3;
     for (block, bases) in bases.chunks_exact(gains.len() * MR).enumerate() {
         for first in (0..V).step_by(NV) {
             let mut sum = [[simd.splat_f32s(0.0); NV]; MR];

@@ -6,6 +6,7 @@
 //! every kernel keeps it so.
 
 mod adapters;
+mod clock;
 mod device;
 mod layout;
 mod memory;
@@ -18,10 +19,11 @@ use ndarray::{Array2, ArrayView2, Axis, Slice};
 pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
 pub(crate) use memory::Storage;
 
+use self::clock::Clock;
 use self::device::Device;
 use self::shader::{Kernel, Source, Uniform};
-use self::worker::Dispatch;
-use super::{Engine, Real};
+use self::worker::{Dispatch, Worker};
+use super::{Engine, Real, Timing};
 use crate::{EngineError, Error, Result};
 
 /// Rows and columns of the tiles that the kernels work on (shaders/lib/tile.wgsl).
@@ -109,6 +111,7 @@ impl Gpu {
         };
         let request = chosen.request_device(&wgpu::DeviceDescriptor {
             label: Some("partwise"),
+            required_features: Clock::FEATURES & chosen.features(),
             required_limits: wanted.or_worse_values_from(&limits),
             ..wgpu::DeviceDescriptor::default()
         });
@@ -208,6 +211,15 @@ impl Engine for Gpu {
             layout::unpack(&packed, chunk.pitch() * QUAD, values.slice_axis_mut(Axis(1), columns));
         }
         Ok(values)
+    }
+
+    fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<Timing> {
+        self.device.ask(Worker::start_clock)?;
+        let timing = Timing::of(|| {
+            work()?;
+            self.device.ask(Worker::settle)
+        })?;
+        Ok(Timing { device: self.device.ask(Worker::stop_clock)?, ..timing })
     }
 }
 

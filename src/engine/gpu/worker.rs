@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use super::clock::Clock;
 use super::device::{Answer, guarded};
 use super::memory::{Pool, Storage};
 use super::pipelines::{Pipelines, UNIFORM_SLOT};
@@ -45,6 +46,7 @@ pub(super) struct Worker {
     pool: Arc<Pool>,
     uniforms: wgpu::Buffer,
     staging: wgpu::Buffer,
+    clock: Option<Clock>,
     recording: Option<Recording>,
     submitted: VecDeque<wgpu::SubmissionIndex>,
 }
@@ -67,6 +69,7 @@ impl Worker {
         let uniforms = buffer("uniforms", SUBMISSION_DISPATCHES * UNIFORM_SLOT, uniform);
         let staging = buffer("staging", STAGING_BYTES, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
         Self {
+            clock: Clock::new(&device, &queue),
             device,
             queue,
             pipelines: Pipelines::default(),
@@ -90,8 +93,7 @@ impl Worker {
         }
         let buffer = self.create(class).or_else(|_| {
             // What waits in the pool, or is still in use by submitted work, may make room.
-            self.submit()?;
-            self.finish()?;
+            self.settle()?;
             self.pool.clear();
             self.create(class)
         })?;
@@ -123,20 +125,27 @@ impl Worker {
     pub(super) fn read(&mut self, storage: &Storage) -> Answer<Vec<f32>> {
         self.submit()?;
         let mut values = vec![0.0; storage.bytes() as usize / size_of::<f32>()];
-        for (piece, values) in values.chunks_mut(STAGING_BYTES as usize / size_of::<f32>()).enumerate() {
-            let (offset, bytes) = (piece as u64 * STAGING_BYTES, size_of_val(values) as u64);
-            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(storage.buffer(), offset, &self.staging, 0, bytes);
-            self.send(Some(encoder))?;
-            let copied = self.copy_mapped(bytes, values);
-            self.staging.unmap();
-            copied?;
-        }
+        self.bring_down(storage.buffer(), bytemuck::cast_slice_mut(&mut values))?;
         Ok(values)
     }
 
-    /// Maps the first `bytes` of the staging buffer and copies them; it stays mapped, or waiting to be.
-    fn copy_mapped(&mut self, bytes: u64, values: &mut [f32]) -> Answer<()> {
+    /// The first bytes of a buffer.
+    fn bring_down(&mut self, buffer: &wgpu::Buffer, bytes: &mut [u8]) -> Answer<()> {
+        for (piece, bytes) in bytes.chunks_mut(STAGING_BYTES as usize).enumerate() {
+            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let offset = piece as u64 * STAGING_BYTES;
+            encoder.copy_buffer_to_buffer(buffer, offset, &self.staging, 0, bytes.len() as u64);
+            self.send(Some(encoder))?;
+            let copied = self.copy_mapped(bytes);
+            self.staging.unmap();
+            copied?;
+        }
+        Ok(())
+    }
+
+    /// Maps the first bytes of the staging buffer and copies them; it stays mapped, or waiting to be.
+    fn copy_mapped(&mut self, values: &mut [u8]) -> Answer<()> {
+        let bytes = values.len() as u64;
         let (report, mapped) = channel();
         self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             // Nobody listens any more where the wait has failed.
@@ -147,7 +156,7 @@ impl Worker {
         let mapped = mapped.try_recv().map_err(|cause| refused(cause.to_string()))?;
         mapped.map_err(|cause| refused(cause.to_string()))?;
         let view = self.staging.get_mapped_range(0..bytes).map_err(|cause| refused(cause.to_string()))?;
-        bytemuck::cast_slice_mut(values).copy_from_slice(&view);
+        values.copy_from_slice(&view);
         Ok(())
     }
 
@@ -176,7 +185,9 @@ impl Worker {
 
         let recording = self.recording.get_or_insert_with(|| {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
+            let timestamp_writes = self.clock.as_mut().and_then(Clock::stamps);
+            let descriptor = wgpu::ComputePassDescriptor { timestamp_writes, ..Default::default() };
+            let pass = encoder.begin_compute_pass(&descriptor).forget_lifetime();
             Recording { encoder, pass, uniforms: Vec::new(), dispatches: 0, work: 0 }
         });
         let offset = recording.dispatches * UNIFORM_SLOT;
@@ -192,6 +203,31 @@ impl Worker {
             self.submit()?;
         }
         Ok(())
+    }
+
+    /// Waits for everything that was recorded and sent.
+    pub(super) fn settle(&mut self) -> Answer<()> {
+        self.submit()?;
+        self.finish()
+    }
+
+    /// Has the clock stamp every pass from here on.
+    pub(super) fn start_clock(&mut self) -> Answer<()> {
+        self.settle()?;
+        self.clock.iter_mut().for_each(Clock::start);
+        Ok(())
+    }
+
+    /// The seconds that the passes since the clock was started took, all together.
+    pub(super) fn stop_clock(&mut self) -> Answer<Option<f64>> {
+        self.submit()?;
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let stopped = self.clock.as_mut().and_then(|clock| clock.stop(&mut encoder));
+        let Some((resolved, passes)) = stopped else { return Ok(None) };
+        self.send(Some(encoder))?;
+        let mut stamps = vec![[0; 2]; passes as usize];
+        self.bring_down(&resolved, bytemuck::cast_slice_mut(&mut stamps))?;
+        Ok(self.clock.as_ref().and_then(|clock| clock.sum(&stamps)))
     }
 
     /// Submits what has been recorded.

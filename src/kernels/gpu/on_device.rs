@@ -1,11 +1,13 @@
 //! What only a device can show of the kernels: bits that do not depend on chunks, places, memory or threads, and shapes
 //! that take several dispatches. That the numbers are right at all is shown in tests/kernels.rs.
 
+use std::time::Duration;
+
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
 use crate::divergence::Divergence;
 use crate::engine::gpu::tests::{gpu, numbers};
-use crate::engine::{Engine, Gpu, GpuPanel, Reference};
+use crate::engine::{Engine, Gpu, GpuPanel, Reference, Timing};
 use crate::kernels::{Glue, Mask, Norm, Products, Rule};
 
 /// Every kernel once: gains, bases, norms, costs and masks of a case, laid end to end.
@@ -191,4 +193,33 @@ fn several_threads_may_use_one_gpu() {
             assert!(results.iter().all(|result| result == alone));
         }
     });
+}
+
+#[test]
+fn the_clock_of_the_device_counts_every_pass_and_no_waiting() {
+    let Some(gpu) = gpu() else { return };
+    let (v, w, h) = (numbers(1, 64, 640), numbers(2, 64, 32), numbers(3, 32, 640));
+    let (v, w, mut h) = (gpu.panel(v.view()).unwrap(), gpu.matrix(w.view()).unwrap(), gpu.panel(h.view()).unwrap());
+    // Reading ends a pass.
+    let mut passes = |count: usize| {
+        gpu.timed(|| {
+            (0..count).try_for_each(|_| {
+                gpu.update_gains(&v, &w, &mut h, &Rule::of(Divergence::ItakuraSaito))?;
+                gpu.read_matrix::<f32>(&w).map(drop)
+            })
+        })
+    };
+    let mut shortest = |count| Timing::shortest(Duration::ZERO, Duration::ZERO, |_| passes(count)).unwrap();
+    let (none, one, four) = (shortest(0), shortest(1), shortest(4));
+    assert_eq!(none.device, None);
+    let (Some(one_on_device), Some(four_on_device)) = (one.device, four.device) else {
+        assert_eq!(one.device, four.device, "a device has a clock or it has none");
+        return;
+    };
+    assert!(one_on_device > 0.0 && one_on_device <= one.wall && four_on_device <= four.wall, "{one:?}, {four:?}");
+    assert!(four_on_device > 2.0 * one_on_device, "{one:?}, {four:?}");
+    // It stands again: what is done now is not counted to what is timed next.
+    gpu.update_gains(&v, &w, &mut gpu.panel(numbers(3, 32, 640).view()).unwrap(), &Rule::of(Divergence::Euclidean))
+        .unwrap();
+    assert_eq!(shortest(0).device, None);
 }

@@ -1,0 +1,182 @@
+//! Whole jobs, from files to files.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use indicatif::ProgressBar;
+use partwise::audio::{self, Format, Recording};
+use partwise::kernels::Mask;
+use partwise::model::{Model, Source, Training};
+use partwise::random::Stream;
+use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Watch};
+use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
+use partwise::{Divergence, Error};
+use serde::Serialize;
+
+use super::super::engine::{AnyEngine, with_engine};
+use super::super::{Common, separate};
+use super::{advanced, kernels};
+
+/// Length of a clip.
+pub(super) const SECONDS: usize = 10;
+pub(super) const SAMPLE_RATE: u32 = 16_000;
+/// The transform of the clips.
+pub(super) const STFT: StftParams =
+    StftParams { window: 1024, hop: 256, fft: 1024, shape: Shape::SqrtHann, pad: Pad::Full };
+/// Components of each of the two sources.
+pub(super) const RANK: usize = 32;
+/// Updates of the gains.
+pub(super) const ITERATIONS: usize = 100;
+
+#[derive(Serialize)]
+pub(super) struct JobTime {
+    pub(super) clips: usize,
+    pub(super) audio_seconds: f64,
+    /// Of a process that does nothing else, from its start to its end.
+    pub(super) cold_seconds: f64,
+    /// Of a process that has done such a job before.
+    pub(super) warm_seconds: f64,
+    pub(super) cold_real_time_factor: f64,
+    pub(super) warm_real_time_factor: f64,
+}
+
+/// Times the separation of so many clips, for each of `clips`.
+pub(super) fn times(
+    engine: &AnyEngine,
+    common: &Common,
+    clips: &[usize],
+    least: Duration,
+    bar: &ProgressBar,
+) -> anyhow::Result<Vec<JobTime>> {
+    let world = World::new(clips.iter().copied().max().unwrap_or(0))?;
+    if let Some(&first) = clips.first() {
+        world.separate(engine, common, first)?;
+    }
+    let time = |&clips: &usize| {
+        let cold_seconds = advanced(bar, shortest(least, || world.separate_in_new_process(engine, common, clips))?);
+        let warm_seconds = advanced(bar, shortest(least, || world.separate(engine, common, clips))?);
+        let audio_seconds = (clips * SECONDS) as f64;
+        Ok(JobTime {
+            clips,
+            audio_seconds,
+            cold_seconds,
+            warm_seconds,
+            cold_real_time_factor: audio_seconds / cold_seconds,
+            warm_real_time_factor: audio_seconds / warm_seconds,
+        })
+    };
+    clips.iter().map(time).collect()
+}
+
+/// The shortest time of a job, in seconds, of all that `least` has room for.
+fn shortest(least: Duration, mut job: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+    let (started, mut best) = (Instant::now(), f64::INFINITY);
+    while best.is_infinite() || started.elapsed() < least {
+        let run = Instant::now();
+        job()?;
+        best = best.min(run.elapsed().as_secs_f64());
+    }
+    Ok(best)
+}
+
+/// A folder with clips of noise and a model.
+struct World {
+    folder: tempfile::TempDir,
+    model: Model,
+}
+
+impl World {
+    fn new(clips: usize) -> anyhow::Result<Self> {
+        let source = |name: &str| Source { name: name.into(), bases: kernels::numbers(name, STFT.fft / 2 + 1, RANK) };
+        let model = Model {
+            divergence: Divergence::ItakuraSaito,
+            sample_rate: SAMPLE_RATE,
+            spectrum: Spectrum::Power,
+            sources: vec![source("one"), source("other")],
+            normalize: None,
+            training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
+            stft: STFT,
+        };
+        let world = Self { folder: tempfile::tempdir().context("a folder for temporary files")?, model };
+        world.write(&world.model_file(), &world.model.to_bytes()?)?;
+        for index in 0..clips {
+            let noise = Stream::new(index as u64, "clip");
+            let samples = SECONDS * SAMPLE_RATE as usize;
+            let channel = (0..samples).map(|n| (noise.uniform(n as u64) - 0.5) as f32).collect();
+            let recording = Recording { channels: vec![channel], sample_rate: SAMPLE_RATE, warnings: Vec::new() };
+            audio::write(&world.clip(index), &recording, Format::WavPcm16)?;
+        }
+        Ok(world)
+    }
+
+    fn model_file(&self) -> PathBuf {
+        self.folder.path().join("model.safetensors")
+    }
+
+    fn output(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    fn clip(&self, index: usize) -> PathBuf {
+        self.folder.path().join(format!("{index:05}.wav"))
+    }
+
+    /// The first clips, as an argument.
+    fn list(&self, clips: usize) -> anyhow::Result<String> {
+        let list = self.folder.path().join("list.txt");
+        let lines: String = (0..clips).map(|index| format!("{}\n", self.clip(index).display())).collect();
+        self.write(&list, lines.as_bytes())?;
+        Ok(format!("@{}", list.display()))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(std::fs::write(path, bytes).map_err(Error::io(path, "write"))?)
+    }
+
+    fn separate(&self, engine: &AnyEngine, common: &Common, clips: usize) -> anyhow::Result<()> {
+        let inputs = schedule::list(&[self.list(clips)?])?;
+        let job = Job {
+            model: &self.model,
+            inputs: &inputs,
+            naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: Format::WavF32 },
+            only: None,
+            iterations: ITERATIONS,
+            mask: Mask::Ratio(self.model.spectrum.power_exponent()),
+            on_error: OnError::Stop,
+            threads: separate::stage_threads(common),
+            panel_bytes: engine.panel_bytes(),
+        };
+        let reports = with_engine!(engine, |engine| schedule::run(engine, &job, &mut Unwatched))?;
+        match reports.into_iter().find_map(|report| report.error) {
+            Some(error) => bail!(error),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, as a user would have it done.
+    fn separate_in_new_process(&self, engine: &AnyEngine, common: &Common, clips: usize) -> anyhow::Result<()> {
+        let program = std::env::current_exe().context("where this program is")?;
+        let output = Command::new(program)
+            .args(["separate", &self.list(clips)?, "--on-error", "stop", "--quiet"])
+            .args(["--iterations", &ITERATIONS.to_string()])
+            .args(engine.arguments(common))
+            .arg("--model")
+            .arg(self.model_file())
+            .arg("--output")
+            .arg(self.output())
+            .output()
+            .context("a process of its own")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "in a process of its own: {}", complaint.trim());
+        Ok(())
+    }
+}
+
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn advanced(&mut self, _: u64) {}
+    fn finished(&mut self, _: &FileReport) {}
+}

@@ -1,0 +1,328 @@
+//! The kernels, and what of the machine they use.
+
+use std::ops::Range;
+use std::str::FromStr;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use ndarray::Array2;
+use partwise::Divergence;
+use partwise::engine::{Cpu, Engine, Timing};
+use partwise::kernels::{Glue, Mask, Peak, Peaks, Products, Rule};
+use partwise::random::Stream;
+use partwise::report::Roof;
+use serde::Serialize;
+
+use super::{Plan, advanced};
+
+/// How long a run must last to count: many times what it takes to submit it.
+const LONG_ENOUGH: Duration = Duration::from_millis(5);
+
+/// Peaks are measured for so many times as long as a kernel: everything is held against them.
+const PEAK_TIMES: u32 = 4;
+
+/// A problem's size: data F x N, of rank K.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Shape {
+    pub(super) bins: usize,
+    pub(super) frames: usize,
+    pub(super) components: usize,
+}
+
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Option<Vec<usize>> = text.split('x').map(|number| number.parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[bins @ 1..=65_536, frames @ 1..=16_777_216, components @ 2..=4096]) if bins * frames <= 1 << 31 => {
+                Ok(Self { bins, frames, components })
+            }
+            _ => Err("expected bins, frames and at least 2 components, such as 257x1000x64".into()),
+        }
+    }
+}
+
+/// What an engine reached.
+#[derive(Serialize)]
+pub(super) struct Measured {
+    pub(super) engine: String,
+    /// None for the reference.
+    pub(super) peaks: Option<PeakRates>,
+    pub(super) kernels: Vec<KernelTime>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct PeakRates {
+    /// Of multiply-adds in registers.
+    pub(super) gflops: f64,
+    /// Of a copy, read and written.
+    pub(super) gigabytes_per_second: f64,
+}
+
+impl PeakRates {
+    /// What these peaks allow a kernel.
+    pub(super) fn roof(self) -> Roof {
+        Roof { flops: self.gflops * 1e9, bytes: self.gigabytes_per_second * 1e9 }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct KernelTime {
+    pub(super) kernel: &'static str,
+    /// None where it does not matter.
+    pub(super) divergence: Option<String>,
+    #[serde(flatten)]
+    pub(super) shape: Shape,
+    /// By the wall's clock.
+    pub(super) milliseconds: f64,
+    /// By the device's own, where it has one. What follows is by this clock then.
+    pub(super) device_milliseconds: Option<f64>,
+    /// What must be computed, and moved.
+    pub(super) flop: f64,
+    pub(super) bytes: f64,
+    pub(super) flop_per_byte: f64,
+    pub(super) gflops: f64,
+    pub(super) gigabytes_per_second: f64,
+    pub(super) share_of_peak_flops: Option<f64>,
+    /// The share of what the peaks allow together at this many flop per byte.
+    pub(super) share_of_roofline: Option<f64>,
+    /// The other engine's wall time over this one.
+    pub(super) times_faster: Option<f64>,
+}
+
+/// What a kernel works on: V, W and H, of two sources.
+struct Problem<'a, E: Engine> {
+    v: &'a E::Panel,
+    w: E::Matrix,
+    h: E::Panel,
+    rule: Rule,
+    sources: [Range<usize>; 2],
+}
+
+/// What a kernel must do at least: its flop, and its bytes with each operand moved once.
+struct Cost {
+    flop: f64,
+    bytes: f64,
+}
+
+/// A row of the table: a kernel, what it does and what that must cost.
+struct Kernel<E: Engine> {
+    name: &'static str,
+    cost: fn(&Sizes) -> Cost,
+    run: fn(&E, &mut Problem<'_, E>) -> partwise::Result<()>,
+}
+
+/// What costs are made of: a product of F x N x K in flop, operands in bytes.
+struct Sizes {
+    product: f64,
+    /// Products of an update: Λ, Wᵀ P and Wᵀ Q, or their like; where Q is 1 the last is but a sum.
+    update: f64,
+    v: f64,
+    w: f64,
+    h: f64,
+}
+
+impl Sizes {
+    fn of(Shape { bins, frames, components }: Shape, divergence: Option<Divergence>) -> Self {
+        let bytes = |numbers: usize| (numbers * size_of::<f32>()) as f64;
+        Self {
+            product: 2.0 * bins as f64 * frames as f64 * components as f64,
+            update: if divergence == Some(Divergence::KullbackLeibler) { 2.0 } else { 3.0 },
+            v: bytes(bins * frames),
+            w: bytes(bins * components),
+            h: bytes(components * frames),
+        }
+    }
+}
+
+/// The kernels that a divergence matters to.
+fn updates<E: Products>() -> Vec<Kernel<E>> {
+    vec![
+        Kernel {
+            name: "gains",
+            cost: |s| Cost { flop: s.update * s.product, bytes: s.v + s.w + 2.0 * s.h },
+            run: |engine, p| engine.update_gains(p.v, &p.w, &mut p.h, &p.rule),
+        },
+        Kernel {
+            name: "bases",
+            cost: |s| Cost { flop: s.update * s.product, bytes: s.v + 2.0 * s.w + s.h },
+            run: |engine, p| engine.update_bases(p.v, &mut p.w, &p.h, &p.rule),
+        },
+        Kernel {
+            name: "iteration",
+            cost: |s| Cost { flop: 2.0 * s.update * s.product, bytes: 2.0 * s.v + 3.0 * s.w + 3.0 * s.h },
+            run: |engine, p| {
+                engine.update_gains(p.v, &p.w, &mut p.h, &p.rule)?;
+                engine.update_bases(p.v, &mut p.w, &p.h, &p.rule)
+            },
+        },
+    ]
+}
+
+/// The kernels that know no divergence.
+fn others<E: Glue>() -> Vec<Kernel<E>> {
+    vec![Kernel {
+        name: "masks",
+        cost: |s| Cost { flop: s.product, bytes: s.w + s.h + 2.0 * s.v },
+        run: |engine, p| engine.masks(&p.w, &p.h, &p.sources, Mask::Ratio(1.0)).map(drop),
+    }]
+}
+
+/// Steps of the bar that [`measure`] takes.
+pub(super) fn steps(plan: &Plan) -> usize {
+    2 + plan.shapes.len() * (updates::<Cpu>().len() * plan.divergences.len() + others::<Cpu>().len())
+}
+
+/// Measures the peaks and all kernels of an engine.
+pub(super) fn measure<E: Products + Glue + Peak>(
+    engine: &E,
+    plan: &Plan,
+    bar: &ProgressBar,
+) -> partwise::Result<Measured> {
+    // Before the kernels and after them: whatever else the machine did at one time, the kernels are held against its best.
+    let before = advanced(bar, engine.peaks(PEAK_TIMES * plan.least)?);
+    let mut kernels = Vec::new();
+    for &shape in &plan.shapes {
+        let given = Given::of(engine, shape)?;
+        for &divergence in &plan.divergences {
+            for kernel in updates() {
+                kernels.push(advanced(bar, time(engine, &kernel, &given, Some(divergence), plan.least)?));
+            }
+        }
+        for kernel in others() {
+            kernels.push(advanced(bar, time(engine, &kernel, &given, None, plan.least)?));
+        }
+    }
+    let after = advanced(bar, engine.peaks(PEAK_TIMES * plan.least)?);
+    let peaks = before.zip(after).map(|(before, after)| rates(before.max(after)));
+    if let Some(peaks) = peaks {
+        kernels.iter_mut().for_each(|time| share(time, peaks));
+    }
+    Ok(Measured { engine: engine.describe(), peaks, kernels })
+}
+
+/// Says how many times faster each kernel is than on another engine.
+pub(super) fn compare(kernels: &mut [KernelTime], others: &[KernelTime]) {
+    for (time, other) in kernels.iter_mut().zip(others) {
+        time.times_faster = Some(other.milliseconds / time.milliseconds);
+    }
+}
+
+/// What every kernel of a shape starts from: V on the engine, W and H to be brought up anew for every run, since updates
+/// repeated for long enough take numbers to where arithmetic is slow.
+struct Given<E: Engine> {
+    shape: Shape,
+    v: E::Panel,
+    w: Array2<f32>,
+    h: Array2<f32>,
+}
+
+impl<E: Engine> Given<E> {
+    fn of(engine: &E, shape: Shape) -> partwise::Result<Self> {
+        let Shape { bins, frames, components } = shape;
+        Ok(Self {
+            shape,
+            v: engine.panel(numbers("v", bins, frames).view())?,
+            w: numbers("w", bins, components),
+            h: numbers("h", components, frames),
+        })
+    }
+}
+
+/// Numbers from 0.05 to 1.05.
+pub(super) fn numbers(name: &str, rows: usize, columns: usize) -> Array2<f32> {
+    let stream = Stream::new(0, name);
+    let at = |(row, column)| (0.05 + stream.uniform((row * columns + column) as u64)) as f32;
+    Array2::from_shape_fn((rows, columns), at)
+}
+
+/// The shortest time of a kernel, and what it makes of it.
+fn time<E: Engine>(
+    engine: &E,
+    kernel: &Kernel<E>,
+    given: &Given<E>,
+    divergence: Option<Divergence>,
+    least: Duration,
+) -> partwise::Result<KernelTime> {
+    let shape = given.shape;
+    let middle = shape.components / 2;
+    let timing = Timing::shortest(least, LONG_ENOUGH, |times| {
+        let mut problem = Problem {
+            v: &given.v,
+            w: engine.matrix(given.w.view())?,
+            h: engine.panel(given.h.view())?,
+            rule: Rule::of(divergence.unwrap_or(Divergence::ItakuraSaito)),
+            sources: [0..middle, middle..shape.components],
+        };
+        engine.timed(|| (0..times).try_for_each(|_| (kernel.run)(engine, &mut problem)))
+    })?;
+    let Cost { flop, bytes } = (kernel.cost)(&Sizes::of(shape, divergence));
+    Ok(KernelTime {
+        kernel: kernel.name,
+        divergence: divergence.map(|divergence| divergence.to_string()),
+        shape,
+        milliseconds: timing.wall * 1e3,
+        device_milliseconds: timing.device.map(|seconds| seconds * 1e3),
+        flop,
+        bytes,
+        flop_per_byte: flop / bytes,
+        gflops: flop / timing.computing() / 1e9,
+        gigabytes_per_second: bytes / timing.computing() / 1e9,
+        share_of_peak_flops: None,
+        share_of_roofline: None,
+        times_faster: None,
+    })
+}
+
+fn rates(Peaks { flops, bytes }: Peaks) -> PeakRates {
+    PeakRates { gflops: flops / 1e9, gigabytes_per_second: bytes / 1e9 }
+}
+
+/// Holds a kernel against the peaks.
+fn share(time: &mut KernelTime, peaks: PeakRates) {
+    time.share_of_peak_flops = Some(time.gflops / peaks.gflops);
+    time.share_of_roofline = Some(time.gflops * 1e9 / peaks.roof().at(time.flop_per_byte));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_by_hand() {
+        // F 2, N 3, K 5: a product is 60 flop, V 24 bytes, W 40, H 60.
+        let shape: Shape = "2x3x5".parse().unwrap();
+        let costs = |divergence, kernels: Vec<Kernel<partwise::Cpu>>| -> Vec<(f64, f64)> {
+            let costs = kernels.iter().map(|kernel| (kernel.cost)(&Sizes::of(shape, divergence)));
+            costs.map(|cost| (cost.flop, cost.bytes)).collect()
+        };
+        let is = costs(Some(Divergence::ItakuraSaito), updates());
+        assert_eq!(is, [(180.0, 184.0), (180.0, 164.0), (360.0, 348.0)]);
+        let kl = costs(Some(Divergence::KullbackLeibler), updates());
+        assert_eq!(kl, [(120.0, 184.0), (120.0, 164.0), (240.0, 348.0)]);
+        assert_eq!(costs(None, others()), [(60.0, 148.0)]);
+    }
+
+    #[test]
+    fn shares_by_hand() {
+        let engine = partwise::Reference;
+        let given = Given::of(&engine, "2x3x4".parse().unwrap()).unwrap();
+        let mut time = time(&engine, &updates()[0], &given, Some(Divergence::Euclidean), Duration::ZERO).unwrap();
+        (time.gflops, time.flop_per_byte) = (30.0, 4.0);
+        share(&mut time, PeakRates { gflops: 100.0, gigabytes_per_second: 10.0 });
+        assert_eq!((time.share_of_peak_flops, time.share_of_roofline), (Some(0.3), Some(0.75)));
+        time.flop_per_byte = 50.0;
+        share(&mut time, PeakRates { gflops: 100.0, gigabytes_per_second: 10.0 });
+        assert_eq!(time.share_of_roofline, Some(0.3));
+    }
+
+    #[test]
+    fn shapes_are_three_numbers() {
+        let shape = Shape { bins: 257, frames: 1000, components: 64 };
+        assert_eq!("257x1000x64".parse(), Ok(shape));
+        for wrong in ["", "257", "257x1000", "257x1000x", "0x10x3", "8x10x1", "8x10x3x2", "65536x1000000x2", "axbxc"] {
+            assert!(wrong.parse::<Shape>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `partwise bench`
+
+mod jobs;
+mod kernels;
+mod plot;
+mod text;
+mod transforms;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use partwise::Divergence;
+use partwise::engine::Adapter;
+use serde::Serialize;
+
+use self::jobs::JobTime;
+use self::kernels::{Measured, Shape};
+use self::transforms::TransformTime;
+use super::engine::{AnyEngine, Choice, open, with_engine};
+use super::{Common, Outcome, print, progress, write_whole};
+
+/// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
+///
+/// A kernel's GFLOP/s and GB/s are those of the products it must do (6FNK flop for a factor, 4FNK under KL, 2FNK for the
+/// masks of two sources) and of each operand moved once, over the time that the device itself says it took or, where it
+/// does not say, over the wall's. "of FMA" is the share of the flop/s that multiply-adds reach in registers; "of roof"
+/// the share of what that and the bandwidth of a copy allow together. Times are the shortest of many runs.
+///
+/// A job is cold when a new process does it, from its start to its end, and warm in a process that has done one before.
+/// On two cores everything takes about two minutes, most of it for 256 clips, which take 400 MB of temporary files too.
+/// What else runs meanwhile is measured with it: leave the machine alone.
+#[derive(Args)]
+pub(super) struct Bench {
+    /// Bins, frames and components of the kernels' problems; one or several
+    #[arg(
+        long,
+        value_name = "FxNxK",
+        num_args = 1..,
+        default_values = ["257x1000x64", "513x4000x30", "1025x5168x88", "257x20000x128"]
+    )]
+    shape: Vec<Shape>,
+    /// The divergences of the updates: eu, kl, is or beta:B; one or several
+    #[arg(long, value_name = "DIVERGENCE", num_args = 1.., default_values = ["is", "kl"])]
+    divergence: Vec<Divergence>,
+    /// How many clips of 10 s the whole jobs have, one or several; 0 for no jobs
+    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1, 16, 256], value_parser = clap::value_parser!(u16).range(..=10_000))]
+    clips: Vec<u16>,
+    /// Seconds to measure each kernel, transform and job for, at least; peaks four times as long
+    #[arg(long, value_name = "S", default_value_t = 0.3)]
+    seconds: f64,
+    /// Another engine whose kernels are measured too, for comparison: cpu, gpu, reference or none
+    /// [default: cpu where a real GPU is measured, else none]
+    #[arg(long, value_name = "ENGINE")]
+    against: Option<Against>,
+    /// Draw the kernels under the roofline of this machine
+    #[arg(long, value_name = "OUT.svg")]
+    plot: Option<PathBuf>,
+}
+
+/// `--against`
+#[derive(Clone, Copy)]
+struct Against(Option<Choice>);
+
+impl FromStr for Against {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self(None)),
+            "cpu" | "gpu" | "reference" => text.parse().map(|choice| Self(Some(choice))),
+            _ => Err("use cpu, gpu, reference or none".into()),
+        }
+    }
+}
+
+/// What is measured, and for how long.
+struct Plan {
+    shapes: Vec<Shape>,
+    divergences: Vec<Divergence>,
+    least: Duration,
+}
+
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    system: String,
+    cores: usize,
+    /// Where a gpu is measured.
+    adapter: Option<Adapter>,
+    #[serde(flatten)]
+    measured: Measured,
+    against: Option<Measured>,
+    transforms: Vec<TransformTime>,
+    jobs: Vec<JobTime>,
+}
+
+impl Bench {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let seconds = self.seconds;
+        anyhow::ensure!(seconds > 0.0 && seconds <= 60.0, "--seconds {seconds}: use 0 to 60");
+        let engine = open(common)?;
+        anyhow::ensure!(
+            self.plot.is_none() || !matches!(engine, AnyEngine::Reference(_)),
+            "--plot: the reference engine has no peaks to draw; use another engine"
+        );
+        let other = self.other(&engine).map(|choice| open(&Common { engine: choice, ..common.clone() })).transpose()?;
+        let plan = Plan { shapes: self.shape, divergences: self.divergence, least: Duration::from_secs_f64(seconds) };
+        let clips: Vec<usize> = self.clips.into_iter().map(usize::from).filter(|&clips| clips > 0).collect();
+        let engines = 1 + usize::from(other.is_some());
+        let bar = progress::bar(common, (engines * kernels::steps(&plan) + 1 + 2 * clips.len()) as u64, "measuring");
+
+        let mut measured = measure(&engine, &plan, &bar)?;
+        let against = other.as_ref().map(|other| measure(other, &plan, &bar)).transpose()?;
+        if let Some(against) = &against {
+            kernels::compare(&mut measured.kernels, &against.kernels);
+        }
+        let report = Report {
+            version: env!("CARGO_PKG_VERSION"),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            adapter: match &engine {
+                AnyEngine::Gpu(gpu) => Some(gpu.adapter().clone()),
+                AnyEngine::Cpu(_) | AnyEngine::Reference(_) => None,
+            },
+            measured,
+            against,
+            transforms: advanced(&bar, transforms::times(plan.least)?),
+            jobs: jobs::times(&engine, common, &clips, plan.least, &bar)?,
+        };
+        bar.finish_and_clear();
+        if let (Some(path), Some(peaks)) = (&self.plot, report.measured.peaks) {
+            let svg = plot::roofline(&report.measured, peaks)?;
+            write_whole(path, |path| std::fs::write(path, svg))?;
+        }
+        print(common.json, &report, || text::report(&report))?;
+        Ok(Outcome::Done)
+    }
+
+    /// The engine to compare with, if there is one.
+    fn other(&self, engine: &AnyEngine) -> Option<Choice> {
+        match (self.against, engine) {
+            (Some(Against(choice)), _) => choice,
+            (None, AnyEngine::Gpu(gpu)) if !gpu.adapter().is_software() => Some(Choice::Cpu),
+            (None, _) => None,
+        }
+    }
+}
+
+fn measure(engine: &AnyEngine, plan: &Plan, bar: &ProgressBar) -> partwise::Result<Measured> {
+    with_engine!(engine, |engine| kernels::measure(engine, plan, bar))
+}
+
+/// A value, with the bar one step on.
+fn advanced<T>(bar: &ProgressBar, value: T) -> T {
+    bar.inc(1);
+    value
+}

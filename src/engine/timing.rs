@@ -1,0 +1,88 @@
+//! What work takes.
+
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// Runs that count in a measurement, at least: an interruption makes any of them long.
+const RUNS: usize = 3;
+
+/// What some work took, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// From its start until all that it asked of the engine was done.
+    pub wall: f64,
+    /// What the device spent computing, by its own clock; none where there is no such clock.
+    pub device: Option<f64>,
+}
+
+impl Timing {
+    /// What the computing took: by the device's own clock where there is one, else by the wall's.
+    pub fn computing(&self) -> f64 {
+        self.device.unwrap_or(self.wall)
+    }
+
+    /// Times work by the wall's clock alone.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub fn of(work: impl FnOnce() -> Result<()>) -> Result<Self> {
+        let started = Instant::now();
+        work()?;
+        Ok(Self { wall: started.elapsed().as_secs_f64(), device: None })
+    }
+
+    /// The shortest time, by either clock, of one unit of work in all runs within `least`: what else the machine does for a
+    /// while does not count. A run is told how many units to do. Runs that last less than `long_enough` do not count; the
+    /// next is twice as long.
+    ///
+    /// # Errors
+    /// Those of a run.
+    pub fn shortest(least: Duration, long_enough: Duration, mut run: impl FnMut(u32) -> Result<Self>) -> Result<Self> {
+        let started = Instant::now();
+        let mut best = Self { wall: f64::INFINITY, device: None };
+        let (mut units, mut counted) = (1u32, 0);
+        while counted < RUNS || started.elapsed() < least {
+            let took = run(units)?;
+            if took.wall < long_enough.as_secs_f64() {
+                (units, counted) = (units.saturating_mul(2), 0);
+            } else {
+                let per_unit = |seconds: f64| seconds / f64::from(units);
+                let device = took.device.map(per_unit);
+                best.wall = best.wall.min(per_unit(took.wall));
+                best.device = device.map(|device| best.device.map_or(device, |best| best.min(device)));
+                counted += 1;
+            }
+        }
+        Ok(best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The time of a unit, and the lengths of the runs: 100 µs a unit, the first run `interrupted` (in ms); the device
+    /// itself is busy half of the time.
+    fn measured(least: Duration, interrupted: f64) -> (Timing, Vec<u32>) {
+        let mut lengths = Vec::new();
+        let run = |units: u32| {
+            let extra = if lengths.is_empty() { interrupted * 1e-3 } else { 0.0 };
+            lengths.push(units);
+            let wall = 1e-4 * f64::from(units) + extra;
+            Ok(Timing { wall, device: Some(wall / 2.0) })
+        };
+        (Timing::shortest(least, Duration::from_micros(700), run).unwrap(), lengths)
+    }
+
+    #[test]
+    fn short_runs_do_not_count_and_the_best_of_the_others_does() {
+        let (timing, lengths) = measured(Duration::ZERO, 0.0);
+        assert!((timing.wall - 1e-4).abs() < 1e-12 && (timing.computing() - 5e-5).abs() < 1e-12, "{timing:?}");
+        assert_eq!(lengths, [1, 2, 4, 8, 8, 8]);
+        let (timing, lengths) = measured(Duration::ZERO, 5.0);
+        assert!((timing.wall - 1e-4).abs() < 1e-12 && (timing.computing() - 5e-5).abs() < 1e-12, "{timing:?}");
+        assert_eq!(lengths, [1, 1, 2, 4, 8, 8, 8]);
+        assert!(measured(Duration::from_millis(1), 0.0).1.len() > 6);
+    }
+}

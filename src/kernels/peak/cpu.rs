@@ -1,0 +1,114 @@
+//! The peaks of the cpu engine: every thread at once.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use pulp::Simd;
+use rayon::prelude::*;
+
+use super::{Peak, Peaks};
+use crate::Result;
+use crate::engine::tile::{self, StripJob};
+use crate::engine::{Cpu, Engine, Timing};
+
+/// Numbers of a buffer that is copied: 128 MiB, several times the caches that threads have to themselves.
+const COPIED: usize = 32 << 20;
+/// How long a run must last to count: many times what it takes to wake the threads, and less than the system gives others
+/// between two of them.
+const LONG_ENOUGH: Duration = Duration::from_millis(2);
+
+impl Peak for Cpu {
+    fn peaks(&self, least: Duration) -> Result<Option<Peaks>> {
+        let mut multiply_adds = 0.0;
+        let step = Timing::shortest(least, LONG_ENOUGH, |steps| {
+            self.timed(|| {
+                let counts = self.install(|| rayon::broadcast(|_| count(steps)));
+                multiply_adds = counts.into_iter().sum::<f64>() / f64::from(steps);
+                Ok(())
+            })
+        })?;
+        let (from, mut to) = (vec![1.0f32; COPIED], vec![0.0f32; COPIED]);
+        let copied = Timing::shortest(least, LONG_ENOUGH, |times| {
+            self.timed(|| {
+                (0..times).for_each(|_| self.install(|| copy(&from, &mut to)));
+                Ok(())
+            })
+        })?;
+        let (flops, bytes) = (2.0 * multiply_adds / step.wall, (2 * size_of_val(&*from)) as f64 / copied.wall);
+        Ok(Some(Peaks { flops, bytes }))
+    }
+}
+
+/// Copies on all threads, each its own share.
+fn copy(from: &[f32], to: &mut [f32]) {
+    let share = from.len().div_ceil(rayon::current_num_threads());
+    to.par_chunks_mut(share).zip(from.par_chunks(share)).for_each(|(to, from)| to.copy_from_slice(from));
+}
+
+/// Multiply-adds on this thread, `steps` of every accumulator; says how many there were.
+fn count(steps: u32) -> f64 {
+    let mut counted = 0.0;
+    tile::dispatch(Count { steps, counted: &mut counted });
+    counted
+}
+
+/// x ← x a + b, over and over, in as many vectors as a tile of Λ takes: as many as the registers hold.
+/// With a = b = 1 every number counts its own steps, so the result is how many multiply-adds were done; that a and b are 1 is
+/// hidden from the compiler.
+struct Count<'a> {
+    steps: u32,
+    counted: &'a mut f64,
+}
+
+impl StripJob for Count<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let (a, b) = (simd.splat_f32s(black_box(1.0)), simd.splat_f32s(black_box(1.0)));
+        // Different starts: equal numbers would be computed once for all.
+        let start: [[f32; tile::NV]; MR] =
+            std::array::from_fn(|i| std::array::from_fn(|j| -((i * tile::NV + j) as f32)));
+        let mut sums = start.map(|row| row.map(|x| simd.splat_f32s(x)));
+        for _ in 0..self.steps {
+            // Two loops of known length: over one flattened iterator the sums stay in memory.
+            for row in &mut sums {
+                for sum in row {
+                    *sum = tile::multiply_add(simd, *sum, a, b);
+                }
+            }
+        }
+        for (sum, start) in sums.iter().flatten().zip(start.iter().flatten()) {
+            let lanes: &[f32] = bytemuck::cast_slice(std::slice::from_ref(sum));
+            *self.counted += lanes.iter().map(|&lane| f64::from(lane) - f64::from(*start)).sum::<f64>();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_multiply_add_is_done() {
+        let (one, shape) = (count(1), tile::shape());
+        let lanes = one / (shape.rows * tile::NV) as f64;
+        assert!([1.0, 4.0, 8.0, 16.0].contains(&lanes), "{one} in tiles of {shape:?}");
+        for steps in [0, 7, 1000] {
+            assert_eq!(count(steps), f64::from(steps) * one);
+        }
+    }
+
+    #[test]
+    fn every_number_is_copied() {
+        let from: Vec<f32> = (0..1003).map(|n| n as f32).collect();
+        let mut to = vec![-1.0; from.len()];
+        Cpu::new(Some(3)).unwrap().install(|| copy(&from, &mut to));
+        assert_eq!(from, to);
+    }
+
+    #[test]
+    fn peaks_are_positive_and_finite() {
+        let peaks = Cpu::new(Some(1)).unwrap().peaks(Duration::ZERO).unwrap().unwrap();
+        assert!(peaks.flops.is_finite() && peaks.flops > 1e8, "{peaks:?}");
+        assert!(peaks.bytes.is_finite() && peaks.bytes > 1e8, "{peaks:?}");
+    }
+}

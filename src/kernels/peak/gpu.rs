@@ -1,0 +1,138 @@
+//! The peaks of the gpu engine.
+
+use std::time::Duration;
+
+use super::{Peak, Peaks};
+use crate::Result;
+use crate::engine::gpu::shader::{Access, Kernel, Uniform, source, uniform};
+use crate::engine::gpu::{Gpu, QUAD, Run, Storage};
+use crate::engine::{Engine, Timing};
+use crate::kernels::gpu::INDEX;
+
+/// Invocations in a workgroup that multiplies and adds.
+const INVOCATIONS: usize = 64;
+/// Workgroups that multiply and add: several times what any device holds at once.
+const WORKGROUPS: usize = 1 << 14;
+/// Multiply-adds of an invocation in a round: 32 steps of 12 chains.
+const ROUND: usize = 32 * 12;
+/// vec4s that a workgroup copies.
+const COPIED: usize = 1024;
+/// Bytes of a vec4.
+const QUAD_BYTES: usize = QUAD * size_of::<f32>();
+/// Bytes of a buffer that is copied, where the device has such buffers: several times the caches of any.
+const BUFFER_BYTES: u64 = 256 << 20;
+/// How long a run must last to count: many times what it takes to submit it.
+const LONG_ENOUGH: Duration = Duration::from_millis(20);
+
+uniform! {
+    /// `Rounds` of shaders/peak/multiply_add.wgsl.
+    Rounds {
+        rounds: u32,
+        a: f32,
+        b: f32,
+    }
+}
+uniform! {
+    /// `Copy` of shaders/peak/copy.wgsl.
+    Copied {
+        quads: u32,
+    }
+}
+
+static MULTIPLY_ADD: Kernel = Kernel {
+    source: source!("peak/multiply_add.wgsl", INDEX),
+    storages: &[Access::Write],
+    constants: &[],
+    uniform: Rounds::MEMBERS,
+};
+static COPY: Kernel = Kernel {
+    source: source!("peak/copy.wgsl", INDEX),
+    storages: &[Access::Read, Access::Write],
+    constants: &[],
+    uniform: Copied::MEMBERS,
+};
+
+impl Peak for Gpu {
+    fn peaks(&self, least: Duration) -> Result<Option<Peaks>> {
+        let counts = self.storage(WORKGROUPS * INVOCATIONS)?;
+        let round = Timing::shortest(least, LONG_ENOUGH, |rounds| {
+            self.timed(|| multiply_add(self, WORKGROUPS, rounds, &counts))
+        })?;
+        let adapter = self.adapter();
+        let bytes = BUFFER_BYTES.min(adapter.max_binding_bytes).min(adapter.max_buffer_bytes);
+        let quads = bytes as usize / QUAD_BYTES;
+        let (from, to) = (self.storage(quads)?, self.storage(quads)?);
+        let copied = Timing::shortest(least, LONG_ENOUGH, |times| {
+            self.timed(|| (0..times).try_for_each(|_| copy(self, quads, &from, &to)))
+        })?;
+        let flop = 2 * ROUND * WORKGROUPS * INVOCATIONS;
+        let (flops, bytes) = (flop as f64 / round.computing(), (2 * quads * QUAD_BYTES) as f64 / copied.computing());
+        Ok(Some(Peaks { flops, bytes }))
+    }
+}
+
+fn multiply_add(gpu: &Gpu, workgroups: usize, rounds: u32, counts: &Storage) -> Result<()> {
+    gpu.run(Run {
+        kernel: &MULTIPLY_ADD,
+        filling: None,
+        constants: &[],
+        uniform: Rounds { rounds, a: 1.0, b: 1.0 },
+        storages: &[counts],
+        workgroups,
+        work: workgroups * INVOCATIONS * ROUND * rounds as usize,
+    })
+}
+
+fn copy(gpu: &Gpu, quads: usize, from: &Storage, to: &Storage) -> Result<()> {
+    gpu.run(Run {
+        kernel: &COPY,
+        filling: None,
+        constants: &[],
+        uniform: Copied { quads: quads as u32 },
+        storages: &[from, to],
+        workgroups: quads.div_ceil(COPIED),
+        work: quads * QUAD,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::engine::gpu::tests::{gpu, numbers};
+
+    #[test]
+    fn shaders_are_what_the_host_says() {
+        crate::engine::gpu::shader_check::check_family("peak", &[], &[], &[&MULTIPLY_ADD, &COPY]);
+    }
+
+    #[test]
+    fn every_multiply_add_is_done() {
+        let Some(gpu) = gpu() else { return };
+        let workgroups = 3;
+        for rounds in [0, 1, 5] {
+            let counts = gpu.matrix(Array2::<f32>::zeros((workgroups * INVOCATIONS, QUAD)).view()).unwrap();
+            multiply_add(&gpu, workgroups, rounds, &counts.storage).unwrap();
+            for ((invocation, quad), &counted) in gpu.read_matrix::<f32>(&counts).unwrap().indexed_iter() {
+                // Three chains that began at lane, 4 + lane and 8 + lane, and beside them.
+                let began = 3 * (invocation % INVOCATIONS + quad) + 12;
+                assert_eq!(counted, (began + ROUND / QUAD * rounds as usize) as f32, "{invocation} after {rounds}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_number_is_copied_and_none_beside_them() {
+        let Some(gpu) = gpu() else { return };
+        let (rows, quads) = (1500, 1490);
+        let from = gpu.matrix(numbers(1, rows, QUAD).view()).unwrap();
+        let to = gpu.matrix(numbers(2, rows, QUAD).view()).unwrap();
+        copy(&gpu, quads, &from.storage, &to.storage).unwrap();
+        let (from, copied) = (gpu.read_matrix::<f32>(&from).unwrap(), gpu.read_matrix::<f32>(&to).unwrap());
+        for row in 0..rows {
+            let same = from.row(row) == copied.row(row);
+            assert_eq!(same, row < quads, "vec4 {row}");
+        }
+    }
+}
