@@ -67,7 +67,7 @@ def attempt(name, action, failures):
         return action()
     except Exception as error:  # whatever a peer raises
         failures.append({"program": name, "error": str(error)})
-        line(name, f"failed: {error}")
+        line(name, "failed: " + str(error).partition("\n")[0])
         return None
 
 
@@ -177,7 +177,7 @@ def main():
     report = {"processor": processor(), "threads": args.threads, "blas": blas, "versions": versions, "failures": failures}
     print(f"{report['processor']}, {args.threads} threads; BLAS: {', '.join(blas)}\n{'; '.join(versions)}")
 
-    report["results"], wrong = [], [failure["program"] for failure in failures if failure["program"] in UPDATES]
+    report["results"], wrong = [], [f"{failure['program']} is missing" for failure in failures if failure["program"] in UPDATES]
     for dimensions in args.shape:
         for divergence in args.divergence:
             title, failures = f"{' x '.join(map(str, dimensions))}, {divergence}", []
@@ -185,7 +185,7 @@ def main():
             problem = Problem(samples, dimensions, divergence)
             rows, fits = side_by_side(programs.values(), problem, args, failures)
             result = {"shape": dimensions, "divergence": divergence, "programs": rows, "failures": failures}
-            if "torchnmf" in rows:
+            if {"torchnmf", PLAIN} <= rows.keys():
                 result["quality"] = time_to_quality(programs, problem, rows, failures)
             if args.fixed_bases and {PLAIN, EXTRAPOLATED} <= rows.keys():
                 problem = Problem(samples, dimensions, divergence, w=fits[PLAIN].w)
