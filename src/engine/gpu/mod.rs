@@ -11,12 +11,14 @@ mod layout;
 mod memory;
 mod pipelines;
 pub(crate) mod shader;
+mod tiling;
 mod worker;
 
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 
 pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
 pub(crate) use memory::Storage;
+pub(crate) use tiling::{Tiling, Tilings};
 
 use self::device::Device;
 use self::shader::{Kernel, Source, Uniform};
@@ -39,6 +41,7 @@ pub struct Gpu {
     device: Device,
     adapter: Adapter,
     chunk_columns: usize,
+    pub(crate) tilings: Tilings,
 }
 
 /// Bases on the device.
@@ -117,7 +120,8 @@ impl Gpu {
         let longest = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let columns = usize::try_from(longest).unwrap_or(usize::MAX) / size_of::<f32>() / MAX_ROWS;
         let chunk_columns = (columns / TILE * TILE).clamp(TILE, MAX_CHUNK_COLUMNS);
-        Ok(Self { device: Device::start(device, queue)?, adapter, chunk_columns })
+        let tilings = Tilings::all(Tiling::SMALLEST);
+        Ok(Self { device: Device::start(device, queue)?, adapter, chunk_columns, tilings })
     }
 
     /// The adapter that was opened.
