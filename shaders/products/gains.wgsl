@@ -93,7 +93,8 @@ fn main(
     var d3 = mat4x4<f32>();
     for (var first_row = 0u; first_row < params.rows; first_row += TILE) {
         cost_sums += take_fields(first_row, first_quad, lane);
-        let rows = min(TILE, params.rows - first_row);
+        // Invocations past the last component wait for the others.
+        let rows = select(0u, min(TILE, params.rows - first_row), component_quad < params.bases_pitch);
         for (var row = 0u; row < rows; row++) {
             let p = sh_left[row * PITCH + x];
             let q = sh_right[row * PITCH + x];

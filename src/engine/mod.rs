@@ -7,7 +7,7 @@ mod reference;
 
 pub use cpu::Cpu;
 pub(crate) use cpu::{CpuPanel, STRIP, padded, tile};
-pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, adapters};
+pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, Tuning, adapters};
 pub use reference::Reference;
 
 use ndarray::{Array2, ArrayView2};

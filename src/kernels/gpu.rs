@@ -1,5 +1,7 @@
 //! What the families' shaders share: the library files, the divergences and the uniform.
 
+mod tune;
+
 use crate::divergence::Divergence;
 use crate::engine::gpu::shader::{Source, source, uniform};
 

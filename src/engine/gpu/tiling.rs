@@ -14,9 +14,34 @@ impl Tiling {
     /// Fewest registers and invocations: what every device takes, and a software driver takes best.
     pub(crate) const SMALLEST: Self = Self { quads: 8, lanes: 8 };
 
+    /// What the updates of gains may take: few columns want narrow tiles or many invocations for each, many columns want wide
+    /// tiles, so that more columns share a load of the bases.
+    pub(crate) const OF_GAINS: [Self; 6] = [
+        Self::SMALLEST,
+        Self { quads: 4, lanes: 32 },
+        Self { quads: 8, lanes: 16 },
+        Self { quads: 8, lanes: 32 },
+        Self { quads: 16, lanes: 8 },
+        Self { quads: 16, lanes: 16 },
+    ];
+
+    /// What the updates of bases may take, whose blocks are of rows and components: tiles of 32 rows by 32 columns.
+    pub(crate) const OF_BASES: [Self; 3] = [Self::SMALLEST, Self { quads: 8, lanes: 16 }, Self { quads: 8, lanes: 32 }];
+
     /// The value of the constant TILING.
     pub(crate) const fn code(self) -> u32 {
         64 * self.quads + self.lanes
+    }
+
+    /// The values of TILING for some tilings.
+    pub(crate) const fn codes<const N: usize>(tilings: [Self; N]) -> [u32; N] {
+        let mut codes = [0; N];
+        let mut at = 0;
+        while at < N {
+            codes[at] = tilings[at].code();
+            at += 1;
+        }
+        codes
     }
 
     /// Columns of a tile.
@@ -33,19 +58,23 @@ impl Tiling {
     }
 }
 
-/// The tilings that a device's kernels take. Where they depend on the width of a panel they may, since no bit does on them.
+/// What was measured to be fastest on a device: the shapes of its workgroups, by kernel and size of the problem. Results do
+/// not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Tilings {
+pub struct Tuning {
     /// By [`rank_class`], and by [`width_class`].
-    pub(crate) gains: [[Tiling; 2]; 4],
+    pub(crate) gains: [[Tiling; 2]; RANKS.len()],
     /// By [`rank_class`].
-    pub(crate) bases: [Tiling; 4],
+    pub(crate) bases: [Tiling; RANKS.len()],
 }
 
-impl Tilings {
-    /// The same for all.
+/// The most components of each class of ranks; the last holds all that are more.
+pub(crate) const RANKS: [usize; 4] = [32, 64, 128, 256];
+
+impl Tuning {
+    /// The same for all problems.
     pub(crate) fn all(tiling: Tiling) -> Self {
-        Self { gains: [[tiling; 2]; 4], bases: [tiling; 4] }
+        Self { gains: [[tiling; 2]; RANKS.len()], bases: [tiling; RANKS.len()] }
     }
 
     /// For gains (K, N).
@@ -57,21 +86,43 @@ impl Tilings {
     pub(crate) fn bases(&self, components: usize) -> Tiling {
         self.bases[rank_class(components)]
     }
+
+    /// Whether every tiling is one that there are shaders for.
+    pub(crate) fn is_known(&self) -> bool {
+        let known = |tilings: &[Tiling], tiling| tilings.contains(tiling);
+        self.gains.as_flattened().iter().all(|tiling| known(&Tiling::OF_GAINS, tiling))
+            && self.bases.iter().all(|tiling| known(&Tiling::OF_BASES, tiling))
+    }
 }
 
-/// Up to 32, 64 and 128 components, and more.
-pub(crate) fn rank_class(components: usize) -> usize {
-    [32, 64, 128].iter().filter(|&&bound| components > bound).count()
+fn rank_class(components: usize) -> usize {
+    RANKS.iter().filter(|&&bound| components > bound).count().min(RANKS.len() - 1)
 }
 
-/// Panels that leave a large card in want of workgroups, and those that do not.
-pub(crate) fn width_class(columns: usize) -> usize {
+/// 0 for panels that may leave a large card in want of workgroups, 1 for wider ones.
+fn width_class(columns: usize) -> usize {
     usize::from(columns >= 16_384)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn problems_are_classed_by_rank_and_width() {
+        let (small, large) = (Tiling::SMALLEST, Tiling { quads: 16, lanes: 16 });
+        let mut tuning = Tuning::all(small);
+        tuning.gains[2][1] = large;
+        for (components, columns, expected) in
+            [(64, 20_000, small), (65, 16_383, small), (65, 16_384, large), (128, 65_536, large), (129, 20_000, small)]
+        {
+            assert_eq!(tuning.gains(components, columns), expected, "{components} x {columns}");
+        }
+        assert_eq!((rank_class(1), rank_class(33), rank_class(4096)), (0, 1, 3));
+        assert!(tuning.is_known());
+        tuning.bases[0] = large;
+        assert!(!tuning.is_known());
+    }
 
     #[test]
     fn components_are_divided_among_as_few_workgroups_as_there_can_be() {

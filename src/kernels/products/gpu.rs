@@ -33,8 +33,9 @@ const FIELD_QUADS: usize = 16 << 20 >> 4;
 /// Invocations in a workgroup of the kernels that have no tiles.
 const INVOCATIONS: usize = 64;
 
-const TILINGS: &[u32] = &[Tiling::SMALLEST.code()];
-const BASES_TILINGS: &[u32] = &[Tiling::SMALLEST.code()];
+/// The values of TILING for kernels that divide columns, and for those that divide rows and components.
+const TILINGS: &[u32] = &Tiling::codes(Tiling::OF_GAINS);
+const BASES_TILINGS: &[u32] = &Tiling::codes(Tiling::OF_BASES);
 
 static GAINS: Kernel = Kernel {
     source: source!("products/gains.wgsl", FIELDS, COLUMN_SUMS, RULE),
@@ -185,7 +186,7 @@ impl Gpu {
         rule: &Rule,
         costs: bool,
     ) -> Result<Fields> {
-        let tiling = self.tilings.gains(w.columns, window.columns());
+        let tiling = self.tuning.gains(w.columns, window.columns());
         let quads = w.rows * window.tiles * TILE / QUAD;
         let (p, q) = (self.storage(quads)?, self.storage(quads)?);
         let cell_costs = self.storage(if costs { quads } else { 1 })?;
@@ -211,7 +212,7 @@ impl Gpu {
         costs: Option<&Storage>,
         rule: &Rule,
     ) -> Result<()> {
-        let tiling = self.tilings.gains(w.columns, window.columns());
+        let tiling = self.tuning.gains(w.columns, window.columns());
         let (blocks, shares) = tiling.divide(w.columns);
         let unused = self.storage(1)?;
         let common = [&w.storage, from, to, costs.unwrap_or(&unused)];
@@ -239,7 +240,7 @@ impl Gpu {
         costs: Option<&Storage>,
         rule: &Rule,
     ) -> Result<()> {
-        if self.tilings.gains(w.columns, v.columns).divide(w.columns).1 <= FUSED_SHARES {
+        if self.tuning.gains(w.columns, v.columns).divide(w.columns).1 <= FUSED_SHARES {
             return self.gains(Window::whole(v), None, w, (from, to), costs, rule);
         }
         for window in Window::stored(v, w.rows) {
@@ -259,7 +260,7 @@ impl Gpu {
         (gains, weights): (&Storage, Option<&Storage>),
         rule: &Rule,
     ) -> Result<()> {
-        let tiling = self.tilings.bases(w.columns);
+        let tiling = self.tuning.bases(w.columns);
         let (blocks, shares) = tiling.divide(w.columns);
         let first_tile = window.chunk.first / TILE + window.first_tile;
         let splits = first_tile / pass.splits.tiles..(first_tile + window.tiles).div_ceil(pass.splits.tiles);
@@ -358,7 +359,7 @@ impl Products for Gpu {
 
     fn update_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
-        let fused = self.tilings.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
+        let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
         self.passes(v, w, rule, |pass| {
             for (v, h) in zip(&v.chunks, &h.chunks) {
                 let gains = (&h.storage, None);
