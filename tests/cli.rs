@@ -524,6 +524,38 @@ fn factors(path: &Path) -> (Array2<f32>, Array2<f32>, Array1<f64>) {
 }
 
 #[test]
+fn a_tuning_is_kept_and_changes_no_byte() {
+    if common::gpu().is_none() {
+        return;
+    }
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let v = Array2::from_shape_fn((7, 90), |(f, n)| 0.1 + ((3 * f + 5 * n) % 11) as f32);
+    ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
+    let factorize = |output: &str, options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
+        for variable in ["XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"] {
+            command.env(variable, world.path("cache"));
+        }
+        command.args(["factorize", "v.npy", "--rank", "3", "--iterations", "5", "--engine", "gpu", "-o", output]);
+        let run = command.args(options).current_dir(world.folder.path()).output().unwrap();
+        assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
+        std::fs::read(world.path(output)).unwrap()
+    };
+    let below = if cfg!(target_os = "macos") { "cache/Library/Caches/partwise" } else { "cache/partwise" };
+    let file = world.path(below).join("tuning.json");
+    let plain = factorize("a.npz", &[]);
+    // What cannot be read is measured and written anew.
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "{").unwrap();
+    assert_eq!(factorize("b.npz", &["--retune"]), plain);
+    let kept = std::fs::read_to_string(&file).unwrap();
+    let devices: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert!(devices.as_object().unwrap().keys().all(|key| key.contains(env!("CARGO_PKG_VERSION"))), "{kept}");
+    assert_eq!(factorize("c.npz", &[]), plain);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), kept, "what is kept was measured again");
+}
+
+#[test]
 fn factorize_a_matrix() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     let noise = Stream::new(4, "v");

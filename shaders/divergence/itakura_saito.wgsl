@@ -13,6 +13,12 @@ fn denominator(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     return 1.0 / lambda;
 }
 
+// The cost as P and Q have it nearly ready, good to rounding errors of terms near 1: for deciding, not for reporting.
+fn rough_cost(v: vec4<f32>, lambda: vec4<f32>, p: vec4<f32>, q: vec4<f32>) -> vec4<f32> {
+    let ratio = max(v, vec4<f32>(MODEL_FLOOR)) * q;
+    return ratio - 1.0 - log(ratio);
+}
+
 fn cost(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     let floored = max(v, vec4<f32>(MODEL_FLOOR));
     let x = (floored - lambda) / lambda;

@@ -11,6 +11,11 @@ fn denominator(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(1.0);
 }
 
+// The cost as P and Q have it nearly ready, good to rounding errors of terms near 1: for deciding, not for reporting.
+fn rough_cost(v: vec4<f32>, lambda: vec4<f32>, p: vec4<f32>, q: vec4<f32>) -> vec4<f32> {
+    return v * log(max(p, vec4<f32>(1.2e-38))) - (v - lambda);
+}
+
 fn cost(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     let x = (v - lambda) / lambda;
     let far = v * log(max(v / lambda, vec4<f32>(1.2e-38))) - (v - lambda);

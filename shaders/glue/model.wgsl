@@ -1,7 +1,7 @@
 // The model of one source, and the largest of the models so far: Λ_j = max(W_j H_j, floor), peak = max(peak, Λ_j).
 //
 // bases: W (F, K), gains: H (K, N), model: Λ_j (F, N), peak: (F, N), whose content is not read where this source is FIRST.
-// A workgroup owns a tile of TILE rows by TILE columns.
+// A workgroup of 64 owns a tile of 32 rows by 32 columns.
 
 @group(0) @binding(1) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> gains: array<vec4<f32>>;
@@ -28,15 +28,15 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = workgroup_index(group, groups);
-    let tiles = params.panel_pitch / LANES;
+    let tiles = params.window_quads / QUADS;
     let first_row = index / tiles * TILE;
     if (first_row >= params.rows) {
         return;
     }
-    let first_quad = index % tiles * LANES;
+    let first_quad = index % tiles * QUADS;
     let product = model_tile(first_row, first_quad, lane);
-    let row = first_row + lane / LANES;
-    let quad = first_quad + lane % LANES;
+    let row = first_row + lane_y(lane);
+    let quad = first_quad + lane_x(lane);
     store_row(row, quad, product[0]);
     store_row(row + LANES, quad, product[1]);
     store_row(row + 2u * LANES, quad, product[2]);

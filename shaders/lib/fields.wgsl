@@ -1,35 +1,56 @@
-// The fields P and Q of a tile, left in workgroup memory for the back-projections.
+// The fields P and Q of a tile, formed and left in workgroup memory for the back-projections.
 //
 // P = numerator(V, Λ), Q = denominator(V, Λ), Λ = max(WH, MODEL_FLOOR); both are 0 outside the matrix.
-// data: V (F, N); after form_fields sh_left holds P and sh_right Q, TILE rows of PITCH vec4s.
+// data: V (F, N); after take_fields sh_left holds P and sh_right Q, TILE rows of PITCH vec4s.
 // Where Q is 1 everywhere (UNIT_DENOMINATOR) it is not formed: the kernels sum the other factor instead.
 
+@group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
+
+// Returns the costs of the invocation's cells, a row of them each, if the constant COSTS is 1.
 // V is asked for before Λ is formed, so that its way from memory is hidden behind the products.
-fn form_fields(first_row: u32, first_quad: u32, lane: u32) {
-    let quad = first_quad + lane % LANES;
-    let row = first_row + lane / LANES;
-    let v = mat4x4<f32>(
-        datum(row, quad), datum(row + LANES, quad), datum(row + 2u * LANES, quad), datum(row + 3u * LANES, quad),
-    );
+fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
+    let quad = window_quad(first_quad + lane_x(lane));
+    let row = first_row + lane_y(lane);
+    let at = lane_y(lane) * PITCH + lane_x(lane);
+    var v = mat4x4<f32>();
+    v[0] = datum(row, quad);
+    if (HEIGHT > 1u) {
+        v[1] = datum(row + LANES, quad);
+    }
+    if (HEIGHT > 2u) {
+        v[2] = datum(row + 2u * LANES, quad);
+        v[3] = datum(row + 3u * LANES, quad);
+    }
     let lambda = model_tile(first_row, first_quad, lane);
     workgroupBarrier();
-    store_fields(lane, row, quad, v[0], lambda[0]);
-    store_fields(lane + LANES * LANES, row + LANES, quad, v[1], lambda[1]);
-    store_fields(lane + 2u * LANES * LANES, row + 2u * LANES, quad, v[2], lambda[2]);
-    store_fields(lane + 3u * LANES * LANES, row + 3u * LANES, quad, v[3], lambda[3]);
+    var costs = mat4x4<f32>();
+    costs[0] = form_row(at, row, quad, v[0], lambda[0]);
+    if (HEIGHT > 1u) {
+        costs[1] = form_row(at + LANES * PITCH, row + LANES, quad, v[1], lambda[1]);
+    }
+    if (HEIGHT > 2u) {
+        costs[2] = form_row(at + 2u * LANES * PITCH, row + 2u * LANES, quad, v[2], lambda[2]);
+        costs[3] = form_row(at + 3u * LANES * PITCH, row + 3u * LANES, quad, v[3], lambda[3]);
+    }
     workgroupBarrier();
+    return costs;
 }
 
 fn datum(row: u32, quad: u32) -> vec4<f32> {
     return data[min(row, params.rows - 1u) * params.panel_pitch + quad];
 }
 
-fn store_fields(cell: u32, row: u32, quad: u32, v: vec4<f32>, product: vec4<f32>) {
-    let at = cell / LANES * PITCH + cell % LANES;
+fn form_row(at: u32, row: u32, quad: u32, v: vec4<f32>, product: vec4<f32>) -> vec4<f32> {
     let lambda = max(product, vec4<f32>(MODEL_FLOOR));
     let inside = (entries(quad) < vec4<u32>(params.columns)) & vec4<bool>(row < params.rows);
-    sh_left[at] = select(vec4<f32>(0.0), numerator(v, lambda), inside);
+    let p = numerator(v, lambda);
+    let q = denominator(v, lambda);
+    sh_left[at] = select(vec4<f32>(0.0), p, inside);
     if (!UNIT_DENOMINATOR) {
-        sh_right[at] = select(vec4<f32>(0.0), denominator(v, lambda), inside);
+        sh_right[at] = select(vec4<f32>(0.0), q, inside);
     }
+    if (COSTS == 1u) {
+        return select(vec4<f32>(0.0), rough_cost(v, lambda, p, q), inside);
+    }
+    return vec4<f32>(0.0);
 }

@@ -6,16 +6,18 @@ struct Params {
     components: u32,       // K
     bases_pitch: u32,      // vec4s from one row of the bases to the next
     panel_pitch: u32,      // vec4s from one row of the panels' chunk to the next
+    first_quad: u32,       // the window, the columns worked on: vec4s first_quad..first_quad + window_quads of a row
+    window_quads: u32,     // also the vec4s from one row of stored fields to the next
     first_component: u32,  // Λ is formed of the components first_component..end_component
     end_component: u32,
     first_row: u32,        // rows first_row..first_row + pass_rows of the bases are updated in this pass
     pass_rows: u32,        // a multiple of TILE
-    first_tile: u32,       // tiles of TILE columns that stand before this chunk in its panel
+    first_tile: u32,       // tiles of TILE columns that stand before the window in its panel
     split_tiles: u32,      // tiles in a split, the share of the panel that is summed by itself
-    first_split: u32,      // splits first_split..end_split have columns in this chunk
+    first_split: u32,      // splits first_split..end_split have columns in the window
     end_split: u32,
     beta: f32,             // of the divergence
-    exponent: f32,         // γ of the rule, or p of the mask
+    exponent: f32,         // γ of the rule, p of the mask, or the power of a ratio of gains
     sparsity: f32,         // λ of the rule
     floor: f32,            // least value of what is updated, or of a source's model
 }

@@ -1,21 +1,48 @@
 // A tile of the model, formed from slices of both factors staged in workgroup memory.
 //
 // Λ[f, n] = Σ_k W[f, k] H[k, n] over the components first_component..end_component, not floored
-// bases: W (F, K), gains: H (K, N), both row-major in vec4s; a tile is TILE rows by TILE columns.
+// bases: W (F, K), gains: H (K, N), both row-major in vec4s; a tile is TILE rows by QUADS vec4s of columns.
 //
-// A workgroup is 8 x 8 invocations. Invocation (x, y) forms the rows y, y + 8, y + 16 and y + 24 of the four columns of
-// quad x: 64 multiply-adds for 8 loads. Rows are interleaved, and a row of workgroup memory is one vec4 longer than its
-// 32 numbers, so that the invocations of a subgroup read neighbouring banks. Sums run over k in order, whatever the
-// place of the tile in its panel.
+// A workgroup is QUADS x LANES invocations, by the generated constant TILING = 64 QUADS + LANES. Invocation (x, y) forms
+// the rows y, y + LANES, ... of the four columns of quad x: HEIGHT rows, so that a step of four components is 16 HEIGHT
+// multiply-adds for 4 + HEIGHT loads. Every entry is one chain of fma over k in order, whatever the tiling and the place
+// of the tile in its panel: so are the sums over f of the kernels, and the tiling changes no bit of a column.
 
 const TILE = 32u;
-const LANES = 8u;
-const INVOCATIONS = 64u;
-const PITCH = 9u;
+const QUADS = TILING / 64u;
+const LANES = TILING % 64u;
+const INVOCATIONS = QUADS * LANES;
+const HEIGHT = TILE / LANES;
+// Neighbouring invocations stand WIDTH side by side: a subgroup of 32 reads 8 vec4s of a row, all banks of workgroup
+// memory once, and 4 rows.
+const WIDTH = QUADS - QUADS / 16u * 8u;
+// vec4s of a slice of the components.
+const SLICE = 8u;
+// A row of a slice of W is one vec4 longer than its 32 numbers, and so is a row of a tile of 32 columns or fewer, so that
+// reads down a column meet different banks. Nothing reads down a tile of 64, and two of them fill 16 KiB as they are.
+const SLICE_PITCH = 9u;
+const PITCH = 9u + 7u * (QUADS / 16u);
 
-// W (TILE, 32 components) and H (32 components, TILE) while Λ is formed; the kernel's own between two tiles.
+// W (TILE, a slice) and H (a slice, QUADS) while Λ is formed; the kernel's own between two tiles.
 var<workgroup> sh_left: array<vec4<f32>, TILE * PITCH>;
 var<workgroup> sh_right: array<vec4<f32>, TILE * PITCH>;
+
+fn lane_x(lane: u32) -> u32 {
+    return lane % WIDTH + WIDTH * (lane / (WIDTH * LANES));
+}
+
+fn lane_y(lane: u32) -> u32 {
+    return lane / WIDTH % LANES;
+}
+
+// A tile may reach over the end of the window: what stands there repeats the last quad, and is not written.
+fn in_window(quad: u32) -> bool {
+    return quad < params.first_quad + params.window_quads;
+}
+
+fn window_quad(quad: u32) -> u32 {
+    return min(quad, params.first_quad + params.window_quads - 1u);
+}
 
 // Four components of a row of W, zero outside the range of Λ; rows past the last repeat it, their Λ is not used.
 fn staged_bases(row: u32, quad: u32) -> vec4<f32> {
@@ -30,26 +57,36 @@ fn staged_gains(component: u32, quad: u32) -> vec4<f32> {
 }
 
 fn model_tile(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
-    let x = lane % LANES;
-    let y = lane / LANES;
+    let x = lane_x(lane);
+    let y = lane_y(lane);
     var lambda = mat4x4<f32>();
-    for (var slice = params.first_component / 4u; 4u * slice < params.end_component; slice += LANES) {
+    for (var slice = params.first_component / 4u; 4u * slice < params.end_component; slice += SLICE) {
         workgroupBarrier();
-        for (var row = y; row < TILE; row += LANES) {
-            sh_left[row * PITCH + x] = staged_bases(first_row + row, slice + x);
-            sh_right[row * PITCH + x] = staged_gains(4u * slice + row, first_quad + x);
+        for (var cell = lane; cell < TILE * SLICE; cell += INVOCATIONS) {
+            let row = cell / SLICE;
+            let quad = cell % SLICE;
+            sh_left[row * SLICE_PITCH + quad] = staged_bases(first_row + row, slice + quad);
+        }
+        for (var cell = lane; cell < TILE * QUADS; cell += INVOCATIONS) {
+            let component = cell / QUADS;
+            let quad = cell % QUADS;
+            sh_right[component * PITCH + quad] = staged_gains(4u * slice + component, window_quad(first_quad + quad));
         }
         workgroupBarrier();
-        for (var step = 0u; step < LANES; step++) {
-            let left = y * PITCH + step;
+        for (var step = 0u; step < SLICE; step++) {
+            let left = y * SLICE_PITCH + step;
             let right = 4u * step * PITCH + x;
-            let w = mat4x4<f32>(
-                sh_left[left], sh_left[left + 8u * PITCH], sh_left[left + 16u * PITCH], sh_left[left + 24u * PITCH],
-            );
             let h = mat4x4<f32>(
                 sh_right[right], sh_right[right + PITCH], sh_right[right + 2u * PITCH], sh_right[right + 3u * PITCH],
             );
-            lambda = add_product(lambda, w, h);
+            lambda[0] = add_row(lambda[0], sh_left[left], h);
+            if (HEIGHT > 1u) {
+                lambda[1] = add_row(lambda[1], sh_left[left + LANES * SLICE_PITCH], h);
+            }
+            if (HEIGHT > 2u) {
+                lambda[2] = add_row(lambda[2], sh_left[left + 2u * LANES * SLICE_PITCH], h);
+                lambda[3] = add_row(lambda[3], sh_left[left + 3u * LANES * SLICE_PITCH], h);
+            }
         }
     }
     return lambda;

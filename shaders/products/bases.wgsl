@@ -1,15 +1,16 @@
 // The sums behind an update of the bases: N = P Hᵀ and D = Q Hᵀ over one split of the columns.
 //
 // data: V (F, N), bases: W (F, K), gains: H (K, N), sums: (splits, N and D, pass_rows, K), K in rows of bases_pitch vec4s.
-// A workgroup owns TILE rows and 32 BLOCKS components of one split, and walks along the split a tile at a time. Invocation
-// (x, y) sums the rows x, x + 8, x + 16, x + 24 of the components of the quads y, y + 8, ..., one 4 x 4 block each, named
-// for the reason gains.wgsl gives. A split that began in an earlier chunk is taken up where that chunk left it, so that
-// the order of a sum is the panel's, however it is cut into chunks.
+// weights: (K, N), what stands beside Q in the place of H if the constant WEIGHED is 1.
+// A workgroup owns TILE rows and 4 LANES BLOCKS components of one split, and walks along the split a tile of TILE columns
+// at a time. Invocation (x, y) sums the rows x, x + 8, x + 16, x + 24 of the components of the quads y, y + LANES, ..., one
+// 4 x 4 block each, named for the reason gains.wgsl gives. A split that began in an earlier window is taken up where that
+// left it, so that the order of a sum is the panel's, however it is cut into chunks and windows.
 
-@group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> weights: array<vec4<f32>>;
 
 fn block_of(at: u32, pitch: u32) -> vec4<u32> {
     return vec4<u32>(at, at + pitch, at + 2u * pitch, at + 3u * pitch);
@@ -43,6 +44,15 @@ fn gains_block(component_quad: u32, quad: u32) -> mat4x4<f32> {
     return transpose(mat4x4<f32>(gains[at.x], gains[at.y], gains[at.z], gains[at.w]));
 }
 
+// The same of what stands beside Q.
+fn weights_block(component_quad: u32, quad: u32, h: mat4x4<f32>) -> mat4x4<f32> {
+    if (WEIGHED == 0u) {
+        return h;
+    }
+    let at = block_of(4u * component_quad * params.panel_pitch + quad, params.panel_pitch);
+    return transpose(mat4x4<f32>(weights[at.x], weights[at.y], weights[at.z], weights[at.w]));
+}
+
 // Where Q is 1, every row of D is Σ_n H, gathered in row 0; H is 0 past the last column.
 fn add_denominator(sum: mat4x4<f32>, q: mat4x4<f32>, h: mat4x4<f32>) -> mat4x4<f32> {
     if (UNIT_DENOMINATOR) {
@@ -58,21 +68,21 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let row_tiles = params.pass_rows / TILE;
-    let blocks = (params.components + TILE * BLOCKS - 1u) / (TILE * BLOCKS);
+    let shares = (params.components + 4u * LANES * BLOCKS - 1u) / (4u * LANES * BLOCKS);
     let index = workgroup_index(group, groups);
-    let split = params.first_split + index / (row_tiles * blocks);
+    let split = params.first_split + index / (row_tiles * shares);
     if (split >= params.end_split) {
         return;
     }
     let pass_row = index % row_tiles * TILE;
-    let x = lane % LANES;
-    let component_quad = index / row_tiles % blocks * LANES * BLOCKS + lane / LANES;
-    let tiles = params.panel_pitch / LANES;
+    let x = lane_x(lane);
+    let component_quad = index / row_tiles % shares * LANES * BLOCKS + lane_y(lane);
+    let tiles = params.window_quads / QUADS;
     let begin = split * params.split_tiles;
     let first_tile = max(begin, params.first_tile) - params.first_tile;
     let end_tile = min(begin + params.split_tiles - params.first_tile, tiles);
     // Rows of a block stand 8 apart, and D's sums after N's.
-    let block_pitch = LANES * params.bases_pitch;
+    let block_pitch = QUADS * params.bases_pitch;
     let at_n = block_of((2u * split * params.pass_rows + pass_row + x) * params.bases_pitch + component_quad, block_pitch);
     let at_d = at_n + params.pass_rows * params.bases_pitch;
 
@@ -101,29 +111,30 @@ fn main(
         }
     }
     for (var tile = first_tile; tile < end_tile; tile++) {
-        form_fields(params.first_row + pass_row, tile * LANES, lane);
-        for (var step = 0u; step < LANES; step++) {
-            let at = block_of(x * PITCH + step, LANES * PITCH);
+        let first_quad = params.first_quad + tile * QUADS;
+        take_fields(params.first_row + pass_row, first_quad, lane);
+        for (var step = 0u; step < QUADS; step++) {
+            let at = block_of(x * PITCH + step, QUADS * PITCH);
             let p = mat4x4<f32>(sh_left[at.x], sh_left[at.y], sh_left[at.z], sh_left[at.w]);
             let q = mat4x4<f32>(sh_right[at.x], sh_right[at.y], sh_right[at.z], sh_right[at.w]);
-            let quad = tile * LANES + step;
+            let quad = first_quad + step;
             let h0 = gains_block(component_quad, quad);
             n0 = add_product(n0, p, h0);
-            d0 = add_denominator(d0, q, h0);
+            d0 = add_denominator(d0, q, weights_block(component_quad, quad, h0));
             if (BLOCKS > 1u) {
                 let h1 = gains_block(component_quad + LANES, quad);
                 n1 = add_product(n1, p, h1);
-                d1 = add_denominator(d1, q, h1);
+                d1 = add_denominator(d1, q, weights_block(component_quad + LANES, quad, h1));
             }
             if (BLOCKS > 2u) {
                 let h2 = gains_block(component_quad + 2u * LANES, quad);
                 n2 = add_product(n2, p, h2);
-                d2 = add_denominator(d2, q, h2);
+                d2 = add_denominator(d2, q, weights_block(component_quad + 2u * LANES, quad, h2));
             }
             if (BLOCKS > 3u) {
                 let h3 = gains_block(component_quad + 3u * LANES, quad);
                 n3 = add_product(n3, p, h3);
-                d3 = add_denominator(d3, q, h3);
+                d3 = add_denominator(d3, q, weights_block(component_quad + 3u * LANES, quad, h3));
             }
         }
     }

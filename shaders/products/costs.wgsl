@@ -1,8 +1,7 @@
 // The cost of every column: Σ_f d(v[f, n] | λ[f, n]).
 //
 // data: V (F, N), bases: W (F, K), gains: H (K, N), costs: (1, N).
-// A workgroup owns TILE columns and walks down the rows a tile at a time; an invocation sums a sixteenth of its cells'
-// rows, and the eight invocations of a quad of columns are added in order at the end.
+// A workgroup of 64 owns 32 columns and walks down the rows a tile at a time.
 
 @group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
@@ -22,26 +21,24 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let first_quad = workgroup_index(group, groups) * LANES;
-    if (first_quad >= params.panel_pitch) {
+    let first_quad = workgroup_index(group, groups) * QUADS;
+    if (!in_window(first_quad)) {
         return;
     }
-    let quad = first_quad + lane % LANES;
-    var sum = vec4<f32>();
+    let quad = first_quad + lane_x(lane);
+    var sums = mat4x4<f32>();
     for (var first_row = 0u; first_row < params.rows; first_row += TILE) {
         let product = model_tile(first_row, first_quad, lane);
-        let row = first_row + lane / LANES;
-        sum += row_cost(row, quad, product[0]) + row_cost(row + LANES, quad, product[1]);
-        sum += row_cost(row + 2u * LANES, quad, product[2]) + row_cost(row + 3u * LANES, quad, product[3]);
+        let row = first_row + lane_y(lane);
+        sums += mat4x4<f32>(
+            row_cost(row, quad, product[0]),
+            row_cost(row + LANES, quad, product[1]),
+            row_cost(row + 2u * LANES, quad, product[2]),
+            row_cost(row + 3u * LANES, quad, product[3]),
+        );
     }
-    workgroupBarrier();
-    sh_left[lane] = sum;
-    workgroupBarrier();
-    if (lane < LANES) {
-        var total = vec4<f32>();
-        for (var y = 0u; y < LANES; y++) {
-            total += sh_left[lane + y * LANES];
-        }
+    let total = column_sums(sums, lane);
+    if (lane_y(lane) == 0u) {
         costs[quad] = total;
     }
 }

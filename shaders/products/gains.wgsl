@@ -1,15 +1,16 @@
 // Updates the gains: H ← rule(H, Wᵀ P, Wᵀ Q), in one pass over the data.
 //
 // data: V (F, N), bases: W (F, K), gains: H (K, N), new_gains: H after the update (K, N).
-// A workgroup owns TILE columns and 32 BLOCKS components. It walks down the rows a tile at a time, forms P and Q there
-// and back-projects them at once. Invocation (x, y) sums N and D of the columns of quad x and of the components of the
-// quads y, y + 8, ..., one 4 x 4 block each. The blocks are named, not an array: a compiler that left an indexed array
+// costs: (1, N), the columns' costs before the update, λ Σ_k H with them, written if the constant COSTS is 1.
+// A workgroup owns 4 QUADS columns and 4 LANES BLOCKS components. It walks down the rows a tile at a time, takes P and Q
+// there, formed anew or stored, and back-projects them at once. Invocation (x, y) sums N and D of the columns of quad x and of the components of the
+// quads y, y + LANES, ..., one 4 x 4 block each. The blocks are named, not an array: a compiler that left an indexed array
 // in memory would spoil the kernel. Sums run over f in order, and no column sees another.
 
-@group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> new_gains: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> costs: array<vec4<f32>>;
 
 // Where Q is 1, row 0 of D's block gathers Σ_f W of the block's four components.
 fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> {
@@ -20,7 +21,7 @@ fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> 
 }
 
 fn finish_row(component: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
-    if (component < params.components) {
+    if (component < params.components && in_window(quad)) {
         let at = component * params.panel_pitch + quad;
         new_gains[at] = updated(gains[at], n, d);
     }
@@ -37,6 +38,35 @@ fn finish(component_quad: u32, quad: u32, n: mat4x4<f32>, d: mat4x4<f32>) {
     finish_row(4u * component_quad + 3u, quad, n[3], rows[3]);
 }
 
+// λ H summed over the components that stand at one place of their TILE.
+fn penalty(place: u32, quad: u32) -> vec4<f32> {
+    var sum = vec4<f32>();
+    for (var component = place; component < params.components; component += TILE) {
+        sum += gains[component * params.panel_pitch + quad];
+    }
+    return params.sparsity * sum;
+}
+
+fn finish_costs(sums: mat4x4<f32>, first_quad: u32, lane: u32) {
+    let quad = window_quad(first_quad + lane_x(lane));
+    let place = lane_y(lane);
+    var with_penalty = sums;
+    if (params.sparsity > 0.0) {
+        with_penalty[0] += penalty(place, quad);
+        if (HEIGHT > 1u) {
+            with_penalty[1] += penalty(place + LANES, quad);
+        }
+        if (HEIGHT > 2u) {
+            with_penalty[2] += penalty(place + 2u * LANES, quad);
+            with_penalty[3] += penalty(place + 3u * LANES, quad);
+        }
+    }
+    let total = column_sums(with_penalty, lane);
+    if (place == 0u && in_window(first_quad + lane_x(lane))) {
+        costs[quad] = total;
+    }
+}
+
 @compute @workgroup_size(INVOCATIONS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -44,14 +74,15 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = workgroup_index(group, groups);
-    let tiles = params.panel_pitch / LANES;
-    let first_quad = index % tiles * LANES;
-    let first_component = index / tiles * TILE * BLOCKS;
+    let tiles = (params.window_quads + QUADS - 1u) / QUADS;
+    let first_quad = params.first_quad + index % tiles * QUADS;
+    let first_component = index / tiles * 4u * LANES * BLOCKS;
     if (first_component >= params.components) {
         return;
     }
-    let x = lane % LANES;
-    let component_quad = first_component / 4u + lane / LANES;
+    let x = lane_x(lane);
+    let component_quad = first_component / 4u + lane_y(lane);
+    var cost_sums = mat4x4<f32>();
     var n0 = mat4x4<f32>();
     var n1 = mat4x4<f32>();
     var n2 = mat4x4<f32>();
@@ -61,8 +92,9 @@ fn main(
     var d2 = mat4x4<f32>();
     var d3 = mat4x4<f32>();
     for (var first_row = 0u; first_row < params.rows; first_row += TILE) {
-        form_fields(first_row, first_quad, lane);
-        let rows = min(TILE, params.rows - first_row);
+        cost_sums += take_fields(first_row, first_quad, lane);
+        // Invocations past the last component wait for the others.
+        let rows = select(0u, min(TILE, params.rows - first_row), component_quad < params.bases_pitch);
         for (var row = 0u; row < rows; row++) {
             let p = sh_left[row * PITCH + x];
             let q = sh_right[row * PITCH + x];
@@ -96,5 +128,9 @@ fn main(
     }
     if (BLOCKS > 3u) {
         finish(component_quad + 3u * LANES, first_quad + x, n3, d3);
+    }
+    // Workgroups that share the components of a column have all formed its costs.
+    if (COSTS == 1u && first_component == 0u) {
+        finish_costs(cost_sums, first_quad, lane);
     }
 }

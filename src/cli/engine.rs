@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use partwise::engine::{self, Adapter, Cpu, Gpu, GpuChoice, Reference};
 
-use super::Common;
+use super::{Common, tuning};
 
 /// `--engine`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,7 @@ impl FromStr for Choice {
 }
 
 /// An engine of any kind; [`with_engine`] opens it to code that is generic over engines.
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a run")]
 pub(super) enum AnyEngine {
     Gpu(Gpu),
     Cpu(Cpu),
@@ -80,7 +81,11 @@ pub(super) fn automatic(adapters: &[Adapter]) -> Option<&Adapter> {
 /// Opens the engine that the options ask for. Naming a GPU asks for it.
 pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
     let cpu = || Ok(AnyEngine::Cpu(Cpu::new(common.threads.map(usize::from))?));
-    let gpu = |choice: GpuChoice| Ok(AnyEngine::Gpu(Gpu::open(&choice)?));
+    let gpu = |choice: GpuChoice| {
+        let mut gpu = Gpu::open(&choice)?;
+        tuning::tune(&mut gpu, common.retune)?;
+        Ok(AnyEngine::Gpu(gpu))
+    };
     match (common.engine, &common.gpu) {
         (Choice::Reference, _) => Ok(AnyEngine::Reference(Reference)),
         (Choice::Cpu, _) => cpu(),

@@ -10,6 +10,7 @@ mod factorize;
 mod progress;
 mod separate;
 mod train;
+mod tuning;
 
 use std::io::Write;
 use std::path::Path;
@@ -49,6 +50,9 @@ struct Common {
     /// Which GPU: its index in `partwise devices`, a part of its name, or its PCI bus id
     #[arg(long, global = true, value_name = "INDEX|NAME|PCI")]
     gpu: Option<String>,
+    /// Measure anew which kernels are the fastest on the GPU; otherwise that is done once and kept
+    #[arg(long, global = true)]
+    retune: bool,
     /// Threads of the CPU engine and of reading and writing [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,

@@ -8,7 +8,7 @@ mod timing;
 
 pub use cpu::Cpu;
 pub(crate) use cpu::{CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, math, padded, tile};
-pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, adapters};
+pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, Tuning, adapters};
 pub use reference::Reference;
 pub use timing::Timing;
 
@@ -55,6 +55,9 @@ pub trait Engine: Send + Sync {
 
     /// Which engine, and on what, for people and manifests: "cpu (avx512, 8 threads)".
     fn describe(&self) -> String;
+
+    /// Rows and columns of a panel.
+    fn shape(&self, panel: &Self::Panel) -> (usize, usize);
 
     /// Brings a matrix up. Any strides; nothing may be empty.
     ///

@@ -17,6 +17,10 @@ impl Engine for Reference {
         "reference (f64)".into()
     }
 
+    fn shape(&self, panel: &Array2<f64>) -> (usize, usize) {
+        panel.dim()
+    }
+
     fn matrix<T: Real>(&self, values: ArrayView2<T>) -> Result<Array2<f64>> {
         Ok(values.mapv(Real::to_f64))
     }

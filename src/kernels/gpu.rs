@@ -1,5 +1,7 @@
 //! What the families' shaders share: the library files, the divergences and the uniform.
 
+mod tune;
+
 use crate::divergence::Divergence;
 use crate::engine::gpu::shader::{Source, source, uniform};
 
@@ -12,6 +14,9 @@ pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, FLOORS, POWER)
 static BLOCKS: Source = source!("lib/blocks.wgsl");
 pub(crate) static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
 pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", FLOORS, TILE);
+pub(crate) static STORED_FIELDS: Source = source!("lib/stored_fields.wgsl", TILE);
+pub(crate) static COLUMN_SUMS: Source = source!("lib/column_sums.wgsl", TILE);
+pub(crate) static LEAD: Source = source!("lib/lead.wgsl");
 static NEAR: Source = source!("lib/near.wgsl");
 
 static EUCLIDEAN: Source = source!("divergence/euclidean.wgsl");
@@ -37,6 +42,8 @@ uniform! {
         components: u32,
         bases_pitch: u32,
         panel_pitch: u32,
+        first_quad: u32,
+        window_quads: u32,
         first_component: u32,
         end_component: u32,
         first_row: u32,
@@ -67,7 +74,9 @@ pub(crate) mod tests {
     #[test]
     fn every_shared_file_is_a_source() {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
-        let lib = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &RULE, &BLOCKS, &TILE, &FIELDS, &NEAR];
+        let tiles = [&BLOCKS, &TILE, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
+        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &RULE, &LEAD, &NEAR];
+        let lib = [tiles.as_slice(), &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));
     }

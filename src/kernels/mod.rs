@@ -2,10 +2,10 @@
 
 pub mod glue;
 mod gpu;
-
 pub mod momentum;
 pub mod peak;
 pub mod products;
+
 pub use glue::{Glue, Mask, Norm};
 pub use momentum::{Momentum, Track};
 pub use peak::{Peak, Peaks};

@@ -126,6 +126,10 @@ impl Engine for Cpu {
         format!("cpu ({}, {} threads)", tile::instruction_set(), self.pool.current_num_threads())
     }
 
+    fn shape(&self, panel: &CpuPanel) -> (usize, usize) {
+        (panel.rows, panel.columns)
+    }
+
     fn matrix<T: Real>(&self, values: ArrayView2<T>) -> Result<Array2<f32>> {
         Ok(Array2::from_shape_fn(values.dim(), |at| values[at].to_f64() as f32))
     }

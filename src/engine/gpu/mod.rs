@@ -12,12 +12,15 @@ mod layout;
 mod memory;
 mod pipelines;
 pub(crate) mod shader;
+mod tiling;
 mod worker;
 
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 
 pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
 pub(crate) use memory::Storage;
+pub use tiling::Tuning;
+pub(crate) use tiling::{RANKS, Tiling};
 
 use self::clock::Clock;
 use self::device::Device;
@@ -41,6 +44,7 @@ pub struct Gpu {
     device: Device,
     adapter: Adapter,
     chunk_columns: usize,
+    pub(crate) tuning: Tuning,
 }
 
 /// Bases on the device.
@@ -120,12 +124,25 @@ impl Gpu {
         let longest = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let columns = usize::try_from(longest).unwrap_or(usize::MAX) / size_of::<f32>() / MAX_ROWS;
         let chunk_columns = (columns / TILE * TILE).clamp(TILE, MAX_CHUNK_COLUMNS);
-        Ok(Self { device: Device::start(device, queue)?, adapter, chunk_columns })
+        let tuning = Tuning::all(Tiling::SMALLEST);
+        Ok(Self { device: Device::start(device, queue)?, adapter, chunk_columns, tuning })
     }
 
     /// The adapter that was opened.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
+    }
+
+    /// Takes what [`Gpu::tune`] measured on this device before.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it is of another version of the shaders; nothing has changed then.
+    pub fn set_tuning(&mut self, tuning: Tuning) -> Result<()> {
+        if !tuning.is_known() {
+            return Err(Error::input("a tuning of shaders that are not there"));
+        }
+        self.tuning = tuning;
+        Ok(())
     }
 
     /// A storage of so many vec4s, whatever they hold.
@@ -176,6 +193,10 @@ impl Engine for Gpu {
 
     fn describe(&self) -> String {
         format!("gpu ({}, {})", self.adapter.name, self.adapter.backend)
+    }
+
+    fn shape(&self, panel: &GpuPanel) -> (usize, usize) {
+        (panel.rows, panel.columns)
     }
 
     fn matrix<T: Real>(&self, values: ArrayView2<T>) -> Result<GpuMatrix> {

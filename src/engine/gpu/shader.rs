@@ -5,7 +5,6 @@
 //! is no preprocessor: a missing function or a doubled one is a compile error.
 
 use std::fmt::Write;
-use std::ops::RangeInclusive;
 
 /// A WGSL file, and those it builds on.
 #[derive(Debug)]
@@ -39,8 +38,8 @@ pub(crate) enum Access {
 pub(crate) struct Kernel {
     pub(crate) source: Source,
     pub(crate) storages: &'static [Access],
-    /// The generated constants (u32) that choose among its pipelines, and their ranges.
-    pub(crate) constants: &'static [(&'static str, RangeInclusive<u32>)],
+    /// The generated constants (u32) that choose among its pipelines, and their values.
+    pub(crate) constants: &'static [(&'static str, &'static [u32])],
     /// The members of its uniform, as the host lays them out.
     pub(crate) uniform: &'static [(&'static str, usize)],
 }
@@ -119,7 +118,7 @@ mod tests {
         static KERNEL: Kernel = Kernel {
             source: Source { path: "c.wgsl", text: "// c\nfn c() {}\n", imports: &[&IMPORTED] },
             storages: &[],
-            constants: &[("X", 0..=1), ("Y", 0..=3)],
+            constants: &[("X", &[0, 1]), ("Y", &[0, 3])],
             uniform: &[],
         };
         let text = Text::compose(&KERNEL, Some(&FILLING), &[1, 3]);

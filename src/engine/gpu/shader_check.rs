@@ -43,8 +43,8 @@ pub(crate) fn files(folder: &str) -> BTreeSet<String> {
 
 fn check_constants(kernel: &'static Kernel, filling: Option<&'static Source>) {
     let mut choices: Vec<Vec<u32>> = vec![Vec::new()];
-    for (_, range) in kernel.constants {
-        let longer = |choice: &Vec<u32>| range.clone().map(|value| [choice.as_slice(), &[value]].concat()).collect();
+    for (_, values) in kernel.constants {
+        let longer = |choice: &Vec<u32>| values.iter().map(|&value| [choice.as_slice(), &[value]].concat()).collect();
         choices = choices.iter().flat_map(|choice| -> Vec<Vec<u32>> { longer(choice) }).collect();
     }
     for constants in choices {

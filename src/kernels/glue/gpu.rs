@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Glue, Mask, Norm, check_masks};
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
-use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE};
+use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE, Tiling};
 use crate::kernels::gpu::{FLOORS, INDEX, PARAMS, POWER, Params, REDUCE, TILE as MODEL};
 use crate::{Error, Result};
 
@@ -16,7 +16,7 @@ const INVOCATIONS: usize = 64;
 static NORMALIZE_BASES: Kernel = Kernel {
     source: source!("glue/normalize_bases.wgsl", PARAMS, FLOORS, INDEX, REDUCE),
     storages: &[Access::Write, Access::Write],
-    constants: &[("NORM", 1..=2)],
+    constants: &[("NORM", &[1, 2])],
     uniform: Params::MEMBERS,
 };
 static SCALE_GAINS: Kernel = Kernel {
@@ -28,13 +28,13 @@ static SCALE_GAINS: Kernel = Kernel {
 static SOURCE_MODEL: Kernel = Kernel {
     source: source!("glue/model.wgsl", MODEL),
     storages: &[Access::Read, Access::Read, Access::Write, Access::Write],
-    constants: &[("FIRST", 0..=1)],
+    constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("FIRST", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static WEIGH: Kernel = Kernel {
     source: source!("glue/weigh.wgsl", PARAMS, INDEX, POWER),
     storages: &[Access::Read, Access::Write, Access::Write],
-    constants: &[("FIRST", 0..=1), ("HARD", 0..=1)],
+    constants: &[("FIRST", &[0, 1]), ("HARD", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static DIVIDE: Kernel = Kernel {
@@ -96,6 +96,7 @@ impl Glue for Gpu {
                 components: w.columns as u32,
                 bases_pitch: w.pitch() as u32,
                 panel_pitch: h.pitch() as u32,
+                window_quads: h.pitch() as u32,
                 exponent,
                 floor: (MODEL_FLOOR / sources.len() as f64) as f32,
                 ..Params::default()
@@ -105,7 +106,7 @@ impl Glue for Gpu {
                 self.run(Run {
                     kernel: &SOURCE_MODEL,
                     filling: None,
-                    constants: &[u32::from(j == 0)],
+                    constants: &[Tiling::SMALLEST.code(), u32::from(j == 0)],
                     uniform: Params {
                         first_component: source.start as u32,
                         end_component: source.end as u32,

@@ -1,16 +1,19 @@
 //! What only a device can show of the kernels: bits that do not depend on chunks, places, memory or threads, and shapes
 //! that take several dispatches. That the numbers are right at all is shown in tests/kernels.rs.
 
+use std::iter::zip;
 use std::time::Duration;
 
-use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
+use ndarray::{Array2, ArrayView2, Axis, Zip, concatenate, s};
 
 use crate::divergence::Divergence;
+use crate::engine::gpu::Tiling;
 use crate::engine::gpu::tests::{gpu, numbers};
-use crate::engine::{Engine, Gpu, GpuPanel, Reference, Timing};
-use crate::kernels::{Glue, Mask, Norm, Products, Rule};
+use crate::engine::{Engine, Gpu, GpuPanel, Reference, Timing, Tuning};
+use crate::kernels::momentum::START;
+use crate::kernels::{Glue, Mask, Momentum, Norm, Products, Rule, Track};
 
-/// Every kernel once: gains, bases, norms, costs and masks of a case, laid end to end.
+/// Every kernel once: gains, bases, both, trials, norms, costs and masks of a case, laid end to end.
 fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32>) -> Vec<f32> {
     let rule = Rule { floor: 0.05, sparsity: 0.01, ..Rule::of(Divergence::ItakuraSaito) };
     let components = w.ncols();
@@ -19,23 +22,52 @@ fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f
     gpu.update_gains(&v, &w, &mut h, &rule).unwrap();
     gpu.update_bases(&v, &mut w, &h, &rule).unwrap();
     gpu.update_bases(&v, &mut w, &h, &Rule::of(Divergence::KullbackLeibler)).unwrap();
+    gpu.update_both(&v, &mut w, &mut h, &rule).unwrap();
     gpu.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
+    let track = tried(gpu, &v, &w, h, &rule);
+    h = track.trial;
     let sources = [0..1, 1..components];
     let mut all: Vec<f32> =
         gpu.costs(&v, &w, &h, rule.divergence).unwrap().into_iter().map(|cost| cost as f32).collect();
     for mask in gpu.masks(&w, &h, &sources, Mask::Ratio(2.0)).unwrap() {
         all.extend(gpu.read_panel::<f32>(&mask).unwrap());
     }
+    for panel in [&track.next, &track.costs, &track.previous, &track.safe, &track.state] {
+        all.extend(gpu.read_panel::<f32>(panel).unwrap());
+    }
     all.extend(gpu.read_matrix::<f32>(&w).unwrap());
     all.extend(gpu.read_panel::<f32>(&h).unwrap());
     all
+}
+
+/// Two extrapolated updates from `h`.
+fn tried(gpu: &Gpu, v: &GpuPanel, w: &<Gpu as Engine>::Matrix, h: GpuPanel, rule: &Rule) -> Track<GpuPanel> {
+    let columns = h.columns;
+    let still = || gpu.lead_gains(&h, &h, 0.0).unwrap();
+    let rows = |values: &[f64]| {
+        gpu.panel(Array2::from_shape_fn((values.len(), columns), |(row, _)| values[row]).view()).unwrap()
+    };
+    let mut track = Track {
+        trial: still(),
+        next: still(),
+        costs: rows(&[0.0]),
+        previous: still(),
+        safe: still(),
+        state: rows(&[START, 0.0]),
+    };
+    for _ in 0..2 {
+        gpu.try_gains(v, w, &track.trial, &mut track.next, &mut track.costs, rule).unwrap();
+        gpu.advance(&mut track, 0.5).unwrap();
+    }
+    track
 }
 
 #[test]
 fn a_panel_in_many_chunks_has_the_bits_of_one_in_one() {
     let Some(mut gpu) = gpu() else { return };
     // The last shape has more tiles than a panel has splits, so that splits lie across chunks of three tiles.
-    for (rows, columns, components) in [(40, 300, 33), (5, 97, 2), (3, 9001, 2)] {
+    // More rows than the fields of 1,100 columns may have at once, so that they are stored in two windows.
+    for (rows, columns, components) in [(40, 300, 33), (5, 97, 2), (3, 9001, 2), (4096, 1100, 2)] {
         let (v, w, h) = (numbers(1, rows, columns), numbers(2, rows, components), numbers(3, components, columns));
         gpu = gpu.with_chunk_columns(1 << 16);
         let whole = everything(&gpu, v.view(), w.view(), h.view());
@@ -98,6 +130,42 @@ fn a_column_has_the_same_bits_wherever_it_stands() {
 }
 
 #[test]
+fn no_bit_depends_on_the_tiling() {
+    let Some(mut gpu) = gpu() else { return };
+    // One to four blocks of components and one to three workgroups that share them, fused and, at the smallest, stored.
+    for (rows, columns, components) in [(37, 70, 120), (35, 67, 300)] {
+        let (v, w, h) = (numbers(1, rows, columns), numbers(2, rows, components), numbers(3, components, columns));
+        gpu.tuning = Tuning::all(Tiling::SMALLEST);
+        let expected = everything(&gpu, v.view(), w.view(), h.view());
+        for (gains, bases) in zip(Tiling::OF_GAINS, Tiling::OF_BASES.into_iter().cycle()) {
+            gpu.set_tuning(Tuning { bases: [bases; 4], ..Tuning::all(gains) }).unwrap();
+            let results = everything(&gpu, v.view(), w.view(), h.view());
+            assert!(results == expected, "{rows} x {columns} x {components}, {gains:?}, {bases:?}");
+        }
+    }
+}
+
+#[test]
+fn stored_fields_give_the_bits_of_formed_ones() {
+    let Some(mut gpu) = gpu() else { return };
+    let (v, w, h) = (numbers(1, 50, 90), numbers(2, 50, 257), numbers(3, 257, 90));
+    let (many, few) = (Tiling { quads: 8, lanes: 32 }, Tiling::SMALLEST);
+    assert!(many.divide(257).1 == 1 && few.divide(257).1 == 3);
+    let mut updated = |tiling: Tiling, divergence| {
+        gpu.tuning = Tuning::all(tiling);
+        let rule = Rule { sparsity: 0.1, ..Rule::of(divergence) };
+        let (v, mut w, h) = (gpu.panel(v.view()).unwrap(), gpu.matrix(w.view()).unwrap(), gpu.panel(h.view()).unwrap());
+        let track = tried(&gpu, &v, &w, h, &rule);
+        gpu.update_bases(&v, &mut w, &track.trial, &rule).unwrap();
+        let read = |panel: &GpuPanel| gpu.read_panel::<f32>(panel).unwrap();
+        (read(&track.next), read(&track.costs), gpu.read_matrix::<f32>(&w).unwrap())
+    };
+    for divergence in [Divergence::ItakuraSaito, Divergence::KullbackLeibler, Divergence::Beta(0.5)] {
+        assert!(updated(many, divergence) == updated(few, divergence), "{divergence}");
+    }
+}
+
+#[test]
 fn the_rule_is_kept_whole() {
     let Some(gpu) = gpu() else { return };
     let (v, w, mut h) = (numbers(1, 19, 45), numbers(2, 19, 6), numbers(3, 6, 45));
@@ -131,7 +199,17 @@ fn bases_too_large_for_one_pass_take_several() {
     let (v, w, h) = (numbers(1, rows, 1), numbers(2, rows, components), numbers(3, components, 1));
     let (panel, gains) = (gpu.panel(v.view()).unwrap(), gpu.panel(h.view()).unwrap());
     let mut bases = gpu.matrix(w.view()).unwrap();
-    gpu.update_bases(&panel, &mut bases, &gains, &Rule::of(Divergence::Euclidean)).unwrap();
+    let rule = Rule::of(Divergence::Euclidean);
+    let (mut both_w, mut both_h) = (gpu.matrix(w.view()).unwrap(), gpu.panel(h.view()).unwrap());
+    gpu.update_both(&panel, &mut both_w, &mut both_h, &rule).unwrap();
+    let (mut expected_w, mut expected_h) = (w.mapv(f64::from), h.mapv(f64::from));
+    Reference.update_both(&v.mapv(f64::from), &mut expected_w, &mut expected_h, &rule).unwrap();
+    let near = |got: Array2<f64>, expected: &Array2<f64>| {
+        assert!(Zip::from(&got).and(expected).all(|got, expected| (got - expected).abs() <= 2e-5 * expected));
+    };
+    near(gpu.read_matrix(&both_w).unwrap(), &expected_w);
+    near(gpu.read_panel(&both_h).unwrap(), &expected_h);
+    gpu.update_bases(&panel, &mut bases, &gains, &rule).unwrap();
     let updated = gpu.read_matrix::<f64>(&bases).unwrap();
     // With one column N / D is v / λ in all components alike.
     for row in 0..rows {

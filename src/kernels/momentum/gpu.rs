@@ -1,19 +1,117 @@
-//! Extrapolation on the gpu engine.
+//! Extrapolation on the gpu: entry by entry, and column by column where trials are judged.
 
-use super::{Momentum, Track};
+use std::iter::zip;
+
+use super::{Momentum, Track, check_path};
 use crate::Result;
-use crate::engine::{Gpu, GpuMatrix, GpuPanel};
+use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
+use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage};
+use crate::kernels::gpu::{INDEX, LEAD, PARAMS, Params};
+
+/// Invocations in a workgroup of every kernel here.
+const INVOCATIONS: usize = 64;
+
+static LEAD_ON: Kernel = Kernel {
+    source: source!("momentum/lead.wgsl", PARAMS, INDEX, LEAD),
+    storages: &[Access::Read, Access::Read, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+static JUDGE: Kernel = Kernel {
+    source: source!("momentum/judge.wgsl", PARAMS, INDEX),
+    storages: &[Access::Read, Access::Write, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+static ADVANCE: Kernel = Kernel {
+    source: source!("momentum/advance.wgsl", PARAMS, INDEX, LEAD),
+    storages: &[Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+
+impl Gpu {
+    /// One of the kernels over `rows` rows of `pitch` vec4s.
+    fn step(
+        &self,
+        kernel: &'static Kernel,
+        rows: usize,
+        pitch: usize,
+        share: f64,
+        storages: &[&Storage],
+    ) -> Result<()> {
+        self.run(Run {
+            kernel,
+            filling: None,
+            constants: &[],
+            uniform: Params {
+                rows: rows as u32,
+                panel_pitch: pitch as u32,
+                exponent: share as f32,
+                ..Params::default()
+            },
+            storages,
+            workgroups: (rows * pitch).div_ceil(INVOCATIONS),
+            work: rows * pitch * QUAD,
+        })
+    }
+}
 
 impl Momentum for Gpu {
-    fn lead_gains(&self, _to: &GpuPanel, _from: &GpuPanel, _share: f64) -> Result<GpuPanel> {
-        Err(crate::Error::input("not there yet"))
+    fn lead_gains(&self, to: &GpuPanel, from: &GpuPanel, share: f64) -> Result<GpuPanel> {
+        check_path((to.rows, to.columns), (from.rows, from.columns), share)?;
+        let (rows, led) = (to.rows, self.new_panel(to.rows, to.columns)?);
+        for ((to, from), led) in zip(zip(&to.chunks, &from.chunks), &led.chunks) {
+            let storages = [&to.storage, &from.storage, &led.storage];
+            self.step(&LEAD_ON, rows, to.pitch(), share, &storages)?;
+        }
+        Ok(led)
     }
 
-    fn lead_bases(&self, _to: &GpuMatrix, _from: &GpuMatrix, _share: f64) -> Result<GpuMatrix> {
-        Err(crate::Error::input("not there yet"))
+    fn lead_bases(&self, to: &GpuMatrix, from: &GpuMatrix, share: f64) -> Result<GpuMatrix> {
+        check_path((to.rows, to.columns), (from.rows, from.columns), share)?;
+        let storage = self.storage(to.rows * to.pitch())?;
+        self.step(&LEAD_ON, to.rows, to.pitch(), share, &[&to.storage, &from.storage, &storage])?;
+        Ok(GpuMatrix { rows: to.rows, columns: to.columns, storage })
     }
 
-    fn advance(&self, _track: &mut Track<GpuPanel>, _majorizing: f64) -> Result<()> {
-        Err(crate::Error::input("not there yet"))
+    fn advance(&self, track: &mut Track<GpuPanel>, majorizing: f64) -> Result<()> {
+        let Track { trial, next, costs, previous, safe, state } = track;
+        for panel in [&*trial, previous, safe] {
+            check_path((next.rows, next.columns), (panel.rows, panel.columns), majorizing - 1.0)?;
+        }
+        check_path((1, next.columns), (costs.rows, costs.columns), 0.0)?;
+        check_path((2, next.columns), (state.rows, state.columns), 0.0)?;
+        let (rows, back) = (next.rows, majorizing - 1.0);
+        let panels = zip(zip(&trial.chunks, &next.chunks), zip(&previous.chunks, &safe.chunks));
+        for (((trial, next), (previous, safe)), (costs, state)) in zip(panels, zip(&costs.chunks, &state.chunks)) {
+            let shares = self.storage(trial.pitch())?;
+            self.step(&JUDGE, 1, trial.pitch(), back, &[&costs.storage, &state.storage, &shares])?;
+            let storages = [&shares, &next.storage, &trial.storage, &previous.storage, &safe.storage];
+            self.step(&ADVANCE, rows, trial.pitch(), 0.0, &storages)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LONGEST, REACH, SLACK};
+    use super::*;
+
+    #[test]
+    fn shaders_are_what_the_host_says() {
+        crate::engine::gpu::shader_check::check_family("momentum", &[], &[], &[&LEAD_ON, &JUDGE, &ADVANCE]);
+    }
+
+    #[test]
+    fn constants_are_those_of_the_host() {
+        for (source, name, value) in [
+            (&LEAD, "REACH", format!("{REACH:?}")),
+            (&JUDGE.source, "LONGEST", LONGEST.to_string()),
+            (&JUDGE.source, "SLACK", format!("{SLACK:e}")),
+        ] {
+            assert!(source.text.contains(&format!("const {name} = {value};")), "{name} = {value}");
+        }
     }
 }

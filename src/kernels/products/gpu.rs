@@ -1,14 +1,23 @@
 //! The products on the gpu: a pass over each chunk of the panel, and for the bases a reduction.
+//!
+//! Fused, an update costs 2K multiply-adds for a cell of V, and K more for every further workgroup that has to form Λ again
+//! because no single one holds all components. Unfused it costs K to form P and Q once and 2K to project them, and their way
+//! through memory: 8 bytes written and 8 read by each workgroup that shares the components. A second workgroup is worth
+//! that way on some devices and not on others (K multiply-adds against 24 bytes: even at K = 110 where there are 9 flop to
+//! a byte of memory, at 430 where there are 36); a third costs twice as much and loses on all of them.
+//! The joint update needs P and Q twice, before and after the gains are new, and is always unfused.
 
 use std::iter::zip;
 
-use super::{Products, Rule, check_shapes};
+use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
-use crate::engine::gpu::{Chunk, Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE};
-use crate::kernels::gpu::{FIELDS, FLOORS, INDEX, Params, RULE, TILE as MODEL, filling};
+use crate::engine::gpu::{Chunk, Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
+use crate::kernels::gpu::{
+    COLUMN_SUMS, FIELDS, FLOORS, INDEX, PARAMS, Params, RULE, STORED_FIELDS, TILE as MODEL, filling,
+};
 
 /// A panel's columns are summed for the bases in at most so many splits, so that the order of the sum is the panel's
 /// alone: with the tiles of rows, enough workgroups for any device.
@@ -17,19 +26,47 @@ const SPLITS: usize = 64;
 const SPLIT_TILES: usize = 4;
 /// vec4s that the sums of a pass may take; bases of more are updated in several passes.
 const SUMS_QUADS: usize = 64 << 20 >> 4;
-/// Invocations in a workgroup.
+/// Workgroups that share the components in the fused updates, at most.
+const FUSED_SHARES: usize = 2;
+/// vec4s that P and Q may take each: panels of more are updated window by window. Both fit in the cache of a large card.
+const FIELD_QUADS: usize = 16 << 20 >> 4;
+/// Invocations in a workgroup of the kernels that have no tiles.
 const INVOCATIONS: usize = 64;
 
+/// The values of TILING for kernels that divide columns, and for those that divide rows and components.
+const TILINGS: &[u32] = &Tiling::codes(Tiling::OF_GAINS);
+const BASES_TILINGS: &[u32] = &Tiling::codes(Tiling::OF_BASES);
+
 static GAINS: Kernel = Kernel {
-    source: source!("products/gains.wgsl", FIELDS, RULE),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    constants: &[("BLOCKS", 1..=4)],
+    source: source!("products/gains.wgsl", FIELDS, COLUMN_SUMS, RULE),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
+    constants: &[("TILING", TILINGS), ("COSTS", &[0, 1]), ("BLOCKS", &[1, 2, 3, 4])],
     uniform: Params::MEMBERS,
 };
 static BASES: Kernel = Kernel {
     source: source!("products/bases.wgsl", FIELDS),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    constants: &[("BLOCKS", 1..=4)],
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read],
+    constants: &[("TILING", BASES_TILINGS), ("COSTS", &[0]), ("WEIGHED", &[0]), ("BLOCKS", &[1, 2, 3, 4])],
+    uniform: Params::MEMBERS,
+};
+static STORE_FIELDS: Kernel = Kernel {
+    source: source!("products/fields.wgsl", FIELDS),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
+    constants: &[("TILING", TILINGS), ("COSTS", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
+/// [`GAINS`] of fields that are stored.
+static STORED_GAINS: Kernel = Kernel {
+    source: source!("products/gains.wgsl", STORED_FIELDS, COLUMN_SUMS, RULE),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Read, Access::Read],
+    constants: GAINS.constants,
+    uniform: Params::MEMBERS,
+};
+/// [`BASES`] of fields that are stored.
+static STORED_BASES: Kernel = Kernel {
+    source: source!("products/bases.wgsl", STORED_FIELDS),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read, Access::Read, Access::Read],
+    constants: &[("TILING", BASES_TILINGS), ("COSTS", &[0]), ("WEIGHED", &[0, 1]), ("BLOCKS", &[1, 2, 3, 4])],
     uniform: Params::MEMBERS,
 };
 static BASES_REDUCE: Kernel = Kernel {
@@ -38,20 +75,18 @@ static BASES_REDUCE: Kernel = Kernel {
     constants: &[],
     uniform: Params::MEMBERS,
 };
-static COSTS: Kernel = Kernel {
-    source: source!("products/costs.wgsl", FLOORS, MODEL),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
+static WEIGH_GAINS: Kernel = Kernel {
+    source: source!("products/weigh_gains.wgsl", PARAMS, INDEX),
+    storages: &[Access::Read, Access::Read, Access::Write],
     constants: &[],
     uniform: Params::MEMBERS,
 };
-
-/// Blocks of 32 components that a workgroup takes, and how many workgroups share the K components: as few as
-/// there can be, since each of them forms the whole model again.
-fn divide(components: usize) -> (usize, usize) {
-    let blocks = components.div_ceil(TILE);
-    let workgroups = blocks.div_ceil(4);
-    (blocks.div_ceil(workgroups), workgroups)
-}
+static COSTS: Kernel = Kernel {
+    source: source!("products/costs.wgsl", FLOORS, MODEL, COLUMN_SUMS),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    constants: &[("TILING", &[Tiling::SMALLEST.code()])],
+    uniform: Params::MEMBERS,
+};
 
 /// What all kernels are told of the bases and the rule.
 fn params(w: &GpuMatrix, rule: &Rule) -> Params {
@@ -68,27 +103,255 @@ fn params(w: &GpuMatrix, rule: &Rule) -> Params {
     }
 }
 
-/// The same, with a chunk of the panels.
-fn on_chunk(params: Params, chunk: &Chunk) -> Params {
-    Params { columns: chunk.columns as u32, panel_pitch: chunk.pitch() as u32, ..params }
+/// Columns of a chunk that are worked on at once, whole tiles.
+#[derive(Clone, Copy)]
+struct Window<'a> {
+    chunk: &'a Chunk,
+    first_tile: usize,
+    tiles: usize,
+}
+
+impl<'a> Window<'a> {
+    /// All columns of a chunk.
+    fn whole(chunk: &'a Chunk) -> Self {
+        Self { chunk, first_tile: 0, tiles: chunk.tiles() }
+    }
+
+    /// The windows of a chunk whose fields of `rows` rows may be stored.
+    fn stored(chunk: &'a Chunk, rows: usize) -> impl Iterator<Item = Self> {
+        let tiles = (FIELD_QUADS * QUAD / TILE / rows).max(1);
+        let window = move |first_tile| Self { chunk, first_tile, tiles: tiles.min(chunk.tiles() - first_tile) };
+        (0..chunk.tiles()).step_by(tiles).map(window)
+    }
+
+    /// Columns that hold something.
+    fn columns(&self) -> usize {
+        (self.tiles * TILE).min(self.chunk.columns - self.first_tile * TILE)
+    }
+
+    /// Workgroups that it takes to cover the columns once.
+    fn workgroups(&self, tiling: Tiling) -> usize {
+        (self.tiles * TILE).div_ceil(tiling.columns())
+    }
+
+    fn params(&self, params: Params) -> Params {
+        Params {
+            columns: self.chunk.columns as u32,
+            panel_pitch: self.chunk.pitch() as u32,
+            first_quad: (self.first_tile * TILE / QUAD) as u32,
+            window_quads: (self.tiles * TILE / QUAD) as u32,
+            ..params
+        }
+    }
+}
+
+/// The fields of a window, and what its cells cost if that was asked for.
+struct Fields {
+    p: Storage,
+    q: Storage,
+    costs: Storage,
+}
+
+/// How the sums over the columns of a panel are divided.
+#[derive(Clone, Copy)]
+struct Splits {
+    tiles: usize,
+    count: usize,
+}
+
+impl Splits {
+    fn of(v: &GpuPanel) -> Self {
+        let tiles = v.columns.div_ceil(TILE);
+        let each = tiles.div_ceil(SPLITS).max(SPLIT_TILES);
+        Self { tiles: each, count: tiles.div_ceil(each) }
+    }
+}
+
+/// The sums behind an update of the bases' rows `first_row..first_row + rows`, and what fills them.
+struct Pass<'a> {
+    splits: Splits,
+    first_row: usize,
+    rows: usize,
+    sums: &'a Storage,
+}
+
+impl Gpu {
+    /// The fields of rows of a window.
+    fn fields(
+        &self,
+        window: Window,
+        (first_row, rows): (usize, usize),
+        w: &GpuMatrix,
+        gains: &Storage,
+        rule: &Rule,
+        costs: bool,
+    ) -> Result<Fields> {
+        let tiling = self.tuning.gains(w.columns, window.columns());
+        let quads = w.rows * window.tiles * TILE / QUAD;
+        let (p, q) = (self.storage(quads)?, self.storage(quads)?);
+        let cell_costs = self.storage(if costs { quads } else { 1 })?;
+        self.run(Run {
+            kernel: &STORE_FIELDS,
+            filling: Some(filling(rule.divergence)),
+            constants: &[tiling.code(), u32::from(costs)],
+            uniform: Params { first_row: first_row as u32, pass_rows: rows as u32, ..window.params(params(w, rule)) },
+            storages: &[&window.chunk.storage, &w.storage, gains, &p, &q, &cell_costs],
+            workgroups: rows.div_ceil(TILE) * window.workgroups(tiling),
+            work: rows * window.columns() * w.columns,
+        })?;
+        Ok(Fields { p, q, costs: cell_costs })
+    }
+
+    /// The update of a window's gains, from fields that are stored or are to be formed.
+    fn gains(
+        &self,
+        window: Window,
+        fields: Option<&Fields>,
+        w: &GpuMatrix,
+        (from, to): (&Storage, &Storage),
+        costs: Option<&Storage>,
+        rule: &Rule,
+    ) -> Result<()> {
+        let tiling = self.tuning.gains(w.columns, window.columns());
+        let (blocks, shares) = tiling.divide(w.columns);
+        let unused = self.storage(1)?;
+        let common = [&w.storage, from, to, costs.unwrap_or(&unused)];
+        let (kernel, storages, products) = match fields {
+            None => (&GAINS, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2),
+            Some(fields) => (&STORED_GAINS, [[&fields.p].as_slice(), &common, &[&fields.q, &fields.costs]].concat(), 2),
+        };
+        self.run(Run {
+            kernel,
+            filling: Some(filling(rule.divergence)),
+            constants: &[tiling.code(), u32::from(costs.is_some()), blocks as u32],
+            uniform: window.params(params(w, rule)),
+            storages: &storages,
+            workgroups: window.workgroups(tiling) * shares,
+            work: products * w.rows * window.columns() * w.columns,
+        })
+    }
+
+    /// The update of a chunk's gains, and the columns' costs if there is a place for them.
+    fn update_chunk(
+        &self,
+        v: &Chunk,
+        w: &GpuMatrix,
+        (from, to): (&Storage, &Storage),
+        costs: Option<&Storage>,
+        rule: &Rule,
+    ) -> Result<()> {
+        if self.tuning.gains(w.columns, v.columns).divide(w.columns).1 <= FUSED_SHARES {
+            return self.gains(Window::whole(v), None, w, (from, to), costs, rule);
+        }
+        for window in Window::stored(v, w.rows) {
+            let fields = self.fields(window, (0, w.rows), w, from, rule, costs.is_some())?;
+            self.gains(window, Some(&fields), w, (from, to), costs, rule)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a window to the sums of a pass; `gains` stand beside P, and beside Q `weights` where they are others.
+    fn correlate(
+        &self,
+        pass: &Pass,
+        window: Window,
+        fields: Option<&Fields>,
+        w: &GpuMatrix,
+        (gains, weights): (&Storage, Option<&Storage>),
+        rule: &Rule,
+    ) -> Result<()> {
+        let tiling = self.tuning.bases(w.columns);
+        let (blocks, shares) = tiling.divide(w.columns);
+        let first_tile = window.chunk.first / TILE + window.first_tile;
+        let splits = first_tile / pass.splits.tiles..(first_tile + window.tiles).div_ceil(pass.splits.tiles);
+        let common = [&w.storage, gains, pass.sums, weights.unwrap_or(gains)];
+        let (kernel, storages, products) = match fields {
+            None => (&BASES, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2),
+            Some(fields) => (&STORED_BASES, [[&fields.p].as_slice(), &common, &[&fields.q, &fields.costs]].concat(), 2),
+        };
+        self.run(Run {
+            kernel,
+            filling: Some(filling(rule.divergence)),
+            constants: &[tiling.code(), 0, u32::from(weights.is_some()), blocks as u32],
+            uniform: Params {
+                first_row: pass.first_row as u32,
+                pass_rows: pass.rows as u32,
+                first_tile: first_tile as u32,
+                split_tiles: pass.splits.tiles as u32,
+                first_split: splits.start as u32,
+                end_split: splits.end as u32,
+                ..window.params(params(w, rule))
+            },
+            storages: &storages,
+            workgroups: pass.rows / TILE * shares * splits.len(),
+            work: products * pass.rows * window.columns() * w.columns,
+        })
+    }
+
+    /// The update of the bases, pass by pass over their rows; `add` adds the whole panel to the sums of a pass.
+    fn passes(&self, v: &GpuPanel, w: &GpuMatrix, rule: &Rule, mut add: impl FnMut(&Pass) -> Result<()>) -> Result<()> {
+        let splits = Splits::of(v);
+        let row_quads = 2 * splits.count * w.pitch();
+        let rows = (SUMS_QUADS / row_quads / TILE * TILE).clamp(TILE, w.rows.next_multiple_of(TILE));
+        let sums = self.storage(rows * row_quads)?;
+        for first_row in (0..w.rows).step_by(rows) {
+            add(&Pass { splits, first_row, rows, sums: &sums })?;
+            self.run(Run {
+                kernel: &BASES_REDUCE,
+                filling: None,
+                constants: &[],
+                uniform: Params {
+                    first_row: first_row as u32,
+                    pass_rows: rows as u32,
+                    end_split: splits.count as u32,
+                    ..params(w, rule)
+                },
+                storages: &[&sums, &w.storage],
+                workgroups: (rows * w.pitch()).div_ceil(INVOCATIONS),
+                work: rows * row_quads * QUAD,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What the gains of a window that went from `before` to `after` weigh in the sums of a joint update, by an exponent:
+    /// gains (K, N) of the chunk, of which the window is there.
+    fn weights(
+        &self,
+        window: Window,
+        components: usize,
+        (before, after): (&Storage, &Storage),
+        exponent: f64,
+    ) -> Result<Storage> {
+        if exponent == 1.0 {
+            return Ok(after.clone());
+        }
+        let weights = self.storage(components * window.chunk.pitch())?;
+        let cells = components * window.tiles * TILE / QUAD;
+        self.run(Run {
+            kernel: &WEIGH_GAINS,
+            filling: None,
+            constants: &[],
+            uniform: window.params(Params {
+                components: components as u32,
+                exponent: exponent as f32,
+                ..Params::default()
+            }),
+            storages: &[before, after, &weights],
+            workgroups: cells.div_ceil(INVOCATIONS),
+            work: cells * QUAD,
+        })?;
+        Ok(weights)
+    }
 }
 
 impl Products for Gpu {
     fn update_gains(&self, v: &GpuPanel, w: &GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
-        let (blocks, shares) = divide(w.columns);
         for (v, h) in zip(&v.chunks, &mut h.chunks) {
             // Workgroups that share the components of a column all read its gains, so the new ones go elsewhere.
             let new_gains = self.storage(h.pitch() * w.columns)?;
-            self.run(Run {
-                kernel: &GAINS,
-                filling: Some(filling(rule.divergence)),
-                constants: &[blocks as u32],
-                uniform: on_chunk(params(w, rule), v),
-                storages: &[&v.storage, &w.storage, &h.storage, &new_gains],
-                workgroups: v.tiles() * shares,
-                work: (shares + 2) * w.rows * v.columns * w.columns,
-            })?;
+            self.update_chunk(v, w, (&h.storage, &new_gains), None, rule)?;
             h.storage = new_gains;
         }
         Ok(())
@@ -96,80 +359,82 @@ impl Products for Gpu {
 
     fn update_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
-        let (blocks, shares) = divide(w.columns);
-        let tiles = v.columns.div_ceil(TILE);
-        let split_tiles = tiles.div_ceil(SPLITS).max(SPLIT_TILES);
-        let splits = tiles.div_ceil(split_tiles);
-        let row_quads = 2 * splits * w.pitch();
-        let pass_rows = (SUMS_QUADS / row_quads / TILE * TILE).clamp(TILE, w.rows.next_multiple_of(TILE));
-        let sums = self.storage(pass_rows * row_quads)?;
-        for first_row in (0..w.rows).step_by(pass_rows) {
-            let pass = Params {
-                first_row: first_row as u32,
-                pass_rows: pass_rows as u32,
-                split_tiles: split_tiles as u32,
-                end_split: splits as u32,
-                ..params(w, rule)
-            };
+        let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
+        self.passes(v, w, rule, |pass| {
             for (v, h) in zip(&v.chunks, &h.chunks) {
-                let first_tile = v.first / TILE;
-                let in_chunk = first_tile / split_tiles..(first_tile + v.tiles()).div_ceil(split_tiles);
-                let uniform = Params {
-                    first_tile: first_tile as u32,
-                    first_split: in_chunk.start as u32,
-                    end_split: in_chunk.end as u32,
-                    ..on_chunk(pass, v)
-                };
-                self.run(Run {
-                    kernel: &BASES,
-                    filling: Some(filling(rule.divergence)),
-                    constants: &[blocks as u32],
-                    uniform,
-                    storages: &[&v.storage, &w.storage, &h.storage, &sums],
-                    workgroups: pass_rows / TILE * shares * in_chunk.len(),
-                    work: (shares + 2) * pass_rows * v.columns * w.columns,
-                })?;
+                let gains = (&h.storage, None);
+                if fused {
+                    self.correlate(pass, Window::whole(v), None, w, gains, rule)?;
+                    continue;
+                }
+                for window in Window::stored(v, w.rows) {
+                    let rows = (pass.first_row, pass.rows);
+                    let fields = self.fields(window, rows, w, &h.storage, rule, false)?;
+                    self.correlate(pass, window, Some(&fields), w, gains, rule)?;
+                }
             }
-            self.run(Run {
-                kernel: &BASES_REDUCE,
-                filling: None,
-                constants: &[],
-                uniform: pass,
-                storages: &[&sums, &w.storage],
-                workgroups: (pass_rows * w.pitch()).div_ceil(INVOCATIONS),
-                work: pass_rows * row_quads * QUAD,
-            })?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn try_gains(
         &self,
-        _v: &GpuPanel,
-        _w: &GpuMatrix,
-        _trial: &GpuPanel,
-        _next: &mut GpuPanel,
-        _costs: &mut GpuPanel,
-        _rule: &Rule,
+        v: &GpuPanel,
+        w: &GpuMatrix,
+        trial: &GpuPanel,
+        next: &mut GpuPanel,
+        costs: &mut GpuPanel,
+        rule: &Rule,
     ) -> Result<()> {
-        Err(crate::Error::input("not there yet"))
+        check_shapes((v.rows, v.columns), (w.rows, w.columns), (trial.rows, trial.columns))?;
+        check_trial((trial.rows, trial.columns), (next.rows, next.columns), (costs.rows, costs.columns))?;
+        for ((v, trial), (next, costs)) in zip(zip(&v.chunks, &trial.chunks), zip(&next.chunks, &costs.chunks)) {
+            self.update_chunk(v, w, (&trial.storage, &next.storage), Some(&costs.storage), rule)?;
+        }
+        Ok(())
     }
 
-    fn update_both(&self, _v: &GpuPanel, _w: &mut GpuMatrix, _h: &mut GpuPanel, _rule: &Rule) -> Result<()> {
-        Err(crate::Error::input("not there yet"))
+    fn update_both(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
+        let (a, b) = rule.divergence.joint_exponents();
+        let new_gains: Result<Vec<Storage>> = h.chunks.iter().map(|h| self.storage(h.pitch() * w.columns)).collect();
+        let new_gains = new_gains?;
+        let of_bases = Rule { sparsity: 0.0, ..*rule };
+        self.passes(v, w, &of_bases, |pass| {
+            for (v, (h, new)) in zip(&v.chunks, zip(&h.chunks, &new_gains)) {
+                let first = pass.first_row == 0;
+                // The first pass makes the gains too, which takes all rows; the others form again what they need.
+                let rows = if first { (0, w.rows) } else { (pass.first_row, pass.rows) };
+                for window in Window::stored(v, w.rows) {
+                    let fields = self.fields(window, rows, w, &h.storage, rule, false)?;
+                    if first {
+                        self.gains(window, Some(&fields), w, (&h.storage, new), None, rule)?;
+                    }
+                    let weights = |exponent| self.weights(window, w.columns, (&h.storage, new), exponent);
+                    let (for_p, for_q) = (weights(a)?, weights(b)?);
+                    self.correlate(pass, window, Some(&fields), w, (&for_p, Some(&for_q)), rule)?;
+                }
+            }
+            Ok(())
+        })?;
+        for (h, new) in zip(&mut h.chunks, new_gains) {
+            h.storage = new;
+        }
+        Ok(())
     }
 
     fn costs(&self, v: &GpuPanel, w: &GpuMatrix, h: &GpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
         check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
         let costs = self.new_panel(1, v.columns)?;
         for ((v, h), costs) in zip(zip(&v.chunks, &h.chunks), &costs.chunks) {
+            let window = Window::whole(v);
             self.run(Run {
                 kernel: &COSTS,
                 filling: Some(filling(divergence)),
-                constants: &[],
-                uniform: on_chunk(params(w, &Rule::of(divergence)), v),
+                constants: &[Tiling::SMALLEST.code()],
+                uniform: window.params(params(w, &Rule::of(divergence))),
                 storages: &[&v.storage, &w.storage, &h.storage, &costs.storage],
-                workgroups: v.tiles(),
+                workgroups: window.workgroups(Tiling::SMALLEST),
                 work: w.rows * v.columns * w.columns,
             })?;
         }
@@ -186,18 +451,9 @@ mod tests {
     fn shaders_are_what_the_host_says() {
         crate::engine::gpu::shader_check::check_family(
             "products",
-            &[&GAINS, &BASES, &COSTS],
+            &[&GAINS, &STORED_GAINS, &BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],
             &DIVERGENCES,
-            &[&BASES_REDUCE],
+            &[&BASES_REDUCE, &WEIGH_GAINS],
         );
-    }
-
-    #[test]
-    fn components_are_divided_among_as_few_workgroups_as_there_can_be() {
-        for (components, expected) in
-            [(1, (1, 1)), (32, (1, 1)), (33, (2, 1)), (88, (3, 1)), (128, (4, 1)), (129, (3, 2)), (300, (4, 3))]
-        {
-            assert_eq!(divide(components), expected, "{components}");
-        }
     }
 }

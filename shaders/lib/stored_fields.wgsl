@@ -1,0 +1,39 @@
+// The fields P and Q of a tile, brought to workgroup memory from where products/fields.wgsl stored them.
+//
+// stored_p, stored_q, stored_costs: (F, the window), rows of window_quads vec4s. For kernels that can take the file
+// fields.wgsl in its place, which says what take_fields leaves and returns.
+
+@group(0) @binding(1) var<storage, read> stored_p: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> stored_q: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> stored_costs: array<vec4<f32>>;
+
+fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
+    let quad = window_quad(first_quad + lane_x(lane)) - params.first_quad;
+    let row = first_row + lane_y(lane);
+    let at = lane_y(lane) * PITCH + lane_x(lane);
+    workgroupBarrier();
+    var costs = mat4x4<f32>();
+    costs[0] = bring_row(at, row, quad);
+    if (HEIGHT > 1u) {
+        costs[1] = bring_row(at + LANES * PITCH, row + LANES, quad);
+    }
+    if (HEIGHT > 2u) {
+        costs[2] = bring_row(at + 2u * LANES * PITCH, row + 2u * LANES, quad);
+        costs[3] = bring_row(at + 3u * LANES * PITCH, row + 3u * LANES, quad);
+    }
+    workgroupBarrier();
+    return costs;
+}
+
+fn bring_row(at: u32, row: u32, quad: u32) -> vec4<f32> {
+    let inside = vec4<bool>(row < params.rows);
+    let cell = min(row, params.rows - 1u) * params.window_quads + quad;
+    sh_left[at] = select(vec4<f32>(0.0), stored_p[cell], inside);
+    if (!UNIT_DENOMINATOR) {
+        sh_right[at] = select(vec4<f32>(0.0), stored_q[cell], inside);
+    }
+    if (COSTS == 1u) {
+        return select(vec4<f32>(0.0), stored_costs[cell], inside);
+    }
+    return vec4<f32>(0.0);
+}

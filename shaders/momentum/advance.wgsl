@@ -1,0 +1,31 @@
+// Takes every column to where its next update is tried, by the shares that judge.wgsl gave.
+//
+// Accepted, b > 0: safe ← trial, trial ← lead(next, previous, b), previous ← next. Refused: trial ← lead(previous, safe, b).
+// shares: b (1, N), next, trial, previous, safe: (K, N). An invocation owns four columns of a row.
+
+@group(0) @binding(1) var<storage, read> shares: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> next: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> trial: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> previous: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> safe: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let cell = 64u * workgroup_index(group, groups) + lane;
+    if (cell >= params.rows * params.panel_pitch) {
+        return;
+    }
+    let share = shares[cell % params.panel_pitch];
+    let accepted = share > vec4<f32>(0.0);
+    let update = next[cell];
+    let tried = trial[cell];
+    let before = previous[cell];
+    let kept = safe[cell];
+    trial[cell] = lead(select(before, update, accepted), select(kept, before, accepted), share);
+    previous[cell] = select(before, update, accepted);
+    safe[cell] = select(kept, tried, accepted);
+}

@@ -1,0 +1,34 @@
+// Judges every column's trial by its cost c against the last accepted c̄, and says how far to go from here.
+//
+// costs: c (1, N), state: c̄ and the steps k since the start or the last refusal (2, N), shares: b of the next step (1, N),
+// above 0 where the trial was accepted and at most 0 where it was refused. An invocation owns four columns.
+
+@group(0) @binding(1) var<storage, read> costs: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> state: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> shares: array<vec4<f32>>;
+
+// Of src/kernels/momentum.
+const LONGEST = 0.9;
+const SLACK = 1e-6;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let quad = 64u * workgroup_index(group, groups) + lane;
+    if (quad >= params.panel_pitch) {
+        return;
+    }
+    let cost = costs[quad];
+    let accepted_cost = state[quad];
+    // A compiler may take for granted that no number is NaN, but not of its bits.
+    let finite = (bitcast<vec4<u32>>(cost) & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
+    let accepted = finite & (cost <= accepted_cost * (1.0 + SLACK));
+    let steps = select(vec4<f32>(0.0), state[params.panel_pitch + quad] + 1.0, accepted);
+    state[quad] = select(accepted_cost, min(cost, accepted_cost), accepted);
+    state[params.panel_pitch + quad] = steps;
+    // b(k) = k / (k + 3), and the way back where a trial was refused.
+    shares[quad] = select(vec4<f32>(params.exponent), min(steps / (steps + 3.0), vec4<f32>(LONGEST)), accepted);
+}

@@ -1,0 +1,19 @@
+// Moves a factor on along its last step: led = lead(x, x', b), of shaders/lib/lead.wgsl.
+//
+// ahead: x, behind: x', led: all (K, N) of a chunk, or (F, K). An invocation owns four entries.
+
+@group(0) @binding(1) var<storage, read> ahead: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> behind: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> led: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let cell = 64u * workgroup_index(group, groups) + lane;
+    if (cell < params.rows * params.panel_pitch) {
+        led[cell] = lead(ahead[cell], behind[cell], vec4<f32>(params.exponent));
+    }
+}
