@@ -6,8 +6,9 @@ use ndarray::{Array2, ArrayView2, s};
 
 use crate::Result;
 use crate::divergence::Divergence;
-use crate::kernels::{Glue, Mask, Products, Rule};
+use crate::kernels::{Glue, Mask, Momentum, Products, Rule};
 use crate::methods::nmf;
+pub use crate::methods::nmf::Updates;
 use crate::model::Model;
 
 /// A model's bases on an engine, for data of a certain number of bins.
@@ -49,16 +50,18 @@ pub struct Separated {
 ///
 /// # Errors
 /// Those of the engine. A column whose numbers stopped being finite is no error here: its cost says so.
-pub fn separate<E: Products + Glue>(
+pub fn separate<E: Products + Momentum + Glue>(
     engine: &E,
     data: ArrayView2<f32>,
     bases: &Bases<E>,
+    updates: Updates,
     iterations: usize,
     mask: Mask,
 ) -> Result<Separated> {
     let panel = engine.panel(data)?;
     let mut gains = engine.panel(nmf::flat_gains(data, bases.on_host.view()).view())?;
-    nmf::update_gains(engine, &panel, &bases.on_engine, &mut gains, &Rule::of(bases.divergence), iterations)?;
+    let rule = Rule::of(bases.divergence);
+    nmf::update_gains(engine, &panel, &bases.on_engine, &mut gains, &rule, updates, iterations)?;
     let costs = engine.costs(&panel, &bases.on_engine, &gains, bases.divergence)?;
     let masks = engine.masks(&bases.on_engine, &gains, &bases.sources, mask)?;
     Ok(Separated { masks: masks.iter().map(|mask| engine.read_panel(mask)).collect::<Result<_>>()?, costs })

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use crate::audio::{self, Recording};
 use crate::divergence::Divergence;
-use crate::kernels::{Glue, Norm, Products};
+use crate::kernels::{Glue, Momentum, Norm, Products};
+pub use crate::methods::nmf::Updates;
 use crate::methods::nmf::{self, Normalization, Options};
 use crate::model::{self, Model, Source, SourceTraining, Training};
 use crate::spectrogram::{Pad, Shape, Spectrum, Stft, StftParams, level_scale};
@@ -88,6 +89,8 @@ impl Transform {
 pub struct TrainOptions {
     /// What bases are learned under, and gains found under later.
     pub divergence: Divergence,
+    /// How the factors are updated.
+    pub updates: Updates,
     /// Iterations at most.
     pub iterations: usize,
     /// See [`Options::tolerance`].
@@ -117,7 +120,7 @@ pub enum Event<'a> {
 ///
 /// # Errors
 /// [`Error::Input`] for options out of range, a source without a usable recording, or one that is all silence; the engine's.
-pub fn train<E: Products + Glue>(
+pub fn train<E: Products + Momentum + Glue>(
     engine: &E,
     material: &[Material],
     options: &TrainOptions,
@@ -231,7 +234,7 @@ fn suiting(divergence: Divergence) -> Spectrum {
 }
 
 /// Factorizes the data (F, N) of one source.
-fn learn<E: Products + Glue>(
+fn learn<E: Products + Momentum + Glue>(
     engine: &E,
     name: &str,
     data: ArrayView2<f32>,
@@ -242,6 +245,7 @@ fn learn<E: Products + Glue>(
     let (w, h) = nmf::random_start(data, rank, options.seed);
     let (v, mut w, mut h) = (engine.panel(data)?, engine.matrix(w.view())?, engine.panel(h.view())?);
     let mut nmf = Options::of(options.divergence, options.iterations);
+    nmf.updates = options.updates;
     nmf.tolerance = options.tolerance;
     nmf.trace_every = if options.tolerance > 0.0 { 10 } else { options.iterations };
     nmf.rule.sparsity = options.sparsity;

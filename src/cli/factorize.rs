@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -10,8 +11,8 @@ use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError};
 use partwise::Error;
 use partwise::divergence::Divergence;
 use partwise::engine::Engine;
-use partwise::kernels::{Glue, Products, Rule};
-use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options};
+use partwise::kernels::{Glue, Momentum, Products, Rule};
+use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options, Updates};
 use partwise::train::MAX_RANK;
 use serde::Serialize;
 
@@ -27,7 +28,7 @@ pub(super) struct Factorize {
     /// Components
     #[arg(long, value_name = "K")]
     rank: usize,
-    /// The result: W (F,K), H (K,N) and objective (iterations + 1 values, the first before any update)
+    /// The result: W (F,K), H (K,N) and objective (a value for each look: before the first iteration, and after each)
     #[arg(short, long, value_name = "OUT.npz")]
     output: PathBuf,
     /// Start from W (F,K) and H (K,N) of this file instead of random numbers; either may be missing
@@ -39,10 +40,17 @@ pub(super) struct Factorize {
     /// What the fit is measured by: eu, kl, is or beta:B
     #[arg(long, default_value = "kl")]
     divergence: Divergence,
+    /// alternating: H, then W. joint: both from one pass over the data, never rising. extrapolated: each from a point further
+    /// along the last step, for fewer iterations
+    #[arg(long, default_value = "alternating", value_name = "alternating|joint|extrapolated")]
+    updates: Updates,
     /// Iterations at most; one is H, then W, then normalisation
     #[arg(long, value_name = "N", default_value_t = 200)]
     iterations: usize,
-    /// Stop when an iteration brought the objective down by less than this share of its first value
+    /// Look at the objective after every so many iterations; 0: after the last alone
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    trace_every: usize,
+    /// Stop when an iteration, or as many as --trace-every says, brought the objective down by less than this share of its first value
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     tolerance: f64,
     /// The weight of an L1 penalty on H
@@ -68,6 +76,8 @@ struct Summary<'a> {
     converged: bool,
     first_objective: f64,
     final_objective: f64,
+    /// The iterations and their looks at the objective, without files.
+    seconds: f64,
     engine: String,
     output: &'a Path,
 }
@@ -85,6 +95,8 @@ impl Factorize {
             log::warn!("--sparsity without --normalize: W grows as H shrinks, and the penalty says nothing");
         }
         let options = Options {
+            updates: self.updates,
+            trace_every: self.trace_every,
             tolerance: self.tolerance,
             learn: match self.fix {
                 None => Learn::Both,
@@ -103,9 +115,9 @@ impl Factorize {
         let options = Options { rule, ..options };
         let engine = open(common)?;
         let bar = progress::bar(common, self.iterations as u64, "factorizing");
-        let (w, h, mut fit, name) = with_engine!(&engine, |engine| {
-            let (w, h, fit) = factorize(engine, &(&v / scale), &w, &(h / scale), &options, |_| bar.inc(1))?;
-            (w, h * scale, fit, engine.describe())
+        let (w, h, mut fit, seconds, name) = with_engine!(&engine, |engine| {
+            let (w, h, fit, seconds) = factorize(engine, &(&v / scale), &w, &(h / scale), &options, |_| bar.inc(1))?;
+            (w, h * scale, fit, seconds, engine.describe())
         });
         bar.finish_and_clear();
         fit.objective.iter_mut().for_each(|objective| *objective *= scale.powf(beta));
@@ -118,6 +130,7 @@ impl Factorize {
             converged: fit.converged,
             first_objective: fit.objective.first().copied().unwrap_or_default(),
             final_objective: fit.objective.last().copied().unwrap_or_default(),
+            seconds,
             engine: name,
             output: &self.output,
         };
@@ -161,18 +174,23 @@ impl Factorize {
     }
 }
 
-/// Runs on an engine; W, H and how it went.
-fn factorize<E: Products + Glue>(
+/// Runs on an engine; W, H, how it went, and for how many seconds.
+fn factorize<E: Products + Momentum + Glue>(
     engine: &E,
     v: &Array2<f64>,
     w: &Array2<f64>,
     h: &Array2<f64>,
     options: &Options,
     watch: impl FnMut(usize),
-) -> partwise::Result<(Array2<f64>, Array2<f64>, Fit)> {
+) -> partwise::Result<(Array2<f64>, Array2<f64>, Fit, f64)> {
     let (v, mut w, mut h) = (engine.panel(v.view())?, engine.matrix(w.view())?, engine.panel(h.view())?);
+    // Reading a factor back waits until it is there: before, for the data to be up, and after, for the last update.
+    engine.read_matrix::<f32>(&w)?;
+    let started = Instant::now();
     let fit = nmf::factorize(engine, &v, &mut w, &mut h, options, watch)?;
-    Ok((engine.read_matrix(&w)?, engine.read_panel(&h)?, fit))
+    let w = engine.read_matrix(&w)?;
+    let seconds = started.elapsed().as_secs_f64();
+    Ok((w, engine.read_panel(&h)?, fit, seconds))
 }
 
 /// What to divide data by so that the floors of the engines, which suppose data near 1, do not cut into them: 1 for data of an
@@ -226,7 +244,7 @@ fn write_npz(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> std::io:
 
 fn text(summary: &Summary) -> String {
     format!(
-        "{} x {} at rank {}: objective {:.6e} -> {:.6e} in {} iterations{}, on {}\n{}\n",
+        "{} x {} at rank {}: objective {:.6e} -> {:.6e} in {} iterations{} and {:.2} s, on {}\n{}\n",
         summary.rows,
         summary.columns,
         summary.rank,
@@ -234,6 +252,7 @@ fn text(summary: &Summary) -> String {
         summary.final_objective,
         summary.iterations,
         if summary.converged { " (converged)" } else { "" },
+        summary.seconds,
         summary.engine,
         summary.output.display(),
     )

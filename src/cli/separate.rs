@@ -11,6 +11,7 @@ use partwise::kernels::Mask;
 use partwise::methods::nmf;
 use partwise::model::Model;
 use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Status};
+use partwise::separate::Updates;
 use serde::Serialize;
 
 use super::engine::{open, with_engine};
@@ -46,9 +47,12 @@ pub(super) struct Separate {
     /// Names of the results, with {stem}, {source} and {ext}
     #[arg(long, default_value = PATTERN, value_name = "PATTERN")]
     name: String,
-    /// Updates of the gains
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    iterations: usize,
+    /// extrapolated: each update from a point further along the last step, in a third of the passes; or alternating
+    #[arg(long, default_value = "extrapolated", value_name = "extrapolated|alternating")]
+    updates: Updates,
+    /// Updates of the gains [default: 40, or 100 alternating ones]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
     /// What a file that fails means for the others: continue or stop
     #[arg(long, default_value = "continue", value_name = "continue|stop")]
     on_error: OnErrorChoice,
@@ -115,7 +119,16 @@ impl Separate {
 
     /// Separates; also, how many inputs there were.
     pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, usize)> {
-        nmf::check_options(self.iterations, 0.0, 0.0)?;
+        let iterations = self.iterations.unwrap_or(match self.updates {
+            Updates::Extrapolated => 40,
+            _ => 100,
+        });
+        nmf::check_options(iterations, 0.0, 0.0)?;
+        if self.updates == Updates::Joint {
+            bail!(
+                "--updates joint is for learning both factors; here the bases are fixed: use extrapolated or alternating"
+            );
+        }
         let model = Model::load(&self.model)?;
         let only = self.only.as_ref().map(|name| source(&model, name)).transpose()?;
         let inputs = schedule::list(&self.inputs)?;
@@ -125,7 +138,8 @@ impl Separate {
             inputs: &inputs,
             naming: Naming { folder: self.output, pattern: self.name, format: self.format },
             only,
-            iterations: self.iterations,
+            updates: self.updates,
+            iterations,
             mask: match self.mask {
                 MaskChoice::Wiener => Mask::Ratio(model.spectrum.power_exponent()),
                 MaskChoice::Given(mask) => mask,

@@ -10,7 +10,7 @@ use partwise::kernels::Norm;
 use partwise::model::{Model, SourceTraining, Training};
 use partwise::schedule;
 use partwise::spectrogram::Shape;
-use partwise::train::{self, Event, Length, Material, TrainOptions, Transform};
+use partwise::train::{self, Event, Length, Material, TrainOptions, Transform, Updates};
 
 use super::engine::{open, with_engine};
 use super::{Common, Outcome, print, progress, spare, table, write_whole};
@@ -33,9 +33,13 @@ pub(super) struct Train {
     /// What the fit is measured by: eu, kl, is or beta:B
     #[arg(long, default_value = "kl")]
     divergence: Divergence,
-    /// Iterations at most
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    iterations: usize,
+    /// extrapolated: each update from a point further along the last step; joint: both factors from one pass; or alternating
+    /// [default: extrapolated, or alternating where there is a sparsity]
+    #[arg(long, value_name = "extrapolated|joint|alternating")]
+    updates: Option<Updates>,
+    /// Iterations at most [default: 50 extrapolated ones, or 100]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
     /// Stop when ten iterations brought the objective down by less than this share of its first value
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     tolerance: f64,
@@ -70,9 +74,13 @@ impl Train {
     pub(super) fn learn(&self, common: &Common) -> anyhow::Result<(Model, usize)> {
         let material = self.material()?;
         spare(&self.output, material.iter().flat_map(|source| source.files.iter().map(PathBuf::as_path)))?;
+        let default = if self.sparsity > 0.0 { Updates::Alternating } else { Updates::Extrapolated };
+        let updates = self.updates.unwrap_or(default);
+        let iterations = self.iterations.unwrap_or(if updates == Updates::Extrapolated { 50 } else { 100 });
         let options = TrainOptions {
             divergence: self.divergence,
-            iterations: self.iterations,
+            updates,
+            iterations,
             tolerance: self.tolerance,
             sparsity: self.sparsity,
             normalize: Some(self.normalize),
@@ -80,7 +88,7 @@ impl Train {
             seed: common.seed,
         };
         let engine = open(common)?;
-        let bar = progress::bar(common, (self.iterations * material.len()) as u64, "reading");
+        let bar = progress::bar(common, (iterations * material.len()) as u64, "reading");
         let mut skipped = 0;
         let mut watch = |event: Event| match event {
             Event::Skipped(error) => {

@@ -1,3 +1,4 @@
 //! The papers' methods, a file each, written once against the kernel families they need. No method knows an engine.
 
+pub mod extrapolation;
 pub mod nmf;

@@ -3,13 +3,50 @@
 //! Févotte & Idier, "Algorithms for nonnegative matrix factorization with the β-divergence" (2011); with W fixed it is
 //! supervised separation as in Grais & Erdogan, eqs. (7), (8).
 
+use std::fmt;
+use std::str::FromStr;
+
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
+use super::extrapolation;
 use crate::divergence::Divergence;
 use crate::engine::Real;
-use crate::kernels::{Glue, Norm, Products, Rule};
+use crate::kernels::{Glue, Momentum, Norm, Products, Rule};
 use crate::random::Stream;
 use crate::{Error, Result};
+
+/// How the factors are brought towards the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Updates {
+    /// One after the other, each from the newest other.
+    Alternating,
+    /// Both from one pass over the data (Marmin, Goulart & Févotte 2023), with the majorising exponent: the objective cannot rise.
+    Joint,
+    /// Alternating, each from a point further along the last step: see [`super::extrapolation`].
+    Extrapolated,
+}
+
+impl fmt::Display for Updates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alternating => "alternating",
+            Self::Joint => "joint",
+            Self::Extrapolated => "extrapolated",
+        })
+    }
+}
+
+impl FromStr for Updates {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [Self::Alternating, Self::Joint, Self::Extrapolated];
+        let found = all.into_iter().find(|updates| updates.to_string() == text);
+        found.ok_or_else(|| {
+            Error::input(format!("updates '{text}' are not known; use alternating, joint or extrapolated"))
+        })
+    }
+}
 
 /// Which factors are updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +82,8 @@ pub struct Normalization {
 pub struct Options {
     /// Divergence, exponent and floor of the updates. `rule.sparsity` penalises the gains alone.
     pub rule: Rule,
+    /// How the factors are updated.
+    pub updates: Updates,
     /// How many iterations at most.
     pub iterations: usize,
     /// Stop when the objective fell by less than this share of its first value since it was last looked at; 0: never.
@@ -60,10 +99,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// Both factors, gains first, no normalisation, `iterations` of a divergence's plain update.
+    /// Both factors, gains first, no normalisation, `iterations` of a divergence's plain alternating update.
     pub fn of(divergence: Divergence, iterations: usize) -> Self {
         Self {
             rule: Rule::of(divergence),
+            updates: Updates::Alternating,
             iterations,
             tolerance: 0.0,
             trace_every: 1,
@@ -85,11 +125,49 @@ pub struct Fit {
     pub converged: bool,
 }
 
+/// The objective wherever it was looked at, and whether that is enough.
+pub(super) struct Trace<'a> {
+    options: &'a Options,
+    objective: Vec<f64>,
+    pub(super) converged: bool,
+}
+
+impl<'a> Trace<'a> {
+    pub(super) fn new(options: &'a Options) -> Self {
+        Self { options, objective: Vec::new(), converged: false }
+    }
+
+    /// Whether the objective is to be looked at after so many iterations.
+    pub(super) fn due(&self, iteration: usize) -> bool {
+        self.options.trace_every > 0 && iteration.is_multiple_of(self.options.trace_every)
+    }
+
+    pub(super) fn push(&mut self, iteration: usize, objective: f64) -> Result<()> {
+        if !objective.is_finite() {
+            return Err(Error::Diverged {
+                what: format!("factorization ({})", self.options.rule.divergence),
+                iteration,
+            });
+        }
+        self.objective.push(objective);
+        if let [first, .., before, now] = self.objective[..] {
+            let tolerance = self.options.tolerance;
+            self.converged = tolerance > 0.0 && before - now < tolerance * first;
+        }
+        Ok(())
+    }
+
+    pub(super) fn fit(self, iterations: usize) -> Fit {
+        Fit { objective: self.objective, iterations, converged: self.converged }
+    }
+}
+
 /// Factorizes V (F x N) from the given W (F x K) and H (K x N), in place. `watch` is told the number of each iteration done.
 ///
 /// # Errors
-/// [`Error::Input`] where shapes do not fit, [`Error::Diverged`] where the objective is not finite, [`Error::Engine`].
-pub fn factorize<E: Products + Glue>(
+/// [`Error::Input`] where shapes or options do not fit, [`Error::Diverged`] where the objective is not finite,
+/// [`Error::Engine`].
+pub fn factorize<E: Products + Momentum + Glue>(
     engine: &E,
     v: &E::Panel,
     w: &mut E::Matrix,
@@ -97,75 +175,83 @@ pub fn factorize<E: Products + Glue>(
     options: &Options,
     mut watch: impl FnMut(usize),
 ) -> Result<Fit> {
-    let steps = match (options.learn, options.order) {
-        (Learn::Gains, _) => vec![Factor::Gains],
-        (Learn::Bases, _) => vec![Factor::Bases],
-        (Learn::Both, Order::GainsFirst) => vec![Factor::Gains, Factor::Bases],
-        (Learn::Both, Order::BasesFirst) => vec![Factor::Bases, Factor::Gains],
+    let steps = match (options.updates, options.learn, options.order) {
+        (Updates::Extrapolated, ..) => return extrapolation::factorize(engine, v, w, h, options, watch),
+        (Updates::Joint, Learn::Both, _) => vec![Factor::Both],
+        (Updates::Joint, ..) => return Err(Error::input("joint updates are of both factors; one of them is kept")),
+        (_, Learn::Gains, _) => vec![Factor::Gains],
+        (_, Learn::Bases, _) => vec![Factor::Bases],
+        (_, Learn::Both, Order::GainsFirst) => vec![Factor::Gains, Factor::Bases],
+        (_, Learn::Both, Order::BasesFirst) => vec![Factor::Bases, Factor::Gains],
     };
     let bases_rule = Rule { sparsity: 0.0, ..options.rule };
-    let look = |iteration: usize, w: &E::Matrix, h: &E::Panel, trace: &mut Vec<f64>| -> Result<()> {
-        let objective = objective(engine, v, w, h, &options.rule)?;
-        if !objective.is_finite() {
-            return Err(Error::Diverged { what: format!("factorization ({})", options.rule.divergence), iteration });
-        }
-        trace.push(objective);
-        Ok(())
-    };
-    let mut trace = Vec::new();
-    let (mut done, mut converged) = (0, false);
-    if options.trace_every > 0 {
-        look(0, w, h, &mut trace)?;
+    let joint_rule = Rule { exponent: options.rule.divergence.majorizing_exponent(), ..options.rule };
+    let mut trace = Trace::new(options);
+    let mut done = 0;
+    if trace.due(0) {
+        trace.push(0, objective(engine, v, w, h, &options.rule)?)?;
     }
-    while done < options.iterations && !converged {
+    while done < options.iterations && !trace.converged {
         for step in &steps {
             match step {
                 Factor::Gains => engine.update_gains(v, w, h, &options.rule)?,
-                Factor::Bases => {
-                    engine.update_bases(v, w, h, &bases_rule)?;
-                    if let Some(Normalization { norm, compensate }) = options.normalization {
-                        engine.normalize(w, compensate.then_some(&mut *h), norm)?;
-                    }
-                }
+                Factor::Bases => engine.update_bases(v, w, h, &bases_rule)?,
+                Factor::Both => engine.update_both(v, w, h, &joint_rule)?,
+            }
+            if let (Factor::Bases | Factor::Both, Some(Normalization { norm, compensate })) =
+                (step, options.normalization)
+            {
+                engine.normalize(w, compensate.then_some(&mut *h), norm)?;
             }
         }
         done += 1;
         watch(done);
-        if options.trace_every > 0 && done % options.trace_every == 0 {
-            look(done, w, h, &mut trace)?;
-            if let [first, .., before, now] = trace[..] {
-                converged = options.tolerance > 0.0 && before - now < options.tolerance * first;
-            }
+        if trace.due(done) {
+            trace.push(done, objective(engine, v, w, h, &options.rule)?)?;
         }
     }
-    if options.trace_every == 0 || done % options.trace_every != 0 {
-        look(done, w, h, &mut trace)?;
+    if !trace.due(done) {
+        trace.push(done, objective(engine, v, w, h, &options.rule)?)?;
     }
-    Ok(Fit { objective: trace, iterations: done, converged })
+    Ok(trace.fit(done))
 }
 
 enum Factor {
     Gains,
     Bases,
+    Both,
 }
 
 /// Finds gains under fixed bases: so many updates of H, nothing else. Columns are independent of each other.
 ///
 /// # Errors
-/// Those of the engine.
-pub fn update_gains<E: Products>(
+/// [`Error::Input`] for joint updates, and those of the engine.
+pub fn update_gains<E: Products + Momentum>(
     engine: &E,
     v: &E::Panel,
     w: &E::Matrix,
     h: &mut E::Panel,
     rule: &Rule,
+    updates: Updates,
     iterations: usize,
 ) -> Result<()> {
-    (0..iterations).try_for_each(|_| engine.update_gains(v, w, h, rule))
+    match updates {
+        Updates::Alternating => (0..iterations).try_for_each(|_| engine.update_gains(v, w, h, rule)),
+        Updates::Joint => Err(Error::input("joint updates are of both factors; the bases are fixed here")),
+        Updates::Extrapolated => {
+            extrapolation::update_gains(engine, v, w, h, rule, iterations, |_, _| Ok(true)).map(drop)
+        }
+    }
 }
 
 /// Σ d(v|λ) + λ Σ h.
-fn objective<E: Products>(engine: &E, v: &E::Panel, w: &E::Matrix, h: &E::Panel, rule: &Rule) -> Result<f64> {
+pub(super) fn objective<E: Products>(
+    engine: &E,
+    v: &E::Panel,
+    w: &E::Matrix,
+    h: &E::Panel,
+    rule: &Rule,
+) -> Result<f64> {
     let cost: f64 = engine.costs(v, w, h, rule.divergence)?.iter().sum();
     if rule.sparsity == 0.0 {
         return Ok(cost);
@@ -231,13 +317,17 @@ mod tests {
 
     #[test]
     fn the_objective_never_rises() {
+        let plain = |learn| (Updates::Alternating, learn);
+        let mut ways = [Learn::Both, Learn::Gains, Learn::Bases].map(plain).to_vec();
+        ways.extend([Updates::Joint, Updates::Extrapolated].map(|updates| (updates, Learn::Both)));
+        ways.push((Updates::Extrapolated, Learn::Gains));
         for divergence in ALL {
-            for learn in [Learn::Both, Learn::Gains, Learn::Bases] {
+            for &(updates, learn) in &ways {
                 for normalization in [None, Some(Normalization { norm: Norm::L1, compensate: true })] {
-                    let fit = run(&Options { learn, normalization, ..Options::of(divergence, 30) });
+                    let fit = run(&Options { updates, learn, normalization, ..Options::of(divergence, 30) });
                     assert_eq!(fit.objective.len(), 31);
                     for pair in fit.objective.windows(2) {
-                        assert!(pair[1] <= pair[0] * (1.0 + 1e-12), "{divergence}, {learn:?}: {pair:?}");
+                        assert!(pair[1] <= pair[0] * (1.0 + 1e-12), "{divergence}, {updates}, {learn:?}: {pair:?}");
                     }
                     assert!(fit.objective[30] < fit.objective[0]);
                 }

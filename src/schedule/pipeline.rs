@@ -14,9 +14,9 @@ use super::encode::{Finished, Outputs};
 use super::manifest::Manifest;
 use super::{FileReport, Input, Masked, Naming, Piece, Status, Track, decode};
 use crate::audio::Format;
-use crate::kernels::{Glue, Mask, Products};
+use crate::kernels::{Glue, Mask, Momentum, Products};
 use crate::model::Model;
-use crate::separate::{Bases, separate};
+use crate::separate::{Bases, Updates, separate};
 use crate::spectrogram::Stft;
 use crate::{Error, Result};
 
@@ -44,6 +44,8 @@ pub struct Job<'a> {
     pub only: Option<usize>,
     /// Updates of the gains.
     pub iterations: usize,
+    /// How the gains are updated.
+    pub updates: Updates,
     /// How cells are shared.
     pub mask: Mask,
     /// What a failure means for the rest.
@@ -68,7 +70,7 @@ pub trait Watch: Send {
 /// # Errors
 /// [`Error::Input`] where names would collide, [`Error::Io`] where the manifest cannot be written, the engine's. A file that
 /// fails is no error: its report says why.
-pub fn run<E: Products + Glue>(engine: &E, job: &Job, watch: &mut dyn Watch) -> Result<Vec<FileReport>> {
+pub fn run<E: Products + Momentum + Glue>(engine: &E, job: &Job, watch: &mut dyn Watch) -> Result<Vec<FileReport>> {
     let names: Vec<&str> = job.model.sources.iter().map(|source| source.name.as_str()).collect();
     let written: Vec<usize> = job.only.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);
     let plan = job.naming.plan(job.inputs, &written.iter().map(|&source| names[source]).collect::<Vec<_>>())?;
@@ -136,7 +138,7 @@ fn decode_all(
 }
 
 /// Packs pieces into panels, computes their masks, and sends them to the encoder of their track.
-fn compute_all<E: Products + Glue>(
+fn compute_all<E: Products + Momentum + Glue>(
     engine: &E,
     job: &Job,
     pieces: Receiver<Piece>,
@@ -163,7 +165,7 @@ fn compute_all<E: Products + Glue>(
         };
         let views: Vec<_> = packed.iter().map(|piece| piece.data.view()).collect();
         let data = concatenate(Axis(0), &views).unwrap_or_else(|_| Array2::zeros((0, bins)));
-        let separated = separate(engine, data.t(), bases, job.iterations, job.mask)?;
+        let separated = separate(engine, data.t(), bases, job.updates, job.iterations, job.mask)?;
         let masks = Arc::new(separated.masks);
         let mut first = 0;
         for piece in packed {

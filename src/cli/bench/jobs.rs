@@ -11,6 +11,7 @@ use partwise::kernels::Mask;
 use partwise::model::{Model, Source, Training};
 use partwise::random::Stream;
 use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Watch};
+use partwise::separate::Updates;
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use partwise::{Divergence, Error};
 use serde::Serialize;
@@ -142,6 +143,7 @@ impl World {
             inputs: &inputs,
             naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: Format::WavF32 },
             only: None,
+            updates: Updates::Alternating,
             iterations: ITERATIONS,
             mask: Mask::Ratio(self.model.spectrum.power_exponent()),
             on_error: OnError::Stop,
@@ -160,7 +162,7 @@ impl World {
         let program = std::env::current_exe().context("where this program is")?;
         let output = Command::new(program)
             .args(["separate", &self.list(clips)?, "--on-error", "stop", "--quiet"])
-            .args(["--iterations", &ITERATIONS.to_string()])
+            .args(["--updates", "alternating", "--iterations", &ITERATIONS.to_string()])
             .args(engine.arguments(common))
             .arg("--model")
             .arg(self.model_file())

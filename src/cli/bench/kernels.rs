@@ -157,6 +157,11 @@ fn updates<E: Products>() -> Vec<Kernel<E>> {
                 engine.update_bases(p.v, &mut p.w, &p.h, &p.rule)
             },
         },
+        Kernel {
+            name: "joint",
+            cost: |s| Cost { flop: (2.0 * s.update - 1.0) * s.product, bytes: s.v + 2.0 * s.w + 2.0 * s.h },
+            run: |engine, p| engine.update_both(p.v, &mut p.w, &mut p.h, &p.rule),
+        },
     ]
 }
 

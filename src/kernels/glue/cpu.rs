@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use ndarray::{Array2, s};
+use pulp::Simd;
 use rayon::prelude::*;
 
 use super::{Glue, Mask, Norm, check_masks};
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
-use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, padded, tile};
+use crate::engine::tile::{self, StripJob};
+use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, math, padded};
 use crate::kernels::products::ModelJob;
 use crate::{Error, Result};
 
@@ -67,7 +69,7 @@ impl Glue for Cpu {
                     let h = &h[range.start * STRIP..range.end * STRIP];
                     tile::dispatch(ModelJob { bases_rows: bases, h, lambda: mask });
                 }
-                share(masks, floor, mask);
+                tile::dispatch(ShareJob { models: masks, floor, mask });
             });
         });
         Ok(masks)
@@ -75,27 +77,44 @@ impl Glue for Cpu {
 }
 
 /// Turns the models of one strip into masks, in place.
-fn share(models: &mut [&mut [f32]], floor: f32, mask: Mask) {
-    let cells = models.first().map_or(0, |model| model.len());
-    for cell in 0..cells {
-        let peak = models.iter().fold(floor, |peak, model| peak.max(model[cell]));
-        match mask {
-            Mask::Ratio(p) => {
-                let p = p as f32;
-                let mut total = 0.0;
-                for model in models.iter_mut() {
-                    let quotient = model[cell].max(floor) / peak;
-                    model[cell] = if p == 1.0 { quotient } else { quotient.powf(p) };
-                    total += model[cell];
+struct ShareJob<'a, 'm> {
+    models: &'a mut [&'m mut [f32]],
+    floor: f32,
+    mask: Mask,
+}
+
+impl StripJob for ShareJob<'_, '_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let mut models: Vec<&mut [S::f32s]> =
+            self.models.iter_mut().map(|model| bytemuck::cast_slice_mut(model)).collect();
+        let (floor, zero, one) = (simd.splat_f32s(self.floor), simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        for cell in 0..models.first().map_or(0, |model| model.len()) {
+            let peak = models.iter().fold(floor, |peak, model| simd.max_f32s(peak, model[cell]));
+            match self.mask {
+                Mask::Ratio(p) => {
+                    let (inverse, mut total) = (simd.div_f32s(one, peak), zero);
+                    for model in &mut models {
+                        let quotient = simd.mul_f32s(simd.max_f32s(model[cell], floor), inverse);
+                        model[cell] = if p == 1.0 {
+                            quotient
+                        } else if p == 2.0 {
+                            simd.mul_f32s(quotient, quotient)
+                        } else {
+                            math::pow(simd, quotient, simd.splat_f32s(p as f32))
+                        };
+                        total = simd.add_f32s(total, model[cell]);
+                    }
+                    let inverse = simd.div_f32s(one, total);
+                    models.iter_mut().for_each(|model| model[cell] = simd.mul_f32s(model[cell], inverse));
                 }
-                models.iter_mut().for_each(|model| model[cell] /= total);
-            }
-            Mask::Hard => {
-                let mut open = true;
-                for model in models.iter_mut() {
-                    let wins = open && model[cell].max(floor) == peak;
-                    open &= !wins;
-                    model[cell] = if wins { 1.0 } else { 0.0 };
+                Mask::Hard => {
+                    let mut open = one;
+                    for model in &mut models {
+                        let largest = simd.equal_f32s(simd.max_f32s(model[cell], floor), peak);
+                        model[cell] = simd.select_f32s(largest, open, zero);
+                        open = simd.sub_f32s(open, model[cell]);
+                    }
                 }
             }
         }

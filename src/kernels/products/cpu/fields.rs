@@ -41,7 +41,8 @@ impl Fields for KullbackLeibler {
 
     #[inline(always)]
     fn fields<S: Simd>(self, simd: S, v: S::f32s, lambda: S::f32s) -> (S::f32s, S::f32s) {
-        (simd.div_f32s(v, lambda), simd.splat_f32s(1.0))
+        // Not v / λ: the cost needs 1 / λ too, and a division takes as long as ten multiplications.
+        (simd.mul_f32s(v, simd.div_f32s(simd.splat_f32s(1.0), lambda)), simd.splat_f32s(1.0))
     }
 
     /// With r = v/λ and x = r − 1: v log r − (v − λ), near a perfect fit as λ (r (log r − x) + x²).

@@ -1,0 +1,148 @@
+//! Extrapolated updates: every update is taken from a point further along the last step, in log space.
+//!
+//! After Hien, Leplat & Gillis, "Block majorization-minimization with extrapolation and application to β-NMF" (2024). They prove
+//! convergence for β in [1, 2]; elsewhere, IS above all, it is a heuristic. It is safeguarded everywhere: a point counts
+//! only if its cost is not above that of the last one that counted, and that cost comes with the update's own pass over
+//! the data. Otherwise the next point is one that cannot be above it.
+//!
+//! With fixed bases every column has its own steps, so that it depends on nothing but its data. Where both factors are
+//! learned there is one step for all.
+
+use ndarray::Array2;
+
+use super::nmf::{Fit, Learn, Normalization, Options, Trace, objective};
+use crate::kernels::momentum::{SLACK, START, share};
+use crate::kernels::{Glue, Momentum, Products, Rule, Track};
+use crate::{Error, Result};
+
+/// Factorizes as [`super::nmf::factorize`] does. The objective's trace is the cost of the points that counted; only the
+/// last entry, that of the result, takes a pass of its own.
+pub(super) fn factorize<E: Products + Momentum + Glue>(
+    engine: &E,
+    v: &E::Panel,
+    w: &mut E::Matrix,
+    h: &mut E::Panel,
+    options: &Options,
+    mut watch: impl FnMut(usize),
+) -> Result<Fit> {
+    let refused =
+        |what: &str| Err(Error::input(format!("extrapolated updates do not go with {what}; use alternating ones")));
+    match (options.learn, options.normalization) {
+        (Learn::Bases, _) => return refused("gains that are kept"),
+        (Learn::Both, Some(_)) if options.rule.sparsity > 0.0 => return refused("a sparsity and normalised bases"),
+        (_, Some(Normalization { compensate: false, .. })) => return refused("a normalisation that changes the model"),
+        _ => {}
+    }
+    let mut trace = Trace::new(options);
+    let done = match options.learn {
+        Learn::Gains => update_gains(engine, v, w, h, &options.rule, options.iterations, |done, track| {
+            if trace.due(done) {
+                trace.push(done, engine.read_panel::<f64>(&track.state)?.row(0).sum())?;
+            }
+            watch(done + 1);
+            Ok(!trace.converged)
+        })?,
+        _ => update_both(engine, v, w, h, options, &mut trace, watch)?,
+    };
+    if let (Learn::Both, Some(Normalization { norm, .. })) = (options.learn, options.normalization) {
+        engine.normalize(w, Some(h), norm)?;
+    }
+    trace.push(done, objective(engine, v, w, h, &options.rule)?)?;
+    Ok(trace.fit(done))
+}
+
+/// Finds gains under fixed bases, at most so many updates, each column by steps of its own. `judged` sees the track when the
+/// point after so many updates has been judged and one more update was taken from it, and says whether to go on. Returns
+/// the number of updates.
+///
+/// # Errors
+/// Those of the engine and of `judged`.
+pub(super) fn update_gains<E: Products + Momentum>(
+    engine: &E,
+    v: &E::Panel,
+    w: &E::Matrix,
+    h: &mut E::Panel,
+    rule: &Rule,
+    iterations: usize,
+    mut judged: impl FnMut(usize, &Track<E::Panel>) -> Result<bool>,
+) -> Result<usize> {
+    let columns = engine.shape(h).1;
+    let copy = || engine.lead_gains(h, h, 0.0);
+    let mut track = Track {
+        trial: copy()?,
+        next: copy()?,
+        previous: copy()?,
+        safe: copy()?,
+        costs: engine.panel(Array2::<f32>::zeros((1, columns)).view())?,
+        state: engine.panel(Array2::from_shape_fn((2, columns), |(row, _)| [START, 0.0][row]).view())?,
+    };
+    let mut done = 0;
+    let mut go_on = true;
+    while done < iterations && go_on {
+        engine.try_gains(v, w, &track.trial, &mut track.next, &mut track.costs, rule)?;
+        engine.advance(&mut track, majorizing(rule))?;
+        go_on = judged(done, &track)?;
+        done += 1;
+    }
+    *h = track.previous;
+    Ok(done)
+}
+
+/// The majorising exponent over the one that the updates take.
+fn majorizing(rule: &Rule) -> f64 {
+    (rule.divergence.majorizing_exponent() / rule.exponent).min(1.0)
+}
+
+/// Learns both factors, by one step for all columns and bases. Returns the number of iterations.
+fn update_both<E: Products + Momentum>(
+    engine: &E,
+    v: &E::Panel,
+    w: &mut E::Matrix,
+    h: &mut E::Panel,
+    options: &Options,
+    trace: &mut Trace,
+    mut watch: impl FnMut(usize),
+) -> Result<usize> {
+    let plain = options.rule;
+    let sure = Rule { exponent: plain.divergence.majorizing_exponent(), ..plain };
+    let copy = |(w, h): (&E::Matrix, &E::Panel)| -> Result<(E::Matrix, E::Panel)> {
+        Ok((engine.lead_bases(w, w, 0.0)?, engine.lead_gains(h, h, 0.0)?))
+    };
+    let start = (&*w, &*h);
+    // The point to try, the last that counted, and the update of that one.
+    let (mut trial, mut safe, mut previous) = (copy(start)?, copy(start)?, copy(start)?);
+    let mut next_h = copy(start)?.1;
+    let mut costs = engine.panel(Array2::<f32>::zeros((1, engine.shape(h).1)).view())?;
+    let (mut lowest, mut steps, mut done, mut rule) = (f64::INFINITY, 0.0, 0, plain);
+    while done < options.iterations && !trace.converged {
+        engine.try_gains(v, &trial.0, &trial.1, &mut next_h, &mut costs, &rule)?;
+        let cost = engine.read_panel::<f64>(&costs)?.sum();
+        if cost <= lowest * (1.0 + SLACK) {
+            lowest = lowest.min(cost);
+            steps += 1.0;
+            let mut next_w = engine.lead_bases(&trial.0, &trial.0, 0.0)?;
+            engine.update_bases(v, &mut next_w, &next_h, &Rule { sparsity: 0.0, ..rule })?;
+            let lead_w = engine.lead_bases(&next_w, &previous.0, share(steps))?;
+            let lead_h = engine.lead_gains(&next_h, &previous.1, share(steps))?;
+            let spare = std::mem::replace(&mut safe, std::mem::replace(&mut trial, (lead_w, lead_h)));
+            previous = (next_w, std::mem::replace(&mut next_h, spare.1));
+            rule = plain;
+        } else if plain.exponent <= sure.exponent {
+            // The update of a point that counted cannot cost more than the point.
+            steps = 0.0;
+            trial = copy((&previous.0, &previous.1))?;
+        } else {
+            // It can where the exponent is larger than the majorising one: the next update is taken with that one.
+            steps = 0.0;
+            trial = copy((&safe.0, &safe.1))?;
+            rule = sure;
+        }
+        if trace.due(done) {
+            trace.push(done, if done == 0 { cost } else { lowest })?;
+        }
+        done += 1;
+        watch(done);
+    }
+    (*w, *h) = previous;
+    Ok(done)
+}
