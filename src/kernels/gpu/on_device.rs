@@ -132,8 +132,9 @@ fn a_column_has_the_same_bits_wherever_it_stands() {
 #[test]
 fn no_bit_depends_on_the_tiling() {
     let Some(mut gpu) = gpu() else { return };
-    // One to four blocks of components and one to three workgroups that share them, fused and, at the smallest, stored.
-    for (rows, columns, components) in [(37, 70, 120), (35, 67, 300)] {
+    // One to four blocks of components and one to three workgroups that share them, fused and, at the smallest, stored; and
+    // a window of 33 tiles before another, which tiles of 64 columns reach over.
+    for (rows, columns, components) in [(37, 70, 120), (35, 67, 300), (3970, 1100, 2)] {
         let (v, w, h) = (numbers(1, rows, columns), numbers(2, rows, components), numbers(3, components, columns));
         gpu.tuning = Tuning::all(Tiling::SMALLEST);
         let expected = everything(&gpu, v.view(), w.view(), h.view());
@@ -162,6 +163,54 @@ fn stored_fields_give_the_bits_of_formed_ones() {
     };
     for divergence in [Divergence::ItakuraSaito, Divergence::KullbackLeibler, Divergence::Beta(0.5)] {
         assert!(updated(many, divergence) == updated(few, divergence), "{divergence}");
+    }
+}
+
+#[test]
+fn a_cost_that_is_no_number_is_refused() {
+    let Some(gpu) = gpu() else { return };
+    let row = |values: [f32; 4]| gpu.panel(Array2::from_shape_fn((1, 4), |(_, n)| values[n]).view()).unwrap();
+    let mut track = Track {
+        trial: row([5.0; 4]),
+        next: row([6.0; 4]),
+        costs: row([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.0]),
+        previous: row([4.0; 4]),
+        safe: row([1.0; 4]),
+        state: gpu.panel(ndarray::arr2(&[[START; 4], [2.0; 4]]).view()).unwrap(),
+    };
+    gpu.advance(&mut track, 0.5).unwrap();
+    let read = |panel: &GpuPanel| gpu.read_panel::<f32>(panel).unwrap();
+    assert_eq!(
+        read(&track.state),
+        ndarray::arr2(&[[START as f32, START as f32, START as f32, 1.0], [0.0, 0.0, 0.0, 3.0]])
+    );
+    assert_eq!(read(&track.previous), ndarray::arr2(&[[4.0, 4.0, 4.0, 6.0]]));
+    assert_eq!(read(&track.safe), ndarray::arr2(&[[1.0, 1.0, 1.0, 5.0]]));
+    let trial = read(&track.trial);
+    assert!(trial.iter().zip([2.0, 2.0, 2.0, 6.0 * 1.5f32.sqrt()]).all(|(a, b)| (a - b).abs() < 1e-5), "{trial}");
+}
+
+#[test]
+fn tracks_that_do_not_fit_are_refused() {
+    let Some(gpu) = gpu() else { return };
+    let (v, w, h) = (numbers(1, 5, 9), numbers(2, 5, 3), numbers(3, 3, 9));
+    let (v, w) = (gpu.panel(v.view()).unwrap(), gpu.matrix(w.view()).unwrap());
+    let rule = Rule::of(Divergence::KullbackLeibler);
+    let panel = |rows, columns| gpu.panel(numbers(4, rows, columns).view()).unwrap();
+    let trial = gpu.panel(h.view()).unwrap();
+    assert!(gpu.try_gains(&v, &w, &trial, &mut panel(3, 9), &mut panel(2, 9), &rule).is_err());
+    assert!(gpu.try_gains(&v, &w, &trial, &mut panel(3, 8), &mut panel(1, 9), &rule).is_err());
+    for changed in 0..6 {
+        let size = |place, (rows, columns)| panel(rows, columns + usize::from(place == changed));
+        let mut track = Track {
+            trial: size(0, (3, 9)),
+            next: size(1, (3, 9)),
+            costs: size(2, (1, 9)),
+            previous: size(3, (3, 9)),
+            safe: size(4, (3, 9)),
+            state: size(5, (2, 9)),
+        };
+        assert!(gpu.advance(&mut track, 0.5).is_err(), "{changed}");
     }
 }
 

@@ -29,15 +29,15 @@ impl Gpu {
         let software = self.adapter().is_software();
         let (rows, widths, ranks) = if software { SOFTWARE_PROBLEMS } else { PROBLEMS };
         let mut tuning = Tuning::all(Tiling::SMALLEST);
-        for (class, components) in ranks.into_iter().enumerate() {
-            for (width, columns) in widths.into_iter().enumerate() {
-                let v = self.panel(fill(rows, columns).view())?;
+        let rule = Rule::of(Divergence::ItakuraSaito);
+        for (width, columns) in widths.into_iter().enumerate() {
+            let v = self.panel(fill(rows, columns).view())?;
+            for (class, components) in ranks.into_iter().enumerate() {
                 let mut w = self.matrix(fill(rows, components).view())?;
                 let mut h = self.panel(fill(components, columns).view())?;
-                let rule = Rule::of(Divergence::ItakuraSaito);
                 tuning.gains[class][width] =
                     self.fastest(&Tiling::OF_GAINS, |gpu| gpu.update_gains(&v, &w, &mut h, &rule))?;
-                // The sums for the bases are divided in as many parts whatever the width.
+                // The sums for the bases are divided in about as many parts whatever the width: the wider one counts.
                 tuning.bases[class] = self.fastest(&Tiling::OF_BASES, |gpu| gpu.update_bases(&v, &mut w, &h, &rule))?;
             }
         }
