@@ -16,7 +16,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use partwise::divergence::{DENOMINATOR_FLOOR, Divergence, MODEL_FLOOR};
 use partwise::engine::{Cpu, Real, Reference};
 use partwise::evaluate::{self, Mean};
-use partwise::kernels::{Glue, Norm, Products, Rule};
+use partwise::kernels::{Glue, Momentum, Norm, Products, Rule};
 use partwise::methods::nmf::{self, Learn, Normalization, Options, Order};
 use partwise::spectrogram::{Pad, Sample, Shape, Stft, StftParams};
 use realfft::num_complex::Complex;
@@ -116,7 +116,7 @@ fn real<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<Complex<f64>> {
 }
 
 /// Runs a case. T is the host precision that goes with the engine.
-fn run<E: Products + Glue, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
+fn run<E: Products + Momentum + Glue, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
     match case.op.as_str() {
         "nmf" => nmf_case(engine, case),
         "divergence" => divergence_case(engine, case),
@@ -126,7 +126,7 @@ fn run<E: Products + Glue, T: Sample + Real>(engine: &E, case: &Case) -> Outcome
     }
 }
 
-fn nmf_case<E: Products + Glue>(engine: &E, case: &Case) -> Outcome<Arrays> {
+fn nmf_case<E: Products + Momentum + Glue>(engine: &E, case: &Case) -> Outcome<Arrays> {
     if case.number("eps")? != MODEL_FLOOR || case.number("den_floor")? != DENOMINATOR_FLOOR {
         return Err("the case has other floors than this program".into());
     }
@@ -284,7 +284,11 @@ fn cases(root: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 /// Runs every case under `root`; the faults found, a line each, or the number of cases that all passed.
-fn check<E: Products + Glue, T: Sample + Real>(engine: &E, root: &Path, bound: Bound) -> Result<usize, String> {
+fn check<E: Products + Momentum + Glue, T: Sample + Real>(
+    engine: &E,
+    root: &Path,
+    bound: Bound,
+) -> Result<usize, String> {
     let cases = cases(root).map_err(|cause| cause.to_string())?;
     if cases.is_empty() {
         return Err(format!("{}: no cases", root.display()));
@@ -309,7 +313,7 @@ fn root() -> PathBuf {
     std::env::var_os("PARTWISE_GOLDEN").map_or_else(own_cases, PathBuf::from)
 }
 
-fn pass<E: Products + Glue, T: Sample + Real>(engine: &E, bound: Bound) {
+fn pass<E: Products + Momentum + Glue, T: Sample + Real>(engine: &E, bound: Bound) {
     match check::<E, T>(engine, &root(), bound) {
         Ok(count) => eprintln!("{count} golden cases pass on {}", engine.describe()),
         Err(faults) => panic!("{}\n{faults}", engine.describe()),

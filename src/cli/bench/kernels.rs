@@ -303,9 +303,9 @@ mod tests {
             costs.map(|cost| (cost.flop, cost.bytes)).collect()
         };
         let is = costs(Some(Divergence::ItakuraSaito), updates());
-        assert_eq!(is, [(180.0, 184.0), (180.0, 164.0), (360.0, 348.0)]);
+        assert_eq!(is, [(180.0, 184.0), (180.0, 164.0), (360.0, 348.0), (300.0, 224.0)]);
         let kl = costs(Some(Divergence::KullbackLeibler), updates());
-        assert_eq!(kl, [(120.0, 184.0), (120.0, 164.0), (240.0, 348.0)]);
+        assert_eq!(kl, [(120.0, 184.0), (120.0, 164.0), (240.0, 348.0), (180.0, 224.0)]);
         assert_eq!(costs(None, others()), [(60.0, 148.0)]);
     }
 

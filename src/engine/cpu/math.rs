@@ -51,7 +51,7 @@ fn ln_rest<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
             -1.666_805_8e-1,
             2.000_071_5e-1,
             -2.499_999_4e-1,
-            3.333_333_1e-1,
+            0.333_333_3,
         ],
     );
     simd.mul_f32s(simd.mul_f32s(x, x), simd.mul_f32s(x, series))

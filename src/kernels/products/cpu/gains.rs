@@ -164,6 +164,8 @@ pub(super) fn power<S: Simd>(simd: S, x: S::f32s, exponent: f32) -> S::f32s {
         x
     } else if exponent == 0.5 {
         simd.sqrt_f32s(x)
+    } else if exponent == 1.25 {
+        simd.mul_f32s(x, simd.sqrt_f32s(simd.sqrt_f32s(x)))
     } else {
         tile::each(simd, x, |x| x.powf(exponent))
     }
