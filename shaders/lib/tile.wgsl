@@ -44,7 +44,8 @@ fn window_quad(quad: u32) -> u32 {
     return min(quad, params.first_quad + params.window_quads - 1u);
 }
 
-// Four components of a row of W, zero outside the range of Λ; rows past the last repeat it, their Λ is not used.
+// Four components of a row of W, zero outside the range of Λ; rows past the last repeat it, their Λ is not used. A slice
+// may reach past the end of W, into what the host leaves there for it.
 fn staged_bases(row: u32, quad: u32) -> vec4<f32> {
     let component = entries(quad);
     let inside = (component >= vec4<u32>(params.first_component)) & (component < vec4<u32>(params.end_component));

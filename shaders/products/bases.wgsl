@@ -16,7 +16,11 @@ fn block_of(at: u32, pitch: u32) -> vec4<u32> {
     return vec4<u32>(at, at + pitch, at + 2u * pitch, at + 3u * pitch);
 }
 
-fn stored(at: vec4<u32>) -> mat4x4<f32> {
+// Blocks past the last component have no sums.
+fn stored(component_quad: u32, at: vec4<u32>) -> mat4x4<f32> {
+    if (component_quad >= params.bases_pitch) {
+        return mat4x4<f32>();
+    }
     return mat4x4<f32>(sums[at.x], sums[at.y], sums[at.z], sums[at.w]);
 }
 
@@ -38,7 +42,7 @@ fn store(at: vec4<u32>, sum: mat4x4<f32>) {
     sums[at.w] = sum[3];
 }
 
-// Four columns of H (rows of the block) by four components.
+// Four columns of H (rows of the block) by four components, of which the last may be rows past K that are not used.
 fn gains_block(component_quad: u32, quad: u32) -> mat4x4<f32> {
     let at = block_of(4u * component_quad * params.panel_pitch + quad, params.panel_pitch);
     return transpose(mat4x4<f32>(gains[at.x], gains[at.y], gains[at.z], gains[at.w]));
@@ -95,19 +99,19 @@ fn main(
     var d2 = mat4x4<f32>();
     var d3 = mat4x4<f32>();
     if (begin < params.first_tile) {
-        n0 = stored(at_n);
-        d0 = stored(at_d);
+        n0 = stored(component_quad, at_n);
+        d0 = stored(component_quad, at_d);
         if (BLOCKS > 1u) {
-            n1 = stored(at_n + LANES);
-            d1 = stored(at_d + LANES);
+            n1 = stored(component_quad + LANES, at_n + LANES);
+            d1 = stored(component_quad + LANES, at_d + LANES);
         }
         if (BLOCKS > 2u) {
-            n2 = stored(at_n + 2u * LANES);
-            d2 = stored(at_d + 2u * LANES);
+            n2 = stored(component_quad + 2u * LANES, at_n + 2u * LANES);
+            d2 = stored(component_quad + 2u * LANES, at_d + 2u * LANES);
         }
         if (BLOCKS > 3u) {
-            n3 = stored(at_n + 3u * LANES);
-            d3 = stored(at_d + 3u * LANES);
+            n3 = stored(component_quad + 3u * LANES, at_n + 3u * LANES);
+            d3 = stored(component_quad + 3u * LANES, at_d + 3u * LANES);
         }
     }
     for (var tile = first_tile; tile < end_tile; tile++) {
@@ -118,20 +122,22 @@ fn main(
             let p = mat4x4<f32>(sh_left[at.x], sh_left[at.y], sh_left[at.z], sh_left[at.w]);
             let q = mat4x4<f32>(sh_right[at.x], sh_right[at.y], sh_right[at.z], sh_right[at.w]);
             let quad = first_quad + step;
-            let h0 = gains_block(component_quad, quad);
-            n0 = add_product(n0, p, h0);
-            d0 = add_denominator(d0, q, weights_block(component_quad, quad, h0));
-            if (BLOCKS > 1u) {
+            if (component_quad < params.bases_pitch) {
+                let h0 = gains_block(component_quad, quad);
+                n0 = add_product(n0, p, h0);
+                d0 = add_denominator(d0, q, weights_block(component_quad, quad, h0));
+            }
+            if (BLOCKS > 1u && component_quad + LANES < params.bases_pitch) {
                 let h1 = gains_block(component_quad + LANES, quad);
                 n1 = add_product(n1, p, h1);
                 d1 = add_denominator(d1, q, weights_block(component_quad + LANES, quad, h1));
             }
-            if (BLOCKS > 2u) {
+            if (BLOCKS > 2u && component_quad + 2u * LANES < params.bases_pitch) {
                 let h2 = gains_block(component_quad + 2u * LANES, quad);
                 n2 = add_product(n2, p, h2);
                 d2 = add_denominator(d2, q, weights_block(component_quad + 2u * LANES, quad, h2));
             }
-            if (BLOCKS > 3u) {
+            if (BLOCKS > 3u && component_quad + 3u * LANES < params.bases_pitch) {
                 let h3 = gains_block(component_quad + 3u * LANES, quad);
                 n3 = add_product(n3, p, h3);
                 d3 = add_denominator(d3, q, weights_block(component_quad + 3u * LANES, quad, h3));

@@ -91,6 +91,7 @@ fn main(
     var d1 = mat4x4<f32>();
     var d2 = mat4x4<f32>();
     var d3 = mat4x4<f32>();
+    // Blocks past the last component read on, within what the host leaves after W for it, and are not written.
     for (var first_row = 0u; first_row < params.rows; first_row += TILE) {
         cost_sums += take_fields(first_row, first_quad, lane);
         // Invocations past the last component wait for the others.

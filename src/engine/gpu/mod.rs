@@ -33,6 +33,8 @@ use crate::{EngineError, Error, Result};
 pub(crate) const TILE: usize = 32;
 /// Entries of a vec4.
 pub(crate) const QUAD: usize = 4;
+/// vec4s after a matrix that the kernels may read and must not use: the blocks of a workgroup's last components reach so far.
+const MATRIX_SLACK: usize = 128;
 /// Rows that a panel or matrix may have, and columns that a matrix may have: a chunk of a panel must not be longer than
 /// a shader can see, and with this bound its width does not depend on how many rows the panel has.
 const MAX_ROWS: usize = 4096;
@@ -150,13 +152,25 @@ impl Gpu {
         self.device.storage((quads * QUAD * size_of::<f32>()) as u64)
     }
 
+    /// A storage of rows of `pitch` vec4s, whatever they hold. The last four components are read together: up to three rows
+    /// may follow that must not be used.
+    pub(crate) fn rows(&self, rows: usize, pitch: usize) -> Result<Storage> {
+        self.storage(rows.next_multiple_of(QUAD) * pitch)
+    }
+
+    /// A matrix, whatever it holds.
+    pub(crate) fn new_matrix(&self, rows: usize, columns: usize) -> Result<GpuMatrix> {
+        let storage = self.storage(rows * columns.div_ceil(QUAD) + MATRIX_SLACK)?;
+        Ok(GpuMatrix { rows, columns, storage })
+    }
+
     /// A panel, whatever it holds.
     pub(crate) fn new_panel(&self, rows: usize, columns: usize) -> Result<GpuPanel> {
         check_size("panel", rows, columns, rows)?;
         let chunk = |first: usize| {
             let chunk_columns = self.chunk_columns.min(columns - first);
-            let quads = rows * chunk_columns.next_multiple_of(TILE) / QUAD;
-            Ok(Chunk { first, columns: chunk_columns, storage: self.storage(quads)? })
+            let storage = self.rows(rows, chunk_columns.next_multiple_of(TILE) / QUAD)?;
+            Ok(Chunk { first, columns: chunk_columns, storage })
         };
         let chunks: Result<Vec<Chunk>> = (0..columns).step_by(self.chunk_columns).map(chunk).collect();
         Ok(GpuPanel { rows, columns, chunks: chunks? })
@@ -203,9 +217,9 @@ impl Engine for Gpu {
         let (rows, columns) = values.dim();
         check_size("matrix", rows, columns, rows.max(columns))?;
         let pitch = columns.next_multiple_of(QUAD);
-        let storage = self.storage(rows * pitch / QUAD)?;
-        self.upload(&storage, layout::pack(values, pitch))?;
-        Ok(GpuMatrix { rows, columns, storage })
+        let matrix = self.new_matrix(rows, columns)?;
+        self.upload(&matrix.storage, layout::pack(values, pitch))?;
+        Ok(matrix)
     }
 
     fn panel<T: Real>(&self, values: ArrayView2<T>) -> Result<GpuPanel> {

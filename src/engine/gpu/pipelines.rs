@@ -22,6 +22,9 @@ type Key = (usize, Option<&'static str>, Vec<u32>);
 #[derive(Default)]
 pub(super) struct Pipelines {
     made: HashMap<Key, Pipeline>,
+    /// Whether shaders check their indices and count their loops, which takes half of what some of them do. Only tests ask for
+    /// it.
+    checked: bool,
 }
 
 impl Pipelines {
@@ -38,17 +41,31 @@ impl Pipelines {
             std::collections::hash_map::Entry::Occupied(made) => Ok(made.into_mut()),
             std::collections::hash_map::Entry::Vacant(place) => {
                 let text = Text::compose(kernel, filling, constants);
-                Ok(place.insert(make(device, kernel, &text)?))
+                Ok(place.insert(make(device, kernel, &text, self.checked)?))
             }
         }
     }
 }
 
-fn make(device: &wgpu::Device, kernel: &'static Kernel, text: &Text) -> Answer<Pipeline> {
+#[cfg(test)]
+impl Pipelines {
+    /// Makes all pipelines anew, with checks.
+    pub(super) fn check(&mut self) {
+        *self = Self { checked: true, ..Self::default() };
+    }
+}
+
+fn make(device: &wgpu::Device, kernel: &'static Kernel, text: &Text, checked: bool) -> Answer<Pipeline> {
     let label = Some(kernel.source.path);
     let (module, refused) = guarded(device, || {
         let source = wgpu::ShaderSource::Wgsl(text.wgsl.as_str().into());
-        device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source })
+        let descriptor = wgpu::ShaderModuleDescriptor { label, source };
+        let checks =
+            if checked { wgpu::ShaderRuntimeChecks::checked() } else { wgpu::ShaderRuntimeChecks::unchecked() };
+        // SAFETY: all shaders are this program's own. Their loops are counted by the uniform's sizes, which the host forms
+        // from the storages it binds, and their indices stay within those storages and the arrays of workgroup memory;
+        // `runtime_checks_change_nothing` in kernels/gpu/on_device.rs runs them with checks and without.
+        unsafe { device.create_shader_module_trusted(descriptor, checks) }
     });
     if let Some(error) = refused {
         return Err(EngineError::Refused(compile_error(&module, text).unwrap_or_else(|| error.to_string())));

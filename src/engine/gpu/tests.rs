@@ -5,6 +5,7 @@ use std::io::Write;
 use ndarray::{Array2, s};
 
 use super::shader::{Kernel, Source, uniform};
+use super::worker::Worker;
 use super::*;
 
 /// The best gpu, by the policy of tests/common.
@@ -36,6 +37,15 @@ impl Gpu {
     /// The same gpu with chunks of another width, a multiple of a tile.
     pub(crate) fn with_chunk_columns(self, chunk_columns: usize) -> Self {
         Self { chunk_columns, ..self }
+    }
+
+    /// Has shaders check their indices from now on.
+    pub(crate) fn check_indices(&self) {
+        let check = |worker: &mut Worker| {
+            worker.check_indices();
+            Ok(())
+        };
+        self.device.post(check).unwrap();
     }
 }
 

@@ -278,4 +278,9 @@ impl Worker {
     pub(super) fn destroy(&self) {
         self.device.destroy();
     }
+
+    /// Has shaders check their indices from now on.
+    pub(super) fn check_indices(&mut self) {
+        self.pipelines.check();
+    }
 }

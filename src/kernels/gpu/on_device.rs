@@ -147,6 +147,26 @@ fn no_bit_depends_on_the_tiling() {
 }
 
 #[test]
+fn runtime_checks_change_nothing() {
+    let Some(mut gpu) = gpu() else { return };
+    // An index past the end of a storage is the last one's with checks, and reads 0 on a software driver without.
+    let mut run = || {
+        let mut all = Vec::new();
+        for (gains, bases) in [(0, 0), (5, 2)] {
+            gpu.tuning = Tuning { bases: [Tiling::OF_BASES[bases]; 4], ..Tuning::all(Tiling::OF_GAINS[gains]) };
+            for (rows, columns, components) in [(1, 2, 2), (37, 70, 90), (35, 67, 300)] {
+                let (v, w, h) =
+                    (numbers(1, rows, columns), numbers(2, rows, components), numbers(3, components, columns));
+                all.push(everything(&gpu, v.view(), w.view(), h.view()));
+            }
+        }
+        gpu.check_indices();
+        all
+    };
+    assert!(run() == run());
+}
+
+#[test]
 fn stored_fields_give_the_bits_of_formed_ones() {
     let Some(mut gpu) = gpu() else { return };
     let (v, w, h) = (numbers(1, 50, 90), numbers(2, 50, 257), numbers(3, 257, 90));

@@ -70,9 +70,9 @@ impl Momentum for Gpu {
 
     fn lead_bases(&self, to: &GpuMatrix, from: &GpuMatrix, share: f64) -> Result<GpuMatrix> {
         check_path((to.rows, to.columns), (from.rows, from.columns), share)?;
-        let storage = self.storage(to.rows * to.pitch())?;
-        self.step(&LEAD_ON, to.rows, to.pitch(), share, &[&to.storage, &from.storage, &storage])?;
-        Ok(GpuMatrix { rows: to.rows, columns: to.columns, storage })
+        let led = self.new_matrix(to.rows, to.columns)?;
+        self.step(&LEAD_ON, to.rows, to.pitch(), share, &[&to.storage, &from.storage, &led.storage])?;
+        Ok(led)
     }
 
     fn advance(&self, track: &mut Track<GpuPanel>, majorizing: f64) -> Result<()> {

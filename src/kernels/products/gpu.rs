@@ -326,7 +326,7 @@ impl Gpu {
         if exponent == 1.0 {
             return Ok(after.clone());
         }
-        let weights = self.storage(components * window.chunk.pitch())?;
+        let weights = self.rows(components, window.chunk.pitch())?;
         let cells = components * window.tiles * TILE / QUAD;
         self.run(Run {
             kernel: &WEIGH_GAINS,
@@ -350,7 +350,7 @@ impl Products for Gpu {
         check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
         for (v, h) in zip(&v.chunks, &mut h.chunks) {
             // Workgroups that share the components of a column all read its gains, so the new ones go elsewhere.
-            let new_gains = self.storage(h.pitch() * w.columns)?;
+            let new_gains = self.rows(w.columns, h.pitch())?;
             self.update_chunk(v, w, (&h.storage, &new_gains), None, rule)?;
             h.storage = new_gains;
         }
@@ -397,7 +397,7 @@ impl Products for Gpu {
     fn update_both(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
         let (a, b) = rule.divergence.joint_exponents();
-        let new_gains: Result<Vec<Storage>> = h.chunks.iter().map(|h| self.storage(h.pitch() * w.columns)).collect();
+        let new_gains: Result<Vec<Storage>> = h.chunks.iter().map(|h| self.rows(w.columns, h.pitch())).collect();
         let new_gains = new_gains?;
         let of_bases = Rule { sparsity: 0.0, ..*rule };
         self.passes(v, w, &of_bases, |pass| {
