@@ -5,10 +5,10 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use partwise::kernels::Rule;
 use partwise::ndarray::Array2;
 use partwise::random::Stream;
-use partwise::{Cpu, Divergence, Engine, Glue, Mask, Norm, Products, Result};
+use partwise::{Cpu, Divergence, Engine, Glue, Mask, Momentum, Norm, Products, Result};
 
 /// F, N, K.
-const SHAPES: [(usize, usize, usize); 3] = [(257, 1000, 64), (513, 4000, 30), (1025, 5168, 88)];
+const SHAPES: [(usize, usize, usize); 4] = [(257, 1000, 64), (513, 4000, 30), (1025, 5168, 88), (257, 20_000, 128)];
 const DIVERGENCES: [Divergence; 4] =
     [Divergence::Euclidean, Divergence::KullbackLeibler, Divergence::ItakuraSaito, Divergence::Beta(0.5)];
 
@@ -34,6 +34,14 @@ fn kernels(criterion: &mut Criterion) -> Result<()> {
             group.bench_function(BenchmarkId::new("bases", &shape), |bench| {
                 bench.iter(|| engine.update_bases(&v, &mut w, &h, &rule));
             });
+            group.bench_function(BenchmarkId::new("both", &shape), |bench| {
+                bench.iter(|| engine.update_both(&v, &mut w, &mut h, &rule));
+            });
+            let mut next = engine.panel(numbers("h", k, n).view())?;
+            let mut costs = engine.panel(numbers("costs", 1, n).view())?;
+            group.bench_function(BenchmarkId::new("try", &shape), |bench| {
+                bench.iter(|| engine.try_gains(&v, &w, &h, &mut next, &mut costs, &rule));
+            });
             group.bench_function(BenchmarkId::new("costs", &shape), |bench| {
                 bench.iter(|| engine.costs(&v, &w, &h, divergence));
             });
@@ -42,6 +50,10 @@ fn kernels(criterion: &mut Criterion) -> Result<()> {
         group.sample_size(10);
         group.bench_function(BenchmarkId::new("normalize", &shape), |bench| {
             bench.iter(|| engine.normalize(&mut w, Some(&mut h), Norm::L1));
+        });
+        let before = engine.panel(numbers("before", k, n).view())?;
+        group.bench_function(BenchmarkId::new("lead", &shape), |bench| {
+            bench.iter(|| engine.lead_gains(&h, &before, 0.9));
         });
         group.bench_function(BenchmarkId::new("masks", &shape), |bench| {
             bench.iter(|| engine.masks(&w, &h, &[0..k / 2, k / 2..k], Mask::Ratio(2.0)));

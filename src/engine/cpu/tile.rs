@@ -2,7 +2,8 @@
 //! AVX2, SSE4.2, NEON and plain scalars at run time.
 //!
 //! A strip is a slice of rows `[vector; V]`, V vectors of one instruction set making up its [`STRIP`] columns. Everything
-//! here is `inline(always)`: only code inlined below the dispatch is compiled for the instruction set it picked.
+//! here is `inline(always)`: only code inlined below the dispatch is compiled for the instruction set it picked. Closures that
+//! the standard library calls may not be: arithmetic stands in loops, not in `map` or `fold`.
 
 use std::ops::Range;
 
@@ -36,16 +37,16 @@ impl<J: StripJob> pulp::WithSimd for Vectorize<J> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // The sizes fill the registers: 24 accumulators of 32, 12 (8 for two products at once) of 16. Conditions on constants,
+        // The sizes fill the registers: 24 accumulators of 32; 12 of 16 in the model, 8 in the others, which have more operands. Conditions on constants,
         // not a match: the compiler then leaves out the sizes that an instruction set does not take.
         if const { S::F32_LANES == 16 } {
             self.0.run::<S, 3, 8, 4, 3, 2>(simd)
         } else if const { S::F32_LANES == 8 } {
-            self.0.run::<S, 6, 4, 2, 2, 1>(simd)
+            self.0.run::<S, 6, 4, 4, 2, 2>(simd)
         } else if const { S::F32_LANES == 4 && S::REGISTER_COUNT >= 32 } {
             self.0.run::<S, 12, 8, 4, 3, 2>(simd)
         } else if const { S::F32_LANES == 4 } {
-            self.0.run::<S, 12, 4, 2, 2, 1>(simd)
+            self.0.run::<S, 12, 4, 4, 2, 2>(simd)
         } else {
             self.0.run::<S, STRIP, 4, 2, 2, 1>(simd)
         }
@@ -206,20 +207,41 @@ pub(crate) fn project<S: Simd, const V: usize, const MB: usize, const NB: usize,
     n: &mut [[S::f32s; V]],
     d: &mut [[S::f32s; V]],
 ) {
+    // Two products have twice the accumulators: with few registers they take half of a block's components at a time.
+    if const { Q && S::REGISTER_COUNT < 32 } {
+        project_some::<S, V, MB, 2, NB, Q>(simd, bases, bins, block, p, q, n, d);
+    } else {
+        project_some::<S, V, MB, MB, NB, Q>(simd, bases, bins, block, p, q, n, d);
+    }
+}
+
+/// [`project`], M of the MB components of a block at a time.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the operands of two matrix products")]
+fn project_some<S: Simd, const V: usize, const MB: usize, const M: usize, const NB: usize, const Q: bool>(
+    simd: S,
+    bases: &[f32],
+    bins: usize,
+    block: Range<usize>,
+    p: &[[S::f32s; V]],
+    q: &[[S::f32s; V]],
+    n: &mut [[S::f32s; V]],
+    d: &mut [[S::f32s; V]],
+) {
     for (component, bases) in bases.chunks_exact(bins * MB).enumerate() {
-        let component = component * MB;
         let bases = &bases.as_chunks::<MB>().0[block.clone()];
-        for first in (0..V).step_by(NB) {
-            let mut sum_n: [[S::f32s; NB]; MB] =
+        for (part, first) in (0..MB / M).flat_map(|part| (0..V).step_by(NB).map(move |first| (part, first))) {
+            let component = component * MB + part * M;
+            let mut sum_n: [[S::f32s; NB]; M] =
                 std::array::from_fn(|i| std::array::from_fn(|j| n[component + i][first + j]));
-            let mut sum_d: [[S::f32s; NB]; MB] = std::array::from_fn(|i| {
+            let mut sum_d: [[S::f32s; NB]; M] = std::array::from_fn(|i| {
                 std::array::from_fn(|j| if Q { d[component + i][first + j] } else { sum_n[i][j] })
             });
             for ((w, p), q) in bases.iter().zip(p).zip(q) {
                 let p: [S::f32s; NB] = std::array::from_fn(|j| p[first + j]);
                 let q: [S::f32s; NB] = std::array::from_fn(|j| q[first + j]);
-                for i in 0..MB {
-                    let w = simd.splat_f32s(w[i]);
+                for i in 0..M {
+                    let w = simd.splat_f32s(w[part * M + i]);
                     for j in 0..NB {
                         sum_n[i][j] = multiply_add(simd, w, p[j], sum_n[i][j]);
                         if Q {
@@ -228,7 +250,7 @@ pub(crate) fn project<S: Simd, const V: usize, const MB: usize, const NB: usize,
                     }
                 }
             }
-            for i in 0..MB {
+            for i in 0..M {
                 for j in 0..NB {
                     n[component + i][first + j] = sum_n[i][j];
                     if Q {
@@ -255,36 +277,60 @@ pub(crate) fn correlate<S: Simd, const NW: usize, const Q: bool>(
     n: &mut [S::f32s],
     d: &mut [S::f32s],
 ) {
-    const MW: usize = 4;
+    // The same gains beside P and Q are loaded once. As in `project`, two products take fewer rows where registers are few.
+    let same = std::ptr::eq(gains_n, gains_d);
+    match (const { Q && S::REGISTER_COUNT < 32 }, same) {
+        (true, true) => correlate_some::<S, 2, NW, Q, true>(simd, height, p, q, gains_n, gains_d, n, d),
+        (true, false) => correlate_some::<S, 2, NW, Q, false>(simd, height, p, q, gains_n, gains_d, n, d),
+        (false, true) => correlate_some::<S, 4, NW, Q, true>(simd, height, p, q, gains_n, gains_d, n, d),
+        (false, false) => correlate_some::<S, 4, NW, Q, false>(simd, height, p, q, gains_n, gains_d, n, d),
+    }
+}
+
+/// [`correlate`], M rows at a time, with Hᵀ = H̃ᵀ or not.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the operands of two matrix products")]
+fn correlate_some<S: Simd, const M: usize, const NW: usize, const Q: bool, const SAME: bool>(
+    simd: S,
+    height: usize,
+    p: &[f32],
+    q: &[f32],
+    gains_n: &[S::f32s],
+    gains_d: &[S::f32s],
+    n: &mut [S::f32s],
+    d: &mut [S::f32s],
+) {
     let (n, d) = (n.as_chunks_mut::<NW>().0, d.as_chunks_mut::<NW>().0);
     let (gains_n, gains_d) = (gains_n.as_chunks::<NW>().0, gains_d.as_chunks::<NW>().0);
     let (p, q) = (p.as_chunks::<STRIP>().0, q.as_chunks::<STRIP>().0);
     let (slices, strips) = (n.len() / height, p.len() / height);
     for slice in 0..slices {
-        for row in (0..height).step_by(MW) {
+        for row in (0..height).step_by(M) {
             let at = slice * height + row;
-            let mut sum_n: [[S::f32s; NW]; MW] = std::array::from_fn(|i| n[at + i]);
-            let mut sum_d: [[S::f32s; NW]; MW] = std::array::from_fn(|i| if Q { d[at + i] } else { sum_n[i] });
+            let mut sum_n: [[S::f32s; NW]; M] = std::array::from_fn(|i| n[at + i]);
+            let mut sum_d: [[S::f32s; NW]; M] = std::array::from_fn(|i| if Q { d[at + i] } else { sum_n[i] });
             for strip in 0..strips {
-                let p: &[[f32; STRIP]; MW] = &p[strip * height + row..].as_chunks().0[0];
-                let q: &[[f32; STRIP]; MW] = &q[strip * height + row..].as_chunks().0[0];
+                let p: &[[f32; STRIP]; M] = &p[strip * height + row..].as_chunks().0[0];
+                let q: &[[f32; STRIP]; M] = &q[strip * height + row..].as_chunks().0[0];
                 let first = (strip * slices + slice) * STRIP;
                 let h: &[[S::f32s; NW]; STRIP] = &gains_n[first..].as_chunks().0[0];
                 let g: &[[S::f32s; NW]; STRIP] = &gains_d[first..].as_chunks().0[0];
                 for column in 0..STRIP {
-                    for i in 0..MW {
+                    for i in 0..M {
                         let p = simd.splat_f32s(p[i][column]);
                         let q = simd.splat_f32s(q[i][column]);
                         for j in 0..NW {
-                            sum_n[i][j] = multiply_add(simd, p, h[column][j], sum_n[i][j]);
+                            let h = h[column][j];
+                            sum_n[i][j] = multiply_add(simd, p, h, sum_n[i][j]);
                             if Q {
-                                sum_d[i][j] = multiply_add(simd, q, g[column][j], sum_d[i][j]);
+                                let g = if SAME { h } else { g[column][j] };
+                                sum_d[i][j] = multiply_add(simd, q, g, sum_d[i][j]);
                             }
                         }
                     }
                 }
             }
-            for i in 0..MW {
+            for i in 0..M {
                 n[at + i] = sum_n[i];
                 if Q {
                     d[at + i] = sum_d[i];

@@ -90,7 +90,10 @@ impl StripJob for ShareJob<'_, '_> {
             self.models.iter_mut().map(|model| bytemuck::cast_slice_mut(model)).collect();
         let (floor, zero, one) = (simd.splat_f32s(self.floor), simd.splat_f32s(0.0), simd.splat_f32s(1.0));
         for cell in 0..models.first().map_or(0, |model| model.len()) {
-            let peak = models.iter().fold(floor, |peak, model| simd.max_f32s(peak, model[cell]));
+            let mut peak = floor;
+            for model in &models {
+                peak = simd.max_f32s(peak, model[cell]);
+            }
             match self.mask {
                 Mask::Ratio(p) => {
                     let (inverse, mut total) = (simd.div_f32s(one, peak), zero);
@@ -106,7 +109,9 @@ impl StripJob for ShareJob<'_, '_> {
                         total = simd.add_f32s(total, model[cell]);
                     }
                     let inverse = simd.div_f32s(one, total);
-                    models.iter_mut().for_each(|model| model[cell] = simd.mul_f32s(model[cell], inverse));
+                    for model in &mut models {
+                        model[cell] = simd.mul_f32s(model[cell], inverse);
+                    }
                 }
                 Mask::Hard => {
                     let mut open = one;

@@ -88,9 +88,17 @@ impl StripJob for AdvanceJob<'_> {
 const RUN: usize = 1 << 14;
 
 fn lead_all(engine: &Cpu, to: &[f32], from: &[f32], led: &mut [f32], share: f64) {
+    let share = share as f32;
+    if share == 0.0 {
+        return led.copy_from_slice(to);
+    }
+    // To wake the threads takes longer than the bases of most models.
+    if led.len() <= RUN {
+        return tile::dispatch(LeadJob { to, from, led, share });
+    }
     engine.install(|| {
         let runs = led.par_chunks_mut(RUN).zip(to.par_chunks(RUN).zip(from.par_chunks(RUN)));
-        runs.for_each(|(led, (to, from))| tile::dispatch(LeadJob { to, from, led, share: share as f32 }));
+        runs.for_each(|(led, (to, from))| tile::dispatch(LeadJob { to, from, led, share }));
     });
 }
 

@@ -97,7 +97,10 @@ impl<F: Fields> StripJob for BasesJob<'_, F> {
 #[inline(always)]
 pub(super) fn add_gains<S: Simd, const V: usize>(simd: S, h: &[f32], sums: &mut [f64]) {
     for (sum, h) in sums.iter_mut().zip(rows::<S, V>(h)) {
-        let gains = h.iter().fold(simd.splat_f32s(0.0), |sum, &h| simd.add_f32s(sum, h));
+        let mut gains = simd.splat_f32s(0.0);
+        for &h in h {
+            gains = simd.add_f32s(gains, h);
+        }
         *sum += f64::from(simd.reduce_sum_f32s(gains));
     }
 }
@@ -124,14 +127,20 @@ impl StripJob for ReduceJob<'_> {
         let smallest = simd.splat_f32s(DENOMINATOR_FLOOR as f32);
         let unit: Option<&[[S::f32s; NW]]> = self.unit.map(|unit| bytemuck::cast_slice(unit).as_chunks().0);
         let end = (self.parts - 1) * self.stride + self.w.len();
-        let sum = |values: &[f32], at: usize| {
-            let values: &[S::f32s] = bytemuck::cast_slice(&values[..end]);
-            let parts = values[at..].iter().step_by(self.stride / S::F32_LANES);
-            parts.fold(simd.splat_f32s(0.0), |sum, &part| simd.add_f32s(sum, part))
-        };
+        let (all_n, all_d) = (&self.n[..end], self.d.get(..end).unwrap_or_default());
+        let (all_n, all_d): (&[S::f32s], &[S::f32s]) = (bytemuck::cast_slice(all_n), bytemuck::cast_slice(all_d));
+        let stride = self.stride / S::F32_LANES;
         for (at, w) in bytemuck::cast_slice_mut::<f32, S::f32s>(self.w).iter_mut().enumerate() {
-            let n = sum(self.n, at);
-            let d = unit.map_or_else(|| sum(self.d, at), |unit| unit[at / (NW * self.group)][at % NW]);
+            let (mut n, mut d) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
+            for part in 0..self.parts {
+                n = simd.add_f32s(n, all_n[part * stride + at]);
+                if unit.is_none() {
+                    d = simd.add_f32s(d, all_d[part * stride + at]);
+                }
+            }
+            if let Some(unit) = unit {
+                d = unit[at / (NW * self.group)][at % NW];
+            }
             let d = simd.max_f32s(simd.add_f32s(d, sparsity), smallest);
             let ratio = power(simd, simd.div_f32s(n, d), self.rule.exponent as f32);
             *w = simd.mul_f32s(simd.max_f32s(*w, floor), ratio);

@@ -116,7 +116,9 @@ impl<F: Fields> Strip<'_, F> {
                 tile::project::<S, V, MB, NB, true>(simd, self.w.by_components, bins, block, p, q, n, d);
             }
             // A block's costs are summed by themselves: a sum of a thousand numbers in f32 loses three digits.
-            total = std::array::from_fn(|i| simd.add_f32s(total[i], costs[i]));
+            for (total, costs) in total.iter_mut().zip(costs) {
+                *total = simd.add_f32s(*total, costs);
+            }
         }
         let (sparsity, floor) = (simd.splat_f32s(self.rule.sparsity as f32), simd.splat_f32s(self.rule.floor as f32));
         let smallest = simd.splat_f32s(DENOMINATOR_FLOOR as f32);
@@ -135,7 +137,10 @@ impl<F: Fields> Strip<'_, F> {
         // The rows that pad the data to whole tiles are zeros, and so is their model.
         let (zero, padding) = (simd.splat_f32s(0.0), simd.splat_f32s((bins - data_rows) as f32));
         let empty = simd.mul_f32s(padding, self.fields.cost(simd, zero, simd.splat_f32s(MODEL_FLOOR as f32)));
-        total.map(|total| simd.sub_f32s(total, empty))
+        for total in &mut total {
+            *total = simd.sub_f32s(*total, empty);
+        }
+        total
     }
 }
 

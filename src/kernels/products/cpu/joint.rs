@@ -52,7 +52,9 @@ impl<F: Fields> StripJob for JointJob<'_, F> {
             for (exponent, transposed) in [(exponents.0, &mut *beside_p), (exponents.1, &mut *beside_q)] {
                 let (before, after) = (rows::<S, V>(before), &rows::<S, V>(h)[..w.components]);
                 for ((weighed, before), after) in rows_mut::<S, V>(weighed).iter_mut().zip(before).zip(after) {
-                    *weighed = std::array::from_fn(|i| weigh(simd, before[i], after[i], exponent));
+                    for i in 0..V {
+                        weighed[i] = weigh(simd, before[i], after[i], exponent);
+                    }
                 }
                 tile::transpose(weighed, lanes, transposed);
                 if F::UNIT_Q && exponent == exponents.1 {
