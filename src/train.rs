@@ -124,7 +124,7 @@ pub fn train<E: Products + Momentum + Glue>(
     engine: &E,
     material: &[Material],
     options: &TrainOptions,
-    watch: &mut dyn FnMut(Event),
+    watch: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Model> {
     check(material, options)?;
     let recordings = material.iter().map(|source| read(source, watch)).collect::<Result<Vec<_>>>()?;
@@ -240,7 +240,7 @@ fn learn<E: Products + Momentum + Glue>(
     data: ArrayView2<f32>,
     rank: usize,
     options: &TrainOptions,
-    watch: &mut dyn FnMut(Event),
+    watch: &mut (dyn FnMut(Event) + Send),
 ) -> Result<(Array2<f32>, SourceTraining)> {
     let (w, h) = nmf::random_start(data, rank, options.seed);
     let (v, mut w, mut h) = (engine.panel(data)?, engine.matrix(w.view())?, engine.panel(h.view())?);

@@ -456,6 +456,8 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
     refused(&world.separate(&["*.mp3"]), 2, &["*.mp3", "matches no file"]);
     let none = world.run(&["separate", "x.wav", "--model", "m.safetensors", "-o", "o", "--iterations", "0"]);
     refused(&none, 2, &["0 iterations"]);
+    let joint = world.run(&["separate", "x.wav", "--model", "m.safetensors", "-o", "o", "--updates", "joint"]);
+    refused(&joint, 2, &["--updates joint", "use extrapolated or alternating"]);
     refused(&world.separate(&["x.wav", "--only", "drums"]), 2, &["drums", "tones, hiss"]);
     refused(&world.separate(&["x.wav", "tones/../x.wav", "hiss/a.wav", "tones/a.wav"]), 2, &["would both be written"]);
     assert_eq!(world.files("out"), ["manifest.jsonl"], "nothing but the failed file's line");
@@ -619,6 +621,59 @@ fn factorize_a_matrix() {
     assert!(!world.path("x.npz").exists());
     refused(&run(&["v.npy", "-o", "v.npy"]), 2, &["v.npy", "overwrite an input"]);
     refused(&run(&["v.npy", "-o", "a.npz", "--init", "a.npz"]), 2, &["a.npz", "overwrite an input"]);
+}
+
+#[test]
+fn factorize_by_every_kind_of_update() {
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let noise = Stream::new(5, "v");
+    let v = Array2::from_shape_fn((20, 40), |(f, n)| (noise.uniform((40 * f + n) as u64) + 0.01) as f32);
+    ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
+    let run = |iterations: &str, arguments: &[&str]| {
+        let command = ["factorize", "v.npy", "--rank", "4", "-o", "o.npz", "--iterations", iterations];
+        world.run(&[&command, arguments].concat())
+    };
+    let objective = |iterations: &str, arguments: &[&str]| {
+        let output = run(iterations, &[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(json(&output)["seconds"].as_f64().unwrap() > 0.0);
+        factors(&world.path("o.npz")).2
+    };
+    for divergence in ["kl", "is"] {
+        let plain = objective("40", &["--divergence", divergence]);
+        let random = factors(&world.path("o.npz"));
+        for updates in ["joint", "extrapolated"] {
+            let trace = objective("40", &["--divergence", divergence, "--updates", updates]);
+            assert_eq!(trace.len(), 41);
+            assert!((trace[0] / plain[0] - 1.0).abs() < 1e-5, "the same start");
+            assert!(trace.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)), "{updates}: {trace}");
+            assert!(updates == "joint" || trace[40] < plain[40], "{} is not below {}", trace[40], plain[40]);
+        }
+        // With fixed bases every column has steps of its own.
+        let mut init = ndarray_npy::NpzWriter::new(std::fs::File::create(world.path("w.npz")).unwrap());
+        init.add_array("W", &random.0).unwrap();
+        init.finish().unwrap();
+        let fixed = ["--divergence", divergence, "--init", "w.npz", "--fix", "w"];
+        let plain = objective("40", &fixed);
+        let trace = objective("16", &[&fixed[..], &["--updates", "extrapolated"]].concat());
+        assert_eq!(trace.len(), 17);
+        assert!(trace.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)), "{trace}");
+        assert!(trace[16] < plain[40], "{} after 16 is not below {} after 40", trace[16], plain[40]);
+    }
+    for (every, looks) in [("5", 9), ("7", 7), ("0", 1)] {
+        for updates in ["alternating", "extrapolated"] {
+            assert_eq!(
+                objective("40", &["--trace-every", every, "--updates", updates]).len(),
+                looks,
+                "{every}, {updates}"
+            );
+        }
+    }
+    refused(&run("40", &["--updates", "joint", "--fix", "w"]), 2, &["joint", "both factors"]);
+    refused(&run("40", &["--updates", "extrapolated", "--fix", "h"]), 2, &["extrapolated", "use alternating"]);
+    let sparse = ["--updates", "extrapolated", "--sparsity", "0.1", "--normalize", "l1"];
+    refused(&run("40", &sparse), 2, &["extrapolated", "sparsity", "use alternating"]);
+    assert_eq!(run("40", &["--updates", "faster"]).status.code(), Some(2));
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn factorize<E: Products + Momentum + Glue>(
     w: &Array2<f64>,
     h: &Array2<f64>,
     options: &Options,
-    watch: impl FnMut(usize),
+    watch: impl FnMut(usize) + Send,
 ) -> partwise::Result<(Array2<f64>, Array2<f64>, Fit, f64)> {
     let (v, mut w, mut h) = (engine.panel(v.view())?, engine.matrix(w.view())?, engine.panel(h.view())?);
     // Reading a factor back waits until it is there: before, for the data to be up, and after, for the last update.

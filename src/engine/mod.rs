@@ -56,6 +56,12 @@ pub trait Engine: Send + Sync {
     /// Which engine, and on what, for people and manifests: "cpu (avx512, 8 threads)".
     fn describe(&self) -> String;
 
+    /// Runs `work`, which calls the engine many times, from where that is cheapest: on the cpu engine from one of its own
+    /// threads, since to hand each call over would take as long as a small update.
+    fn within<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        work()
+    }
+
     /// Rows and columns of a panel.
     fn shape(&self, panel: &Self::Panel) -> (usize, usize);
 

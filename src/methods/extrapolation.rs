@@ -84,15 +84,19 @@ pub(super) fn update_gains<E: Products + Momentum>(
         state: engine.panel(Array2::from_shape_fn((2, columns), |(row, _)| [START, 0.0][row]).view())?,
     };
     let rule = relaxed(rule);
+    let majorizing = (rule.divergence.majorizing_exponent() / rule.exponent).min(1.0);
     let mut done = 0;
     let mut go_on = true;
     while done < iterations && go_on {
         engine.try_gains(v, w, &track.trial, &mut track.next, &mut track.costs, &rule)?;
-        engine.advance(&mut track, (rule.divergence.majorizing_exponent() / rule.exponent).min(1.0))?;
+        engine.advance(&mut track, majorizing)?;
         go_on = judged(done, &track)?;
         done += 1;
     }
-    *h = track.previous;
+    if done > 0 {
+        // The last update was not judged: it goes as far as it can for sure.
+        *h = engine.lead_gains(&track.previous, &track.safe, majorizing - 1.0)?;
+    }
     Ok(done)
 }
 
@@ -147,6 +151,68 @@ fn update_both<E: Products + Momentum>(
         done += 1;
         watch(done);
     }
-    (*w, *h) = previous;
+    // The last update was not judged yet.
+    let rises = done > 0 && objective(engine, v, &previous.0, &previous.1, &options.rule)? > lowest * (1.0 + SLACK);
+    (*w, *h) = if rises { safe } else { previous };
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::divergence::Divergence;
+    use crate::engine::{Engine, Reference};
+    use crate::random::Stream;
+
+    fn numbers(name: &str, rows: usize, columns: usize) -> Array2<f64> {
+        let stream = Stream::new(3, name);
+        Array2::from_shape_fn((rows, columns), |(row, column)| 0.01 + stream.uniform((row * columns + column) as u64))
+    }
+
+    #[test]
+    fn points_are_refused_and_the_accepted_ones_never_rise() {
+        for divergence in [Divergence::ItakuraSaito, Divergence::KullbackLeibler] {
+            let (v, w, mut h) = (numbers("v", 12, 30), numbers("w", 12, 5), numbers("h", 5, 30));
+            let (mut refusals, mut last) = (0, Array2::from_elem((1, 30), f64::INFINITY));
+            let rule = Rule::of(divergence);
+            let done = update_gains(&Reference, &v, &w, &mut h, &rule, 60, |_, track| {
+                refusals += track.state.row(1).iter().filter(|&&steps| steps == 0.0).count();
+                let accepted = track.state.row(0).insert_axis(ndarray::Axis(0)).to_owned();
+                assert!(ndarray::Zip::from(&accepted).and(&last).all(|now, before| now <= before));
+                last = accepted;
+                Ok(true)
+            });
+            assert_eq!(done.unwrap(), 60);
+            assert!(refusals > 0, "{divergence}: nothing was refused, so nothing was seen");
+            let costs = Reference.costs(&v, &w, &h, divergence).unwrap();
+            for (cost, accepted) in costs.iter().zip(last.row(0)) {
+                assert!(*cost <= accepted * (1.0 + SLACK), "{divergence}: ends at {cost}, above {accepted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_does_not_depend_on_its_neighbours() {
+        let (v, w, h) = (numbers("v", 12, 30), numbers("w", 12, 5), numbers("h", 5, 30));
+        let run = |columns: std::ops::Range<usize>| {
+            let of = |x: &Array2<f64>| x.slice(ndarray::s![.., columns.clone()]).to_owned();
+            let mut h = of(&h);
+            let rule = Rule::of(Divergence::ItakuraSaito);
+            update_gains(&Reference, &of(&v), &w, &mut h, &rule, 25, |_, _| Ok(true)).unwrap();
+            h
+        };
+        assert_eq!(run(0..30).slice(ndarray::s![.., 7..9]), run(7..9));
+    }
+
+    #[test]
+    fn it_stops_when_told_and_zero_iterations_change_nothing() {
+        let (v, w, start) = (numbers("v", 6, 4), numbers("w", 6, 2), numbers("h", 2, 4));
+        let rule = Rule::of(Divergence::KullbackLeibler);
+        let mut h = start.clone();
+        assert_eq!(update_gains(&Reference, &v, &w, &mut h, &rule, 9, |done, _| Ok(done < 3)).unwrap(), 4);
+        assert_ne!(h, start);
+        let mut h = Reference.panel(start.view()).unwrap();
+        assert_eq!(update_gains(&Reference, &v, &w, &mut h, &rule, 0, |_, _| Ok(true)).unwrap(), 0);
+        assert_eq!(h, start);
+    }
 }

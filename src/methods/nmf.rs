@@ -173,10 +173,24 @@ pub fn factorize<E: Products + Momentum + Glue>(
     w: &mut E::Matrix,
     h: &mut E::Panel,
     options: &Options,
+    watch: impl FnMut(usize) + Send,
+) -> Result<Fit> {
+    engine.within(|| match options.updates {
+        Updates::Extrapolated => extrapolation::factorize(engine, v, w, h, options, watch),
+        Updates::Alternating | Updates::Joint => in_turn(engine, v, w, h, options, watch),
+    })
+}
+
+/// Iterations of plain updates.
+fn in_turn<E: Products + Glue>(
+    engine: &E,
+    v: &E::Panel,
+    w: &mut E::Matrix,
+    h: &mut E::Panel,
+    options: &Options,
     mut watch: impl FnMut(usize),
 ) -> Result<Fit> {
     let steps = match (options.updates, options.learn, options.order) {
-        (Updates::Extrapolated, ..) => return extrapolation::factorize(engine, v, w, h, options, watch),
         (Updates::Joint, Learn::Both, _) => vec![Factor::Both],
         (Updates::Joint, ..) => return Err(Error::input("joint updates are of both factors; one of them is kept")),
         (_, Learn::Gains, _) => vec![Factor::Gains],
@@ -235,13 +249,13 @@ pub fn update_gains<E: Products + Momentum>(
     updates: Updates,
     iterations: usize,
 ) -> Result<()> {
-    match updates {
+    engine.within(|| match updates {
         Updates::Alternating => (0..iterations).try_for_each(|_| engine.update_gains(v, w, h, rule)),
         Updates::Joint => Err(Error::input("joint updates are of both factors; the bases are fixed here")),
         Updates::Extrapolated => {
             extrapolation::update_gains(engine, v, w, h, rule, iterations, |_, _| Ok(true)).map(drop)
         }
-    }
+    })
 }
 
 /// Σ d(v|λ) + λ Σ h.

@@ -126,6 +126,10 @@ impl Engine for Cpu {
         format!("cpu ({}, {} threads)", tile::instruction_set(), self.pool.current_num_threads())
     }
 
+    fn within<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.install(work)
+    }
+
     fn shape(&self, panel: &CpuPanel) -> (usize, usize) {
         (panel.rows, panel.columns)
     }
