@@ -49,7 +49,7 @@ pub(super) fn factorize<E: Products + Momentum + Glue>(
             watch(done + 1);
             Ok(!trace.converged)
         })?,
-        _ => update_both(engine, v, w, h, options, &mut trace, watch)?,
+        _ => update_both(engine, v, w, h, options, &mut trace, watch)?.0,
     };
     if let (Learn::Both, Some(Normalization { norm, .. })) = (options.learn, options.normalization) {
         engine.normalize(w, Some(h), norm)?;
@@ -104,7 +104,8 @@ fn relaxed(rule: &Rule) -> Rule {
     Rule { exponent: RELAXATION * rule.exponent, ..*rule }
 }
 
-/// Learns both factors, by one step for all columns and bases. Returns the number of iterations.
+/// Learns both factors, by one step for all columns and bases. Returns the number of iterations, and how many of them found a
+/// point that does not count.
 fn update_both<E: Products + Momentum>(
     engine: &E,
     v: &E::Panel,
@@ -113,7 +114,7 @@ fn update_both<E: Products + Momentum>(
     options: &Options,
     trace: &mut Trace,
     mut watch: impl FnMut(usize),
-) -> Result<usize> {
+) -> Result<(usize, usize)> {
     let long = relaxed(&options.rule);
     let sure = Rule { exponent: long.divergence.majorizing_exponent(), ..long };
     let copy = |(w, h): (&E::Matrix, &E::Panel)| -> Result<(E::Matrix, E::Panel)> {
@@ -124,7 +125,8 @@ fn update_both<E: Products + Momentum>(
     let (mut trial, mut safe, mut previous) = (copy(start)?, copy(start)?, copy(start)?);
     let mut next_h = copy(start)?.1;
     let mut costs = engine.panel(Array2::<f32>::zeros((1, engine.shape(h).1)).view())?;
-    let (mut lowest, mut steps, mut done, mut rule) = (f64::INFINITY, -PLAIN, 0, long);
+    let (mut lowest, mut steps, mut rule) = (f64::INFINITY, -PLAIN, long);
+    let (mut done, mut refused) = (0, 0);
     while done < options.iterations && !trace.converged {
         engine.try_gains(v, &trial.0, &trial.1, &mut next_h, &mut costs, &rule)?;
         let cost = engine.read_panel::<f64>(&costs)?.sum();
@@ -141,6 +143,7 @@ fn update_both<E: Products + Momentum>(
             rule = long;
         } else {
             // Updates with the majorising exponent cannot cost more than the point that they start from.
+            refused += 1;
             steps = 0.0;
             trial = copy((&safe.0, &safe.1))?;
             rule = sure;
@@ -154,7 +157,7 @@ fn update_both<E: Products + Momentum>(
     // The last update was not judged yet.
     let rises = done > 0 && objective(engine, v, &previous.0, &previous.1, &options.rule)? > lowest * (1.0 + SLACK);
     (*w, *h) = if rises { safe } else { previous };
-    Ok(done)
+    Ok((done, refused))
 }
 
 #[cfg(test)]
@@ -188,6 +191,23 @@ mod tests {
             for (cost, accepted) in costs.iter().zip(last.row(0)) {
                 assert!(*cost <= accepted * (1.0 + SLACK), "{divergence}: ends at {cost}, above {accepted}");
             }
+        }
+    }
+
+    #[test]
+    fn learning_takes_back_what_costs_more() {
+        // A perfect fit is there to be overshot.
+        let v = numbers("true w", 12, 3).dot(&numbers("true h", 3, 30));
+        for divergence in [Divergence::ItakuraSaito, Divergence::KullbackLeibler] {
+            let (mut w, mut h) = (numbers("w", 12, 3), numbers("h", 3, 30));
+            let options = Options::of(divergence, 400);
+            let mut trace = Trace::new(&options);
+            let (done, refused) = update_both(&Reference, &v, &mut w, &mut h, &options, &mut trace, |_| ()).unwrap();
+            assert!(done == 400 && refused > 0, "{divergence}: nothing was refused, so nothing was seen");
+            let accepted = trace.fit(done).objective;
+            assert!(accepted.windows(2).all(|pair| pair[1] <= pair[0]));
+            let ends = objective(&Reference, &v, &w, &h, &options.rule).unwrap();
+            assert!(ends <= accepted[399] * (1.0 + SLACK), "{divergence}: ends at {ends}, above {}", accepted[399]);
         }
     }
 
