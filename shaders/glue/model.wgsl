@@ -1,7 +1,7 @@
 // The model of one source, and the largest of the models so far: Λ_j = max(W_j H_j, floor), peak = max(peak, Λ_j).
 //
 // bases: W (F, K), gains: H (K, N), model: Λ_j (F, N), peak: (F, N), whose content is not read where this source is FIRST.
-// A workgroup of 64 owns a tile of 32 rows by 32 columns.
+// A workgroup of 64 owns a tile of 32 rows by 32 columns of the window.
 
 @group(0) @binding(1) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> gains: array<vec4<f32>>;
@@ -33,7 +33,7 @@ fn main(
     if (first_row >= params.rows) {
         return;
     }
-    let first_quad = index % tiles * QUADS;
+    let first_quad = params.first_quad + index % tiles * QUADS;
     let product = model_tile(first_row, first_quad, lane);
     let row = first_row + lane_y(lane);
     let quad = first_quad + lane_x(lane);

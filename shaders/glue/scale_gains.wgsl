@@ -1,6 +1,6 @@
 // Multiplies every row of the gains by the size its basis had: H[k, :] ← s_k H[k, :].
 //
-// sizes: s (K), gains: H (K, N). An invocation owns four columns of a row.
+// sizes: s (K), gains: H (K, N), of which the window is scaled. An invocation owns four columns of a row.
 
 @group(0) @binding(1) var<storage, read> sizes: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> gains: array<vec4<f32>>;
@@ -11,9 +11,10 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let cell = 64u * workgroup_index(group, groups) + lane;
-    if (cell < params.components * params.panel_pitch) {
-        let component = cell / params.panel_pitch;
-        gains[cell] *= sizes[component / 4u][component % 4u];
+    let index = 64u * workgroup_index(group, groups) + lane;
+    if (index < params.components * params.window_quads) {
+        let component = index / params.window_quads;
+        let quad = params.first_quad + index % params.window_quads;
+        gains[component * params.panel_pitch + quad] *= sizes[component / 4u][component % 4u];
     }
 }

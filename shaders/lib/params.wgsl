@@ -2,7 +2,7 @@
 
 struct Params {
     rows: u32,             // F
-    columns: u32,          // N of this chunk of the panel
+    columns: u32,          // the chunk's columns up to the end of the window's segment
     components: u32,       // K
     bases_pitch: u32,      // vec4s from one row of the bases to the next
     panel_pitch: u32,      // vec4s from one row of the panels' chunk to the next
@@ -12,8 +12,8 @@ struct Params {
     end_component: u32,
     first_row: u32,        // rows first_row..first_row + pass_rows of the bases are updated in this pass
     pass_rows: u32,        // a multiple of TILE
-    first_tile: u32,       // tiles of TILE columns that stand before the window in its panel
-    split_tiles: u32,      // tiles in a split, the share of the panel that is summed by itself
+    first_tile: u32,       // tiles of TILE columns that stand before the window in what is summed
+    split_tiles: u32,      // tiles in a split, the share of them that is summed by itself
     first_split: u32,      // splits first_split..end_split have columns in the window
     end_split: u32,
     beta: f32,             // of the divergence

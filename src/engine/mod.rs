@@ -7,14 +7,14 @@ mod reference;
 mod timing;
 
 pub use cpu::Cpu;
-pub(crate) use cpu::{CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, math, padded, tile};
+pub(crate) use cpu::{CpuPanel, Place, ROW_BLOCK, STRIP, Scratch, Shelf, math, padded, tile};
 pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, Tuning, adapters};
 pub use reference::Reference;
 pub use timing::Timing;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// A number of the host: f32 or f64. Engines convert on the way up and down.
 pub trait Real: Copy + Default + Send + Sync + 'static {
@@ -44,13 +44,16 @@ impl Real for f64 {
 
 /// Memory on the place where arithmetic runs, and its clock.
 ///
-/// A *matrix* is small and whole (bases, F x K). A *panel* is wide: N columns, the frames of one or many recordings side
-/// by side (data F x N, gains K x N). Kernels that update gains treat every column alike and alone, so a column's result
-/// depends neither on its neighbours nor on its place in the panel, to the bit.
+/// A *matrix* is small and whole: bases, F x K, or a stack of several of the same shape. A *panel* is wide: N columns, the
+/// frames of one or many recordings side by side (data F x N, gains K x N). Kernels that update gains treat every column
+/// alike and alone, so a column's result depends neither on its neighbours nor on its place in the panel, to the bit.
+///
+/// A panel may be *packed* of several segments. One matrix is then shared by all of them, and a stack of as many has one
+/// for each: segment s is computed from matrix s alone, to the bit as if there were no other.
 pub trait Engine: Send + Sync {
-    /// Bases, F x K.
+    /// Bases, F x K, or a stack of them.
     type Matrix: Send + Sync;
-    /// Data F x N, or gains K x N.
+    /// Data F x N, or gains K x N, in one segment or several.
     type Panel: Send + Sync;
 
     /// Which engine, and on what, for people and manifests: "cpu (avx512, 8 threads)".
@@ -62,28 +65,71 @@ pub trait Engine: Send + Sync {
         work()
     }
 
-    /// Rows and columns of a panel.
-    fn shape(&self, panel: &Self::Panel) -> (usize, usize);
+    /// Rows of a panel, and columns of all its segments together.
+    fn shape(&self, panel: &Self::Panel) -> (usize, usize) {
+        let (rows, segments) = self.segments(panel);
+        (rows, segments.iter().sum())
+    }
 
-    /// Brings a matrix up. Any strides; nothing may be empty.
+    /// Rows of a panel, and the columns of each of its segments.
+    fn segments(&self, panel: &Self::Panel) -> (usize, Vec<usize>);
+
+    /// Brings matrices of one shape up, as a stack. Any strides; nothing may be empty.
     ///
     /// # Errors
-    /// The device is out of memory or lost.
-    fn matrix<T: Real>(&self, values: ArrayView2<T>) -> Result<Self::Matrix>;
+    /// [`Error::Input`] where shapes differ or hold nothing; the device is out of memory or lost.
+    fn stack<T: Real>(&self, matrices: &[ArrayView2<T>]) -> Result<Self::Matrix>;
 
-    /// Brings a panel up. Any strides: the transpose of frame-major data is as good as the row-major form.
+    /// Brings segments of as many rows and any number of columns up, side by side in a panel. Any strides: the transpose of
+    /// frame-major data is as good as the row-major form; nothing may be empty.
     ///
     /// # Errors
-    /// The device is out of memory or lost.
-    fn panel<T: Real>(&self, values: ArrayView2<T>) -> Result<Self::Panel>;
+    /// [`Error::Input`] where rows differ or a segment holds nothing; the device is out of memory or lost.
+    fn packed<T: Real>(&self, segments: &[ArrayView2<T>]) -> Result<Self::Panel>;
 
-    /// Brings a matrix down, row-major.
+    /// Brings a matrix up: a stack of one.
+    ///
+    /// # Errors
+    /// As [`Engine::stack`].
+    fn matrix<T: Real>(&self, values: ArrayView2<T>) -> Result<Self::Matrix> {
+        self.stack(&[values])
+    }
+
+    /// Brings a panel up, of one segment.
+    ///
+    /// # Errors
+    /// As [`Engine::packed`].
+    fn panel<T: Real>(&self, values: ArrayView2<T>) -> Result<Self::Panel> {
+        self.packed(&[values])
+    }
+
+    /// Brings `values` (rows, N) up in the segments of another panel of N columns.
+    ///
+    /// # Errors
+    /// As [`Engine::packed`], and [`Error::Input`] where the columns are not as many.
+    fn panel_like<T: Real>(&self, panel: &Self::Panel, values: ArrayView2<T>) -> Result<Self::Panel> {
+        let (_, columns) = self.shape(panel);
+        if columns != values.ncols() {
+            return Err(Error::input(format!("{} columns beside a panel of {columns}", values.ncols())));
+        }
+        let mut rest = values;
+        let mut segments = Vec::new();
+        for columns in self.segments(panel).1 {
+            let (segment, after) = rest.split_at(Axis(1), columns);
+            segments.push(segment);
+            rest = after;
+        }
+        self.packed(&segments)
+    }
+
+    /// Brings a matrix down, row-major; those of a stack one below another: shape (S F, K).
     ///
     /// # Errors
     /// The device is lost, or refused an earlier command.
     fn read_matrix<T: Real>(&self, matrix: &Self::Matrix) -> Result<Array2<T>>;
 
-    /// Brings a panel down: shape (rows, N), stored column by column, so that its transpose is contiguous frame by frame.
+    /// Brings a panel down: shape (rows, N), its segments side by side, stored column by column, so that its transpose is
+    /// contiguous frame by frame.
     ///
     /// # Errors
     /// The device is lost, or refused an earlier command.
@@ -97,4 +143,33 @@ pub trait Engine: Send + Sync {
     fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<Timing> {
         Timing::of(work)
     }
+}
+
+/// The shape (F, K) of the matrices of a stack.
+fn stacked_shape<T>(matrices: &[ArrayView2<T>]) -> Result<(usize, usize)> {
+    let Some(first) = matrices.first().filter(|first| !first.is_empty()) else {
+        return Err(Error::input("a stack of matrices that holds nothing"));
+    };
+    match matrices.iter().find(|matrix| matrix.dim() != first.dim()) {
+        None => Ok(first.dim()),
+        Some(other) => Err(Error::input(format!(
+            "matrices {} x {} and {} x {} do not stack: one shape for all",
+            first.nrows(),
+            first.ncols(),
+            other.nrows(),
+            other.ncols()
+        ))),
+    }
+}
+
+/// The rows of the segments of a panel, and the columns of each.
+fn packed_shape<T>(segments: &[ArrayView2<T>]) -> Result<(usize, Vec<usize>)> {
+    let rows = segments.first().map_or(0, ArrayView2::nrows);
+    if rows == 0 || segments.iter().any(ArrayView2::is_empty) {
+        return Err(Error::input("a panel, or a segment of one, that holds nothing"));
+    }
+    if let Some(other) = segments.iter().find(|segment| segment.nrows() != rows) {
+        return Err(Error::input(format!("segments of {rows} and of {} rows in one panel", other.nrows())));
+    }
+    Ok((rows, segments.iter().map(ArrayView2::ncols).collect()))
 }

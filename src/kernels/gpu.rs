@@ -4,6 +4,7 @@ mod tune;
 
 use crate::divergence::Divergence;
 use crate::engine::gpu::shader::{Source, source, uniform};
+use crate::engine::gpu::{Chunk, GpuPanel, Piece, QUAD, TILE as TILE_COLUMNS, Tiling};
 
 pub(crate) static PARAMS: Source = source!("lib/params.wgsl");
 pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
@@ -56,6 +57,66 @@ uniform! {
         exponent: f32,
         sparsity: f32,
         floor: f32,
+    }
+}
+
+/// Columns of a segment that are worked on at once: whole tiles of one chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Window<'a> {
+    pub(crate) segment: usize,
+    /// The chunk, and which of its panel it is.
+    pub(crate) chunk: &'a Chunk,
+    pub(crate) index: usize,
+    /// The tile of the chunk that it begins with.
+    pub(crate) first_tile: usize,
+    pub(crate) tiles: usize,
+    /// Columns that hold something.
+    pub(crate) columns: usize,
+    /// Tiles that stand before it in its segment.
+    pub(crate) before: usize,
+}
+
+impl<'a> Window<'a> {
+    /// The widest windows of a panel.
+    pub(crate) fn all(panel: &'a GpuPanel) -> Vec<Self> {
+        let window = |piece: Piece| Self {
+            segment: piece.segment,
+            chunk: &panel.chunks[piece.chunk],
+            index: piece.chunk,
+            first_tile: piece.tile,
+            tiles: piece.columns.div_ceil(TILE_COLUMNS),
+            columns: piece.columns,
+            before: piece.first / TILE_COLUMNS,
+        };
+        panel.pieces().into_iter().map(window).collect()
+    }
+
+    /// The same in windows of at most so many tiles.
+    pub(crate) fn cut(self, tiles: usize) -> impl Iterator<Item = Self> {
+        (0..self.tiles).step_by(tiles).map(move |first| Self {
+            first_tile: self.first_tile + first,
+            tiles: tiles.min(self.tiles - first),
+            columns: (self.columns - first * TILE_COLUMNS).min(tiles * TILE_COLUMNS),
+            before: self.before + first,
+            ..self
+        })
+    }
+
+    /// Workgroups that it takes to cover the columns once.
+    pub(crate) fn workgroups(&self, tiling: Tiling) -> usize {
+        (self.tiles * TILE_COLUMNS).div_ceil(tiling.columns())
+    }
+
+    /// What a kernel is told of it.
+    pub(crate) fn params(&self, params: Params) -> Params {
+        let first = self.first_tile * TILE_COLUMNS;
+        Params {
+            columns: (first + self.columns) as u32,
+            panel_pitch: self.chunk.pitch() as u32,
+            first_quad: (first / QUAD) as u32,
+            window_quads: (self.tiles * TILE_COLUMNS / QUAD) as u32,
+            ..params
+        }
     }
 }
 

@@ -6,6 +6,9 @@ pub mod momentum;
 pub mod peak;
 pub mod products;
 
+#[cfg(test)]
+mod segments;
+
 pub use glue::{Glue, Mask, Norm};
 pub use momentum::{Momentum, Track};
 pub use peak::{Peak, Peaks};

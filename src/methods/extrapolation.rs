@@ -6,7 +6,8 @@
 //! the data. Otherwise the next point is one that cannot be above it.
 //!
 //! With fixed bases every column has its own steps, so that it depends on nothing but its data. Where both factors are
-//! learned there is one step for all.
+//! learned there is one step for all columns and bases, and so for all segments of a packed panel: one that is refused holds the
+//! others back, and a recording's result is not the one it has alone.
 
 use ndarray::Array2;
 
@@ -80,8 +81,8 @@ pub(super) fn update_gains<E: Products + Momentum>(
         next: copy()?,
         previous: copy()?,
         safe: copy()?,
-        costs: engine.panel(Array2::<f32>::zeros((1, columns)).view())?,
-        state: engine.panel(Array2::from_shape_fn((2, columns), |(row, _)| [START, 0.0][row]).view())?,
+        costs: engine.panel_like(h, Array2::<f32>::zeros((1, columns)).view())?,
+        state: engine.panel_like(h, Array2::from_shape_fn((2, columns), |(row, _)| [START, 0.0][row]).view())?,
     };
     let rule = relaxed(rule);
     let majorizing = (rule.divergence.majorizing_exponent() / rule.exponent).min(1.0);
@@ -124,7 +125,7 @@ fn update_both<E: Products + Momentum>(
     // The point to try, the last that counted, and the update of that one.
     let (mut trial, mut safe, mut previous) = (copy(start)?, copy(start)?, copy(start)?);
     let mut next_h = copy(start)?.1;
-    let mut costs = engine.panel(Array2::<f32>::zeros((1, engine.shape(h).1)).view())?;
+    let mut costs = engine.panel_like(h, Array2::<f32>::zeros((1, engine.shape(h).1)).view())?;
     let (mut lowest, mut steps, mut rule) = (f64::INFINITY, -PLAIN, long);
     let (mut done, mut refused) = (0, 0);
     while done < options.iterations && !trace.converged {

@@ -164,6 +164,10 @@ impl<'a> Trace<'a> {
 
 /// Factorizes V (F x N) from the given W (F x K) and H (K x N), in place. `watch` is told the number of each iteration done.
 ///
+/// A panel of several segments is factorized as a whole from one W. From a stack with a W for each segment, all are factorized
+/// at once, each as if it were alone: to the bit, except by [`Updates::Extrapolated`], which takes steps of one length for all
+/// of them. The objective and what it decides (the tolerance, whether a job has failed) are of all segments together.
+///
 /// # Errors
 /// [`Error::Input`] where shapes or options do not fit, [`Error::Diverged`] where the objective is not finite,
 /// [`Error::Engine`].
@@ -314,6 +318,10 @@ pub fn flat_gains(v: ArrayView2<f32>, w: ArrayView2<f32>) -> Array2<f32> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
+    use ndarray::s;
+
     use super::*;
     use crate::divergence::tests::ALL;
     use crate::engine::{Engine, Reference};
@@ -325,7 +333,8 @@ mod tests {
 
     fn run(options: &Options) -> Fit {
         let (w, h) = random_start(data().view(), 3, 0);
-        let (v, mut w, mut h) = (Reference.panel(data().view()).unwrap(), w.mapv(f64::from), h.mapv(f64::from));
+        let (v, mut w, mut h) =
+            (Reference.panel(data().view()).unwrap(), vec![w.mapv(f64::from)], vec![h.mapv(f64::from)]);
         factorize(&Reference, &v, &mut w, &mut h, options, |_| ()).unwrap()
     }
 
@@ -346,6 +355,50 @@ mod tests {
                     assert!(fit.objective[30] < fit.objective[0]);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn recordings_in_one_batch_are_factorized_as_if_alone() {
+        let recordings = [data().slice(s![.., ..5]).mapv(f64::from), data().slice(s![.., 5..]).mapv(f64::from)];
+        let starts = recordings.each_ref().map(|v| random_start(v.view(), 3, 1));
+        let normalization = Some(Normalization { norm: Norm::L2, compensate: true });
+        for updates in [Updates::Alternating, Updates::Joint] {
+            let options = Options { updates, normalization, ..Options::of(Divergence::ItakuraSaito, 10) };
+            let run = |which: Range<usize>| {
+                let v = recordings[which.clone()].to_vec();
+                let mut w: Vec<_> = starts[which.clone()].iter().map(|start| start.0.mapv(f64::from)).collect();
+                let mut h: Vec<_> = starts[which].iter().map(|start| start.1.mapv(f64::from)).collect();
+                let fit = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap();
+                (w, h, fit.objective)
+            };
+            let (both, first, second) = (run(0..2), run(0..1), run(1..2));
+            assert_eq!(both.0, [first.0, second.0].concat(), "{updates}");
+            assert_eq!(both.1, [first.1, second.1].concat(), "{updates}");
+            for (both, (first, second)) in both.2.iter().zip(first.2.iter().zip(&second.2)) {
+                assert!((both - first - second).abs() <= 1e-12 * both, "{updates}");
+            }
+        }
+    }
+
+    #[test]
+    fn extrapolated_updates_take_a_batch_too() {
+        let recordings = vec![data().slice(s![.., ..5]).mapv(f64::from), data().slice(s![.., 5..]).mapv(f64::from)];
+        let starts: Vec<_> = recordings.iter().map(|v| random_start(v.view(), 3, 1)).collect();
+        for learn in [Learn::Both, Learn::Gains] {
+            let options =
+                Options { updates: Updates::Extrapolated, learn, ..Options::of(Divergence::KullbackLeibler, 30) };
+            let mut w: Vec<_> = starts.iter().map(|start| start.0.mapv(f64::from)).collect();
+            let mut h: Vec<_> = starts.iter().map(|start| start.1.mapv(f64::from)).collect();
+            let fit = factorize(&Reference, &recordings, &mut w, &mut h, &options, |_| ()).unwrap();
+            assert!(fit.objective.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)), "{learn:?}");
+            let alone = |at: usize| {
+                let (mut w, mut h) = (vec![starts[at].0.mapv(f64::from)], vec![starts[at].1.mapv(f64::from)]);
+                factorize(&Reference, &recordings[at..=at].to_vec(), &mut w, &mut h, &options, |_| ()).unwrap();
+                h.remove(0)
+            };
+            // With fixed bases a column has its own steps; otherwise there is one for all.
+            assert_eq!(h == [alone(0), alone(1)], learn == Learn::Gains);
         }
     }
 
@@ -376,8 +429,8 @@ mod tests {
 
     #[test]
     fn numbers_that_explode_are_an_error() {
-        let v = Array2::from_elem((2, 2), f64::MAX);
-        let (mut w, mut h) = (Array2::ones((2, 1)), Array2::ones((1, 2)));
+        let v = vec![Array2::from_elem((2, 2), f64::MAX)];
+        let (mut w, mut h) = (vec![Array2::ones((2, 1))], vec![Array2::ones((1, 2))]);
         let options = Options::of(Divergence::Euclidean, 3);
         let error = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap_err();
         assert!(matches!(error, Error::Diverged { iteration: 0, .. }), "{error}");

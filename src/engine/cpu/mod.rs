@@ -2,18 +2,20 @@
 //!
 //! A panel is stored in strips of [`STRIP`] columns, each strip row-major and zero-padded to a multiple of [`ROW_BLOCK`]
 //! rows. Every strip is computed by the same code at full width, so there are no edges: a column gets the same bits
-//! wherever it stands, and strips go to whichever thread is free.
+//! wherever it stands, and strips go to whichever thread is free. Every segment of a panel begins with a strip of its own.
 
 mod buffer;
 pub(crate) mod math;
 pub(crate) mod tile;
 
-use ndarray::{Array2, ArrayView2, ShapeBuilder};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 
-pub(crate) use buffer::{Buffer, Scratch, Shelf};
+pub(crate) use buffer::{Scratch, Shelf};
 
-use super::{Engine, Real};
+use super::{Engine, Real, packed_shape, stacked_shape};
 use crate::{Error, Result};
 
 /// Columns in a strip: three vectors of AVX-512, six of AVX2, twelve of NEON.
@@ -52,27 +54,65 @@ impl Cpu {
     }
 }
 
-/// N columns of `rows` rows, in strips.
+/// Segments of `rows` rows, in strips.
 pub struct CpuPanel {
     rows: usize,
-    columns: usize,
+    /// The columns of each segment.
+    segments: Vec<usize>,
     /// (strips, padded rows, STRIP)
-    values: Buffer,
+    values: Scratch,
+}
+
+/// Where a strip stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) segment: usize,
+    /// Columns of the strip that hold something.
+    pub(crate) columns: usize,
 }
 
 impl CpuPanel {
+    /// A panel, whatever it holds: for kernels that write every number of its strips.
+    pub(crate) fn any(shelf: &Shelf, rows: usize, segments: Vec<usize>) -> Self {
+        let strips: usize = segments.iter().map(|columns| columns.div_ceil(STRIP)).sum();
+        Self { rows, segments, values: shelf.take(strips * padded(rows) * STRIP) }
+    }
+
     /// A panel of zeros.
-    pub(crate) fn zeros(rows: usize, columns: usize) -> Self {
-        let values = Buffer::zeros(columns.div_ceil(STRIP) * padded(rows) * STRIP);
-        Self { rows, columns, values }
+    pub(crate) fn zeros(shelf: &Shelf, rows: usize, segments: Vec<usize>) -> Self {
+        let mut panel = Self::any(shelf, rows, segments);
+        panel.values.fill(0.0);
+        panel
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
+    /// The columns of each segment.
+    pub(crate) fn segments(&self) -> &[usize] {
+        &self.segments
+    }
+
+    /// Rows, and the columns of each segment.
+    pub(crate) fn extent(&self) -> (usize, &[usize]) {
+        (self.rows, &self.segments)
+    }
+
+    /// The strips of each segment.
+    pub(crate) fn strips_of_segments(&self) -> impl Iterator<Item = Range<usize>> {
+        self.segments.iter().scan(0, |end, columns| {
+            let start = std::mem::replace(end, *end + columns.div_ceil(STRIP));
+            Some(start..*end)
+        })
+    }
+
+    /// Where each strip stands.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let of_segment = |(segment, &columns): (usize, &usize)| {
+            (0..columns).step_by(STRIP).map(move |first| Place { segment, columns: STRIP.min(columns - first) })
+        };
+        self.segments.iter().enumerate().flat_map(of_segment).collect()
     }
 
     /// All strips, one after another.
@@ -109,7 +149,7 @@ impl CpuPanel {
 
     /// How many strips there are.
     pub(crate) fn strip_count(&self) -> usize {
-        self.columns.div_ceil(STRIP)
+        self.segments.iter().map(|columns| columns.div_ceil(STRIP)).sum()
     }
 }
 
@@ -119,7 +159,8 @@ pub(crate) fn padded(rows: usize) -> usize {
 }
 
 impl Engine for Cpu {
-    type Matrix = Array2<f32>;
+    /// The matrices of a stack, one after another.
+    type Matrix = Vec<Array2<f32>>;
     type Panel = CpuPanel;
 
     fn describe(&self) -> String {
@@ -130,23 +171,26 @@ impl Engine for Cpu {
         self.install(work)
     }
 
-    fn shape(&self, panel: &CpuPanel) -> (usize, usize) {
-        (panel.rows, panel.columns)
+    fn segments(&self, panel: &CpuPanel) -> (usize, Vec<usize>) {
+        (panel.rows, panel.segments.clone())
     }
 
-    fn matrix<T: Real>(&self, values: ArrayView2<T>) -> Result<Array2<f32>> {
-        Ok(Array2::from_shape_fn(values.dim(), |at| values[at].to_f64() as f32))
+    fn stack<T: Real>(&self, matrices: &[ArrayView2<T>]) -> Result<Vec<Array2<f32>>> {
+        stacked_shape(matrices)?;
+        let row_major = |values: &ArrayView2<T>| Array2::from_shape_fn(values.dim(), |at| values[at].to_f64() as f32);
+        Ok(matrices.iter().map(row_major).collect())
     }
 
-    fn panel<T: Real>(&self, values: ArrayView2<T>) -> Result<CpuPanel> {
-        let (rows, columns) = values.dim();
-        let mut panel = CpuPanel::zeros(rows, columns);
+    fn packed<T: Real>(&self, segments: &[ArrayView2<T>]) -> Result<CpuPanel> {
+        let (rows, columns) = packed_shape(segments)?;
+        let mut panel = CpuPanel::zeros(&self.shelf, rows, columns);
+        let pieces: Vec<ArrayView2<T>> =
+            segments.iter().flat_map(|segment| segment.axis_chunks_iter(Axis(1), STRIP)).collect();
         self.install(|| {
-            panel.strips_mut().enumerate().for_each(|(index, strip)| {
-                let first = index * STRIP;
-                for column in first..columns.min(first + STRIP) {
-                    for row in 0..rows {
-                        strip[row * STRIP + column - first] = values[(row, column)].to_f64() as f32;
+            panel.strips_mut().zip(&pieces).for_each(|(strip, piece)| {
+                for (column, frame) in piece.columns().into_iter().enumerate() {
+                    for (row, value) in frame.iter().enumerate() {
+                        strip[row * STRIP + column] = value.to_f64() as f32;
                     }
                 }
             });
@@ -154,16 +198,22 @@ impl Engine for Cpu {
         Ok(panel)
     }
 
-    fn read_matrix<T: Real>(&self, matrix: &Array2<f32>) -> Result<Array2<T>> {
-        Ok(Array2::from_shape_fn(matrix.dim(), |at| T::from_f64(f64::from(matrix[at]))))
+    fn read_matrix<T: Real>(&self, matrix: &Vec<Array2<f32>>) -> Result<Array2<T>> {
+        let (rows, columns) = matrix.first().map_or((0, 0), Array2::dim);
+        let entry = |(row, column): (usize, usize)| T::from_f64(f64::from(matrix[row / rows][(row % rows, column)]));
+        Ok(Array2::from_shape_fn((matrix.len() * rows, columns), entry))
     }
 
     fn read_panel<T: Real>(&self, panel: &CpuPanel) -> Result<Array2<T>> {
-        let (rows, columns) = (panel.rows, panel.columns);
+        let (rows, columns) = self.shape(panel);
         let mut values = vec![T::default(); rows * columns];
+        let mut rest = values.as_mut_slice();
+        let mut pieces = Vec::with_capacity(panel.strip_count());
+        for place in panel.places() {
+            pieces.push(rest.split_off_mut(..place.columns * rows).unwrap_or_default());
+        }
         self.install(|| {
-            values.par_chunks_mut(STRIP * rows.max(1)).enumerate().for_each(|(index, frames)| {
-                let strip = panel.strip(index);
+            pieces.into_par_iter().zip(panel.strips()).for_each(|(frames, strip)| {
                 for (column, frame) in frames.chunks_mut(rows).enumerate() {
                     for (row, value) in frame.iter_mut().enumerate() {
                         *value = T::from_f64(f64::from(strip[row * STRIP + column]));

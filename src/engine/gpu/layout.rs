@@ -10,32 +10,30 @@ use crate::{Error, Result};
 /// that a transposition costs what a copy does.
 const SQUARE: usize = 64;
 
-/// Row-major numbers, rows `pitch` long: `values` and then zeros.
-pub(super) fn pack<T: Real>(values: ArrayView2<T>, pitch: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; values.nrows() * pitch];
+/// Puts `values` into row-major numbers, rows `pitch` long, from column `first` on.
+pub(super) fn pack<T: Real>(values: ArrayView2<T>, packed: &mut [f32], pitch: usize, first: usize) {
     packed
         .par_chunks_mut(SQUARE * pitch)
         .zip(values.axis_chunks_iter(ndarray::Axis(0), SQUARE).into_par_iter())
         .for_each(|(rows, values)| {
-            for first in (0..values.ncols()).step_by(SQUARE) {
-                let square = values.slice(s![.., first..values.ncols().min(first + SQUARE)]);
+            for column in (0..values.ncols()).step_by(SQUARE) {
+                let square = values.slice(s![.., column..values.ncols().min(column + SQUARE)]);
                 for (row, values) in rows.chunks_mut(pitch).zip(square.rows()) {
-                    for (packed, value) in row[first..].iter_mut().zip(values) {
+                    for (packed, value) in row[first + column..].iter_mut().zip(values) {
                         *packed = value.to_f64() as f32;
                     }
                 }
             }
         });
-    packed
 }
 
 /// The inverse of [`pack`], into `values`.
-pub(super) fn unpack<T: Real>(packed: &[f32], pitch: usize, mut values: ArrayViewMut2<T>) {
+pub(super) fn unpack<T: Real>(packed: &[f32], pitch: usize, first: usize, mut values: ArrayViewMut2<T>) {
     values.axis_chunks_iter_mut(ndarray::Axis(1), SQUARE).into_par_iter().enumerate().for_each(
         |(square, mut values)| {
-            let first = square * SQUARE;
+            let column = first + square * SQUARE;
             for (row, mut values) in values.rows_mut().into_iter().enumerate() {
-                for (value, &packed) in values.iter_mut().zip(&packed[row * pitch + first..]) {
+                for (value, &packed) in values.iter_mut().zip(&packed[row * pitch + column..]) {
                     *value = T::from_f64(f64::from(packed));
                 }
             }

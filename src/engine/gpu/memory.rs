@@ -8,18 +8,21 @@ const IDLE_BYTES: u64 = 1 << 30;
 
 /// A piece of device memory. What it holds at first is whatever its last owner left there.
 #[derive(Clone)]
-pub(crate) struct Storage(Arc<Owned>);
+pub(crate) struct Storage {
+    owned: Arc<Owned>,
+    offset: u64,
+    /// Bytes in use; the buffer may be longer.
+    bytes: u64,
+}
 
 struct Owned {
     buffer: wgpu::Buffer,
-    /// Bytes in use; the buffer may be longer.
-    bytes: u64,
     pool: Arc<Pool>,
 }
 
 impl Storage {
     pub(super) fn new(buffer: wgpu::Buffer, bytes: u64, pool: Arc<Pool>) -> Self {
-        Self(Arc::new(Owned { buffer, bytes, pool }))
+        Self { owned: Arc::new(Owned { buffer, pool }), offset: 0, bytes }
     }
 
     /// A storage of `bytes` from the pool, if a buffer of its size waits there.
@@ -27,18 +30,28 @@ impl Storage {
         pool.take(Pool::size_class(bytes)).map(|buffer| Self::new(buffer, bytes, pool.clone()))
     }
 
+    /// Some of its bytes. They begin at a multiple of 256, as every device can bind them.
+    pub(super) fn part(&self, first: u64, bytes: u64) -> Self {
+        Self { owned: self.owned.clone(), offset: self.offset + first, bytes }
+    }
+
     pub(super) fn buffer(&self) -> &wgpu::Buffer {
-        &self.0.buffer
+        &self.owned.buffer
+    }
+
+    /// Where its first byte stands in the buffer.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.0.bytes
+        self.bytes
     }
 
     /// The bytes in use, as a shader sees them: a read past the end never meets another owner's numbers.
     pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
         let size = wgpu::BufferSize::new(self.bytes());
-        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: self.buffer(), offset: 0, size })
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: self.buffer(), offset: self.offset, size })
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Matrices are row-major in vec4s, rows padded to a multiple of four entries. Panels are cut by columns into chunks of
 //! a width that is the engine's alone, so that all panels of the same N are cut alike and a kernel runs chunk by chunk.
-//! A chunk is row-major in vec4s too, its columns padded to whole tiles. The padding of bases and gains is zero, and
-//! every kernel keeps it so.
+//! A chunk is row-major in vec4s too, the columns of every segment padded to whole tiles. The padding of bases and gains is
+//! zero, or is masked where it counts. Of a stack every matrix begins where a device can bind it: a kernel sees one of them.
 
 mod adapters;
 mod clock;
@@ -26,7 +26,7 @@ use self::clock::Clock;
 use self::device::Device;
 use self::shader::{Kernel, Source, Uniform};
 use self::worker::{Dispatch, Worker};
-use super::{Engine, Real, Timing};
+use super::{Engine, Real, Timing, packed_shape, stacked_shape};
 use crate::{EngineError, Error, Result};
 
 /// Rows and columns of the tiles that the kernels work on (shaders/lib/tile.wgsl).
@@ -35,6 +35,8 @@ pub(crate) const TILE: usize = 32;
 pub(crate) const QUAD: usize = 4;
 /// vec4s after a matrix that the kernels may read and must not use: the blocks of a workgroup's last components reach so far.
 const MATRIX_SLACK: usize = 128;
+/// vec4s that the matrices of a stack begin at multiples of: 256 bytes, the portable bound.
+const ALIGNMENT: usize = 16;
 /// Rows that a panel or matrix may have, and columns that a matrix may have: a chunk of a panel must not be longer than
 /// a shader can see, and with this bound its width does not depend on how many rows the panel has.
 const MAX_ROWS: usize = 4096;
@@ -53,21 +55,37 @@ pub struct Gpu {
 pub struct GpuMatrix {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
+    /// How many there are of this shape, one after another.
+    pub(crate) count: usize,
     pub(crate) storage: Storage,
 }
 
 /// Frames on the device.
 pub struct GpuPanel {
     pub(crate) rows: usize,
-    pub(crate) columns: usize,
+    /// The columns of each segment.
+    pub(crate) segments: Vec<usize>,
     pub(crate) chunks: Vec<Chunk>,
 }
 
-/// Columns `first..first + columns` of a panel.
+/// Some tiles of a panel.
 pub(crate) struct Chunk {
+    /// Tiles that stand before it.
+    pub(crate) first_tile: usize,
+    pub(crate) tiles: usize,
+    pub(crate) storage: Storage,
+}
+
+/// Columns of a segment that stand in one chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    pub(crate) segment: usize,
+    /// Columns of the segment before it, whole tiles.
     pub(crate) first: usize,
     pub(crate) columns: usize,
-    pub(crate) storage: Storage,
+    pub(crate) chunk: usize,
+    /// The tile of the chunk that it begins with.
+    pub(crate) tile: usize,
 }
 
 /// A run of a kernel over its storages, in the order of its bindings.
@@ -88,17 +106,56 @@ impl GpuMatrix {
     pub(crate) fn pitch(&self) -> usize {
         self.columns.div_ceil(QUAD)
     }
+
+    /// vec4s from one matrix to the next.
+    fn stride(&self) -> usize {
+        (self.rows * self.pitch()).next_multiple_of(ALIGNMENT)
+    }
+
+    /// How many matrices there are, and their shape.
+    pub(crate) fn extent(&self) -> (usize, (usize, usize)) {
+        (self.count, (self.rows, self.columns))
+    }
+
+    /// The matrix of a segment: its own, or the only one.
+    pub(crate) fn of(&self, segment: usize) -> Self {
+        let vec4 = (QUAD * size_of::<f32>()) as u64;
+        let first = (segment % self.count * self.stride()) as u64;
+        let storage = self.storage.part(first * vec4, (self.rows * self.pitch() + MATRIX_SLACK) as u64 * vec4);
+        Self { count: 1, storage, ..*self }
+    }
+}
+
+impl GpuPanel {
+    /// Rows, and the columns of each segment.
+    pub(crate) fn extent(&self) -> (usize, &[usize]) {
+        (self.rows, &self.segments)
+    }
+
+    /// The segments, cut where chunks end.
+    pub(crate) fn pieces(&self) -> Vec<Piece> {
+        let mut pieces = Vec::with_capacity(self.segments.len());
+        // All chunks but the last are of one width.
+        let width = self.chunks.first().map_or(1, |chunk| chunk.tiles);
+        let mut tile = 0;
+        for (segment, &columns) in self.segments.iter().enumerate() {
+            let mut first = 0;
+            while first < columns {
+                let at = tile % width;
+                let piece = (columns - first).min((width - at) * TILE);
+                pieces.push(Piece { segment, first, columns: piece, chunk: tile / width, tile: at });
+                first += piece;
+                tile += piece.div_ceil(TILE);
+            }
+        }
+        pieces
+    }
 }
 
 impl Chunk {
     /// vec4s from one row to the next.
     pub(crate) fn pitch(&self) -> usize {
-        self.tiles() * TILE / QUAD
-    }
-
-    /// Tiles of columns.
-    pub(crate) fn tiles(&self) -> usize {
-        self.columns.div_ceil(TILE)
+        self.tiles * TILE / QUAD
     }
 }
 
@@ -158,22 +215,23 @@ impl Gpu {
         self.storage(rows.next_multiple_of(QUAD) * pitch)
     }
 
-    /// A matrix, whatever it holds.
-    pub(crate) fn new_matrix(&self, rows: usize, columns: usize) -> Result<GpuMatrix> {
-        let storage = self.storage(rows * columns.div_ceil(QUAD) + MATRIX_SLACK)?;
-        Ok(GpuMatrix { rows, columns, storage })
+    /// So many matrices, whatever they hold.
+    pub(crate) fn new_stack(&self, count: usize, rows: usize, columns: usize) -> Result<GpuMatrix> {
+        let one = rows * columns.div_ceil(QUAD);
+        let storage = self.storage((count - 1) * one.next_multiple_of(ALIGNMENT) + one + MATRIX_SLACK)?;
+        Ok(GpuMatrix { rows, columns, count, storage })
     }
 
     /// A panel, whatever it holds.
-    pub(crate) fn new_panel(&self, rows: usize, columns: usize) -> Result<GpuPanel> {
-        check_size("panel", rows, columns, rows)?;
-        let chunk = |first: usize| {
-            let chunk_columns = self.chunk_columns.min(columns - first);
-            let storage = self.rows(rows, chunk_columns.next_multiple_of(TILE) / QUAD)?;
-            Ok(Chunk { first, columns: chunk_columns, storage })
+    pub(crate) fn new_panel(&self, rows: usize, segments: Vec<usize>) -> Result<GpuPanel> {
+        let all: usize = segments.iter().map(|columns| columns.div_ceil(TILE)).sum();
+        let width = self.chunk_columns / TILE;
+        let chunk = |first_tile: usize| {
+            let tiles = width.min(all - first_tile);
+            Ok(Chunk { first_tile, tiles, storage: self.rows(rows, tiles * TILE / QUAD)? })
         };
-        let chunks: Result<Vec<Chunk>> = (0..columns).step_by(self.chunk_columns).map(chunk).collect();
-        Ok(GpuPanel { rows, columns, chunks: chunks? })
+        let chunks: Result<Vec<Chunk>> = (0..all).step_by(width).map(chunk).collect();
+        Ok(GpuPanel { rows, segments, chunks: chunks? })
     }
 
     /// Records a run of a kernel. What fails is told by the next answer of the engine.
@@ -209,41 +267,67 @@ impl Engine for Gpu {
         format!("gpu ({}, {})", self.adapter.name, self.adapter.backend)
     }
 
-    fn shape(&self, panel: &GpuPanel) -> (usize, usize) {
-        (panel.rows, panel.columns)
+    fn segments(&self, panel: &GpuPanel) -> (usize, Vec<usize>) {
+        (panel.rows, panel.segments.clone())
     }
 
-    fn matrix<T: Real>(&self, values: ArrayView2<T>) -> Result<GpuMatrix> {
-        let (rows, columns) = values.dim();
+    fn stack<T: Real>(&self, matrices: &[ArrayView2<T>]) -> Result<GpuMatrix> {
+        let (rows, columns) = stacked_shape(matrices)?;
         check_size("matrix", rows, columns, rows.max(columns))?;
-        let pitch = columns.next_multiple_of(QUAD);
-        let matrix = self.new_matrix(rows, columns)?;
-        self.upload(&matrix.storage, layout::pack(values, pitch))?;
-        Ok(matrix)
+        let stack = self.new_stack(matrices.len(), rows, columns)?;
+        let (pitch, stride) = (stack.pitch() * QUAD, stack.stride() * QUAD);
+        let mut packed = vec![0.0; (matrices.len() - 1) * stride + rows * pitch];
+        for (matrix, &values) in matrices.iter().enumerate() {
+            layout::pack(values, &mut packed[matrix * stride..][..rows * pitch], pitch, 0);
+        }
+        self.upload(&stack.storage, packed)?;
+        Ok(stack)
     }
 
-    fn panel<T: Real>(&self, values: ArrayView2<T>) -> Result<GpuPanel> {
-        let panel = self.new_panel(values.nrows(), values.ncols())?;
-        for chunk in &panel.chunks {
-            let columns = Slice::from(chunk.first..chunk.first + chunk.columns);
-            let packed = layout::pack(values.slice_axis(Axis(1), columns), chunk.pitch() * QUAD);
+    fn packed<T: Real>(&self, segments: &[ArrayView2<T>]) -> Result<GpuPanel> {
+        let (rows, columns) = packed_shape(segments)?;
+        check_size("panel", rows, columns.iter().sum(), rows)?;
+        let panel = self.new_panel(rows, columns)?;
+        let pieces = panel.pieces();
+        for (index, chunk) in panel.chunks.iter().enumerate() {
+            let pitch = chunk.pitch() * QUAD;
+            let mut packed = vec![0.0; rows * pitch];
+            for piece in pieces.iter().filter(|piece| piece.chunk == index) {
+                let columns = Slice::from(piece.first..piece.first + piece.columns);
+                layout::pack(
+                    segments[piece.segment].slice_axis(Axis(1), columns),
+                    &mut packed,
+                    pitch,
+                    piece.tile * TILE,
+                );
+            }
             self.upload(&chunk.storage, packed)?;
         }
         Ok(panel)
     }
 
     fn read_matrix<T: Real>(&self, matrix: &GpuMatrix) -> Result<Array2<T>> {
-        let mut values = Array2::from_elem((matrix.rows, matrix.columns), T::default());
-        layout::unpack(&self.read(&matrix.storage)?, matrix.pitch() * QUAD, values.view_mut());
+        let (rows, stride) = (matrix.rows, matrix.stride() * QUAD);
+        let mut values = Array2::from_elem((matrix.count * rows, matrix.columns), T::default());
+        let packed = self.read(&matrix.storage)?;
+        for (packed, values) in packed.chunks(stride).zip(values.axis_chunks_iter_mut(Axis(0), rows)) {
+            layout::unpack(packed, matrix.pitch() * QUAD, 0, values);
+        }
         Ok(values)
     }
 
     fn read_panel<T: Real>(&self, panel: &GpuPanel) -> Result<Array2<T>> {
-        let mut values = layout::column_major(panel.rows, panel.columns)?;
-        for chunk in &panel.chunks {
-            let columns = Slice::from(chunk.first..chunk.first + chunk.columns);
+        let (rows, columns) = self.shape(panel);
+        let mut values = layout::column_major(rows, columns)?;
+        let mut rest = values.view_mut();
+        let mut pieces = panel.pieces().into_iter().peekable();
+        for (index, chunk) in panel.chunks.iter().enumerate() {
             let packed = self.read(&chunk.storage)?;
-            layout::unpack(&packed, chunk.pitch() * QUAD, values.slice_axis_mut(Axis(1), columns));
+            while let Some(piece) = pieces.next_if(|piece| piece.chunk == index) {
+                let (values, after) = rest.split_at(Axis(1), piece.columns);
+                layout::unpack(&packed, chunk.pitch() * QUAD, piece.tile * TILE, values);
+                rest = after;
+            }
         }
         Ok(values)
     }
@@ -259,9 +343,6 @@ impl Engine for Gpu {
 }
 
 fn check_size(what: &str, rows: usize, columns: usize, longest: usize) -> Result<()> {
-    if rows * columns == 0 {
-        return Err(Error::input(format!("a {what} of {rows} x {columns} holds nothing")));
-    }
     if longest > MAX_ROWS {
         return Err(Error::input(format!(
             "a {what} of {rows} x {columns} is too large for the gpu engine, which takes {MAX_ROWS}; use `--engine cpu`"

@@ -112,7 +112,7 @@ impl Worker {
         // The queue writes before anything that is not submitted yet, and the storage's last owner may be in there.
         self.submit()?;
         for (piece, values) in values.chunks(STAGING_BYTES as usize / size_of::<f32>()).enumerate() {
-            let offset = piece as u64 * STAGING_BYTES;
+            let offset = storage.offset() + piece as u64 * STAGING_BYTES;
             let write = || self.queue.write_buffer(storage.buffer(), offset, bytemuck::cast_slice(values));
             let ((), failed) = guarded(&self.device, write);
             failed.map_or(Ok(()), Err)?;
@@ -125,15 +125,15 @@ impl Worker {
     pub(super) fn read(&mut self, storage: &Storage) -> Answer<Vec<f32>> {
         self.submit()?;
         let mut values = vec![0.0; storage.bytes() as usize / size_of::<f32>()];
-        self.bring_down(storage.buffer(), bytemuck::cast_slice_mut(&mut values))?;
+        self.bring_down(storage.buffer(), storage.offset(), bytemuck::cast_slice_mut(&mut values))?;
         Ok(values)
     }
 
-    /// The first bytes of a buffer.
-    fn bring_down(&mut self, buffer: &wgpu::Buffer, bytes: &mut [u8]) -> Answer<()> {
+    /// The bytes of a buffer from `first` on.
+    fn bring_down(&mut self, buffer: &wgpu::Buffer, first: u64, bytes: &mut [u8]) -> Answer<()> {
         for (piece, bytes) in bytes.chunks_mut(STAGING_BYTES as usize).enumerate() {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let offset = piece as u64 * STAGING_BYTES;
+            let offset = first + piece as u64 * STAGING_BYTES;
             encoder.copy_buffer_to_buffer(buffer, offset, &self.staging, 0, bytes.len() as u64);
             self.send(Some(encoder))?;
             let copied = self.copy_mapped(bytes);
@@ -226,7 +226,7 @@ impl Worker {
         let Some((resolved, passes)) = stopped else { return Ok(None) };
         self.send(Some(encoder))?;
         let mut stamps = vec![[0; 2]; passes as usize];
-        self.bring_down(&resolved, bytemuck::cast_slice_mut(&mut stamps))?;
+        self.bring_down(&resolved, 0, bytemuck::cast_slice_mut(&mut stamps))?;
         Ok(self.clock.as_ref().and_then(|clock| clock.sum(&stamps)))
     }
 

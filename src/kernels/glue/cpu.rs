@@ -2,70 +2,59 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayViewMut1, s};
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::{Glue, Mask, Norm, check_masks};
+use super::{Glue, Mask, Norm, check_factors, check_masks};
+use crate::Result;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::tile::{self, StripJob};
 use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, math, padded};
-use crate::kernels::products::ModelJob;
-use crate::{Error, Result};
+use crate::kernels::products::{ModelJob, shape_of};
 
 impl Glue for Cpu {
-    fn normalize(&self, w: &mut Array2<f32>, h: Option<&mut CpuPanel>, norm: Norm) -> Result<()> {
-        if let Some(h) = h.as_ref().filter(|h| h.rows() != w.ncols()) {
-            return Err(Error::input(format!("{} bases and {} rows of gains do not fit", w.ncols(), h.rows())));
+    fn normalize(&self, w: &mut Vec<Array2<f32>>, h: Option<&mut CpuPanel>, norm: Norm) -> Result<()> {
+        if let Some(h) = &h {
+            check(w, h)?;
         }
-        let sizes: Vec<f32> = w
-            .columns_mut()
-            .into_iter()
-            .map(|mut column| {
-                let entries = column.iter().map(|&w| f64::from(w));
-                let size = match norm {
-                    Norm::L1 => entries.sum::<f64>(),
-                    Norm::L2 => entries.map(|w| w * w).sum::<f64>().sqrt(),
-                };
-                if size <= DENOMINATOR_FLOOR {
-                    return 1.0;
+        self.install(|| {
+            let sizes: Vec<Vec<f32>> = w.par_iter_mut().map(|w| scale(w, norm)).collect();
+            let Some(h) = h else { return };
+            let places = h.places();
+            h.strips_mut().zip(&places).for_each(|(strip, place)| {
+                for (gains, &size) in strip.chunks_exact_mut(STRIP).zip(&sizes[place.segment % sizes.len()]) {
+                    gains.iter_mut().for_each(|gain| *gain *= size);
                 }
-                column.mapv_inplace(|w| (f64::from(w) / size) as f32);
-                size as f32
-            })
-            .collect();
-        if let Some(h) = h {
-            self.install(|| {
-                h.strips_mut().for_each(|strip| {
-                    for (gains, &size) in strip.chunks_exact_mut(STRIP).zip(&sizes) {
-                        gains.iter_mut().for_each(|gain| *gain *= size);
-                    }
-                });
             });
-        }
+        });
         Ok(())
     }
 
-    fn masks(&self, w: &Array2<f32>, h: &CpuPanel, sources: &[Range<usize>], mask: Mask) -> Result<Vec<CpuPanel>> {
-        check_masks(w.dim(), (h.rows(), h.columns()), sources, mask)?;
+    fn masks(&self, w: &Vec<Array2<f32>>, h: &CpuPanel, sources: &[Range<usize>], mask: Mask) -> Result<Vec<CpuPanel>> {
+        check(w, h)?;
+        let (rows, components) = shape_of(w);
+        check_masks(components, sources, mask)?;
         let height = tile::shape().rows;
-        let pack = |range: &Range<usize>| {
-            let mut packed = self.shelf().take(padded(w.nrows()) * range.len());
+        let pack = |w: &Array2<f32>, range: &Range<usize>| {
+            let mut packed = self.shelf().take(padded(rows) * range.len());
             tile::pack_rows(w.slice(s![.., range.clone()]), height, &mut packed);
             packed
         };
-        let bases: Vec<Scratch> = sources.iter().map(pack).collect();
+        let of_sources = |w: &Array2<f32>| sources.iter().map(|range| pack(w, range)).collect();
         let floor = (MODEL_FLOOR / sources.len() as f64) as f32;
-        let mut masks: Vec<CpuPanel> = sources.iter().map(|_| CpuPanel::zeros(w.nrows(), h.columns())).collect();
-        let mut strips: Vec<Vec<&mut [f32]>> =
-            (0..h.strip_count()).map(|_| Vec::with_capacity(sources.len())).collect();
+        let any = |_| CpuPanel::any(self.shelf(), rows, h.segments().to_vec());
+        let mut masks: Vec<CpuPanel> = sources.iter().map(any).collect();
+        let places = h.places();
+        let mut strips: Vec<Vec<&mut [f32]>> = places.iter().map(|_| Vec::with_capacity(sources.len())).collect();
         for mask in &mut masks {
             strips.iter_mut().zip(mask.strips_mut().collect::<Vec<_>>()).for_each(|(strip, mask)| strip.push(mask));
         }
         self.install(|| {
-            strips.par_iter_mut().enumerate().for_each(|(index, masks)| {
-                let h = h.strip(index);
-                for ((mask, bases), range) in masks.iter_mut().zip(&bases).zip(sources) {
+            let bases: Vec<Vec<Scratch>> = w.par_iter().map(of_sources).collect();
+            strips.par_iter_mut().zip(h.strips()).zip(&places).for_each(|((masks, h), place)| {
+                let bases = &bases[place.segment % bases.len()];
+                for ((mask, bases), range) in masks.iter_mut().zip(bases).zip(sources) {
                     let h = &h[range.start * STRIP..range.end * STRIP];
                     tile::dispatch(ModelJob { bases_rows: bases, h, lambda: mask });
                 }
@@ -74,6 +63,27 @@ impl Glue for Cpu {
         });
         Ok(masks)
     }
+}
+
+fn check(w: &[Array2<f32>], h: &CpuPanel) -> Result<()> {
+    check_factors((w.len(), shape_of(w)), (h.rows(), h.segments().len()))
+}
+
+/// Scales the columns of W to unit norm, and returns what they were.
+fn scale(w: &mut Array2<f32>, norm: Norm) -> Vec<f32> {
+    let one = |mut column: ArrayViewMut1<f32>| {
+        let entries = column.iter().map(|&w| f64::from(w));
+        let size = match norm {
+            Norm::L1 => entries.sum::<f64>(),
+            Norm::L2 => entries.map(|w| w * w).sum::<f64>().sqrt(),
+        };
+        if size <= DENOMINATOR_FLOOR {
+            return 1.0;
+        }
+        column.mapv_inplace(|w| (f64::from(w) / size) as f32);
+        size as f32
+    };
+    w.columns_mut().into_iter().map(one).collect()
 }
 
 /// Turns the models of one strip into masks, in place.

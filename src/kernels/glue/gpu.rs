@@ -3,12 +3,12 @@
 use std::iter::zip;
 use std::ops::Range;
 
-use super::{Glue, Mask, Norm, check_masks};
+use super::{Glue, Mask, Norm, check_factors, check_masks};
+use crate::Result;
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE, Tiling};
-use crate::kernels::gpu::{FLOORS, INDEX, PARAMS, POWER, Params, REDUCE, TILE as MODEL};
-use crate::{Error, Result};
+use crate::kernels::gpu::{FLOORS, INDEX, PARAMS, POWER, Params, REDUCE, TILE as MODEL, Window};
 
 /// Invocations in a workgroup of every kernel here.
 const INVOCATIONS: usize = 64;
@@ -46,76 +46,82 @@ static DIVIDE: Kernel = Kernel {
 
 impl Glue for Gpu {
     fn normalize(&self, w: &mut GpuMatrix, h: Option<&mut GpuPanel>, norm: Norm) -> Result<()> {
-        if let Some(h) = h.as_ref().filter(|h| h.rows != w.columns) {
-            return Err(Error::input(format!("{} bases and {} rows of gains do not fit", w.columns, h.rows)));
+        if let Some(h) = &h {
+            check_factors(w.extent(), (h.rows, h.segments.len()))?;
         }
-        let sizes = self.storage(w.pitch())?;
         let constant = match norm {
             Norm::L1 => 1,
             Norm::L2 => 2,
         };
-        self.run(Run {
-            kernel: &NORMALIZE_BASES,
-            filling: None,
-            constants: &[constant],
-            uniform: Params { rows: w.rows as u32, bases_pitch: w.pitch() as u32, ..Params::default() },
-            storages: &[&w.storage, &sizes],
-            workgroups: w.pitch(),
-            work: 3 * w.rows * w.columns,
-        })?;
-        for chunk in h.into_iter().flat_map(|h| &h.chunks) {
-            let uniform =
-                Params { components: w.columns as u32, panel_pitch: chunk.pitch() as u32, ..Params::default() };
+        let mut sizes = Vec::with_capacity(w.count);
+        for w in (0..w.count).map(|matrix| w.of(matrix)) {
+            let of_columns = self.storage(w.pitch())?;
+            self.run(Run {
+                kernel: &NORMALIZE_BASES,
+                filling: None,
+                constants: &[constant],
+                uniform: Params { rows: w.rows as u32, bases_pitch: w.pitch() as u32, ..Params::default() },
+                storages: &[&w.storage, &of_columns],
+                workgroups: w.pitch(),
+                work: 3 * w.rows * w.columns,
+            })?;
+            sizes.push(of_columns);
+        }
+        for window in h.iter().flat_map(|h| Window::all(h)) {
+            let components = w.columns;
             self.run(Run {
                 kernel: &SCALE_GAINS,
                 filling: None,
                 constants: &[],
-                uniform,
-                storages: &[&sizes, &chunk.storage],
-                workgroups: (w.columns * chunk.pitch()).div_ceil(INVOCATIONS),
-                work: w.columns * chunk.columns,
+                uniform: window.params(Params { components: components as u32, ..Params::default() }),
+                storages: &[&sizes[window.segment % w.count], &window.chunk.storage],
+                workgroups: (components * window.tiles * TILE / QUAD).div_ceil(INVOCATIONS),
+                work: components * window.columns,
             })?;
         }
         Ok(())
     }
 
     fn masks(&self, w: &GpuMatrix, h: &GpuPanel, sources: &[Range<usize>], mask: Mask) -> Result<Vec<GpuPanel>> {
-        check_masks((w.rows, w.columns), (h.rows, h.columns), sources, mask)?;
-        let masks: Result<Vec<GpuPanel>> = sources.iter().map(|_| self.new_panel(w.rows, h.columns)).collect();
+        check_factors(w.extent(), (h.rows, h.segments.len()))?;
+        check_masks(w.columns, sources, mask)?;
+        let masks: Result<Vec<GpuPanel>> = sources.iter().map(|_| self.new_panel(w.rows, h.segments.clone())).collect();
         let masks = masks?;
         let (hard, exponent) = match mask {
             Mask::Ratio(p) => (0, p as f32),
             Mask::Hard => (1, 1.0),
         };
-        for (at, h) in h.chunks.iter().enumerate() {
-            let cells = w.rows * h.pitch();
+        let windows = Window::all(h);
+        for windows in windows.chunk_by(|a, b| a.index == b.index) {
+            let (chunk, index) = (windows[0].chunk, windows[0].index);
+            let cells = w.rows * chunk.pitch();
             let (peak, total) = (self.storage(cells)?, self.storage(cells)?);
             let params = Params {
                 rows: w.rows as u32,
-                columns: h.columns as u32,
                 components: w.columns as u32,
                 bases_pitch: w.pitch() as u32,
-                panel_pitch: h.pitch() as u32,
-                window_quads: h.pitch() as u32,
+                panel_pitch: chunk.pitch() as u32,
                 exponent,
                 floor: (MODEL_FLOOR / sources.len() as f64) as f32,
                 ..Params::default()
             };
-            let chunks = || masks.iter().map(|mask| &mask.chunks[at].storage).enumerate();
+            let chunks = || masks.iter().map(|mask| &mask.chunks[index].storage).enumerate();
             for ((j, mask), source) in zip(chunks(), sources) {
-                self.run(Run {
-                    kernel: &SOURCE_MODEL,
-                    filling: None,
-                    constants: &[Tiling::SMALLEST.code(), u32::from(j == 0)],
-                    uniform: Params {
-                        first_component: source.start as u32,
-                        end_component: source.end as u32,
-                        ..params
-                    },
-                    storages: &[&w.storage, &h.storage, mask, &peak],
-                    workgroups: w.rows.div_ceil(TILE) * h.tiles(),
-                    work: w.rows * h.columns * source.len(),
-                })?;
+                for window in windows {
+                    self.run(Run {
+                        kernel: &SOURCE_MODEL,
+                        filling: None,
+                        constants: &[Tiling::SMALLEST.code(), u32::from(j == 0)],
+                        uniform: window.params(Params {
+                            first_component: source.start as u32,
+                            end_component: source.end as u32,
+                            ..params
+                        }),
+                        storages: &[&w.of(window.segment).storage, &chunk.storage, mask, &peak],
+                        workgroups: w.rows.div_ceil(TILE) * window.tiles,
+                        work: w.rows * window.columns * source.len(),
+                    })?;
+                }
             }
             for (j, mask) in chunks() {
                 self.run(Run {

@@ -50,7 +50,7 @@ pub enum Mask {
     Hard,
 }
 
-/// The kernels between the products. W: bases F x K; H: gains K x N.
+/// The kernels between the products. W: bases F x K, one matrix or one for each segment of the gains; H: gains K x N.
 pub trait Glue: Engine {
     /// Scales every column of W to unit norm; a zero column stays. Where gains are given, row k of H is multiplied by the
     /// norm of column k, so that WH does not change.
@@ -73,13 +73,21 @@ pub trait Glue: Engine {
     ) -> Result<Vec<Self::Panel>>;
 }
 
-/// Checks that W (F, K), H (K, N) and the sources' ranges fit, and that the exponent is sane.
-pub(crate) fn check_masks(w: (usize, usize), h: (usize, usize), sources: &[Range<usize>], mask: Mask) -> Result<()> {
-    if w.1 != h.0 || w.0 * w.1 * h.1 == 0 {
-        return Err(Error::input(format!("bases {} x {} and gains {} x {} do not fit", w.0, w.1, h.0, h.1)));
+/// Checks that W and H fit: K in both, and one matrix for all segments or for each.
+pub(crate) fn check_factors((matrices, w): (usize, (usize, usize)), (rows, segments): (usize, usize)) -> Result<()> {
+    if w.1 == rows && (matrices == 1 || matrices == segments) {
+        return Ok(());
     }
-    if sources.is_empty() || sources.iter().any(|range| range.is_empty() || range.end > w.1) {
-        return Err(Error::input(format!("sources {sources:?} do not divide {} components", w.1)));
+    Err(Error::input(format!(
+        "{matrices} of bases {} x {} and {rows} rows of gains in {segments} segments do not fit",
+        w.0, w.1
+    )))
+}
+
+/// Checks that the sources' ranges divide K components, and that the exponent is sane.
+pub(crate) fn check_masks(components: usize, sources: &[Range<usize>], mask: Mask) -> Result<()> {
+    if sources.is_empty() || sources.iter().any(|range| range.is_empty() || range.end > components) {
+        return Err(Error::input(format!("sources {sources:?} do not divide {components} components")));
     }
     match mask {
         Mask::Ratio(p) if !(p > 0.0 && p <= 16.0) => {

@@ -4,67 +4,80 @@ use std::ops::Range;
 
 use ndarray::{Array2, s};
 
-use super::{Glue, Mask, Norm, check_masks};
+use super::{Glue, Mask, Norm, check_factors, check_masks};
+use crate::Result;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::Reference;
-use crate::{Error, Result};
+
+type Stack = Vec<Array2<f64>>;
 
 impl Glue for Reference {
-    fn normalize(&self, w: &mut Array2<f64>, mut h: Option<&mut Array2<f64>>, norm: Norm) -> Result<()> {
-        if let Some(h) = h.as_ref().filter(|h| h.nrows() != w.ncols()) {
-            return Err(Error::input(format!("{} bases and {} rows of gains do not fit", w.ncols(), h.nrows())));
+    fn normalize(&self, w: &mut Stack, mut h: Option<&mut Stack>, norm: Norm) -> Result<()> {
+        if let Some(h) = &h {
+            check(w, h)?;
         }
-        for (k, mut column) in w.columns_mut().into_iter().enumerate() {
-            let size = match norm {
-                Norm::L1 => column.sum(),
-                Norm::L2 => column.dot(&column).sqrt(),
-            };
-            if size > DENOMINATOR_FLOOR {
-                column /= size;
-                if let Some(h) = &mut h {
-                    h.row_mut(k).mapv_inplace(|gain| gain * size);
+        let matrices = w.len();
+        for (matrix, w) in w.iter_mut().enumerate() {
+            for (k, mut column) in w.columns_mut().into_iter().enumerate() {
+                let size = match norm {
+                    Norm::L1 => column.sum(),
+                    Norm::L2 => column.dot(&column).sqrt(),
+                };
+                if size > DENOMINATOR_FLOOR {
+                    column /= size;
+                    for h in h.iter_mut().flat_map(|h| h.iter_mut().skip(matrix).step_by(matrices)) {
+                        h.row_mut(k).mapv_inplace(|gain| gain * size);
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn masks(
-        &self,
-        w: &Array2<f64>,
-        h: &Array2<f64>,
-        sources: &[Range<usize>],
-        mask: Mask,
-    ) -> Result<Vec<Array2<f64>>> {
-        check_masks(w.dim(), h.dim(), sources, mask)?;
-        let floor = MODEL_FLOOR / sources.len() as f64;
-        let model = |range: &Range<usize>| {
-            w.slice(s![.., range.clone()]).dot(&h.slice(s![range.clone(), ..])).mapv_into(|lambda| lambda.max(floor))
-        };
-        let mut masks: Vec<Array2<f64>> = sources.iter().map(model).collect();
-        for f in 0..w.nrows() {
-            for n in 0..h.ncols() {
-                let models: Vec<f64> = masks.iter().map(|lambda| lambda[(f, n)]).collect();
-                // Powers are taken of the quotient by the largest model: it is in (0, 1], whatever the level.
-                let peak = models.iter().copied().fold(0.0, f64::max);
-                match mask {
-                    Mask::Ratio(p) => {
-                        let total: f64 = models.iter().map(|lambda| (lambda / peak).powf(p)).sum();
-                        for (mask, lambda) in masks.iter_mut().zip(models) {
-                            mask[(f, n)] = (lambda / peak).powf(p) / total;
-                        }
+    fn masks(&self, w: &Stack, h: &Stack, sources: &[Range<usize>], mask: Mask) -> Result<Vec<Stack>> {
+        check(w, h)?;
+        check_masks(w.first().map_or(0, Array2::ncols), sources, mask)?;
+        let mut masks = vec![Vec::new(); sources.len()];
+        for (w, h) in w.iter().cycle().zip(h) {
+            masks.iter_mut().zip(of_segment(w, h, sources, mask)).for_each(|(masks, mask)| masks.push(mask));
+        }
+        Ok(masks)
+    }
+}
+
+fn check(w: &Stack, h: &Stack) -> Result<()> {
+    let shape = w.first().map_or((0, 0), Array2::dim);
+    check_factors((w.len(), shape), (h.first().map_or(0, Array2::nrows), h.len()))
+}
+
+fn of_segment(w: &Array2<f64>, h: &Array2<f64>, sources: &[Range<usize>], mask: Mask) -> Vec<Array2<f64>> {
+    let floor = MODEL_FLOOR / sources.len() as f64;
+    let model = |range: &Range<usize>| {
+        w.slice(s![.., range.clone()]).dot(&h.slice(s![range.clone(), ..])).mapv_into(|lambda| lambda.max(floor))
+    };
+    let mut masks: Vec<Array2<f64>> = sources.iter().map(model).collect();
+    for f in 0..w.nrows() {
+        for n in 0..h.ncols() {
+            let models: Vec<f64> = masks.iter().map(|lambda| lambda[(f, n)]).collect();
+            // Powers are taken of the quotient by the largest model: it is in (0, 1], whatever the level.
+            let peak = models.iter().copied().fold(0.0, f64::max);
+            match mask {
+                Mask::Ratio(p) => {
+                    let total: f64 = models.iter().map(|lambda| (lambda / peak).powf(p)).sum();
+                    for (mask, lambda) in masks.iter_mut().zip(models) {
+                        mask[(f, n)] = (lambda / peak).powf(p) / total;
                     }
-                    Mask::Hard => {
-                        let winner = models.iter().position(|&lambda| lambda == peak);
-                        for (j, mask) in masks.iter_mut().enumerate() {
-                            mask[(f, n)] = if Some(j) == winner { 1.0 } else { 0.0 };
-                        }
+                }
+                Mask::Hard => {
+                    let winner = models.iter().position(|&lambda| lambda == peak);
+                    for (j, mask) in masks.iter_mut().enumerate() {
+                        mask[(f, n)] = if Some(j) == winner { 1.0 } else { 0.0 };
                     }
                 }
             }
         }
-        Ok(masks)
     }
+    masks
 }
 
 #[cfg(test)]
@@ -75,30 +88,53 @@ mod tests {
 
     #[test]
     fn normalised_by_hand() {
-        let (w0, h0) = (array![[3.0, 0.0, 1.0], [4.0, 0.0, 1.0]], array![[1.0], [5.0], [2.0]]);
+        let (w0, h0) = (vec![array![[3.0, 0.0, 1.0], [4.0, 0.0, 1.0]]], vec![array![[1.0], [5.0], [2.0]]]);
         let (mut w, mut h) = (w0.clone(), h0.clone());
         Reference.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
-        assert_eq!(w.column(0).to_vec(), [0.6, 0.8]);
-        assert_eq!(h.column(0).to_vec(), [5.0, 5.0, 2.0 * 2f64.sqrt()]);
+        assert_eq!(w[0].column(0).to_vec(), [0.6, 0.8]);
+        assert_eq!(h[0].column(0).to_vec(), [5.0, 5.0, 2.0 * 2f64.sqrt()]);
         let (mut w, mut h) = (w0.clone(), h0.clone());
         Reference.normalize(&mut w, Some(&mut h), Norm::L1).unwrap();
-        assert_eq!(w, array![[3.0 / 7.0, 0.0, 0.5], [4.0 / 7.0, 0.0, 0.5]]);
-        assert_eq!(h, array![[7.0], [5.0], [4.0]]);
-        assert!((w.dot(&h) - w0.dot(&h0)).iter().all(|difference: &f64| difference.abs() < 1e-15));
+        assert_eq!(w[0], array![[3.0 / 7.0, 0.0, 0.5], [4.0 / 7.0, 0.0, 0.5]]);
+        assert_eq!(h[0], array![[7.0], [5.0], [4.0]]);
+        assert!((w[0].dot(&h[0]) - w0[0].dot(&h0[0])).iter().all(|difference: &f64| difference.abs() < 1e-15));
         let mut w = w0.clone();
         Reference.normalize(&mut w, None, Norm::L1).unwrap();
-        assert_eq!(w.column(2).to_vec(), [0.5, 0.5]);
-        assert!(Reference.normalize(&mut w, Some(&mut array![[1.0]]), Norm::L1).is_err());
+        assert_eq!(w[0].column(2).to_vec(), [0.5, 0.5]);
+        assert!(Reference.normalize(&mut w, Some(&mut vec![array![[1.0]]]), Norm::L1).is_err());
+    }
+
+    #[test]
+    fn segments_are_normalised_by_their_own_bases() {
+        let (w0, h0) = (vec![array![[3.0], [4.0]], array![[0.0], [2.0]]], vec![array![[1.0]], array![[5.0, 6.0]]]);
+        let (mut w, mut h) = (w0.clone(), h0.clone());
+        Reference.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
+        assert_eq!(w, [array![[0.6], [0.8]], array![[0.0], [1.0]]]);
+        assert_eq!(h, [array![[5.0]], array![[10.0, 12.0]]]);
+        // One for both.
+        let (mut w, mut h) = (w0[..1].to_vec(), h0.clone());
+        Reference.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
+        assert_eq!(h, [array![[5.0]], array![[25.0, 30.0]]]);
+        let mut three = [w0.as_slice(), &w0[..1]].concat();
+        assert!(Reference.normalize(&mut three, Some(&mut h), Norm::L2).is_err());
+    }
+
+    #[test]
+    fn segments_are_masked_by_their_own_bases() {
+        let (w, h) =
+            (vec![array![[3.0, 1.0]], array![[1.0, 1.0]]], vec![array![[1.0], [1.0]], array![[1.0, 4.0], [1.0, 1.0]]]);
+        let masks = Reference.masks(&w, &h, &[0..1, 1..2], Mask::Ratio(1.0)).unwrap();
+        assert_eq!(masks, [[array![[0.75]], array![[0.5, 0.8]]], [array![[0.25]], array![[0.5, 0.2]]]]);
     }
 
     #[test]
     fn masks_by_hand() {
         // Models of the two sources: [3 0] and [1 0].
-        let (w, h) = (array![[1.0, 2.0, 1.0]], array![[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]);
+        let (w, h) = (vec![array![[1.0, 2.0, 1.0]]], vec![array![[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]]);
         let sources = [0..2, 2..3];
         let values = |mask| -> Vec<Vec<f64>> {
             let masks = Reference.masks(&w, &h, &sources, mask).unwrap();
-            masks.iter().map(|mask| mask.row(0).to_vec()).collect()
+            masks.iter().map(|mask| mask[0].row(0).to_vec()).collect()
         };
         let near = |a: Vec<Vec<f64>>, b: [[f64; 2]; 2]| {
             assert!(
@@ -113,13 +149,13 @@ mod tests {
 
     #[test]
     fn masks_refuse_what_does_not_fit() {
-        let (w, h) = (Array2::<f64>::ones((2, 3)), Array2::<f64>::ones((3, 2)));
-        let refused = |w: &Array2<f64>, sources: &[Range<usize>], mask| Reference.masks(w, &h, sources, mask).is_err();
+        let (w, h) = (vec![Array2::ones((2, 3))], vec![Array2::ones((3, 2))]);
+        let refused = |w: &Stack, sources: &[Range<usize>], mask| Reference.masks(w, &h, sources, mask).is_err();
         assert!(!refused(&w, &[0..1, 1..3], Mask::Hard));
         assert!(refused(&w, &[], Mask::Hard));
         assert!(refused(&w, &[0..1, 1..1], Mask::Hard));
         assert!(refused(&w, &[0..1, 1..4], Mask::Hard));
-        assert!(refused(&Array2::ones((2, 2)), &[0..1, 1..2], Mask::Hard));
+        assert!(refused(&vec![Array2::ones((2, 2))], &[0..1, 1..2], Mask::Hard));
         for p in [0.0, -1.0, f64::NAN, 17.0] {
             assert!(refused(&w, &[0..1, 1..3], Mask::Ratio(p)));
         }

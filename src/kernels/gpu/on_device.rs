@@ -42,10 +42,10 @@ fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f
 
 /// Two extrapolated updates from `h`.
 fn tried(gpu: &Gpu, v: &GpuPanel, w: &<Gpu as Engine>::Matrix, h: GpuPanel, rule: &Rule) -> Track<GpuPanel> {
-    let columns = h.columns;
+    let columns = gpu.shape(&h).1;
     let still = || gpu.lead_gains(&h, &h, 0.0).unwrap();
     let rows = |values: &[f64]| {
-        gpu.panel(Array2::from_shape_fn((values.len(), columns), |(row, _)| values[row]).view()).unwrap()
+        gpu.panel_like(&h, Array2::from_shape_fn((values.len(), columns), |(row, _)| values[row]).view()).unwrap()
     };
     let mut track = Track {
         trial: still(),
@@ -245,7 +245,8 @@ fn the_rule_is_kept_whole() {
         [(kl, 0.5, 0.0, 0.0), (kl, 0.7, 0.3, 1e-3), (kl, 1.0, 2.0, 0.2), (is, 1.0, 0.1, 0.2)]
     {
         let rule = Rule { divergence, exponent, sparsity, floor };
-        let (wide_v, mut wide_w, mut wide_h) = (v.mapv(f64::from), w.mapv(f64::from), h.mapv(f64::from));
+        let wide = |values: &Array2<f32>| vec![values.mapv(f64::from)];
+        let (wide_v, mut wide_w, mut wide_h) = (wide(&v), wide(&w), wide(&h));
         Reference.update_gains(&wide_v, &wide_w, &mut wide_h, &rule).unwrap();
         Reference.update_bases(&wide_v, &mut wide_w, &wide_h, &rule).unwrap();
         let (v, mut w, mut h) =
@@ -256,8 +257,8 @@ fn the_rule_is_kept_whole() {
             let largest = b.iter().copied().fold(0.0, f64::max);
             assert!((a - b).iter().all(|error| error.abs() <= 2e-5 * largest), "γ {exponent}, λ {sparsity}, {floor}");
         };
-        near(gpu.read_panel(&h).unwrap(), &wide_h);
-        near(gpu.read_matrix(&w).unwrap(), &wide_w);
+        near(gpu.read_panel(&h).unwrap(), &wide_h[0]);
+        near(gpu.read_matrix(&w).unwrap(), &wide_w[0]);
     }
 }
 
@@ -271,13 +272,13 @@ fn bases_too_large_for_one_pass_take_several() {
     let rule = Rule::of(Divergence::Euclidean);
     let (mut both_w, mut both_h) = (gpu.matrix(w.view()).unwrap(), gpu.panel(h.view()).unwrap());
     gpu.update_both(&panel, &mut both_w, &mut both_h, &rule).unwrap();
-    let (mut expected_w, mut expected_h) = (w.mapv(f64::from), h.mapv(f64::from));
-    Reference.update_both(&v.mapv(f64::from), &mut expected_w, &mut expected_h, &rule).unwrap();
+    let (mut expected_w, mut expected_h) = (vec![w.mapv(f64::from)], vec![h.mapv(f64::from)]);
+    Reference.update_both(&vec![v.mapv(f64::from)], &mut expected_w, &mut expected_h, &rule).unwrap();
     let near = |got: Array2<f64>, expected: &Array2<f64>| {
         assert!(Zip::from(&got).and(expected).all(|got, expected| (got - expected).abs() <= 2e-5 * expected));
     };
-    near(gpu.read_matrix(&both_w).unwrap(), &expected_w);
-    near(gpu.read_panel(&both_h).unwrap(), &expected_h);
+    near(gpu.read_matrix(&both_w).unwrap(), &expected_w[0]);
+    near(gpu.read_panel(&both_h).unwrap(), &expected_h[0]);
     gpu.update_bases(&panel, &mut bases, &gains, &rule).unwrap();
     let updated = gpu.read_matrix::<f64>(&bases).unwrap();
     // With one column N / D is v / λ in all components alike.

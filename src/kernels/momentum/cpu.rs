@@ -4,7 +4,7 @@ use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::{LONGEST, Momentum, REACH, SLACK, Track, check_path};
+use super::{LONGEST, Momentum, REACH, SLACK, Track, check_path, check_track};
 use crate::Result;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, STRIP, math};
@@ -87,45 +87,39 @@ impl StripJob for AdvanceJob<'_> {
 /// Numbers that a task leads.
 const RUN: usize = 1 << 14;
 
-fn lead_all(engine: &Cpu, to: &[f32], from: &[f32], led: &mut [f32], share: f64) {
+fn lead_all(to: &[f32], from: &[f32], led: &mut [f32], share: f64) {
     let share = share as f32;
     if share == 0.0 {
         return led.copy_from_slice(to);
     }
-    // To wake the threads takes longer than the bases of most models.
-    if led.len() <= RUN {
-        return tile::dispatch(LeadJob { to, from, led, share });
-    }
-    engine.install(|| {
-        let runs = led.par_chunks_mut(RUN).zip(to.par_chunks(RUN).zip(from.par_chunks(RUN)));
-        runs.for_each(|(led, (to, from))| tile::dispatch(LeadJob { to, from, led, share }));
-    });
+    let runs = led.par_chunks_mut(RUN).zip(to.par_chunks(RUN).zip(from.par_chunks(RUN)));
+    runs.for_each(|(led, (to, from))| tile::dispatch(LeadJob { to, from, led, share }));
 }
 
 impl Momentum for Cpu {
     fn lead_gains(&self, to: &CpuPanel, from: &CpuPanel, share: f64) -> Result<CpuPanel> {
-        check_path((to.rows(), to.columns()), (from.rows(), from.columns()), share)?;
-        let mut led = CpuPanel::zeros(to.rows(), to.columns());
-        lead_all(self, to.values(), from.values(), led.values_mut(), share);
+        check_path(to.extent(), from.extent(), share)?;
+        let mut led = CpuPanel::any(self.shelf(), to.rows(), to.segments().to_vec());
+        self.install(|| lead_all(to.values(), from.values(), led.values_mut(), share));
         Ok(led)
     }
 
-    fn lead_bases(&self, to: &Array2<f32>, from: &Array2<f32>, share: f64) -> Result<Array2<f32>> {
-        check_path(to.dim(), from.dim(), share)?;
-        let mut led = Array2::zeros(to.dim());
-        let (to, from) = (to.as_standard_layout(), from.as_standard_layout());
-        if let (Some(to), Some(from), Some(led)) = (to.as_slice(), from.as_slice(), led.as_slice_mut()) {
-            lead_all(self, to, from, led, share);
-        }
-        Ok(led)
+    fn lead_bases(&self, to: &Vec<Array2<f32>>, from: &Vec<Array2<f32>>, share: f64) -> Result<Vec<Array2<f32>>> {
+        let shapes = |stack: &Vec<Array2<f32>>| stack.iter().map(Array2::dim).collect::<Vec<_>>();
+        check_path(shapes(to), shapes(from), share)?;
+        let lead = |(to, from): (&Array2<f32>, &Array2<f32>)| {
+            let mut led = Array2::zeros(to.dim());
+            let (to, from) = (to.as_standard_layout(), from.as_standard_layout());
+            if let (Some(to), Some(from), Some(led)) = (to.as_slice(), from.as_slice(), led.as_slice_mut()) {
+                lead_all(to, from, led, share);
+            }
+            led
+        };
+        Ok(self.install(|| to.par_iter().zip(from).map(lead).collect()))
     }
 
     fn advance(&self, track: &mut Track<CpuPanel>, majorizing: f64) -> Result<()> {
-        check_path(
-            (track.next.rows(), track.next.columns()),
-            (track.previous.rows(), track.previous.columns()),
-            majorizing - 1.0,
-        )?;
+        check_track(self, track, majorizing)?;
         let components = track.next.rows();
         let Track { trial, next, costs, previous, safe, state } = track;
         self.install(|| {

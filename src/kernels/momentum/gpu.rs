@@ -2,7 +2,7 @@
 
 use std::iter::zip;
 
-use super::{Momentum, Track, check_path};
+use super::{Momentum, Track, check_path, check_track};
 use crate::Result;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage};
@@ -59,8 +59,8 @@ impl Gpu {
 
 impl Momentum for Gpu {
     fn lead_gains(&self, to: &GpuPanel, from: &GpuPanel, share: f64) -> Result<GpuPanel> {
-        check_path((to.rows, to.columns), (from.rows, from.columns), share)?;
-        let (rows, led) = (to.rows, self.new_panel(to.rows, to.columns)?);
+        check_path(to.extent(), from.extent(), share)?;
+        let (rows, led) = (to.rows, self.new_panel(to.rows, to.segments.clone())?);
         for ((to, from), led) in zip(zip(&to.chunks, &from.chunks), &led.chunks) {
             let storages = [&to.storage, &from.storage, &led.storage];
             self.step(&LEAD_ON, rows, to.pitch(), share, &storages)?;
@@ -69,19 +69,18 @@ impl Momentum for Gpu {
     }
 
     fn lead_bases(&self, to: &GpuMatrix, from: &GpuMatrix, share: f64) -> Result<GpuMatrix> {
-        check_path((to.rows, to.columns), (from.rows, from.columns), share)?;
-        let led = self.new_matrix(to.rows, to.columns)?;
-        self.step(&LEAD_ON, to.rows, to.pitch(), share, &[&to.storage, &from.storage, &led.storage])?;
-        Ok(led)
+        check_path(to.extent(), from.extent(), share)?;
+        let all = self.new_stack(to.count, to.rows, to.columns)?;
+        for matrix in 0..to.count {
+            let [to, from, led] = [to, from, &all].map(|stack| stack.of(matrix));
+            self.step(&LEAD_ON, to.rows, to.pitch(), share, &[&to.storage, &from.storage, &led.storage])?;
+        }
+        Ok(all)
     }
 
     fn advance(&self, track: &mut Track<GpuPanel>, majorizing: f64) -> Result<()> {
+        check_track(self, track, majorizing)?;
         let Track { trial, next, costs, previous, safe, state } = track;
-        for panel in [&*trial, previous, safe] {
-            check_path((next.rows, next.columns), (panel.rows, panel.columns), majorizing - 1.0)?;
-        }
-        check_path((1, next.columns), (costs.rows, costs.columns), 0.0)?;
-        check_path((2, next.columns), (state.rows, state.columns), 0.0)?;
         let (rows, back) = (next.rows, majorizing - 1.0);
         let panels = zip(zip(&trial.chunks, &next.chunks), zip(&previous.chunks, &safe.chunks));
         for (((trial, next), (previous, safe)), (costs, state)) in zip(panels, zip(&costs.chunks, &state.chunks)) {

@@ -11,6 +11,8 @@ mod cpu;
 mod gpu;
 mod reference;
 
+use std::fmt;
+
 use crate::engine::Engine;
 use crate::{Error, Result};
 
@@ -45,7 +47,7 @@ pub struct Track<P> {
     pub state: P,
 }
 
-/// The kernels of extrapolation.
+/// The kernels of extrapolation. Gains may be in several segments, and bases a stack of them.
 pub trait Momentum: Engine {
     /// lead(to, from, b) of gains (K, N), |b| ≤ 1.
     ///
@@ -74,16 +76,25 @@ pub trait Momentum: Engine {
     fn advance(&self, track: &mut Track<Self::Panel>, majorizing: f64) -> Result<()>;
 }
 
-/// Checks that two factors may be two places of one path.
-pub(crate) fn check_path(to: (usize, usize), from: (usize, usize), share: f64) -> Result<()> {
-    if to != from || to.0 * to.1 == 0 {
-        return Err(Error::input(format!(
-            "factors {} x {} and {} x {} are not of one path",
-            to.0, to.1, from.0, from.1
-        )));
+/// Checks that two factors may be two places of one path. They are given by their shapes, panels by rows and the columns of
+/// their segments.
+pub(crate) fn check_path<S: PartialEq + fmt::Debug>(to: S, from: S, share: f64) -> Result<()> {
+    if to != from {
+        return Err(Error::input(format!("factors {to:?} and {from:?} are not of one path")));
     }
     if !(-1.0..=1.0).contains(&share) {
         return Err(Error::input(format!("share {share} of a step: must be between -1 and 1")));
     }
     Ok(())
+}
+
+/// Checks that the panels of a track are of the same segments, K x N but for 1 x N costs and a state of 2 x N.
+pub(crate) fn check_track<E: Engine>(engine: &E, track: &Track<E::Panel>, majorizing: f64) -> Result<()> {
+    let (rows, segments) = engine.segments(&track.next);
+    let panels =
+        [(&track.trial, rows), (&track.previous, rows), (&track.safe, rows), (&track.costs, 1), (&track.state, 2)];
+    panels.into_iter().try_for_each(|(panel, rows)| {
+        let (of_panel, columns) = engine.segments(panel);
+        check_path((rows, &segments), (of_panel, &columns), majorizing - 1.0)
+    })
 }

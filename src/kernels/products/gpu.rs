@@ -1,4 +1,5 @@
-//! The products on the gpu: a pass over each chunk of the panel, and for the bases a reduction.
+//! The products on the gpu: a pass over each window of the panel, and for the bases a reduction. A window is what one chunk
+//! holds of one segment, and meets the bases of that segment.
 //!
 //! Fused, an update costs 2K multiply-adds for a cell of V, and K more for every further workgroup that has to form Λ again
 //! because no single one holds all components. Unfused it costs K to form P and Q once and 2K to project them, and their way
@@ -7,19 +8,17 @@
 //! a byte of memory, at 430 where there are 36); a third costs twice as much and loses on all of them.
 //! The joint update needs P and Q twice, before and after the gains are new, and is always unfused.
 
-use std::iter::zip;
-
 use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
-use crate::engine::gpu::{Chunk, Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
+use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{
-    COLUMN_SUMS, FIELDS, FLOORS, INDEX, PARAMS, Params, RULE, STORED_FIELDS, TILE as MODEL, filling,
+    COLUMN_SUMS, FIELDS, FLOORS, INDEX, PARAMS, Params, RULE, STORED_FIELDS, TILE as MODEL, Window, filling,
 };
 
-/// A panel's columns are summed for the bases in at most so many splits, so that the order of the sum is the panel's
+/// The columns of a problem are summed for the bases in at most so many splits, so that the order of the sum is its affair
 /// alone: with the tiles of rows, enough workgroups for any device.
 const SPLITS: usize = 64;
 /// Tiles in a split, at least: a split costs 2FK numbers of memory and of reduction.
@@ -103,46 +102,18 @@ fn params(w: &GpuMatrix, rule: &Rule) -> Params {
     }
 }
 
-/// Columns of a chunk that are worked on at once, whole tiles.
-#[derive(Clone, Copy)]
-struct Window<'a> {
-    chunk: &'a Chunk,
-    first_tile: usize,
-    tiles: usize,
+/// The windows whose fields of `rows` rows may be stored.
+fn storable(window: Window<'_>, rows: usize) -> impl Iterator<Item = Window<'_>> {
+    window.cut((FIELD_QUADS * QUAD / TILE / rows).max(1))
 }
 
-impl<'a> Window<'a> {
-    /// All columns of a chunk.
-    fn whole(chunk: &'a Chunk) -> Self {
-        Self { chunk, first_tile: 0, tiles: chunk.tiles() }
+/// What one matrix of a stack is updated from: its segment's windows, or all of them.
+fn problems<'a, 'w>(windows: &'w mut [Window<'a>], w: &GpuMatrix) -> impl Iterator<Item = &'w [Window<'a>]> {
+    let shared = w.count == 1;
+    if shared {
+        windows.iter_mut().for_each(|window| window.before = window.chunk.first_tile + window.first_tile);
     }
-
-    /// The windows of a chunk whose fields of `rows` rows may be stored.
-    fn stored(chunk: &'a Chunk, rows: usize) -> impl Iterator<Item = Self> {
-        let tiles = (FIELD_QUADS * QUAD / TILE / rows).max(1);
-        let window = move |first_tile| Self { chunk, first_tile, tiles: tiles.min(chunk.tiles() - first_tile) };
-        (0..chunk.tiles()).step_by(tiles).map(window)
-    }
-
-    /// Columns that hold something.
-    fn columns(&self) -> usize {
-        (self.tiles * TILE).min(self.chunk.columns - self.first_tile * TILE)
-    }
-
-    /// Workgroups that it takes to cover the columns once.
-    fn workgroups(&self, tiling: Tiling) -> usize {
-        (self.tiles * TILE).div_ceil(tiling.columns())
-    }
-
-    fn params(&self, params: Params) -> Params {
-        Params {
-            columns: self.chunk.columns as u32,
-            panel_pitch: self.chunk.pitch() as u32,
-            first_quad: (self.first_tile * TILE / QUAD) as u32,
-            window_quads: (self.tiles * TILE / QUAD) as u32,
-            ..params
-        }
-    }
+    windows.chunk_by(move |a, b| shared || a.segment == b.segment)
 }
 
 /// The fields of a window, and what its cells cost if that was asked for.
@@ -152,7 +123,7 @@ struct Fields {
     costs: Storage,
 }
 
-/// How the sums over the columns of a panel are divided.
+/// How the sums over the columns of a problem are divided.
 #[derive(Clone, Copy)]
 struct Splits {
     tiles: usize,
@@ -160,8 +131,8 @@ struct Splits {
 }
 
 impl Splits {
-    fn of(v: &GpuPanel) -> Self {
-        let tiles = v.columns.div_ceil(TILE);
+    fn of(windows: &[Window]) -> Self {
+        let tiles: usize = windows.iter().map(|window| window.tiles).sum();
         let each = tiles.div_ceil(SPLITS).max(SPLIT_TILES);
         Self { tiles: each, count: tiles.div_ceil(each) }
     }
@@ -186,7 +157,7 @@ impl Gpu {
         rule: &Rule,
         costs: bool,
     ) -> Result<Fields> {
-        let tiling = self.tuning.gains(w.columns, window.columns());
+        let tiling = self.tuning.gains(w.columns, window.columns);
         let quads = w.rows * window.tiles * TILE / QUAD;
         let (p, q) = (self.storage(quads)?, self.storage(quads)?);
         let cell_costs = self.storage(if costs { quads } else { 1 })?;
@@ -197,7 +168,7 @@ impl Gpu {
             uniform: Params { first_row: first_row as u32, pass_rows: rows as u32, ..window.params(params(w, rule)) },
             storages: &[&window.chunk.storage, &w.storage, gains, &p, &q, &cell_costs],
             workgroups: rows.div_ceil(TILE) * window.workgroups(tiling),
-            work: rows * window.columns() * w.columns,
+            work: rows * window.columns * w.columns,
         })?;
         Ok(Fields { p, q, costs: cell_costs })
     }
@@ -212,7 +183,7 @@ impl Gpu {
         costs: Option<&Storage>,
         rule: &Rule,
     ) -> Result<()> {
-        let tiling = self.tuning.gains(w.columns, window.columns());
+        let tiling = self.tuning.gains(w.columns, window.columns);
         let (blocks, shares) = tiling.divide(w.columns);
         let unused = self.storage(1)?;
         let common = [&w.storage, from, to, costs.unwrap_or(&unused)];
@@ -227,23 +198,23 @@ impl Gpu {
             uniform: window.params(params(w, rule)),
             storages: &storages,
             workgroups: window.workgroups(tiling) * shares,
-            work: products * w.rows * window.columns() * w.columns,
+            work: products * w.rows * window.columns * w.columns,
         })
     }
 
-    /// The update of a chunk's gains, and the columns' costs if there is a place for them.
-    fn update_chunk(
+    /// The update of a window's gains, and the columns' costs if there is a place for them.
+    fn update_window(
         &self,
-        v: &Chunk,
+        window: Window,
         w: &GpuMatrix,
         (from, to): (&Storage, &Storage),
         costs: Option<&Storage>,
         rule: &Rule,
     ) -> Result<()> {
-        if self.tuning.gains(w.columns, v.columns).divide(w.columns).1 <= FUSED_SHARES {
-            return self.gains(Window::whole(v), None, w, (from, to), costs, rule);
+        if self.tuning.gains(w.columns, window.columns).divide(w.columns).1 <= FUSED_SHARES {
+            return self.gains(window, None, w, (from, to), costs, rule);
         }
-        for window in Window::stored(v, w.rows) {
+        for window in storable(window, w.rows) {
             let fields = self.fields(window, (0, w.rows), w, from, rule, costs.is_some())?;
             self.gains(window, Some(&fields), w, (from, to), costs, rule)?;
         }
@@ -262,7 +233,7 @@ impl Gpu {
     ) -> Result<()> {
         let tiling = self.tuning.bases(w.columns);
         let (blocks, shares) = tiling.divide(w.columns);
-        let first_tile = window.chunk.first / TILE + window.first_tile;
+        let first_tile = window.before;
         let splits = first_tile / pass.splits.tiles..(first_tile + window.tiles).div_ceil(pass.splits.tiles);
         let common = [&w.storage, gains, pass.sums, weights.unwrap_or(gains)];
         let (kernel, storages, products) = match fields {
@@ -284,18 +255,25 @@ impl Gpu {
             },
             storages: &storages,
             workgroups: pass.rows / TILE * shares * splits.len(),
-            work: products * pass.rows * window.columns() * w.columns,
+            work: products * pass.rows * window.columns * w.columns,
         })
     }
 
-    /// The update of the bases, pass by pass over their rows; `add` adds the whole panel to the sums of a pass.
-    fn passes(&self, v: &GpuPanel, w: &GpuMatrix, rule: &Rule, mut add: impl FnMut(&Pass) -> Result<()>) -> Result<()> {
-        let splits = Splits::of(v);
+    /// The update of bases, pass by pass over their rows; `add` adds a window to the sums of a pass.
+    fn passes(
+        &self,
+        windows: &[Window],
+        w: &GpuMatrix,
+        rule: &Rule,
+        mut add: impl FnMut(&Pass, Window) -> Result<()>,
+    ) -> Result<()> {
+        let splits = Splits::of(windows);
         let row_quads = 2 * splits.count * w.pitch();
         let rows = (SUMS_QUADS / row_quads / TILE * TILE).clamp(TILE, w.rows.next_multiple_of(TILE));
         let sums = self.storage(rows * row_quads)?;
         for first_row in (0..w.rows).step_by(rows) {
-            add(&Pass { splits, first_row, rows, sums: &sums })?;
+            let pass = Pass { splits, first_row, rows, sums: &sums };
+            windows.iter().try_for_each(|&window| add(&pass, window))?;
             self.run(Run {
                 kernel: &BASES_REDUCE,
                 filling: None,
@@ -347,34 +325,34 @@ impl Gpu {
 
 impl Products for Gpu {
     fn update_gains(&self, v: &GpuPanel, w: &GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
-        check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
-        for (v, h) in zip(&v.chunks, &mut h.chunks) {
-            // Workgroups that share the components of a column all read its gains, so the new ones go elsewhere.
-            let new_gains = self.rows(w.columns, h.pitch())?;
-            self.update_chunk(v, w, (&h.storage, &new_gains), None, rule)?;
-            h.storage = new_gains;
+        check_shapes(v.extent(), w.extent(), h.extent())?;
+        // Workgroups that share the components of a column all read its gains, so the new ones go elsewhere.
+        let new = self.new_panel(h.rows, h.segments.clone())?;
+        for window in Window::all(v) {
+            let gains = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
+            self.update_window(window, &w.of(window.segment), gains, None, rule)?;
         }
+        *h = new;
         Ok(())
     }
 
     fn update_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &Rule) -> Result<()> {
-        check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
+        check_shapes(v.extent(), w.extent(), h.extent())?;
         let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
-        self.passes(v, w, rule, |pass| {
-            for (v, h) in zip(&v.chunks, &h.chunks) {
-                let gains = (&h.storage, None);
+        for problem in problems(&mut Window::all(v), w) {
+            let w = w.of(problem[0].segment);
+            self.passes(problem, &w, rule, |pass, window| {
+                let h = &h.chunks[window.index].storage;
                 if fused {
-                    self.correlate(pass, Window::whole(v), None, w, gains, rule)?;
-                    continue;
+                    return self.correlate(pass, window, None, &w, (h, None), rule);
                 }
-                for window in Window::stored(v, w.rows) {
-                    let rows = (pass.first_row, pass.rows);
-                    let fields = self.fields(window, rows, w, &h.storage, rule, false)?;
-                    self.correlate(pass, window, Some(&fields), w, gains, rule)?;
-                }
-            }
-            Ok(())
-        })
+                storable(window, w.rows).try_for_each(|window| {
+                    let fields = self.fields(window, (pass.first_row, pass.rows), &w, h, rule, false)?;
+                    self.correlate(pass, window, Some(&fields), &w, (h, None), rule)
+                })
+            })?;
+        }
+        Ok(())
     }
 
     fn try_gains(
@@ -386,56 +364,56 @@ impl Products for Gpu {
         costs: &mut GpuPanel,
         rule: &Rule,
     ) -> Result<()> {
-        check_shapes((v.rows, v.columns), (w.rows, w.columns), (trial.rows, trial.columns))?;
-        check_trial((trial.rows, trial.columns), (next.rows, next.columns), (costs.rows, costs.columns))?;
-        for ((v, trial), (next, costs)) in zip(zip(&v.chunks, &trial.chunks), zip(&next.chunks, &costs.chunks)) {
-            self.update_chunk(v, w, (&trial.storage, &next.storage), Some(&costs.storage), rule)?;
+        check_shapes(v.extent(), w.extent(), trial.extent())?;
+        check_trial(trial.extent(), next.extent(), costs.extent())?;
+        for window in Window::all(v) {
+            let [trial, next, costs] = [trial, &*next, &*costs].map(|panel| &panel.chunks[window.index].storage);
+            self.update_window(window, &w.of(window.segment), (trial, next), Some(costs), rule)?;
         }
         Ok(())
     }
 
     fn update_both(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
-        check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
+        check_shapes(v.extent(), w.extent(), h.extent())?;
         let (a, b) = rule.divergence.joint_exponents();
-        let new_gains: Result<Vec<Storage>> = h.chunks.iter().map(|h| self.rows(w.columns, h.pitch())).collect();
-        let new_gains = new_gains?;
+        let new = self.new_panel(h.rows, h.segments.clone())?;
         let of_bases = Rule { sparsity: 0.0, ..*rule };
-        self.passes(v, w, &of_bases, |pass| {
-            for (v, (h, new)) in zip(&v.chunks, zip(&h.chunks, &new_gains)) {
+        for problem in problems(&mut Window::all(v), w) {
+            let w = w.of(problem[0].segment);
+            self.passes(problem, &w, &of_bases, |pass, window| {
+                let (h, new) = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
                 let first = pass.first_row == 0;
                 // The first pass makes the gains too, which takes all rows; the others form again what they need.
                 let rows = if first { (0, w.rows) } else { (pass.first_row, pass.rows) };
-                for window in Window::stored(v, w.rows) {
-                    let fields = self.fields(window, rows, w, &h.storage, rule, false)?;
+                storable(window, w.rows).try_for_each(|window| {
+                    let fields = self.fields(window, rows, &w, h, rule, false)?;
                     if first {
-                        self.gains(window, Some(&fields), w, (&h.storage, new), None, rule)?;
+                        self.gains(window, Some(&fields), &w, (h, new), None, rule)?;
                     }
-                    let weights = |exponent| self.weights(window, w.columns, (&h.storage, new), exponent);
+                    let weights = |exponent| self.weights(window, w.columns, (h, new), exponent);
                     let (for_p, for_q) = (weights(a)?, weights(b)?);
-                    self.correlate(pass, window, Some(&fields), w, (&for_p, Some(&for_q)), rule)?;
-                }
-            }
-            Ok(())
-        })?;
-        for (h, new) in zip(&mut h.chunks, new_gains) {
-            h.storage = new;
+                    self.correlate(pass, window, Some(&fields), &w, (&for_p, Some(&for_q)), rule)
+                })
+            })?;
         }
+        *h = new;
         Ok(())
     }
 
     fn costs(&self, v: &GpuPanel, w: &GpuMatrix, h: &GpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
-        check_shapes((v.rows, v.columns), (w.rows, w.columns), (h.rows, h.columns))?;
-        let costs = self.new_panel(1, v.columns)?;
-        for ((v, h), costs) in zip(zip(&v.chunks, &h.chunks), &costs.chunks) {
-            let window = Window::whole(v);
+        check_shapes(v.extent(), w.extent(), h.extent())?;
+        let costs = self.new_panel(1, v.segments.clone())?;
+        for window in Window::all(v) {
+            let w = w.of(window.segment);
+            let [h, costs] = [h, &costs].map(|panel| &panel.chunks[window.index].storage);
             self.run(Run {
                 kernel: &COSTS,
                 filling: Some(filling(divergence)),
                 constants: &[Tiling::SMALLEST.code()],
-                uniform: window.params(params(w, &Rule::of(divergence))),
-                storages: &[&v.storage, &w.storage, &h.storage, &costs.storage],
+                uniform: window.params(params(&w, &Rule::of(divergence))),
+                storages: &[&window.chunk.storage, &w.storage, h, costs],
                 workgroups: window.workgroups(Tiling::SMALLEST),
-                work: w.rows * v.columns * w.columns,
+                work: w.rows * window.columns * w.columns,
             })?;
         }
         Ok(self.read_panel::<f64>(&costs)?.into_raw_vec_and_offset().0)

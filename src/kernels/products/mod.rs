@@ -15,7 +15,7 @@ use crate::divergence::{DENOMINATOR_FLOOR, Divergence};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
-pub(crate) use cpu::ModelJob;
+pub(crate) use cpu::{ModelJob, shape_of};
 
 /// What a multiplicative update does with N and D: X ← max(X, floor) ∘ (N / max(D + λ, 1e-30))^γ.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,13 +45,17 @@ impl Rule {
 
 /// The fused products of an engine. V: data F x N; W: bases F x K; H: gains K x N.
 ///
+/// V and H are panels of the same segments. W is one matrix, shared by all of them, or a stack with one for each: a segment is
+/// then a problem of its own, and its gains, bases and costs have the bits that they have alone.
+///
 /// All functions fail with [`Error::Input`] where the shapes do not fit, and with [`Error::Engine`] where the device
 /// does.
 pub trait Products: Engine {
     /// Updates all gains. Each column of H depends on its own column of V and on W alone.
     fn update_gains(&self, v: &Self::Panel, w: &Self::Matrix, h: &mut Self::Panel, rule: &Rule) -> Result<()>;
 
-    /// Updates all bases from the whole panel. Sums over columns are taken in an order that depends on N alone.
+    /// Updates all bases, from the whole panel or each from its segment. Sums over columns are taken in an order that depends
+    /// on the segments' N alone.
     fn update_bases(&self, v: &Self::Panel, w: &mut Self::Matrix, h: &Self::Panel, rule: &Rule) -> Result<()>;
 
     /// The update of all gains from `trial` (K x N) into `next`, and `costs` (1 x N): Σ_f d(v_fn | λ_fn) + λ Σ_k h_kn of every
@@ -83,23 +87,44 @@ pub(crate) fn joint_weight(before: f64, after: f64, exponent: f64) -> f64 {
     if before == 0.0 || after == 0.0 { 0.0 } else { before * (after / before).powf(exponent) }
 }
 
-/// Checks that an update of gains (K, N) fits where it goes and has costs of (1, N).
-pub(crate) fn check_trial(trial: (usize, usize), next: (usize, usize), costs: (usize, usize)) -> Result<()> {
+/// Checks that an update of gains fits where it goes, and has costs of one row. Panels are given by their rows and the columns
+/// of their segments.
+pub(crate) fn check_trial(trial: (usize, &[usize]), next: (usize, &[usize]), costs: (usize, &[usize])) -> Result<()> {
     if next == trial && costs == (1, trial.1) {
         return Ok(());
     }
+    let sizes = [trial, next, costs].map(size);
     Err(Error::input(format!(
-        "gains {trial:?}, their update {next:?} and costs {costs:?} do not fit: K x N, K x N, 1 x N"
+        "gains {}, their update {} and costs {} do not fit: K x N, K x N, 1 x N",
+        sizes[0], sizes[1], sizes[2]
     )))
 }
 
-/// Checks that V (F, N), W (F, K) and H (K, N) fit one another and hold something.
-pub(crate) fn check_shapes(v: (usize, usize), w: (usize, usize), h: (usize, usize)) -> Result<()> {
-    if v.0 == w.0 && w.1 == h.0 && v.1 == h.1 && v.0 * v.1 * w.1 > 0 {
+/// Checks that V, W and H fit one another. Panels are given by their rows and the columns of their segments, a stack by how many
+/// matrices it has and their shape.
+pub(crate) fn check_shapes(
+    v: (usize, &[usize]),
+    (matrices, w): (usize, (usize, usize)),
+    h: (usize, &[usize]),
+) -> Result<()> {
+    if v.0 == w.0 && w.1 == h.0 && v.1 == h.1 && (matrices == 1 || matrices == v.1.len()) {
         return Ok(());
     }
     Err(Error::input(format!(
-        "data {} x {}, bases {} x {} and gains {} x {} do not fit: F x N, F x K and K x N, none of them 0",
-        v.0, v.1, w.0, w.1, h.0, h.1
+        "data {}, {matrices} of bases {} x {} and gains {} do not fit: F x N, F x K and K x N, the same segments in data and \
+         gains, and one of bases for all or for each",
+        size(v),
+        w.0,
+        w.1,
+        size(h)
     )))
+}
+
+/// The size of a panel, for messages.
+fn size((rows, segments): (usize, &[usize])) -> String {
+    let columns: usize = segments.iter().sum();
+    match segments.len() {
+        1 => format!("{rows} x {columns}"),
+        count => format!("{rows} x {columns} in {count} segments"),
+    }
 }

@@ -5,7 +5,9 @@ use ndarray::{Array1, Array2, Axis, Zip};
 use super::{Products, Rule, check_shapes, check_trial, joint_weight};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
-use crate::engine::Reference;
+use crate::engine::{Engine, Reference};
+
+type Stack = Vec<Array2<f64>>;
 
 /// Λ = max(WH, 1e-12)
 fn model(w: &Array2<f64>, h: &Array2<f64>) -> Array2<f64> {
@@ -19,59 +21,110 @@ fn fields(v: &Array2<f64>, lambda: &Array2<f64>, divergence: Divergence) -> (Arr
     (p, q)
 }
 
+/// What an update of bases sums: P G and Q G', with G and G' the transposed gains or what stands for them.
+struct Sums {
+    n: Array2<f64>,
+    d: Array2<f64>,
+}
+
+impl Sums {
+    fn of(w: &Array2<f64>) -> Self {
+        Self { n: Array2::zeros(w.dim()), d: Array2::zeros(w.dim()) }
+    }
+
+    fn add(&mut self, (p, q): &(Array2<f64>, Array2<f64>), beside_p: &Array2<f64>, beside_q: &Array2<f64>) {
+        self.n += &p.dot(&beside_p.t());
+        self.d += &q.dot(&beside_q.t());
+    }
+
+    fn apply(&self, w: &mut Array2<f64>, rule: &Rule) {
+        Zip::from(w).and(&self.n).and(&self.d).for_each(|w, &n, &d| *w = rule.apply(*w, n, d));
+    }
+}
+
+fn update_segment(v: &Array2<f64>, w: &Array2<f64>, h: &mut Array2<f64>, rule: &Rule) {
+    let (p, q) = fields(v, &model(w, h), rule.divergence);
+    let (n, d) = (w.t().dot(&p), w.t().dot(&q));
+    Zip::from(h).and(&n).and(&d).for_each(|h, &n, &d| *h = rule.apply(*h, n, d));
+}
+
+fn check(v: &Stack, w: &Stack, h: &Stack) -> Result<()> {
+    let (v, h) = (Reference.segments(v), Reference.segments(h));
+    check_shapes((v.0, &v.1), (w.len(), w.first().map_or((0, 0), Array2::dim)), (h.0, &h.1))
+}
+
+// One matrix goes round: it meets every segment. Of a stack each meets its own.
 impl Products for Reference {
-    fn update_gains(&self, v: &Array2<f64>, w: &Array2<f64>, h: &mut Array2<f64>, rule: &Rule) -> Result<()> {
-        check_shapes(v.dim(), w.dim(), h.dim())?;
-        let (p, q) = fields(v, &model(w, h), rule.divergence);
-        let (n, d) = (w.t().dot(&p), w.t().dot(&q));
-        Zip::from(h).and(&n).and(&d).for_each(|h, &n, &d| *h = rule.apply(*h, n, d));
+    fn update_gains(&self, v: &Stack, w: &Stack, h: &mut Stack, rule: &Rule) -> Result<()> {
+        check(v, w, h)?;
+        for ((v, w), h) in v.iter().zip(w.iter().cycle()).zip(h) {
+            update_segment(v, w, h, rule);
+        }
         Ok(())
     }
 
-    fn update_bases(&self, v: &Array2<f64>, w: &mut Array2<f64>, h: &Array2<f64>, rule: &Rule) -> Result<()> {
-        check_shapes(v.dim(), w.dim(), h.dim())?;
-        let (p, q) = fields(v, &model(w, h), rule.divergence);
-        let (n, d) = (p.dot(&h.t()), q.dot(&h.t()));
-        Zip::from(w).and(&n).and(&d).for_each(|w, &n, &d| *w = rule.apply(*w, n, d));
+    fn update_bases(&self, v: &Stack, w: &mut Stack, h: &Stack, rule: &Rule) -> Result<()> {
+        check(v, w, h)?;
+        let matrices = w.len();
+        for (matrix, w) in w.iter_mut().enumerate() {
+            let mut sums = Sums::of(w);
+            for (v, h) in v.iter().zip(h).skip(matrix).step_by(matrices) {
+                sums.add(&fields(v, &model(w, h), rule.divergence), h, h);
+            }
+            sums.apply(w, rule);
+        }
         Ok(())
     }
 
     fn try_gains(
         &self,
-        v: &Array2<f64>,
-        w: &Array2<f64>,
-        trial: &Array2<f64>,
-        next: &mut Array2<f64>,
-        costs: &mut Array2<f64>,
+        v: &Stack,
+        w: &Stack,
+        trial: &Stack,
+        next: &mut Stack,
+        costs: &mut Stack,
         rule: &Rule,
     ) -> Result<()> {
         let cost = self.costs(v, w, trial, rule.divergence)?;
-        check_trial(trial.dim(), next.dim(), costs.dim())?;
-        costs.row_mut(0).assign(&(Array1::from(cost) + rule.sparsity * trial.sum_axis(Axis(0))));
-        next.assign(trial);
+        let [of_trial, of_next, of_costs] = [trial, next, costs].map(|panel| self.segments(panel));
+        check_trial((of_trial.0, &of_trial.1), (of_next.0, &of_next.1), (of_costs.0, &of_costs.1))?;
+        let mut cost = cost.into_iter();
+        for (costs, trial) in costs.iter_mut().zip(trial) {
+            let of_data: Array1<f64> = cost.by_ref().take(trial.ncols()).collect();
+            costs.row_mut(0).assign(&(of_data + rule.sparsity * trial.sum_axis(Axis(0))));
+        }
+        next.clone_from(trial);
         self.update_gains(v, w, next, rule)
     }
 
-    fn update_both(&self, v: &Array2<f64>, w: &mut Array2<f64>, h: &mut Array2<f64>, rule: &Rule) -> Result<()> {
-        check_shapes(v.dim(), w.dim(), h.dim())?;
-        let (p, q) = fields(v, &model(w, h), rule.divergence);
-        let before = h.clone();
-        self.update_gains(v, w, h, rule)?;
+    fn update_both(&self, v: &Stack, w: &mut Stack, h: &mut Stack, rule: &Rule) -> Result<()> {
+        check(v, w, h)?;
         let (a, b) = rule.divergence.joint_exponents();
-        let between = |exponent: f64| {
-            Zip::from(&before).and(&*h).map_collect(|&before, &after| joint_weight(before, after, exponent))
-        };
-        let (n, d) = (p.dot(&between(a).t()), q.dot(&between(b).t()));
-        let rule = Rule { sparsity: 0.0, ..*rule };
-        Zip::from(w).and(&n).and(&d).for_each(|w, &n, &d| *w = rule.apply(*w, n, d));
+        let matrices = w.len();
+        for (matrix, w) in w.iter_mut().enumerate() {
+            let mut sums = Sums::of(w);
+            for (v, h) in v.iter().zip(&mut *h).skip(matrix).step_by(matrices) {
+                let (fields, before) = (fields(v, &model(w, h), rule.divergence), h.clone());
+                update_segment(v, w, h, rule);
+                let between = |exponent: f64| {
+                    Zip::from(&before).and(&*h).map_collect(|&before, &after| joint_weight(before, after, exponent))
+                };
+                sums.add(&fields, &between(a), &between(b));
+            }
+            sums.apply(w, &Rule { sparsity: 0.0, ..*rule });
+        }
         Ok(())
     }
 
-    fn costs(&self, v: &Array2<f64>, w: &Array2<f64>, h: &Array2<f64>, divergence: Divergence) -> Result<Vec<f64>> {
-        check_shapes(v.dim(), w.dim(), h.dim())?;
-        let lambda = model(w, h);
-        let column = |n: usize| (0..v.nrows()).map(|f| divergence.cost(v[(f, n)], lambda[(f, n)])).sum();
-        Ok((0..v.ncols()).map(column).collect())
+    fn costs(&self, v: &Stack, w: &Stack, h: &Stack, divergence: Divergence) -> Result<Vec<f64>> {
+        check(v, w, h)?;
+        let mut costs = Vec::new();
+        for ((v, w), h) in v.iter().zip(w.iter().cycle()).zip(h) {
+            let lambda = model(w, h);
+            let column = |n: usize| (0..v.nrows()).map(|f| divergence.cost(v[(f, n)], lambda[(f, n)])).sum::<f64>();
+            costs.extend((0..v.ncols()).map(column));
+        }
+        Ok(costs)
     }
 }
 
@@ -82,14 +135,18 @@ mod tests {
     use super::*;
 
     // V = [2 1; 1 4], W = [1 0; 1 1], H = [1 2; 1 0]: Λ = [1 2; 2 2].
-    fn case() -> (Array2<f64>, Array2<f64>, Array2<f64>) {
-        (array![[2.0, 1.0], [1.0, 4.0]], array![[1.0, 0.0], [1.0, 1.0]], array![[1.0, 2.0], [1.0, 0.0]])
+    fn case() -> (Stack, Stack, Stack) {
+        (
+            vec![array![[2.0, 1.0], [1.0, 4.0]]],
+            vec![array![[1.0, 0.0], [1.0, 1.0]]],
+            vec![array![[1.0, 2.0], [1.0, 0.0]]],
+        )
     }
 
     fn gains(rule: Rule) -> Array2<f64> {
         let (v, w, mut h) = case();
         Reference.update_gains(&v, &w, &mut h, &rule).unwrap();
-        h
+        h.remove(0)
     }
 
     fn near(a: &Array2<f64>, b: &Array2<f64>) {
@@ -122,7 +179,7 @@ mod tests {
         let (v, mut w, h) = case();
         Reference.update_bases(&v, &mut w, &h, &Rule::of(Divergence::Euclidean)).unwrap();
         // N = V Hᵀ = [4 2; 9 1], D = Λ Hᵀ = [5 1; 6 2].
-        near(&w, &array![[0.8, 0.0], [1.5, 0.5]]);
+        near(&w[0], &array![[0.8, 0.0], [1.5, 0.5]]);
     }
 
     #[test]
@@ -135,23 +192,74 @@ mod tests {
     #[test]
     fn a_dead_component_stays_dead_and_finite() {
         let (v, _, mut h) = case();
-        let mut w = array![[1.0, 0.0], [1.0, 0.0]];
+        let mut w = vec![array![[1.0, 0.0], [1.0, 0.0]]];
         let rule = Rule::of(Divergence::ItakuraSaito);
         Reference.update_gains(&v, &w, &mut h, &rule).unwrap();
         Reference.update_bases(&v, &mut w, &h, &rule).unwrap();
-        assert_eq!(h.row(1).to_vec(), [0.0, 0.0]);
-        assert_eq!(w.column(1).to_vec(), [0.0, 0.0]);
-        assert!(h.iter().chain(&w).all(|x| x.is_finite()));
+        assert_eq!(h[0].row(1).to_vec(), [0.0, 0.0]);
+        assert_eq!(w[0].column(1).to_vec(), [0.0, 0.0]);
+        assert!(h[0].iter().chain(&w[0]).all(|x| x.is_finite()));
     }
 
     #[test]
     fn shapes_that_do_not_fit_are_an_error() {
         let (v, w, h) = case();
-        let wide = Array2::ones((2, 3));
+        let wide = vec![Array2::ones((2, 3))];
         assert!(Reference.costs(&wide, &w, &h, Divergence::Euclidean).is_err());
         assert!(Reference.costs(&v, &wide, &h, Divergence::Euclidean).is_err());
         assert!(Reference.costs(&v, &w, &wide, Divergence::Euclidean).is_err());
-        let none = Array2::zeros((2, 0));
-        assert!(Reference.costs(&none, &w, &none, Divergence::Euclidean).is_err());
+        assert!(Reference.stack::<f64>(&[]).is_err() && Reference.packed::<f64>(&[]).is_err());
+        let none = Array2::<f64>::zeros((2, 0));
+        assert!(Reference.matrix(none.view()).is_err() && Reference.panel(none.view()).is_err());
+        let (two, three) = (Array2::<f64>::ones((2, 2)), Array2::<f64>::ones((3, 2)));
+        assert!(Reference.packed(&[two.view(), none.view()]).is_err());
+        assert!(Reference.packed(&[two.view(), three.view()]).is_err());
+        assert!(Reference.stack(&[two.view(), three.view()]).is_err());
+    }
+
+    /// The case, and beside it V = [3 6 0; 1 1 1], W = [1 0; 0 1], H = [3 2 1; 1 2 1]: Λ = H.
+    fn batch() -> (Stack, Stack, Stack) {
+        let (mut v, mut w, mut h) = case();
+        v.push(array![[3.0, 6.0, 0.0], [1.0, 1.0, 1.0]]);
+        w.push(array![[1.0, 0.0], [0.0, 1.0]]);
+        h.push(array![[3.0, 2.0, 1.0], [1.0, 2.0, 1.0]]);
+        (v, w, h)
+    }
+
+    #[test]
+    fn segments_with_bases_of_their_own_by_hand() {
+        let ((v, w, h), rule) = (batch(), Rule::of(Divergence::Euclidean));
+        let mut gains = h.clone();
+        Reference.update_gains(&v, &w, &mut gains, &rule).unwrap();
+        near(&gains[0], &array![[1.0, 2.5], [0.5, 0.0]]);
+        // N = V, D = Λ.
+        near(&gains[1], &v[1]);
+        let mut bases = w.clone();
+        Reference.update_bases(&v, &mut bases, &h, &rule).unwrap();
+        near(&bases[0], &array![[0.8, 0.0], [1.5, 0.5]]);
+        // N = V Hᵀ = [21 15; 6 4], D = H Hᵀ = [14 8; 8 6].
+        near(&bases[1], &array![[1.5, 0.0], [0.0, 4.0 / 6.0]]);
+        assert_eq!(Reference.costs(&v, &w, &h, rule.divergence).unwrap(), [1.0, 2.5, 0.0, 8.5, 0.5]);
+    }
+
+    #[test]
+    fn segments_with_shared_bases_by_hand() {
+        let ((v, w, h), rule) = (batch(), Rule::of(Divergence::Euclidean));
+        let mut shared = vec![w[1].clone()];
+        Reference.update_bases(&v, &mut shared, &h, &rule).unwrap();
+        // N = [4 2; 9 1] + [21 15; 6 4], D = Σ H Hᵀ = [5 1; 1 1] + [14 8; 8 6].
+        near(&shared[0], &array![[25.0 / 19.0, 0.0], [0.0, 5.0 / 7.0]]);
+    }
+
+    #[test]
+    fn segments_that_do_not_fit_are_an_error() {
+        let (v, w, h) = batch();
+        let refused = |v: &Stack, w: &Stack, h: &Stack| Reference.costs(v, w, h, Divergence::Euclidean).is_err();
+        assert!(!refused(&v, &w, &h) && !refused(&v, &w[..1].to_vec(), &h));
+        let three = [w.as_slice(), &w[..1]].concat();
+        assert!(refused(&v, &three, &h) && refused(&v[..1].to_vec(), &w, &h[..1].to_vec()));
+        // As many columns, cut elsewhere.
+        let other = vec![h[1].clone(), h[0].clone()];
+        assert!(refused(&v, &w, &other));
     }
 }

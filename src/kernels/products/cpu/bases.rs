@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::super::Rule;
 use super::fields::Fields;
 use super::gains::{FieldSink, power};
+use super::shape_of;
 use crate::divergence::DENOMINATOR_FLOOR;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};
@@ -19,8 +20,8 @@ const GROUP: usize = 64;
 const RANGE: usize = 136;
 /// Strips in a part: a part costs 2K numbers a row of memory and of reduction.
 const PART_STRIPS: usize = 16;
-/// How many parts a panel's columns are summed in, where it has as many strips: the panel's affair alone, so that the order
-/// of a sum does not depend on the threads.
+/// How many parts the columns of a problem are summed in, where it has as many strips: its affair alone, so that the order of a
+/// sum does not depend on the threads.
 const PARTS: Range<usize> = 4..64;
 /// Strips that are summed while the sums of a tile are in registers.
 const SPAN: usize = 2;
@@ -148,30 +149,33 @@ impl StripJob for ReduceJob<'_> {
     }
 }
 
-/// Where a panel's sums stand: N, and D where Q is not 1, each (parts, bins, width), for each group (slices, group, components
-/// of a slice).
+/// Where the sums of a stack of bases stand: N, and D where Q is not 1, each (parts, bins, width), for each group (slices, group,
+/// components of a slice).
 pub(super) struct Sums {
     n: Scratch,
     d: Scratch,
     /// Σ_n H of every part where Q is 1, (parts, width).
     gains: Vec<f64>,
-    pub(super) parts: usize,
+    /// Of every part the matrix, and the strips.
+    pub(super) parts: Vec<(usize, Range<usize>)>,
     pub(super) bins: usize,
     pub(super) width: usize,
 }
 
 impl Sums {
-    pub(super) fn new(shelf: &Shelf, w: &Array2<f32>, strips: usize, unit: bool) -> Self {
-        let parts = (strips / PART_STRIPS).clamp(PARTS.start, PARTS.end).min(strips);
-        let (bins, width) = (padded(w.nrows()), w.ncols().next_multiple_of(tile::shape().gains));
-        let len = parts * bins * width;
-        let gains = vec![0.0; if unit { parts * width } else { 0 }];
+    /// For one matrix, which is summed over the whole panel, or one for each segment.
+    pub(super) fn new(shelf: &Shelf, w: &[Array2<f32>], v: &CpuPanel, unit: bool) -> Self {
+        let problems: Vec<(usize, Range<usize>)> = match w.len() {
+            1 => vec![(0, 0..v.strip_count())],
+            _ => v.strips_of_segments().enumerate().collect(),
+        };
+        let parts_of = |(matrix, strips)| parts_of(strips).map(move |part| (matrix, part));
+        let parts: Vec<_> = problems.into_iter().flat_map(parts_of).collect();
+        let (rows, components) = shape_of(w);
+        let (bins, width) = (padded(rows), components.next_multiple_of(tile::shape().gains));
+        let len = parts.len() * bins * width;
+        let gains = vec![0.0; if unit { parts.len() * width } else { 0 }];
         Self { n: shelf.take(len), d: shelf.take(if unit { 0 } else { len }), gains, parts, bins, width }
-    }
-
-    /// The strips of a part.
-    pub(super) fn strips(&self, part: usize, strips: usize) -> Range<usize> {
-        part * strips / self.parts..(part + 1) * strips / self.parts
     }
 
     /// N, D and Σ_n H of every part. Where they are not summed they are empty.
@@ -185,11 +189,22 @@ impl Sums {
         })
     }
 
-    /// W ← rule(W, Σ N, Σ D), the parts added in order.
-    pub(super) fn apply(&self, shelf: &Shelf, rule: &Rule, w: &mut Array2<f32>) {
+    /// W ← rule(W, Σ N, Σ D) of every matrix, its parts added in order.
+    pub(super) fn apply(&self, shelf: &Shelf, rule: &Rule, w: &mut [Array2<f32>]) {
+        w.par_iter_mut().enumerate().for_each(|(matrix, w)| {
+            let first = self.parts.partition_point(|part| part.0 < matrix);
+            let end = self.parts.partition_point(|part| part.0 <= matrix);
+            self.apply_parts(shelf, rule, w, first..end);
+        });
+    }
+
+    fn apply_parts(&self, shelf: &Shelf, rule: &Rule, w: &mut Array2<f32>, parts: Range<usize>) {
         let (width, len) = (self.width, self.bins * self.width);
-        let unit: Option<Vec<f32>> = (!self.gains.is_empty())
-            .then(|| (0..width).map(|k| self.gains[k..].iter().step_by(width).sum::<f64>() as f32).collect());
+        let of_gains = |k: usize| {
+            let gains = &self.gains[parts.start * width..parts.end * width];
+            gains[k..].iter().step_by(width).sum::<f64>() as f32
+        };
+        let unit: Option<Vec<f32>> = (!self.gains.is_empty()).then(|| (0..width).map(of_gains).collect());
         let mut updated = shelf.zeros(len);
         let mut rest: &mut [f32] = &mut updated;
         let mut groups = Vec::new();
@@ -199,40 +214,56 @@ impl Sums {
         }
         groups.par_iter_mut().for_each(|(group, wide)| {
             widen(w, group.clone(), wide);
-            let from = group.start * width;
+            let from = parts.start * len + group.start * width;
             let (n, d) = (&self.n[from..], self.d.get(from..).unwrap_or_default());
             let (unit, group) = (unit.as_deref(), group.len());
-            tile::dispatch(ReduceJob { rule, n, d, parts: self.parts, stride: len, unit, w: wide, group });
+            tile::dispatch(ReduceJob { rule, n, d, parts: parts.len(), stride: len, unit, w: wide, group });
         });
         groups.into_iter().for_each(|(group, wide)| narrow(wide, group, w));
     }
 }
 
+/// The parts that some strips are summed in.
+fn parts_of(strips: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let count = (strips.len() / PART_STRIPS).clamp(PARTS.start, PARTS.end).min(strips.len());
+    let bound = move |part: usize| strips.start + part * strips.len() / count;
+    (0..count).map(move |part| bound(part)..bound(part + 1))
+}
+
 /// W ← the update of W.
-pub(super) fn update<F: Fields>(engine: &Cpu, fields: F, v: &CpuPanel, w: &mut Array2<f32>, h: &CpuPanel, rule: &Rule) {
+pub(super) fn update<F: Fields>(
+    engine: &Cpu,
+    fields: F,
+    v: &CpuPanel,
+    w: &mut [Array2<f32>],
+    h: &CpuPanel,
+    rule: &Rule,
+) {
     engine.install(|| {
-        let (shelf, components, strips) = (engine.shelf(), w.ncols(), v.strip_count());
-        let mut sums = Sums::new(shelf, w, strips, F::UNIT_Q);
+        let (shelf, components) = (engine.shelf(), shape_of(w).1);
+        let mut sums = Sums::new(shelf, w, v, F::UNIT_Q);
         let (bins, width) = (sums.bins, sums.width);
-        let mut bases = shelf.take(bins * components);
-        tile::pack_rows(w.view(), tile::shape().rows, &mut bases);
-        let of_parts: Vec<_> = (0..sums.parts).map(|part| sums.strips(part, strips)).collect();
+        let mut bases = shelf.take(w.len() * bins * components);
+        let packed = bases.par_chunks_mut(bins * components).zip(&*w);
+        packed.for_each(|(packed, w)| tile::pack_rows(w.view(), tile::shape().rows, packed));
+        let parts = sums.parts.clone();
         let mut tasks = Vec::new();
-        for ((mut n, mut d, mut gains), strips) in sums.of_parts().zip(of_parts) {
+        for ((mut n, mut d, mut gains), (matrix, strips)) in sums.of_parts().zip(parts) {
             for range in split(0..bins, RANGE) {
                 let size = range.len() * width;
                 let n = n.split_off_mut(..size).unwrap_or_default();
                 let d = d.split_off_mut(..size).unwrap_or_default();
                 // The first range of a part sums its gains.
-                tasks.push((strips.clone(), range, n, d, std::mem::take(&mut gains)));
+                tasks.push((matrix, strips.clone(), range, n, d, std::mem::take(&mut gains)));
             }
         }
         let space = || {
             let fields = SPAN * GROUP * STRIP;
             (shelf.take(fields), shelf.take(fields), shelf.take(SPAN * STRIP * width))
         };
-        tasks.into_par_iter().for_each_init(space, |(p, q, transposed), (strips, range, n, d, sums)| {
-            let bases = &bases[range.start * components..range.end * components];
+        tasks.into_par_iter().for_each_init(space, |(p, q, transposed), (matrix, strips, range, n, d, sums)| {
+            let first = matrix * bins;
+            let bases = &bases[(first + range.start) * components..(first + range.end) * components];
             tile::dispatch(BasesJob { fields, bases, components, range, v, h, strips, p, q, transposed, n, d, sums });
         });
         sums.apply(shelf, rule, w);

@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use super::super::Rule;
 use super::fields::Fields;
+use super::shape_of;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, Shelf, padded};
+use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch, Shelf, padded};
 
 /// Rows of P and Q kept at once: 2 x 64 x 48 numbers, 24 KiB. Between 32 and 128 the speed is the same within 10 %.
 pub(super) const BLOCK: usize = 64;
@@ -75,6 +76,8 @@ pub(super) struct Strip<'a, F> {
     pub(super) v: &'a [f32],
     pub(super) h: &'a [f32],
     pub(super) next: &'a mut [f32],
+    /// Columns that hold something: the others stay 0 whatever the rule's floor is.
+    pub(super) columns: usize,
     pub(super) space: &'a mut Space,
 }
 
@@ -134,6 +137,10 @@ impl<F: Fields> Strip<'_, F> {
                 }
             }
         }
+        if self.columns < STRIP {
+            let gains: &mut [f32] = bytemuck::cast_slice_mut(&mut next[..components]);
+            gains.chunks_exact_mut(STRIP).for_each(|gains| gains[self.columns..].fill(0.0));
+        }
         // The rows that pad the data to whole tiles are zeros, and so is their model.
         let (zero, padding) = (simd.splat_f32s(0.0), simd.splat_f32s((bins - data_rows) as f32));
         let empty = simd.mul_f32s(padding, self.fields.cost(simd, zero, simd.splat_f32s(MODEL_FLOOR as f32)));
@@ -176,29 +183,48 @@ pub(super) fn power<S: Simd>(simd: S, x: S::f32s, exponent: f32) -> S::f32s {
     }
 }
 
-/// Packs the bases once, then runs `strip` on all strips.
-pub(super) fn with_packed<R>(engine: &Cpu, w: &Array2<f32>, run: impl FnOnce(&Packed) -> R) -> R {
+/// Packs all bases, then runs `run` on them.
+pub(super) fn with_packed<R>(engine: &Cpu, w: &[Array2<f32>], run: impl FnOnce(&[Packed]) -> R) -> R {
     let (shape, shelf) = (tile::shape(), engine.shelf());
-    let (bins, components) = (padded(w.nrows()), w.ncols());
-    let mut by_rows = shelf.take(bins * components);
-    tile::pack_rows(w.view(), shape.rows, &mut by_rows);
-    let mut by_components = shelf.take(bins * padded(components));
-    tile::pack_components(w.view(), bins, shape.components, &mut by_components);
-    let mut sums = vec![0.0f64; components];
-    w.rows().into_iter().for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &w)| *sum += f64::from(w)));
-    let sums: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
-    run(&Packed { rows: w.nrows(), bins, components, by_rows: &by_rows, by_components: &by_components, sums: &sums })
+    let (rows, components) = shape_of(w);
+    let bins = padded(rows);
+    let (row_len, component_len) = (bins * components, bins * padded(components));
+    let (mut by_rows, mut by_components) = (shelf.take(w.len() * row_len), shelf.take(w.len() * component_len));
+    let places = by_rows.par_chunks_mut(row_len).zip(by_components.par_chunks_mut(component_len));
+    let pack = |(w, (by_rows, by_components)): (&Array2<f32>, (&mut [f32], &mut [f32]))| {
+        tile::pack_rows(w.view(), shape.rows, by_rows);
+        tile::pack_components(w.view(), bins, shape.components, by_components);
+        let mut sums = vec![0.0f64; components];
+        w.rows().into_iter().for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &w)| *sum += f64::from(w)));
+        sums.into_iter().map(|sum| sum as f32).collect()
+    };
+    let sums: Vec<Vec<f32>> = w.par_iter().zip(places).map(pack).collect();
+    let packed = by_rows.chunks(row_len).zip(by_components.chunks(component_len)).zip(&sums);
+    let packed =
+        packed.map(|((by_rows, by_components), sums)| Packed { rows, bins, components, by_rows, by_components, sums });
+    run(&packed.collect::<Vec<_>>())
 }
 
 /// H ← the update of H.
-pub(super) fn update<F: Fields>(engine: &Cpu, fields: F, v: &CpuPanel, w: &Array2<f32>, h: &mut CpuPanel, rule: &Rule) {
+pub(super) fn update<F: Fields>(
+    engine: &Cpu,
+    fields: F,
+    v: &CpuPanel,
+    w: &[Array2<f32>],
+    h: &mut CpuPanel,
+    rule: &Rule,
+) {
     engine.install(|| {
         with_packed(engine, w, |packed| {
-            let before = || engine.shelf().take(padded(packed.components) * STRIP);
-            let space = || (Space::new(engine.shelf(), packed, BLOCK), before());
-            h.strips_mut().zip(v.strips()).for_each_init(space, |(space, before), (h, v)| {
+            let len = h.strip_len();
+            let before = || engine.shelf().take(len);
+            let space = || (Space::new(engine.shelf(), &packed[0], BLOCK), before());
+            let places = v.places();
+            let strips = h.strips_mut().zip(v.strips()).zip(&places);
+            strips.for_each_init(space, |(space, before), ((h, v), &Place { segment, columns })| {
                 before.copy_from_slice(h);
-                let strip = Strip { fields, rule, w: packed, v, h: before, next: h, space };
+                let w = &packed[segment % packed.len()];
+                let strip = Strip { fields, rule, w, v, h: before, next: h, columns, space };
                 tile::dispatch(GainsJob { strip, costs: None });
             });
         });
@@ -211,7 +237,7 @@ pub(super) fn attempt<F: Fields>(
     engine: &Cpu,
     fields: F,
     v: &CpuPanel,
-    w: &Array2<f32>,
+    w: &[Array2<f32>],
     trial: &CpuPanel,
     next: &mut CpuPanel,
     costs: &mut CpuPanel,
@@ -219,10 +245,12 @@ pub(super) fn attempt<F: Fields>(
 ) {
     engine.install(|| {
         with_packed(engine, w, |packed| {
-            let strips = next.strips_mut().zip(costs.strips_mut()).zip(trial.strips().zip(v.strips()));
-            let space = || Space::new(engine.shelf(), packed, BLOCK);
-            strips.for_each_init(space, |space, ((next, costs), (h, v))| {
-                let strip = Strip { fields, rule, w: packed, v, h, next, space };
+            let places = v.places();
+            let strips = next.strips_mut().zip(costs.strips_mut()).zip(trial.strips().zip(v.strips())).zip(&places);
+            let space = || Space::new(engine.shelf(), &packed[0], BLOCK);
+            strips.for_each_init(space, |space, (((next, costs), (h, v)), &Place { segment, columns })| {
+                let w = &packed[segment % packed.len()];
+                let strip = Strip { fields, rule, w, v, h, next, columns, space };
                 tile::dispatch(GainsJob { strip, costs: Some(&mut costs[..STRIP]) });
             });
         });

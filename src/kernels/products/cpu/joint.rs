@@ -11,7 +11,7 @@ use super::bases::{Sums, add_gains, groups_of};
 use super::fields::Fields;
 use super::gains::{Packed, Space, Strip, with_packed};
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, STRIP, Scratch};
+use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch};
 
 /// Updates some strips of gains, and sums their share of the bases' N and D.
 struct JointJob<'a, F> {
@@ -22,6 +22,8 @@ struct JointJob<'a, F> {
     exponents: (f32, f32),
     v: &'a CpuPanel,
     strips: Range<usize>,
+    /// Where every strip of the panel stands.
+    places: &'a [Place],
     /// The gains of these strips, one after another.
     h: &'a mut [f32],
     /// P and Q of all rows.
@@ -39,7 +41,9 @@ struct JointJob<'a, F> {
 impl<F: Fields> StripJob for JointJob<'_, F> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        let Self { fields, rule, w, exponents, v, space, before, weighed, beside_p, beside_q, n, d, sums, .. } = self;
+        let Self {
+            fields, rule, w, exponents, v, places, space, before, weighed, beside_p, beside_q, n, d, sums, ..
+        } = self;
         n.fill(0.0);
         d.fill(0.0);
         let (len, lanes) = (w.components * STRIP, NW * S::F32_LANES);
@@ -47,7 +51,8 @@ impl<F: Fields> StripJob for JointJob<'_, F> {
         let strip_len = self.h.len() / self.strips.len();
         for (strip, h) in self.strips.zip(self.h.chunks_exact_mut(strip_len)) {
             before.copy_from_slice(&h[..len]);
-            let update = Strip { fields, rule, w, v: v.strip(strip), h: before, next: h, space };
+            let columns = places[strip].columns;
+            let update = Strip { fields, rule, w, v: v.strip(strip), h: before, next: h, columns, space };
             update.update::<S, V, MR, MB, NB, false, true>(simd);
             for (exponent, transposed) in [(exponents.0, &mut *beside_p), (exponents.1, &mut *beside_q)] {
                 let (before, after) = (rows::<S, V>(before), &rows::<S, V>(h)[..w.components]);
@@ -105,30 +110,30 @@ pub(super) fn update<F: Fields>(
     engine: &Cpu,
     fields: F,
     v: &CpuPanel,
-    w: &mut Array2<f32>,
+    w: &mut [Array2<f32>],
     h: &mut CpuPanel,
     rule: &Rule,
 ) {
     engine.install(|| {
-        let (shelf, strips) = (engine.shelf(), v.strip_count());
-        let mut sums = Sums::new(shelf, w, strips, F::UNIT_Q);
+        let (shelf, places) = (engine.shelf(), v.places());
+        let mut sums = Sums::new(shelf, w, v, F::UNIT_Q);
         let (a, b) = rule.divergence.joint_exponents();
         let exponents = (a as f32, b as f32);
-        with_packed(engine, w, |w| {
-            let of_parts: Vec<_> = (0..sums.parts).map(|part| sums.strips(part, strips)).collect();
-            let (width, strip_len) = (sums.width, h.strip_len());
+        with_packed(engine, w, |packed| {
+            let (width, strip_len, parts) = (sums.width, h.strip_len(), sums.parts.clone());
             let mut gains = h.values_mut();
             let mut tasks = Vec::new();
-            for (sums, strips) in sums.of_parts().zip(of_parts) {
+            for (sums, (matrix, strips)) in sums.of_parts().zip(parts) {
                 let gains = gains.split_off_mut(..strips.len() * strip_len).unwrap_or_default();
-                tasks.push((sums, strips, gains));
+                tasks.push((sums, &packed[matrix], strips, gains));
             }
             let space = || {
+                let w = &packed[0];
                 let (gains, transposed) = (w.components * STRIP, width * STRIP);
                 let space = Space::new(shelf, w, w.bins);
                 (space, shelf.take(gains), shelf.take(gains), shelf.take(transposed), shelf.take(transposed))
             };
-            tasks.into_par_iter().for_each_init(space, |space, ((n, d, sums), strips, h)| {
+            tasks.into_par_iter().for_each_init(space, |space, ((n, d, sums), w, strips, h)| {
                 let (space, before, weighed, beside_p, beside_q) = space;
                 tile::dispatch(JointJob {
                     fields,
@@ -137,6 +142,7 @@ pub(super) fn update<F: Fields>(
                     exponents,
                     v,
                     strips,
+                    places: &places,
                     h,
                     space,
                     before,

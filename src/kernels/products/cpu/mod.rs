@@ -16,6 +16,11 @@ use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, STRIP, padded};
 
+/// The shape (F, K) of the matrices of a stack.
+pub(crate) fn shape_of(stack: &[Array2<f32>]) -> (usize, usize) {
+    stack.first().map_or((0, 0), Array2::dim)
+}
+
 /// Keeps Λ of a block of rows.
 struct StoreSink<'a, S: Simd, const V: usize>(&'a mut [[S::f32s; V]]);
 
@@ -88,14 +93,14 @@ impl<F: Fields> StripJob for CostJob<'_, F> {
 }
 
 impl Products for Cpu {
-    fn update_gains(&self, v: &CpuPanel, w: &Array2<f32>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
-        check_shapes((v.rows(), v.columns()), w.dim(), (h.rows(), h.columns()))?;
+    fn update_gains(&self, v: &CpuPanel, w: &Vec<Array2<f32>>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
         with_fields!(rule.divergence, |fields| gains::update(self, fields, v, w, h, rule));
         Ok(())
     }
 
-    fn update_bases(&self, v: &CpuPanel, w: &mut Array2<f32>, h: &CpuPanel, rule: &Rule) -> Result<()> {
-        check_shapes((v.rows(), v.columns()), w.dim(), (h.rows(), h.columns()))?;
+    fn update_bases(&self, v: &CpuPanel, w: &mut Vec<Array2<f32>>, h: &CpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
         with_fields!(rule.divergence, |fields| bases::update(self, fields, v, w, h, rule));
         Ok(())
     }
@@ -103,36 +108,41 @@ impl Products for Cpu {
     fn try_gains(
         &self,
         v: &CpuPanel,
-        w: &Array2<f32>,
+        w: &Vec<Array2<f32>>,
         trial: &CpuPanel,
         next: &mut CpuPanel,
         costs: &mut CpuPanel,
         rule: &Rule,
     ) -> Result<()> {
-        check_shapes((v.rows(), v.columns()), w.dim(), (trial.rows(), trial.columns()))?;
-        check_trial((trial.rows(), trial.columns()), (next.rows(), next.columns()), (costs.rows(), costs.columns()))?;
+        check_shapes(v.extent(), (w.len(), shape_of(w)), trial.extent())?;
+        check_trial(trial.extent(), next.extent(), costs.extent())?;
         with_fields!(rule.divergence, |fields| gains::attempt(self, fields, v, w, trial, next, costs, rule));
         Ok(())
     }
 
-    fn update_both(&self, v: &CpuPanel, w: &mut Array2<f32>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
-        check_shapes((v.rows(), v.columns()), w.dim(), (h.rows(), h.columns()))?;
+    fn update_both(&self, v: &CpuPanel, w: &mut Vec<Array2<f32>>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
         with_fields!(rule.divergence, |fields| joint::update(self, fields, v, w, h, rule));
         Ok(())
     }
 
-    fn costs(&self, v: &CpuPanel, w: &Array2<f32>, h: &CpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
-        check_shapes((v.rows(), v.columns()), w.dim(), (h.rows(), h.columns()))?;
-        let mut bases_rows = self.shelf().take(padded(w.nrows()) * w.ncols());
-        tile::pack_rows(w.view(), tile::shape().rows, &mut bases_rows);
-        let mut sums = vec![[0.0; STRIP]; v.strip_count()];
+    fn costs(&self, v: &CpuPanel, w: &Vec<Array2<f32>>, h: &CpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
+        check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
+        let (rows, components) = shape_of(w);
+        let len = padded(rows) * components;
+        let mut packed = self.shelf().take(w.len() * len);
+        let places = v.places();
+        let mut sums = vec![[0.0; STRIP]; places.len()];
         self.install(|| {
-            sums.par_iter_mut().zip(v.strips().zip(h.strips())).for_each(|(costs, (v, h))| {
-                let (rows, components) = w.dim();
+            let of_matrices = packed.par_chunks_mut(len).zip(w);
+            of_matrices.for_each(|(packed, w)| tile::pack_rows(w.view(), tile::shape().rows, packed));
+            sums.par_iter_mut().zip(v.strips().zip(h.strips())).zip(&places).for_each(|((costs, (v, h)), place)| {
+                let first = place.segment % w.len() * len;
+                let bases_rows = &packed[first..first + len];
                 with_fields!(divergence, |fields| tile::dispatch(CostJob {
                     fields,
                     rows,
-                    bases_rows: &bases_rows,
+                    bases_rows,
                     v,
                     h,
                     components,
@@ -140,8 +150,6 @@ impl Products for Cpu {
                 }));
             });
         });
-        let mut sums = sums.concat();
-        sums.truncate(v.columns());
-        Ok(sums)
+        Ok(sums.iter().zip(&places).flat_map(|(sums, place)| &sums[..place.columns]).copied().collect())
     }
 }

@@ -1,0 +1,207 @@
+//! Segments on every engine: each has the bits that it has alone, and those that share their bases are one problem.
+
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
+
+use crate::divergence::Divergence;
+use crate::engine::gpu::tests::{gpu, numbers};
+use crate::engine::{Cpu, Reference};
+use crate::kernels::momentum::START;
+use crate::kernels::{Glue, Mask, Momentum, Norm, Products, Rule, Track};
+
+/// V, W and H of a recording.
+#[derive(Clone)]
+struct Recording {
+    v: Array2<f32>,
+    w: Array2<f32>,
+    h: Array2<f32>,
+}
+
+/// One recording for each width, of so many rows and components.
+fn recordings(rows: usize, components: usize, widths: &[usize]) -> Vec<Recording> {
+    let recording = |(seed, &columns): (u32, &usize)| Recording {
+        v: numbers(3 * seed, rows, columns),
+        w: numbers(3 * seed + 1, rows, components),
+        h: numbers(3 * seed + 2, components, columns),
+    };
+    (1..).zip(widths).map(recording).collect()
+}
+
+fn views(recordings: &[Recording], part: fn(&Recording) -> &Array2<f32>) -> Vec<ArrayView2<'_, f32>> {
+    recordings.iter().map(|recording| part(recording).view()).collect()
+}
+
+/// Every kernel once or more over a batch: what it leaves of each recording, laid end to end.
+fn everything<E: Products + Momentum + Glue>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
+    // A floor makes gains of what pads a segment, if nothing keeps them from it.
+    let rule = Rule { floor: 0.05, sparsity: 0.01, ..Rule::of(Divergence::ItakuraSaito) };
+    let (rows, components) = batch[0].w.dim();
+    let v = engine.packed(&views(batch, |recording| &recording.v)).unwrap();
+    let mut w = engine.stack(&views(batch, |recording| &recording.w)).unwrap();
+    let mut h = engine.packed(&views(batch, |recording| &recording.h)).unwrap();
+    let widths = engine.segments(&v).1;
+    assert_eq!(widths, batch.iter().map(|recording| recording.v.ncols()).collect::<Vec<_>>());
+    let kl = Rule::of(Divergence::KullbackLeibler);
+    engine.update_gains(&v, &w, &mut h, &rule).unwrap();
+    engine.update_bases(&v, &mut w, &h, &rule).unwrap();
+    engine.update_gains(&v, &w, &mut h, &kl).unwrap();
+    engine.update_bases(&v, &mut w, &h, &kl).unwrap();
+    engine.update_both(&v, &mut w, &mut h, &rule).unwrap();
+    engine.update_both(&v, &mut w, &mut h, &kl).unwrap();
+    engine.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
+    let first = engine.stack(&views(batch, |recording| &recording.w)).unwrap();
+    let led = engine.lead_bases(&w, &first, 0.5).unwrap();
+    let still = || engine.lead_gains(&h, &h, 0.0).unwrap();
+    let row = |value: f64| Array2::from_elem((1, widths.iter().sum()), value);
+    let state = concatenate(Axis(0), &[row(START).view(), row(0.0).view()]).unwrap();
+    let mut track = Track {
+        trial: still(),
+        next: still(),
+        costs: engine.panel_like(&h, row(0.0).view()).unwrap(),
+        previous: still(),
+        safe: still(),
+        state: engine.panel_like(&h, state.view()).unwrap(),
+    };
+    for _ in 0..2 {
+        engine.try_gains(&v, &led, &track.trial, &mut track.next, &mut track.costs, &rule).unwrap();
+        engine.advance(&mut track, 0.5).unwrap();
+    }
+    let costs = engine.costs(&v, &led, &track.trial, rule.divergence).unwrap();
+    let costs = Array2::from_shape_fn((1, costs.len()), |(_, n)| costs[n] as f32);
+    let masks = engine.masks(&led, &track.trial, &[0..1, 1..components], Mask::Ratio(2.0)).unwrap();
+    let mut wide: Vec<Array2<f32>> = masks.iter().map(|mask| engine.read_panel(mask).unwrap()).collect();
+    for panel in [&h, &track.trial, &track.next, &track.costs, &track.previous, &track.safe, &track.state] {
+        wide.push(engine.read_panel(panel).unwrap());
+    }
+    wide.push(costs);
+    let stacks = [engine.read_matrix::<f32>(&w).unwrap(), engine.read_matrix(&led).unwrap()];
+    let mut first = 0;
+    let of_segment = |(segment, columns): (usize, usize)| {
+        let place = first..first + columns;
+        first += columns;
+        let parts = wide.iter().map(|panel| panel.slice_axis(Axis(1), place.clone().into()));
+        let bases = segment * rows..(segment + 1) * rows;
+        let matrices = stacks.iter().map(|stack| stack.slice_axis(Axis(0), bases.clone().into()));
+        parts.chain(matrices).flat_map(|part| part.iter().copied().collect::<Vec<_>>()).collect()
+    };
+    widths.into_iter().enumerate().map(of_segment).collect()
+}
+
+/// Whether every recording of a batch has the bits that it has alone, in whatever company.
+fn assert_alone<E: Products + Momentum + Glue>(engine: &E, batch: &[Recording]) {
+    let alone: Vec<Vec<f32>> = batch.chunks(1).flat_map(|recording| everything(engine, recording)).collect();
+    assert!(alone.iter().flatten().all(|x| x.is_finite()));
+    assert!(everything(engine, batch) == alone);
+    let reversed: Vec<Recording> = batch.iter().rev().cloned().collect();
+    let mut together = everything(engine, &reversed);
+    together.reverse();
+    assert!(together == alone);
+}
+
+#[test]
+fn a_segment_on_the_reference_has_the_bits_that_it_has_alone() {
+    assert_alone(&Reference, &recordings(5, 3, &[4, 1, 7]));
+}
+
+#[test]
+fn a_segment_on_the_cpu_has_the_bits_that_it_has_alone() {
+    let cpu = Cpu::new(Some(2)).unwrap();
+    // Less than a strip, a whole one, and more strips than a problem has parts at least; rows of several ranges.
+    for (rows, components, widths) in
+        [(37, 5, [1, 48, 49, 300].as_slice()), (150, 33, &[70, 500, 3]), (9, 2, &[4000, 10])]
+    {
+        assert_alone(&cpu, &recordings(rows, components, widths));
+    }
+}
+
+#[test]
+fn a_segment_on_the_gpu_has_the_bits_that_it_has_alone() {
+    let Some(mut gpu) = gpu() else { return };
+    // Less than a tile, a whole one, more tiles than a split has; fields that are stored; more tiles than there are splits.
+    for (rows, components, widths) in
+        [(37, 5, [1, 32, 33, 300].as_slice()), (35, 300, &[67, 10]), (3, 2, &[9001, 40, 150])]
+    {
+        let batch = recordings(rows, components, widths);
+        gpu = gpu.with_chunk_columns(1 << 16);
+        assert_alone(&gpu, &batch);
+        let whole = everything(&gpu, &batch);
+        gpu = gpu.with_chunk_columns(96);
+        assert!(everything(&gpu, &batch) == whole, "{rows} x {widths:?}");
+    }
+}
+
+/// What several segments with one matrix make of it, and of their gains.
+fn shared<E: Products + Glue>(engine: &E, batch: &[Recording], rule: &Rule) -> (Array2<f64>, Array2<f64>) {
+    let v = engine.packed(&views(batch, |recording| &recording.v)).unwrap();
+    let mut w = engine.matrix(batch[0].w.view()).unwrap();
+    let mut h = engine.packed(&views(batch, |recording| &recording.h)).unwrap();
+    engine.update_gains(&v, &w, &mut h, rule).unwrap();
+    engine.update_bases(&v, &mut w, &h, &Rule { sparsity: 0.0, ..*rule }).unwrap();
+    engine.update_both(&v, &mut w, &mut h, rule).unwrap();
+    engine.normalize(&mut w, Some(&mut h), Norm::L1).unwrap();
+    (engine.read_matrix(&w).unwrap(), engine.read_panel(&h).unwrap())
+}
+
+fn assert_shared<E: Products + Glue>(engine: &E, rows: usize, components: usize, widths: &[usize]) {
+    let batch = recordings(rows, components, widths);
+    // With the floor, and data above 0 where there are none, a segment's padding would be felt in the sums.
+    let rule = Rule { floor: 0.2, sparsity: 0.1, ..Rule::of(Divergence::ItakuraSaito) };
+    let ((w, h), (expected_w, expected_h)) = (shared(engine, &batch, &rule), shared(&Reference, &batch, &rule));
+    for (got, expected) in [(w, expected_w), (h, expected_h)] {
+        let largest = expected.iter().copied().fold(0.0, f64::max);
+        assert!((got - expected).iter().all(|error| error.abs() <= 2e-5 * largest), "{rows} x {widths:?}");
+    }
+}
+
+#[test]
+fn segments_that_share_their_bases_are_one_problem() {
+    let batch = recordings(6, 3, &[4, 1, 7]);
+    let joined = |part: fn(&Recording) -> &Array2<f32>| concatenate(Axis(1), &views(&batch, part)).unwrap();
+    let one = Recording { v: joined(|one| &one.v), w: batch[0].w.clone(), h: joined(|one| &one.h) };
+    let rule = Rule::of(Divergence::ItakuraSaito);
+    let ((w, h), (expected_w, expected_h)) = (shared(&Reference, &batch, &rule), shared(&Reference, &[one], &rule));
+    assert!((w - expected_w).iter().chain(&(h - expected_h)).all(|error| error.abs() < 1e-12));
+    let cpu = Cpu::new(Some(2)).unwrap();
+    assert_shared(&cpu, 37, 5, &[1, 49, 300]);
+    assert_shared(&cpu, 20, 3, &[1000, 2, 2]);
+    if let Some(gpu) = gpu() {
+        assert_shared(&gpu, 37, 5, &[1, 33, 300]);
+        assert_shared(&gpu.with_chunk_columns(64), 20, 3, &[1000, 2, 2]);
+    }
+}
+
+fn assert_refused<E: Products + Momentum + Glue>(engine: &E) {
+    let batch = recordings(6, 3, &[4, 5, 4]);
+    let rule = Rule::of(Divergence::Euclidean);
+    let panel = |which: &[usize], part: fn(&Recording) -> &Array2<f32>| {
+        engine.packed(&which.iter().map(|&at| part(&batch[at]).view()).collect::<Vec<_>>()).unwrap()
+    };
+    let stack = |count: usize| engine.stack(&views(&batch[..count], |one| &one.w)).unwrap();
+    let v = panel(&[0, 1], |one| &one.v);
+    // The segments of the gains are others, of as many columns; and there are three matrices for two segments.
+    for (w, h) in [(stack(2), [1, 0].as_slice()), (stack(3), &[0, 1]), (stack(1), &[0, 1, 2])] {
+        let (mut w, mut h) = (w, panel(h, |one| &one.h));
+        assert!(engine.update_gains(&v, &w, &mut h, &rule).is_err());
+        assert!(engine.update_bases(&v, &mut w, &h, &rule).is_err());
+        assert!(engine.update_both(&v, &mut w, &mut h, &rule).is_err());
+        assert!(engine.costs(&v, &w, &h, rule.divergence).is_err());
+    }
+    let (mut w, mut h) = (stack(3), panel(&[0, 1], |one| &one.h));
+    assert!(engine.normalize(&mut w, Some(&mut h), Norm::L1).is_err());
+    assert!(engine.masks(&w, &h, &[0..1, 1..3], Mask::Hard).is_err());
+    assert!(engine.lead_bases(&w, &stack(2), 0.5).is_err());
+    assert!(engine.lead_gains(&h, &panel(&[1, 0], |one| &one.h), 0.5).is_err());
+    assert!(engine.panel_like(&h, batch[0].h.view()).is_err());
+    let none = Array2::<f32>::zeros((6, 0));
+    assert!(engine.packed(&[batch[0].v.view(), none.view()]).is_err() && engine.packed::<f32>(&[]).is_err());
+    assert!(engine.packed(&[batch[0].v.view(), batch[0].h.view()]).is_err());
+    assert!(engine.stack(&[batch[0].v.view(), batch[1].v.view()]).is_err() && engine.stack::<f32>(&[]).is_err());
+}
+
+#[test]
+fn segments_that_do_not_fit_are_refused() {
+    assert_refused(&Reference);
+    assert_refused(&Cpu::new(Some(1)).unwrap());
+    if let Some(gpu) = gpu() {
+        assert_refused(&gpu);
+    }
+}
