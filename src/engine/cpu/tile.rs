@@ -37,7 +37,7 @@ impl<J: StripJob> pulp::WithSimd for Vectorize<J> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // The sizes fill the registers: 24 accumulators of 32; 12 of 16 in the model, 8 in the others, which have more operands. Conditions on constants,
+        // The sizes fill the registers: 24 accumulators of 32, and 8 of 16, where the operands need the rest. Conditions on constants,
         // not a match: the compiler then leaves out the sizes that an instruction set does not take.
         if const { S::F32_LANES == 16 } {
             self.0.run::<S, 3, 8, 4, 3, 2>(simd)
@@ -159,13 +159,27 @@ pub(crate) trait ModelSink<S: Simd> {
     fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s);
 }
 
-/// Vectors of a strip in a tile of Λ, which is MR rows high.
-pub(crate) const NV: usize = 3;
-
 /// Λ = W H for some rows of W, handed to `sink` tile by tile.
 /// `bases`: (blocks, K, MR), see [`pack_rows`]; `gains`: K rows of a strip.
 #[inline(always)]
 pub(crate) fn model<S: Simd, const V: usize, const MR: usize>(
+    simd: S,
+    bases: &[f32],
+    gains: &[[S::f32s; V]],
+    sink: &mut impl ModelSink<S>,
+) {
+    // MR x 3 accumulators, 3 vectors of H and one of W are all of sixteen registers: the compiler spills then, at a third of the
+    // speed.
+    if const { S::REGISTER_COUNT < 32 } {
+        model_some::<S, V, MR, 2>(simd, bases, gains, sink);
+    } else {
+        model_some::<S, V, MR, 3>(simd, bases, gains, sink);
+    }
+}
+
+/// [`model`], NV vectors of a strip at a time.
+#[inline(always)]
+fn model_some<S: Simd, const V: usize, const MR: usize, const NV: usize>(
     simd: S,
     bases: &[f32],
     gains: &[[S::f32s; V]],

