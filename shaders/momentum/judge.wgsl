@@ -9,6 +9,7 @@
 
 // Of src/kernels/momentum.
 const LONGEST = 0.9;
+const DELAY = 3.0;
 const SLACK = 1e-6;
 
 @compute @workgroup_size(64)
@@ -29,6 +30,6 @@ fn main(
     let steps = select(vec4<f32>(0.0), state[params.panel_pitch + quad] + 1.0, accepted);
     state[quad] = select(accepted_cost, min(cost, accepted_cost), accepted);
     state[params.panel_pitch + quad] = steps;
-    // b(k) = k / (k + 3), and the way back where a trial was refused.
-    shares[quad] = select(vec4<f32>(params.exponent), min(steps / (steps + 3.0), vec4<f32>(LONGEST)), accepted);
+    // b(k) = k / (k + DELAY), and the way back where a trial was refused.
+    shares[quad] = select(vec4<f32>(params.exponent), min(steps / (steps + DELAY), vec4<f32>(LONGEST)), accepted);
 }

@@ -4,7 +4,7 @@ use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::{LONGEST, Momentum, REACH, SLACK, Track, check_path, check_track};
+use super::{DELAY, LONGEST, Momentum, REACH, SLACK, Track, check_path, check_track};
 use crate::Result;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, STRIP, math};
@@ -68,7 +68,7 @@ impl StripJob for AdvanceJob<'_> {
             let passes =
                 simd.less_than_or_equal_f32s(cost, simd.mul_f32s(accepted, simd.splat_f32s(1.0 + SLACK as f32)));
             let steps = simd.select_f32s(passes, simd.add_f32s(steps, one), zero);
-            let share = simd.div_f32s(steps, simd.add_f32s(steps, simd.splat_f32s(3.0)));
+            let share = simd.div_f32s(steps, simd.add_f32s(steps, simd.splat_f32s(DELAY as f32)));
             let share = simd.min_f32s(share, simd.splat_f32s(LONGEST as f32));
             let share = simd.select_f32s(passes, share, simd.splat_f32s(self.majorizing - 1.0));
             state[0][i] = simd.select_f32s(passes, simd.min_f32s(cost, accepted), accepted);

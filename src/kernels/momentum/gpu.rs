@@ -95,7 +95,7 @@ impl Momentum for Gpu {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LONGEST, REACH, SLACK};
+    use super::super::{DELAY, LONGEST, REACH, SLACK};
     use super::*;
 
     #[test]
@@ -108,6 +108,7 @@ mod tests {
         for (source, name, value) in [
             (&LEAD, "REACH", format!("{REACH:?}")),
             (&JUDGE.source, "LONGEST", LONGEST.to_string()),
+            (&JUDGE.source, "DELAY", format!("{DELAY:?}")),
             (&JUDGE.source, "SLACK", format!("{SLACK:e}")),
         ] {
             assert!(source.text.contains(&format!("const {name} = {value};")), "{name} = {value}");

@@ -23,12 +23,14 @@ pub const LONGEST: f64 = 0.9;
 pub const REACH: f64 = 2.0;
 /// The cost that a track starts from: more than any column's, and an ordinary number of f32.
 pub const START: f64 = 1e30;
+/// How slowly steps are lengthened: b of the k-th is k / (k + 3).
+pub const DELAY: f64 = 3.0;
 /// What a cost may rise by, relative, and still pass for rounding.
 pub const SLACK: f64 = 1e-6;
 
-/// b of the k-th step since the start or since the last refusal, k = 1, 2, …: k / (k + 3), at most [`LONGEST`].
+/// b of the k-th step since the start or since the last refusal, k = 1, 2, …: k / (k + [`DELAY`]), at most [`LONGEST`].
 pub fn share(steps: f64) -> f64 {
-    (steps / (steps + 3.0)).min(LONGEST)
+    (steps / (steps + DELAY)).min(LONGEST)
 }
 
 /// Where the extrapolated updates of N columns of gains stand. Columns are independent of each other.

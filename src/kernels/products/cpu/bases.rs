@@ -8,9 +8,8 @@ use rayon::prelude::*;
 
 use super::super::Rule;
 use super::fields::Fields;
-use super::gains::{FieldSink, power};
+use super::gains::{FieldSink, VectorRule};
 use super::shape_of;
-use crate::divergence::DENOMINATOR_FLOOR;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};
 
@@ -124,8 +123,7 @@ struct ReduceJob<'a> {
 impl StripJob for ReduceJob<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        let (sparsity, floor) = (simd.splat_f32s(self.rule.sparsity as f32), simd.splat_f32s(self.rule.floor as f32));
-        let smallest = simd.splat_f32s(DENOMINATOR_FLOOR as f32);
+        let rule = VectorRule::<S>::new(simd, self.rule);
         let unit: Option<&[[S::f32s; NW]]> = self.unit.map(|unit| bytemuck::cast_slice(unit).as_chunks().0);
         let end = (self.parts - 1) * self.stride + self.w.len();
         let (all_n, all_d) = (&self.n[..end], self.d.get(..end).unwrap_or_default());
@@ -142,9 +140,7 @@ impl StripJob for ReduceJob<'_> {
             if let Some(unit) = unit {
                 d = unit[at / (NW * self.group)][at % NW];
             }
-            let d = simd.max_f32s(simd.add_f32s(d, sparsity), smallest);
-            let ratio = power(simd, simd.div_f32s(n, d), self.rule.exponent as f32);
-            *w = simd.mul_f32s(simd.max_f32s(*w, floor), ratio);
+            *w = rule.apply(simd, *w, n, d);
         }
     }
 }

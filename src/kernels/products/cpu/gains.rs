@@ -123,17 +123,14 @@ impl<F: Fields> Strip<'_, F> {
                 *total = simd.add_f32s(*total, costs);
             }
         }
-        let (sparsity, floor) = (simd.splat_f32s(self.rule.sparsity as f32), simd.splat_f32s(self.rule.floor as f32));
-        let smallest = simd.splat_f32s(DENOMINATOR_FLOOR as f32);
+        let rule = VectorRule::<S>::new(simd, self.rule);
         let next = rows_mut::<S, V>(self.next);
         for (component, h) in h.iter().enumerate() {
             for (vector, &h) in h.iter().enumerate() {
                 let d = if F::UNIT_Q { simd.splat_f32s(self.w.sums[component]) } else { d[component][vector] };
-                let d = simd.max_f32s(simd.add_f32s(d, sparsity), smallest);
-                let ratio = power(simd, simd.div_f32s(n[component][vector], d), self.rule.exponent as f32);
-                next[component][vector] = simd.mul_f32s(simd.max_f32s(h, floor), ratio);
+                next[component][vector] = rule.apply(simd, h, n[component][vector], d);
                 if COSTS {
-                    total[vector] = tile::multiply_add(simd, sparsity, h, total[vector]);
+                    total[vector] = tile::multiply_add(simd, rule.sparsity, h, total[vector]);
                 }
             }
         }
@@ -141,11 +138,13 @@ impl<F: Fields> Strip<'_, F> {
             let gains: &mut [f32] = bytemuck::cast_slice_mut(&mut next[..components]);
             gains.chunks_exact_mut(STRIP).for_each(|gains| gains[self.columns..].fill(0.0));
         }
-        // The rows that pad the data to whole tiles are zeros, and so is their model.
-        let (zero, padding) = (simd.splat_f32s(0.0), simd.splat_f32s((bins - data_rows) as f32));
-        let empty = simd.mul_f32s(padding, self.fields.cost(simd, zero, simd.splat_f32s(MODEL_FLOOR as f32)));
-        for total in &mut total {
-            *total = simd.sub_f32s(*total, empty);
+        if COSTS {
+            // The rows that pad the data to whole tiles are zeros, and so is their model.
+            let (zero, padding) = (simd.splat_f32s(0.0), simd.splat_f32s((bins - data_rows) as f32));
+            let empty = simd.mul_f32s(padding, self.fields.cost(simd, zero, simd.splat_f32s(MODEL_FLOOR as f32)));
+            for total in &mut total {
+                *total = simd.sub_f32s(*total, empty);
+            }
         }
         total
     }
@@ -169,9 +168,32 @@ impl<F: Fields> StripJob for GainsJob<'_, F> {
     }
 }
 
+/// [`Rule::apply`] on vectors.
+pub(super) struct VectorRule<S: Simd> {
+    sparsity: S::f32s,
+    floor: S::f32s,
+    exponent: f32,
+}
+
+impl<S: Simd> VectorRule<S> {
+    #[inline(always)]
+    pub(super) fn new(simd: S, rule: &Rule) -> Self {
+        let (sparsity, floor) = (simd.splat_f32s(rule.sparsity as f32), simd.splat_f32s(rule.floor as f32));
+        Self { sparsity, floor, exponent: rule.exponent as f32 }
+    }
+
+    #[inline(always)]
+    pub(super) fn apply(&self, simd: S, x: S::f32s, numerator: S::f32s, denominator: S::f32s) -> S::f32s {
+        let smallest = simd.splat_f32s(DENOMINATOR_FLOOR as f32);
+        let denominator = simd.max_f32s(simd.add_f32s(denominator, self.sparsity), smallest);
+        let ratio = power(simd, simd.div_f32s(numerator, denominator), self.exponent);
+        simd.mul_f32s(simd.max_f32s(x, self.floor), ratio)
+    }
+}
+
 /// x^γ
 #[inline(always)]
-pub(super) fn power<S: Simd>(simd: S, x: S::f32s, exponent: f32) -> S::f32s {
+fn power<S: Simd>(simd: S, x: S::f32s, exponent: f32) -> S::f32s {
     if exponent == 1.0 {
         x
     } else if exponent == 0.5 {
