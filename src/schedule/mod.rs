@@ -1,17 +1,26 @@
-//! Many files, one engine: decode and STFT → packed panel → gains and masks → iSTFT and write, as a pipeline whose queues
-//! are bounded, so that memory depends on neither the number of files nor, beyond its own samples, on a file's length.
+//! Many files, one or more engines: decode and STFT → packed panel → gains and masks → iSTFT and write, as a pipeline whose
+//! queues are bounded, so that memory depends on neither the number of files nor their length.
 
 mod decode;
 mod encode;
 mod inputs;
 mod manifest;
+mod memory;
 mod outputs;
+mod pack;
 mod pipeline;
+mod relay;
+mod reports;
+mod shard;
 
 pub use inputs::{Input, list};
-pub use manifest::{FileReport, Status};
+pub use manifest::{FileReport, Manifest, Parameters, Record, Status};
+pub use memory::panel_columns;
 pub use outputs::{Naming, PATTERN};
-pub use pipeline::{Job, OnError, Watch, run};
+pub use pipeline::{Job, OnError, run};
+pub use relay::{Relay, Station, Successor};
+pub use reports::{Outcome, Watch};
+pub use shard::Shard;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -21,7 +30,13 @@ use std::sync::atomic::AtomicBool;
 use ndarray::Array2;
 use realfft::num_complex::Complex;
 
-use crate::audio::Recording;
+use crate::Error;
+use crate::audio::Format;
+use crate::separate::Separated;
+
+/// Frames of a channel that stop together where a tolerance is given, from the first frame of a file on: where panels are
+/// cut does not change when a frame stops.
+const STRETCH: usize = 128;
 
 /// One file on its way through the pipeline.
 struct Track {
@@ -29,30 +44,48 @@ struct Track {
     index: usize,
     input: Input,
     outputs: Vec<PathBuf>,
+    /// What its samples are written as.
+    format: Format,
+    /// SHA-256, in hex.
     hash: String,
+    /// Of the file.
     bytes: u64,
-    recording: Recording,
+    channels: usize,
+    /// Hz.
+    sample_rate: u32,
+    /// Samples of a channel.
+    length: u64,
+    /// The largest magnitude of a sample.
+    peak: f32,
+    /// What was odd about the file.
+    warnings: Vec<String>,
     /// The model's sample rate.
     signal_rate: u32,
-    /// The channels at the model's sample rate, where the recording has another.
-    resampled: Option<Vec<Vec<f32>>>,
+    /// Samples of a channel at the model's sample rate, at least one.
+    signal_length: usize,
     /// Set when it has failed, so that no more of it is decoded.
     failed: AtomicBool,
 }
 
 impl Track {
-    /// The channels at the model's sample rate.
-    fn signal(&self) -> &[Vec<f32>] {
-        self.resampled.as_deref().unwrap_or(&self.recording.channels)
+    fn is_resampled(&self) -> bool {
+        self.sample_rate != self.signal_rate
     }
 
-    /// Samples of a channel at the model's sample rate.
-    fn samples(&self) -> usize {
-        self.signal().first().map_or(0, Vec::len)
+    fn seconds(&self) -> f64 {
+        self.length as f64 / f64::from(self.sample_rate)
     }
 }
 
-/// Some consecutive frames of a track, all channels: what is packed into panels. A track's pieces come in order.
+/// What goes down the pipeline.
+enum Step<T> {
+    /// A part of a track.
+    Part(T),
+    /// No more comes of this track.
+    Broken(Arc<Track>, Error),
+}
+
+/// Some consecutive frames of a track, all channels. A track's pieces are made in order.
 struct Piece {
     track: Arc<Track>,
     /// Which of the track's frames.
@@ -61,14 +94,21 @@ struct Piece {
     of: usize,
     /// A spectrum (n, F) for every channel.
     spectra: Vec<Array2<Complex<f32>>>,
-    /// The data made of them, one channel after the other: (C n, bins), scaled by the track's peak.
-    data: Array2<f32>,
+    /// The recording's own samples (C, m) that were read for it, where the model has another sample rate.
+    original: Vec<Vec<f32>>,
 }
 
 impl Piece {
     /// Columns in a panel.
     fn columns(&self) -> usize {
-        self.data.nrows()
+        self.spectra.len() * self.frames.len()
+    }
+
+    /// The stretches that its columns are made of.
+    fn segments(&self) -> impl Iterator<Item = usize> {
+        let frames = self.frames.len();
+        let of_channel = move || (0..frames).step_by(STRETCH).map(move |start| STRETCH.min(frames - start));
+        self.spectra.iter().flat_map(move |_| of_channel())
     }
 
     fn is_last(&self) -> bool {
@@ -76,13 +116,15 @@ impl Piece {
     }
 }
 
-/// A piece with the masks of the panel that it was part of.
+/// A piece, and where its masks are.
 struct Masked {
     piece: Piece,
-    /// By source: (F, N) of the whole panel, stored frame by frame.
-    masks: Arc<Vec<Array2<f32>>>,
+    /// Of the whole panel.
+    separated: Arc<Separated>,
     /// The panel's column where the piece begins.
-    first: usize,
-    /// The sum of its columns' objectives.
-    cost: f64,
+    column: usize,
+    /// The panel's segment where it begins.
+    segment: usize,
+    /// What it was computed on.
+    engine: Arc<str>,
 }

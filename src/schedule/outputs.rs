@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::Input;
-use crate::audio::{Format, Writer};
+use sha2::{Digest, Sha256};
+
+use super::{Input, Track};
+use crate::audio::Writer;
 use crate::{Error, Result};
 
 /// What output files are called, and what they are.
@@ -80,14 +82,14 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn create(output: &Path, format: Format, channels: usize, sample_rate: u32) -> Result<Self> {
+    /// Begins an output of a track.
+    pub(super) fn create(output: &Path, track: &Track) -> Result<Self> {
         if let Some(folder) = output.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         }
-        let name = output.file_name().unwrap_or_default().to_string_lossy();
-        let partial = output.with_file_name(format!(".{name}.partial"));
-        let writer = Some(Writer::create(&partial, format, channels, sample_rate)?);
-        Ok(Self { writer, partial, output: output.to_path_buf() })
+        let partial = partial(output);
+        let writer = Writer::create(&partial, track.format, track.channels, track.sample_rate, track.length)?;
+        Ok(Self { writer: Some(writer), partial, output: output.to_path_buf() })
     }
 
     /// Appends a block (C, n).
@@ -95,17 +97,45 @@ impl Pending {
         self.writer.as_mut().map_or(Ok(()), |writer| writer.write(block))
     }
 
-    /// Ends the file, still under its temporary name; the number of samples clipped. A recording's files are all closed
-    /// before the first is published: a full disk leaves none of them.
-    pub(super) fn close(&mut self) -> Result<u64> {
+    /// Ends the file, still under its temporary name; the number of samples clipped.
+    fn close(&mut self) -> Result<u64> {
         self.writer.take().map_or(Ok(0), Writer::finish)
     }
 
-    /// Gives a closed file its name.
-    pub(super) fn publish(mut self) -> Result<()> {
-        self.close()?;
-        std::fs::rename(&self.partial, &self.output).map_err(Error::io(&self.output, "write"))
+    /// Gives a closed file its name; its size.
+    fn name(self) -> Result<u64> {
+        let size = std::fs::metadata(&self.partial).map_err(Error::io(&self.output, "write"))?.len();
+        std::fs::rename(&self.partial, &self.output).map_err(Error::io(&self.output, "write"))?;
+        Ok(size)
     }
+}
+
+/// Where an output is written until it is whole: the same place in every run, so that a run begun again leaves nothing of a killed
+/// one, and never too long a name.
+fn partial(output: &Path) -> PathBuf {
+    let name = output.file_name().unwrap_or_default();
+    let hash = Sha256::digest(name.as_encoded_bytes());
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    output.with_file_name(format!(".{hash}.partial"))
+}
+
+/// Gives the files of a recording their names: all are closed before the first is, so that a full disk leaves none of them, and
+/// where one cannot be named the others go. Their sizes, and the samples clipped in all.
+pub(super) fn publish(mut files: Vec<Pending>) -> Result<(Vec<u64>, u64)> {
+    let clipped = files.iter_mut().map(Pending::close).sum::<Result<u64>>()?;
+    let mut named: Vec<PathBuf> = Vec::new();
+    let mut name = |file: Pending| {
+        let output = file.output.clone();
+        let size = file.name()?;
+        named.push(output);
+        Ok(size)
+    };
+    let sizes = files.into_iter().map(&mut name).collect::<Result<Vec<u64>>>();
+    if sizes.is_err() {
+        // The first error is the one to report.
+        named.iter().for_each(|output| drop(std::fs::remove_file(output)));
+    }
+    Ok((sizes?, clipped))
 }
 
 impl Drop for Pending {

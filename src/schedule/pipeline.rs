@@ -1,27 +1,23 @@
-//! The pipeline itself: threads that decode, the engine, threads that encode.
+//! The pipeline itself: threads that decode, one that packs, the engines, threads that encode.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
-use ndarray::{Array2, Axis, concatenate};
-
-use super::encode::{Finished, Outputs};
-use super::manifest::Manifest;
-use super::{FileReport, Input, Masked, Naming, Piece, Status, Track, decode};
-use crate::audio::Format;
-use crate::kernels::{Glue, Mask, Momentum, Products};
+use super::decode::{self, Opened, Stand};
+use super::encode::Encoder;
+use super::manifest::{Parameters, Record};
+use super::pack::{Panel, pack_all};
+use super::relay::{Busy, Relay, Station};
+use super::reports::{Outcome, Reports, Watch};
+use super::{Input, Masked, Naming, Piece, Shard, Step, Track};
 use crate::model::Model;
-use crate::separate::{Bases, Updates, separate};
+use crate::separate::Separated;
 use crate::spectrogram::Stft;
 use crate::{Error, Result};
-
-/// Columns of a piece, about: small enough that packing loses little, large enough that handing it on costs nothing.
-const PIECE_COLUMNS: usize = 1024;
 
 /// What to do with the other files when one fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,264 +34,170 @@ pub struct Job<'a> {
     pub model: &'a Model,
     /// The files, see [`super::list`].
     pub inputs: &'a [Input],
+    /// Which of them; all if it is missing.
+    pub shard: Option<Shard>,
     /// Where results go.
     pub naming: Naming,
     /// The source to write; all of them if it is missing.
     pub only: Option<usize>,
-    /// Updates of the gains.
-    pub iterations: usize,
-    /// How the gains are updated.
-    pub updates: Updates,
-    /// How cells are shared.
-    pub mask: Mask,
+    /// What the results depend on, for the manifest.
+    pub parameters: Parameters,
+    /// Whether files that the manifest and the outputs prove done are left as they are.
+    pub resume: bool,
     /// What a failure means for the rest.
     pub on_error: OnError,
-    /// Threads that decode and threads that encode, each; beside those of the engine.
+    /// Threads that decode and threads that encode, each; beside those of the engines.
     pub threads: usize,
-    /// The panel's data take at most about this many bytes.
-    pub panel_bytes: usize,
+    /// Columns of a panel, about; see [`super::panel_columns`].
+    pub columns: usize,
+    /// Once set, what is in flight is finished and no more begun.
+    pub stop: &'a AtomicBool,
 }
 
-/// Hears how a job goes. Called from several threads, one at a time.
-pub trait Watch: Send {
-    /// So many more bytes of the inputs are done.
-    fn advanced(&mut self, bytes: u64);
-    /// A file is done or has failed.
-    fn finished(&mut self, report: &FileReport);
-}
-
-/// Separates all files of a job; one report a file that was begun, in the order in which they ended. A file's outputs are the
-/// same bytes whatever else is in the job, whatever the order and the number of threads.
+/// Separates all files of a job. A file's outputs are the same bytes whatever else is in the job, whatever the order, the panels'
+/// width and the number of threads.
 ///
 /// # Errors
-/// [`Error::Input`] where names would collide, [`Error::Io`] where the manifest cannot be written, the engine's. A file that
-/// fails is no error: its report says why.
-pub fn run<E: Products + Momentum + Glue>(engine: &E, job: &Job, watch: &mut dyn Watch) -> Result<Vec<FileReport>> {
+/// [`Error::Input`] where names would collide, [`Error::Io`] where the manifest cannot be opened. Once the job has begun there are
+/// no errors: a file that fails is reported, and so is what ends a job early.
+pub fn run(mut stations: Vec<Station>, job: &Job, watch: &mut dyn Watch) -> Result<Outcome> {
     let names: Vec<&str> = job.model.sources.iter().map(|source| source.name.as_str()).collect();
     let written: Vec<usize> = job.only.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);
+    // Names are given before the shards are parted, so that those of one shard do not depend on how many there are.
     let plan = job.naming.plan(job.inputs, &written.iter().map(|&source| names[source]).collect::<Vec<_>>())?;
+    let files: Vec<(usize, &Input, &[PathBuf])> = (job.inputs.iter().zip(&plan).enumerate())
+        .filter(|&(index, _)| job.shard.is_none_or(|shard| shard.holds(index)))
+        .map(|(index, (input, outputs))| (index, input, outputs.as_slice()))
+        .collect();
     let stft = Stft::new(job.model.stft.clone())?;
-    let reports = Reports {
-        job,
-        engine: engine.describe(),
-        stop: AtomicBool::new(false),
-        ledger: Mutex::new(Ledger {
-            manifest: Manifest::open(&job.naming.folder)?,
-            done: Vec::new(),
-            lost: None,
-            watch,
-        }),
-    };
+    let record = if job.resume { Some(Record::read(&job.naming.folder)?) } else { None };
+    let reports = Reports::new(job, watch)?;
     let threads = job.threads.max(1);
-    let next = AtomicUsize::new(0);
-    let outcome = thread::scope(|scope| {
-        let (pieces, panel) = sync_channel::<Piece>(2 * threads);
+    let decoder = Decoder { job, files: &files, record: record.as_ref(), stft: &stft, next: AtomicUsize::new(0) };
+    let (reports, decoder) = (&reports, &decoder);
+    let started = Instant::now();
+    thread::scope(|scope| {
+        let (pieces, to_pack) = sync_channel::<Step<Piece>>(2 * threads);
         for _ in 0..threads {
             let pieces = pieces.clone();
-            scope.spawn(|| decode_all(job, &plan, &stft, &next, &reports, pieces));
+            scope.spawn(move || decoder.run(reports, &pieces));
         }
         drop(pieces);
-        let encoders: Vec<SyncSender<Masked>> = (0..threads)
-            .map(|_| {
-                let (masked, queue) = sync_channel::<Masked>(2);
-                scope.spawn(|| encode_all(&written, &stft, &reports, queue));
-                masked
-            })
-            .collect();
-        compute_all(engine, job, panel, &encoders)
-    });
-    let ledger = reports.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
-    outcome?;
-    ledger.lost.map_or(Ok(ledger.done), Err)
-}
-
-/// Reads files, one after the other, and hands on their pieces.
-fn decode_all(
-    job: &Job,
-    plan: &[Vec<PathBuf>],
-    stft: &Stft<f32>,
-    next: &AtomicUsize,
-    reports: &Reports,
-    pieces: SyncSender<Piece>,
-) {
-    while !reports.stop.load(Ordering::Relaxed) {
-        let index = next.fetch_add(1, Ordering::Relaxed);
-        let Some(input) = job.inputs.get(index) else { return };
-        match decode::open(index, input, &plan[index], job.model) {
-            Ok(track) => {
-                let mut open = true;
-                decode::pieces(track, stft, job.model, PIECE_COLUMNS, |piece| {
-                    open = pieces.send(piece).is_ok();
-                    open
-                });
-                if !open {
-                    return;
-                }
-            }
-            Err(error) => reports.unreadable(input, &error),
-        }
-    }
-}
-
-/// Packs pieces into panels, computes their masks, and sends them to the encoder of their track.
-fn compute_all<E: Products + Momentum + Glue>(
-    engine: &E,
-    job: &Job,
-    pieces: Receiver<Piece>,
-    encoders: &[SyncSender<Masked>],
-) -> Result<()> {
-    let columns = (job.panel_bytes / (4 * job.model.bins())).max(PIECE_COLUMNS);
-    let mut bases: HashMap<usize, Bases<E>> = HashMap::new();
-    let mut waiting = None;
-    while let Some(first) = waiting.take().or_else(|| pieces.recv().ok()) {
-        let bins = first.data.ncols();
-        let mut packed = vec![first];
-        let mut width = packed[0].columns();
-        for piece in pieces.iter() {
-            if width + piece.columns() > columns || piece.data.ncols() != bins {
-                waiting = Some(piece);
-                break;
-            }
-            width += piece.columns();
-            packed.push(piece);
-        }
-        let bases = match bases.entry(bins) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(Bases::new(engine, job.model, bins)?),
+        let (panels, packed) = sync_channel::<Step<Panel>>(1);
+        scope.spawn(move || pack_all(job.model, job.columns, to_pack, &panels));
+        let encode = |_| {
+            let (masked, queue) = sync_channel(1);
+            let encoder = Encoder::new(&written, names.len(), &stft, reports);
+            scope.spawn(move || encoder.run(queue));
+            masked
         };
-        let views: Vec<_> = packed.iter().map(|piece| piece.data.view()).collect();
-        let data = concatenate(Axis(0), &views).unwrap_or_else(|_| Array2::zeros((0, bins)));
-        let separated = separate(engine, data.t(), bases, job.updates, job.iterations, job.mask)?;
-        let masks = Arc::new(separated.masks);
-        let mut first = 0;
-        for piece in packed {
-            let columns = piece.columns();
-            let cost = separated.costs.iter().skip(first).take(columns).sum();
-            let encoder = &encoders[piece.track.index % encoders.len()];
-            // An encoder ends after all senders; were it gone, its panic would end the scope.
-            let _ = encoder.send(Masked { piece, masks: Arc::clone(&masks), first, cost });
-            first += columns;
+        let encoders: Vec<SyncSender<Vec<Step<Masked>>>> = (0..threads).map(encode).collect();
+        let packed = Arc::new(Mutex::new(packed));
+        for Station { lanes, busy } in &mut stations {
+            let busy = &*busy;
+            for relay in lanes {
+                let lane = Lane { relay, busy, panels: Arc::clone(&packed), encoders: encoders.clone(), reports };
+                scope.spawn(move || lane.run());
+            }
         }
-    }
-    Ok(())
+    });
+    let (wall, count) = (started.elapsed().as_secs_f64(), stations.len().max(1) as f64);
+    let busy = stations.iter().map(|station| station.busy.time().as_secs_f64() / wall / count).sum();
+    Ok(reports.outcome(files.len(), busy))
 }
 
-/// Writes the outputs of tracks whose pieces come in, each track's in order.
-fn encode_all(written: &[usize], stft: &Stft<f32>, reports: &Reports, queue: Receiver<Masked>) {
-    let mut open: HashMap<usize, Outputs> = HashMap::new();
-    for masked in queue {
-        let track = Arc::clone(&masked.piece.track);
-        if track.failed.load(Ordering::Relaxed) {
-            continue;
-        }
-        let outputs = open.remove(&track.index).map_or_else(
-            || Outputs::create(&track, written, reports.job.model.sources.len(), stft, reports.job.naming.format),
-            Ok,
-        );
-        let result = outputs.and_then(|mut outputs| {
-            outputs.push(&masked)?;
-            if masked.piece.is_last() {
-                return outputs.finish(&track).map(Some);
-            }
-            open.insert(track.index, outputs);
-            Ok(None)
-        });
-        match result {
-            Ok(None) => reports.advanced(&masked),
-            Ok(Some(finished)) => {
-                reports.advanced(&masked);
-                reports.ended(&track, Ok(finished));
-            }
-            Err(error) => {
-                track.failed.store(true, Ordering::Relaxed);
-                reports.ended(&track, Err(error));
-            }
-        }
-    }
-}
-
-/// Where every thread says how files end.
-struct Reports<'a> {
+/// What the decoding threads share.
+struct Decoder<'a> {
     job: &'a Job<'a>,
-    engine: String,
-    stop: AtomicBool,
-    ledger: Mutex<Ledger<'a>>,
+    files: &'a [(usize, &'a Input, &'a [PathBuf])],
+    record: Option<&'a Record>,
+    stft: &'a Stft<f32>,
+    /// The file that is begun next.
+    next: AtomicUsize,
 }
 
-struct Ledger<'a> {
-    manifest: Manifest,
-    done: Vec<FileReport>,
-    /// Why the manifest could not be written.
-    lost: Option<Error>,
-    watch: &'a mut dyn Watch,
-}
-
-impl Reports<'_> {
-    fn advanced(&self, masked: &Masked) {
-        let piece = &masked.piece;
-        let share = |frame: usize| (piece.track.bytes as u128 * frame as u128 / piece.of.max(1) as u128) as u64;
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.watch.advanced(share(piece.frames.end) - share(piece.frames.start));
+impl Decoder<'_> {
+    /// Reads files, one after the other, and hands on their pieces.
+    fn run(&self, reports: &Reports, pieces: &SyncSender<Step<Piece>>) {
+        while !reports.stopped() {
+            let Some(&(index, input, outputs)) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+                return;
+            };
+            match self.open(index, input, outputs, reports) {
+                Ok(None) => {}
+                Ok(Some(opened)) => decode::pieces(opened, self.stft, |piece| pieces.send(piece).is_ok()),
+                Err(error) => reports.unreadable(input, &error),
+            }
+        }
     }
 
-    fn ended(&self, track: &Track, result: Result<Finished>) {
-        let mut report = self.report(&track.input);
-        report.hash = Some(track.hash.clone());
-        report.seconds = track.recording.seconds();
-        report.channels = track.recording.channels.len();
-        report.sample_rate = track.recording.sample_rate;
-        report.warnings = track.recording.warnings.clone();
-        match result {
-            Ok(Finished { objective, clipped }) => {
-                report.status = Status::Done;
-                report.outputs = track.outputs.clone();
-                report.objective = Some(objective);
-                if clipped > 0 {
-                    let format: Format = self.job.naming.format;
-                    report.warnings.push(format!(
-                        "{clipped} samples are beyond full scale and were clipped; {format} cannot hold them"
-                    ));
+    /// A file that is to be done; `None` for one that was.
+    fn open(&self, index: usize, input: &Input, outputs: &[PathBuf], reports: &Reports) -> Result<Option<Opened>> {
+        let stand = Stand::of(&input.path)?;
+        let hash = decode::hash(&input.path)?;
+        if let Some(report) = self.record.and_then(|record| record.proves(&hash, &self.job.parameters, outputs)) {
+            reports.resumed(stand.bytes(), report.clone());
+            return Ok(None);
+        }
+        decode::open(index, input, outputs, stand, hash, self.job).map(Some)
+    }
+}
+
+/// A thread that gives panels to an engine.
+struct Lane<'a, 's> {
+    relay: &'a mut Relay<'s>,
+    busy: &'a Busy,
+    panels: Arc<Mutex<Receiver<Step<Panel>>>>,
+    encoders: Vec<SyncSender<Vec<Step<Masked>>>>,
+    reports: &'a Reports<'a>,
+}
+
+impl Lane<'_, '_> {
+    /// Computes the masks of panels and sends them to the encoders of their tracks.
+    fn run(self) {
+        let Self { relay, busy, panels, encoders, reports } = self;
+        // Whoever waits for a panel keeps the others waiting, who would find none either.
+        let next = || panels.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        while let Ok(step) = next() {
+            let mut queues: Vec<Vec<Step<Masked>>> = encoders.iter().map(|_| Vec::new()).collect();
+            let queue = |track: &Track| track.index % encoders.len();
+            match step {
+                Step::Broken(track, error) => queues[queue(&track)].push(Step::Broken(track, error)),
+                Step::Part(Panel { pieces, data, segments }) => {
+                    match busy.during(|| relay.separate(data.view(), &segments)) {
+                        Ok(separated) => {
+                            for masked in hand_out(pieces, Arc::new(separated), &relay.engine()) {
+                                queues[queue(&masked.piece.track)].push(Step::Part(masked));
+                            }
+                        }
+                        Err(error) => {
+                            for Piece { track, .. } in pieces {
+                                let what = format!("{}: {error}", track.input.path.display());
+                                queues[queue(&track)].push(Step::Broken(track, Error::input(what)));
+                            }
+                            if matches!(error, Error::Engine(_)) {
+                                reports.give_up(error);
+                            }
+                        }
+                    }
                 }
             }
-            Err(error) => report.error = Some(error.to_string()),
+            for (encoder, queue) in encoders.iter().zip(queues).filter(|(_, queue)| !queue.is_empty()) {
+                // An encoder ends after all lanes; were it gone, its panic would end the scope.
+                let _ = encoder.send(queue);
+            }
         }
-        self.add(report);
     }
+}
 
-    fn unreadable(&self, input: &Input, error: &Error) {
-        let mut report = self.report(input);
-        report.error = Some(error.to_string());
-        self.add(report);
-    }
-
-    /// A report that knows nothing of the file yet.
-    fn report(&self, input: &Input) -> FileReport {
-        FileReport {
-            input: input.path.clone(),
-            hash: None,
-            outputs: Vec::new(),
-            seconds: 0.0,
-            channels: 0,
-            sample_rate: 0,
-            engine: self.engine.clone(),
-            iterations: self.job.iterations,
-            objective: None,
-            status: Status::Failed,
-            error: None,
-            warnings: Vec::new(),
-        }
-    }
-
-    fn add(&self, report: FileReport) {
-        if report.status == Status::Failed && self.job.on_error == OnError::Stop {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = ledger.manifest.add(&report) {
-            self.stop.store(true, Ordering::Relaxed);
-            ledger.lost.get_or_insert(error);
-        }
-        ledger.watch.finished(&report);
-        ledger.done.push(report);
-    }
+/// Every piece with its part of the panel's masks.
+fn hand_out(pieces: Vec<Piece>, separated: Arc<Separated>, engine: &Arc<str>) -> Vec<Masked> {
+    let (mut column, mut segment) = (0, 0);
+    let hand = |piece: Piece| {
+        let (columns, segments) = (piece.columns(), piece.segments().count());
+        let masked = Masked { piece, separated: Arc::clone(&separated), column, segment, engine: Arc::clone(engine) };
+        (column, segment) = (column + columns, segment + segments);
+        masked
+    };
+    pieces.into_iter().map(hand).collect()
 }
