@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
-use partwise::audio::{self, Recording};
+use partwise::audio::{self, Reader, Recording};
 use partwise::{Error, Result};
 use std::collections::BTreeSet;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 /// One step of 16-bit integers.
@@ -121,6 +122,78 @@ fn one_tone_stored_in_many_ways_is_read_as_one() {
 fn the_first_nan_is_named() {
     let error = audio::read(&awkward("nan_inf_f32.wav")).unwrap_err().to_string();
     assert!(error.contains("nan_inf_f32.wav: sample 100 of channel 0"), "{error}");
+}
+
+#[test]
+fn a_nan_is_counted_from_the_start_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.wav");
+    let samples = vec![0.0; 100_000];
+    let recording = Recording { channels: vec![samples.clone(), samples], sample_rate: 8000, warnings: Vec::new() };
+    audio::write(&path, &recording, audio::Format::WavF32).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() - 8 * 100_000 + 8 * 70_001 + 4;
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let error = Reader::over(&path, Cursor::new(bytes)).unwrap();
+    let error = blocks(error).unwrap_err().to_string();
+    assert!(error.contains("late.wav: sample 70001 of channel 1"), "{error}");
+}
+
+/// All blocks of a recording put together, each of the promised form.
+fn blocks(mut reader: Reader) -> Result<Recording> {
+    let mut channels = vec![Vec::new(); reader.channels()];
+    let mut block = vec![vec![7.0; 3]; 5];
+    while reader.read(&mut block)? {
+        assert_eq!(block.len(), channels.len());
+        let length = block[0].len();
+        assert!((1..=65_536).contains(&length) && block.iter().all(|samples| samples.len() == length));
+        channels.iter_mut().zip(&block).for_each(|(channel, samples)| channel.extend_from_slice(samples));
+    }
+    assert_eq!(block, vec![Vec::<f32>::new(); channels.len()], "empty at the end");
+    assert!(!reader.read(&mut block).unwrap(), "the end stays the end");
+    Ok(Recording { channels, sample_rate: reader.sample_rate(), warnings: reader.warnings().to_vec() })
+}
+
+#[test]
+fn bytes_in_memory_are_read_as_the_file_is() {
+    for row in expected() {
+        let path = awkward(&row[0]);
+        let bytes = Cursor::new(std::fs::read(&path).unwrap());
+        match (audio::read(&path), Reader::over(&path, bytes).and_then(blocks)) {
+            (Ok(file), Ok(memory)) => assert_eq!(file, memory, "{}", row[0]),
+            (Err(file), Err(memory)) => assert_eq!(file.to_string(), memory.to_string()),
+            (file, memory) => panic!("{}: {:?} and {:?}", row[0], file.is_ok(), memory.is_ok()),
+        }
+    }
+}
+
+#[test]
+fn integers_have_bits_as_stored_and_others_none() {
+    let cases = [
+        (Some(8), "mono_u8.wav"),
+        (Some(16), "ref_s16.wav rifx_big_endian.wav rf64.wav extensible_s16.wav six_channels_s16.wav tone.flac"),
+        (Some(16), "alaw.wav mulaw.wav"),
+        (Some(24), "mono_s24.wav extensible_s24_20valid.wav"),
+        (Some(32), "mono_s32.wav"),
+        (None, "mono_f32.wav mono_f64.wav extensible_f32_stereo.wav tone.mp3 tone.ogg"),
+    ];
+    for (bits, names) in cases {
+        for name in names.split(' ') {
+            assert_eq!(Reader::open(&awkward(name)).unwrap().bits(), bits, "{name}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&pipe, Path::new("/dev/zero")] {
+        let error = Reader::open(path).err().unwrap().to_string();
+        assert!(error.contains("is a pipe or a device"), "{error}");
+    }
 }
 
 /// Cover pictures make tags of this size.

@@ -2,16 +2,16 @@
 
 mod compressed;
 mod flac;
+mod reader;
 mod resample;
 mod wav;
 mod write;
 
+pub use reader::{Reader, Source};
 pub use resample::resample;
 pub use write::{Format, Writer, write};
 
-use crate::{Error, Result};
-use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use crate::Result;
 use std::path::Path;
 
 /// The most channels a file may have, read or written: beyond it a header is taken to be broken.
@@ -54,28 +54,10 @@ impl Recording {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file cannot be read; [`Error::Audio`] if it is not audio of these kinds, is broken beyond use,
+/// [`Error::Io`] if the file cannot be read; [`Error::Audio`] if it is no regular file or not audio of these kinds, is broken beyond use,
 /// is compressed and holds no sample, or holds a NaN or infinite sample.
 pub fn read(path: &Path) -> Result<Recording> {
-    let mut file = File::open(path).map_err(Error::io(path, "open"))?;
-    let length = file.metadata().map_err(Error::io(path, "read"))?.len();
-    let mut magic = Vec::new();
-    file.by_ref().take(4).read_to_end(&mut magic).map_err(Error::io(path, "read"))?;
-    file.rewind().map_err(Error::io(path, "read"))?;
-    let recording = match magic.as_slice() {
-        b"RIFF" | b"RIFX" | b"RF64" => wav::read(path, BufReader::new(file), length),
-        // MP3 has no magic: it begins with an ID3 tag, or with the eleven set bits that begin each of its frames.
-        b"fLaC" | b"OggS" | [b'I', b'D', b'3', _] | [0xFF, 0xE0..=0xFF, ..] => compressed::read(path, file),
-        [] => Err(Error::audio(path, "is empty: 0 bytes")),
-        _ => Err(Error::audio(path, "is not a wav, flac, ogg vorbis or mp3 file; convert it to one of these")),
-    }?;
-    match first_not_finite(&recording.channels) {
-        None => Ok(recording),
-        Some((channel, index)) => {
-            let reason = format!("sample {index} of channel {channel} (from 0) is NaN or infinite; repair the file");
-            Err(Error::audio(path, reason))
-        }
-    }
+    Reader::open(path)?.collect()
 }
 
 /// Whether a file's name says that it is audio that [`read`] takes (wav, flac, ogg, mp3, in any case).

@@ -5,19 +5,23 @@
 //! their pad byte and cut data, and reads none of the samples of a stream with sizes of zero; symphonia refuses sizes
 //! that a streaming writer left open, and panics at 65535 channels; neither reads RIFX or RF64.
 
-use super::{Recording, implausible};
+use super::implausible;
+use super::reader::{Blocks, Shape};
 use crate::{Error, Result};
 use std::io::{BufRead, ErrorKind, Read, copy, sink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes decoded at a time.
 const BLOCK: usize = 1 << 16;
 /// The last half of every sub-format GUID that is a plain format tag (KSDATAFORMAT_SUBTYPE_*).
 const GUID_TAIL: [u8; 8] = [0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
 
-/// Reads RIFF, RIFX (big-endian) or RF64 (sizes of 64 bits) of `file_length` bytes, 0 if that is not known.
+/// Opens RIFF, RIFX (big-endian) or RF64 (sizes of 64 bits), and goes to its samples.
 /// Declared sizes are compared with what is there, never trusted.
-pub(super) fn read(path: &Path, mut input: impl BufRead, file_length: u64) -> Result<Recording> {
+pub(super) fn open<R>(path: &Path, mut input: R) -> Result<(Shape, Box<dyn Blocks>)>
+where
+    R: BufRead + Send + Sync + 'static,
+{
     let header: [u8; 12] = exactly(path, &mut input, "a header")?;
     if !header.ends_with(b"WAVE") {
         return Err(Error::audio(path, "is a riff file but not a wav; convert it to wav"));
@@ -34,7 +38,8 @@ pub(super) fn read(path: &Path, mut input: impl BufRead, file_length: u64) -> Re
         position += 8;
         let unread = match &chunk[..4] {
             b"fmt " => {
-                let fields = up_to(path, &mut input, size.min(40))?;
+                let mut fields = Vec::new();
+                input.by_ref().take(size.min(40)).read_to_end(&mut fields).map_err(Error::io(path, "read"))?;
                 layout = Some(Layout::parse(&fields, big_endian).map_err(|reason| Error::audio(path, reason))?);
                 size - fields.len() as u64
             }
@@ -50,18 +55,12 @@ pub(super) fn read(path: &Path, mut input: impl BufRead, file_length: u64) -> Re
                 };
                 let streamed = wide_data_size.is_none()
                     && (size == u64::from(u32::MAX) || size == 0 && matches!(riff_size, 0 | 0xFFFF_FFFF));
-                let declared = if streamed { u64::MAX } else { wide_data_size.unwrap_or(size) };
-                let (channels, found) = layout.read_samples(path, input.take(declared), file_length)?;
-                let mut warnings = Vec::new();
-                if streamed {
-                    warnings.push("its sizes were never filled in; read to the end of the file".to_owned());
-                } else if found < declared {
-                    let (there, frames) = (found / layout.frame_bytes(), declared / layout.frame_bytes());
-                    warnings.push(format!("cut short: {there} of {frames} frames are there"));
-                } else if riff_size.saturating_add(8) < declared.saturating_add(position) {
-                    warnings.push(format!("its riff size of {riff_size} bytes is too small; its data size was used"));
-                }
-                return Ok(Recording { channels, sample_rate: layout.sample_rate, warnings });
+                let declared = (!streamed).then_some(wide_data_size.unwrap_or(size));
+                let shape =
+                    Shape { channels: layout.channels, sample_rate: layout.sample_rate, bits: layout.integer_bits() };
+                let path = path.into();
+                let data = Data { path, input, layout, riff_size, position, declared, found: 0, bytes: Vec::new() };
+                return Ok((shape, Box::new(data)));
             }
             _ => size,
         };
@@ -75,11 +74,69 @@ pub(super) fn read(path: &Path, mut input: impl BufRead, file_length: u64) -> Re
     }
 }
 
+/// A `data` chunk being read.
+struct Data<R> {
+    path: PathBuf,
+    /// At the next sample.
+    input: R,
+    layout: Layout,
+    riff_size: u64,
+    /// Where in the file the samples begin.
+    position: u64,
+    /// The chunk's size in bytes; None if the samples go on to the end of the file.
+    declared: Option<u64>,
+    /// Bytes of samples read so far.
+    found: u64,
+    /// The block as it is in the file.
+    bytes: Vec<u8>,
+}
+
+impl<R: BufRead + Send + Sync> Blocks for Data<R> {
+    fn next(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool> {
+        let frame = self.layout.frame_bytes();
+        let left = self.declared.map_or(u64::MAX, |declared| declared - self.found);
+        let most = left.min(BLOCK as u64 / frame * frame);
+        self.bytes.clear();
+        self.input.by_ref().take(most).read_to_end(&mut self.bytes).map_err(Error::io(&self.path, "read"))?;
+        self.found += self.bytes.len() as u64;
+        if (self.bytes.len() as u64) < frame {
+            warnings.extend(self.warning());
+            return Ok(false);
+        }
+        if self.layout.big_endian {
+            self.bytes.chunks_exact_mut(self.layout.sample_bytes()).for_each(<[u8]>::reverse);
+        }
+        block.iter_mut().for_each(Vec::clear);
+        self.layout.decode(&self.bytes, block);
+        Ok(true)
+    }
+}
+
+impl<R> Data<R> {
+    /// What is odd about the sizes, once all is read.
+    fn warning(&self) -> Option<String> {
+        let Self { riff_size, position, found, .. } = *self;
+        let frame = self.layout.frame_bytes();
+        match self.declared {
+            None => Some("its sizes were never filled in; read to the end of the file".to_owned()),
+            Some(declared) if found < declared => {
+                Some(format!("cut short: {} of {} frames are there", found / frame, declared / frame))
+            }
+            Some(declared) if riff_size.saturating_add(8) < declared.saturating_add(position) => {
+                Some(format!("its riff size of {riff_size} bytes is too small; its data size was used"))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
 /// How the samples lie in the `data` chunk.
 struct Layout {
     encoding: Encoding,
     channels: usize,
     sample_rate: u32,
+    /// Of a sample, as declared.
+    bits: u32,
     big_endian: bool,
 }
 
@@ -127,7 +184,7 @@ impl Layout {
             (7, 1) => Encoding::MuLaw,
             _ => return Err(format!("wav format {tag:#06x} of {bits} bits is not supported; convert it to pcm")),
         };
-        let layout = Self { encoding, channels, sample_rate, big_endian };
+        let layout = Self { encoding, channels, sample_rate, bits: bits as u32, big_endian };
         let block_align = number(&basic[12..14]);
         if block_align != layout.frame_bytes() {
             let expected = layout.frame_bytes();
@@ -150,24 +207,11 @@ impl Layout {
         (self.channels * self.sample_bytes()) as u64
     }
 
-    /// All whole frames of `data` as channels (C, N), and how many bytes there were.
-    fn read_samples(&self, path: &Path, mut data: std::io::Take<impl Read>, most: u64) -> Result<(Vec<Vec<f32>>, u64)> {
-        let frame = self.frame_bytes();
-        let frames = data.limit().min(most) / frame;
-        let mut channels: Vec<_> = (0..self.channels).map(|_| Vec::with_capacity(frames as usize)).collect();
-        let block = BLOCK as u64 / frame * frame;
-        let mut found = 0;
-        loop {
-            let mut bytes = up_to(path, &mut data, block)?;
-            found += bytes.len() as u64;
-            let last = (bytes.len() as u64) < block;
-            if self.big_endian {
-                bytes.chunks_exact_mut(self.sample_bytes()).for_each(<[u8]>::reverse);
-            }
-            self.decode(&bytes, &mut channels);
-            if last {
-                return Ok((channels, found));
-            }
+    fn integer_bits(&self) -> Option<u32> {
+        match self.encoding {
+            Encoding::U8 | Encoding::I16 | Encoding::I24 | Encoding::I32 => Some(self.bits),
+            Encoding::ALaw | Encoding::MuLaw => Some(16),
+            Encoding::F32 | Encoding::F64 => None,
         }
     }
 
@@ -233,13 +277,6 @@ fn exactly<const N: usize>(path: &Path, input: &mut impl Read, what: &str) -> Re
     }
 }
 
-/// The next `most` bytes, or those up to the end of the file.
-fn up_to(path: &Path, input: &mut impl Read, most: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    input.take(most).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
-    Ok(bytes)
-}
-
 /// Passes over `size` bytes of the chunk `name`, which must be there.
 fn skip(path: &Path, input: &mut impl Read, size: u64, name: &[u8]) -> Result<()> {
     if copy(&mut input.take(size), &mut sink()).map_err(Error::io(path, "read"))? < size {
@@ -252,6 +289,8 @@ fn skip(path: &Path, input: &mut impl Read, size: u64, name: &[u8]) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::{Reader, Recording};
+    use std::io::Cursor;
 
     /// A WAV of `data` with a `fmt ` chunk of 16 bytes.
     fn wav(tag: u16, channels: u16, bits: u16, data: &[u8]) -> Vec<u8> {
@@ -267,7 +306,7 @@ mod tests {
     }
 
     fn read_bytes(file: &[u8]) -> Result<Recording> {
-        read(Path::new("test.wav"), file, file.len() as u64)
+        Reader::over(Path::new("test.wav"), Cursor::new(file.to_vec()))?.collect()
     }
 
     #[test]
@@ -317,11 +356,11 @@ mod tests {
     fn a_declared_size_allocates_nothing() {
         let mut file = wav(1, 1, 16, &[0, 64]);
         file[40..44].copy_from_slice(&0xFFFF_FFF0_u32.to_le_bytes());
-        let recording = read_bytes(&file).unwrap();
-        assert_eq!(recording.channels, [[0.5]]);
-        assert!(recording.channels[0].capacity() < 100, "{}", recording.channels[0].capacity());
-        // As through a pipe, where the length of the file is not known.
-        assert_eq!(read(Path::new("pipe"), file.as_slice(), 0).unwrap(), recording);
+        let mut reader = Reader::over(Path::new("test.wav"), Cursor::new(file)).unwrap();
+        let mut block = Vec::new();
+        assert!(reader.read(&mut block).unwrap());
+        assert_eq!(block, [[0.5]]);
+        assert!(block[0].capacity() < 100, "{}", block[0].capacity());
     }
 
     #[test]

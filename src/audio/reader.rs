@@ -1,0 +1,139 @@
+//! Files to samples, block by block.
+
+use super::{Recording, compressed, first_not_finite, wav};
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+
+/// What a recording can be read from: a file, or bytes in memory behind a [`Cursor`](std::io::Cursor).
+pub trait Source: Read + Seek + Send + Sync + 'static {}
+
+impl<T: Read + Seek + Send + Sync + 'static> Source for T {}
+
+/// What a file says of its samples before the first of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    /// C.
+    pub(super) channels: usize,
+    /// Hz.
+    pub(super) sample_rate: u32,
+    /// See [`Reader::bits`].
+    pub(super) bits: Option<u32>,
+}
+
+/// The samples of one kind of file, in order.
+pub(super) trait Blocks: Send + Sync {
+    /// Replaces the channels (C) of `block` by the next samples, at least one each, or returns false at the end.
+    /// Adds what is odd about the file to `warnings`, at the end at the latest.
+    fn next(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool>;
+}
+
+/// A recording being read block by block; memory stays that of a block. What it reads, and what it makes of odd files,
+/// is told at [`read`](super::read).
+pub struct Reader {
+    name: PathBuf,
+    shape: Shape,
+    blocks: Box<dyn Blocks>,
+    warnings: Vec<String>,
+    /// Samples of each channel read so far.
+    position: u64,
+    ended: bool,
+}
+
+impl Reader {
+    /// Opens a regular file. Others are refused: a pipe has no second pass, and opening one can wait forever.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be read; [`Error::Audio`] if it is no regular file, not audio that can be read,
+    /// or broken beyond use.
+    pub fn open(path: &Path) -> Result<Self> {
+        let kind = std::fs::metadata(path).map_err(Error::io(path, "open"))?.file_type();
+        if !(kind.is_file() || kind.is_dir()) {
+            return Err(Error::audio(path, "is a pipe or a device, not a file; save it to one"));
+        }
+        // A folder gives the system's own error, here or at the first byte.
+        Self::over(path, File::open(path).map_err(Error::io(path, "open"))?)
+    }
+
+    /// Reads from `source`, from its start, whatever its position; errors call it `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn over(name: &Path, mut source: impl Source) -> Result<Self> {
+        let mut magic = Vec::new();
+        source.rewind().map_err(Error::io(name, "read"))?;
+        source.by_ref().take(4).read_to_end(&mut magic).map_err(Error::io(name, "read"))?;
+        source.rewind().map_err(Error::io(name, "read"))?;
+        let (shape, blocks) = match magic.as_slice() {
+            b"RIFF" | b"RIFX" | b"RF64" => wav::open(name, BufReader::new(source))?,
+            // MP3 has no magic: it begins with an ID3 tag, or with the eleven set bits that begin each of its frames.
+            b"fLaC" | b"OggS" | [b'I', b'D', b'3', _] | [0xFF, 0xE0..=0xFF, ..] => compressed::open(name, source)?,
+            [] => return Err(Error::audio(name, "is empty: 0 bytes")),
+            _ => {
+                let reason = "is not a wav, flac, ogg vorbis or mp3 file; convert it to one of these";
+                return Err(Error::audio(name, reason));
+            }
+        };
+        Ok(Self { name: name.into(), shape, blocks, warnings: Vec::new(), position: 0, ended: false })
+    }
+
+    /// C.
+    pub fn channels(&self) -> usize {
+        self.shape.channels
+    }
+
+    /// Hz.
+    pub fn sample_rate(&self) -> u32 {
+        self.shape.sample_rate
+    }
+
+    /// Bits of an integer sample as the file says: 8 to 32; 16 for A-law and mu-law, whose steps need them. None for
+    /// floats and for what lossy codecs give.
+    pub fn bits(&self) -> Option<u32> {
+        self.shape.bits
+    }
+
+    /// Replaces `block` by the next samples (C, n), 1 <= n <= 65536, however many channels it had. False at the end, and
+    /// from then on: `block` is then C empty channels.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be read; [`Error::Audio`] if it is broken beyond use from here on, or a sample is
+    /// NaN or infinite. There is nothing to read after an error.
+    pub fn read(&mut self, block: &mut Vec<Vec<f32>>) -> Result<bool> {
+        block.resize_with(self.shape.channels, Vec::new);
+        self.ended = self.ended || !self.blocks.next(block, &mut self.warnings)?;
+        if self.ended {
+            block.iter_mut().for_each(Vec::clear);
+            return Ok(false);
+        }
+        if let Some((channel, index)) = first_not_finite(block) {
+            let index = self.position + index as u64;
+            let reason = format!("sample {index} of channel {channel} (from 0) is NaN or infinite; repair the file");
+            return Err(Error::audio(&self.name, reason));
+        }
+        self.position += block[0].len() as u64;
+        Ok(true)
+    }
+
+    /// What was odd about the file but survivable (truncated, sizes wrong), one line each; complete once
+    /// [`read`](Self::read) has returned false.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// All samples from here to the end.
+    pub(super) fn collect(mut self) -> Result<Recording> {
+        let mut channels = vec![Vec::new(); self.channels()];
+        let mut block = Vec::new();
+        while self.read(&mut block)? {
+            for (channel, samples) in channels.iter_mut().zip(&block) {
+                channel.extend_from_slice(samples);
+            }
+        }
+        Ok(Recording { channels, sample_rate: self.sample_rate(), warnings: self.warnings })
+    }
+}
