@@ -16,7 +16,7 @@ use super::{FileReport, Input, Masked, Naming, Piece, Status, Track, decode};
 use crate::audio::Format;
 use crate::kernels::{Glue, Mask, Momentum, Products};
 use crate::model::Model;
-use crate::separate::{Bases, Updates, separate};
+use crate::separate::{Bases, Settings, Updates, separate};
 use crate::spectrogram::Stft;
 use crate::{Error, Result};
 
@@ -165,7 +165,10 @@ fn compute_all<E: Products + Momentum + Glue>(
         };
         let views: Vec<_> = packed.iter().map(|piece| piece.data.view()).collect();
         let data = concatenate(Axis(0), &views).unwrap_or_else(|_| Array2::zeros((0, bins)));
-        let separated = separate(engine, data.t(), bases, job.updates, job.iterations, job.mask)?;
+        let segments: Vec<usize> = packed.iter().map(Piece::columns).collect();
+        let (updates, iterations, mask) = (job.updates, job.iterations, job.mask);
+        let settings = Settings { updates, iterations, tolerance: 0.0, mask };
+        let separated = separate(engine, data.t(), &segments, bases, &settings)?;
         let masks = Arc::new(separated.masks);
         let mut first = 0;
         for piece in packed {
