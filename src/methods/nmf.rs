@@ -240,10 +240,12 @@ enum Factor {
     Both,
 }
 
-/// Finds gains under fixed bases: so many updates of H, nothing else. Columns are independent of each other.
+/// Finds gains under fixed bases: at most `iterations` updates of H, nothing else. Columns are independent of each other.
+/// Returns the updates that each segment took. `segments`: the columns of each, N in all.
 ///
 /// # Errors
-/// [`Error::Input`] for joint updates, and those of the engine.
+/// [`Error::Input`] for joint updates and for segments that are not of N columns, and those of the engine.
+#[expect(clippy::too_many_arguments, reason = "the problem, the way, and when to stop")]
 pub fn update_gains<E: Products + Momentum>(
     engine: &E,
     v: &E::Panel,
@@ -252,14 +254,20 @@ pub fn update_gains<E: Products + Momentum>(
     rule: &Rule,
     updates: Updates,
     iterations: usize,
-) -> Result<()> {
+    tolerance: f64,
+    segments: &[usize],
+) -> Result<Vec<usize>> {
+    if tolerance > 0.0 {
+        return Err(Error::input("gains do not stop early yet; use a tolerance of 0"));
+    }
     engine.within(|| match updates {
         Updates::Alternating => (0..iterations).try_for_each(|_| engine.update_gains(v, w, h, rule)),
         Updates::Joint => Err(Error::input("joint updates are of both factors; the bases are fixed here")),
         Updates::Extrapolated => {
             extrapolation::update_gains(engine, v, w, h, rule, iterations, |_, _| Ok(true)).map(drop)
         }
-    })
+    })?;
+    Ok(vec![iterations; segments.len()])
 }
 
 /// Σ d(v|λ) + λ Σ h.
