@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match cli::run() {
-        Ok(cli::Outcome::Done) => ExitCode::SUCCESS,
-        Ok(cli::Outcome::Partial) => ExitCode::from(1),
+        Ok(cli::Ending::Done) => ExitCode::SUCCESS,
+        Ok(cli::Ending::Partial) => ExitCode::from(1),
+        // As shells report a process that Ctrl-C has ended.
+        Ok(cli::Ending::Interrupted) => ExitCode::from(130),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("partwise: {error:#}");

@@ -8,7 +8,7 @@ use partwise::engine::Engine;
 use serde::Serialize;
 
 use super::engine::{AnyEngine, open, with_engine};
-use super::{Common, Outcome, print, progress, table};
+use super::{Common, Ending, print, progress, table};
 
 /// Compare every kernel of the engine with the f64 reference, on awkward shapes
 #[derive(Args)]
@@ -22,7 +22,7 @@ struct Verdict {
 }
 
 impl Check {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let engine = open(common)?;
         let bound = match &engine {
             AnyEngine::Gpu(_) => 2e-5,
@@ -38,7 +38,7 @@ impl Check {
         let verdict = Verdict { engine: name, passed: kernels.iter().all(Row::passed), kernels };
         print(common.json, &verdict, || text(&verdict))?;
         match verdict.kernels.iter().filter(|row| !row.passed()).count() {
-            0 => Ok(Outcome::Done),
+            0 => Ok(Ending::Done),
             wrong => bail!("{wrong} kernels of {} are wrong; please report it, with this table", verdict.engine),
         }
     }

@@ -5,7 +5,7 @@ use partwise::engine::{self, Adapter};
 use serde::Serialize;
 
 use super::engine::automatic;
-use super::{Common, Outcome, print, table};
+use super::{Common, Ending, print, table};
 
 /// List the GPUs that can be used, and which engine `auto` takes
 #[derive(Args)]
@@ -19,7 +19,7 @@ struct Listing {
 }
 
 impl Devices {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let adapters = engine::adapters();
         let auto = match automatic(&adapters) {
             Some(adapter) => format!("auto takes the gpu {adapter}: the first that is not software"),
@@ -28,7 +28,7 @@ impl Devices {
         };
         let listing = Listing { adapters, auto };
         print(common.json, &listing, || text(&listing))?;
-        Ok(Outcome::Done)
+        Ok(Ending::Done)
     }
 }
 

@@ -38,15 +38,6 @@ pub(super) enum AnyEngine {
 }
 
 impl AnyEngine {
-    /// How many bytes the data of a panel should take. A processor is busy with a few thousand columns; a card wants tens of
-    /// thousands, or most of it is idle.
-    pub(super) fn panel_bytes(&self) -> usize {
-        match self {
-            Self::Gpu(_) => 64 << 20,
-            Self::Cpu(_) | Self::Reference(_) => 16 << 20,
-        }
-    }
-
     /// The arguments by which another process opens the same engine.
     pub(super) fn arguments(&self, common: &Common) -> Vec<String> {
         let mut arguments = match self {
@@ -81,11 +72,7 @@ pub(super) fn automatic(adapters: &[Adapter]) -> Option<&Adapter> {
 /// Opens the engine that the options ask for. Naming a GPU asks for it.
 pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
     let cpu = || Ok(AnyEngine::Cpu(Cpu::new(common.threads.map(usize::from))?));
-    let gpu = |choice: GpuChoice| {
-        let mut gpu = Gpu::open(&choice)?;
-        tuning::tune(&mut gpu, common.retune)?;
-        Ok(AnyEngine::Gpu(gpu))
-    };
+    let gpu = |choice: GpuChoice| Ok(AnyEngine::Gpu(open_gpu(common, &choice)?));
     match (common.engine, &common.gpu) {
         (Choice::Reference, _) => Ok(AnyEngine::Reference(Reference)),
         (Choice::Cpu, _) => cpu(),
@@ -99,4 +86,11 @@ pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
             }),
         },
     }
+}
+
+/// Opens a GPU with what is known of its kernels.
+pub(super) fn open_gpu(common: &Common, choice: &GpuChoice) -> partwise::Result<Gpu> {
+    let mut gpu = Gpu::open(choice)?;
+    tuning::tune(&mut gpu, common.retune)?;
+    Ok(gpu)
 }

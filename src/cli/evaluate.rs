@@ -9,7 +9,7 @@ use partwise::evaluate::{self, Measures, Order, Scores};
 use partwise::schedule;
 use serde::Serialize;
 
-use super::{Common, Outcome, print, progress, table};
+use super::{Common, Ending, print, progress, table};
 
 /// Score estimates against the true sources: SDR, SIR, SAR (BSS Eval v3), SI-SDR and SNR, in dB
 #[derive(Args)]
@@ -48,10 +48,10 @@ pub(super) struct SourceScores {
 }
 
 impl Evaluate {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let evaluation = self.evaluate(common)?;
         print(common.json, &evaluation, || if self.csv { csv(&evaluation) } else { text(&evaluation) })?;
-        Ok(Outcome::Done)
+        Ok(Ending::Done)
     }
 
     pub(super) fn evaluate(&self, common: &Common) -> anyhow::Result<Evaluation> {

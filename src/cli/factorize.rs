@@ -17,7 +17,7 @@ use partwise::train::MAX_RANK;
 use serde::Serialize;
 
 use super::engine::{open, with_engine};
-use super::{Common, Outcome, print, progress, spare, write_whole};
+use super::{Common, Ending, print, progress, spare, write_whole};
 
 /// Factorize any nonnegative matrix, F rows by N columns: V ≈ W H
 #[derive(Args)]
@@ -83,7 +83,7 @@ struct Summary<'a> {
 }
 
 impl Factorize {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         nmf::check_options(self.iterations, self.tolerance, self.sparsity)?;
         if !(1..=MAX_RANK).contains(&self.rank) {
             bail!("rank {} is not between 1 and {MAX_RANK}", self.rank);
@@ -135,7 +135,7 @@ impl Factorize {
             output: &self.output,
         };
         print(common.json, &summary, || text(&summary))?;
-        Ok(Outcome::Done)
+        Ok(Ending::Done)
     }
 
     /// W and H to start from.

@@ -7,8 +7,10 @@ mod devices;
 mod engine;
 mod evaluate;
 mod factorize;
+mod interrupt;
 mod progress;
 mod separate;
+mod stations;
 mod train;
 mod tuning;
 
@@ -47,8 +49,8 @@ struct Common {
     /// Where arithmetic runs; auto takes a real GPU if there is one, else the native CPU engine
     #[arg(long, global = true, value_name = "auto|gpu|cpu|reference", default_value = "auto")]
     engine: engine::Choice,
-    /// Which GPU: its index in `partwise devices`, a part of its name, or its PCI bus id
-    #[arg(long, global = true, value_name = "INDEX|NAME|PCI")]
+    /// Which GPU: its index in `partwise devices`, a part of its name, or its PCI bus id; for `separate` also all of them
+    #[arg(long, global = true, value_name = "INDEX|NAME|PCI|all")]
     gpu: Option<String>,
     /// Measure anew which kernels are the fastest on the GPU; otherwise that is done once and kept
     #[arg(long, global = true)]
@@ -81,15 +83,17 @@ impl Common {
 }
 
 /// How a command ended, short of failing.
-pub(crate) enum Outcome {
+pub(crate) enum Ending {
     /// Everything was done.
     Done,
     /// Some inputs failed, the rest were done.
     Partial,
+    /// The user ended it early.
+    Interrupted,
 }
 
 /// Parses the arguments and runs the command.
-pub(crate) fn run() -> anyhow::Result<Outcome> {
+pub(crate) fn run() -> anyhow::Result<Ending> {
     quiet_drivers();
     let Cli { command, common } = Cli::parse();
     start_log(&common);

@@ -2,21 +2,24 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use partwise::audio::Format;
+use partwise::audio::FormatChoice;
 use partwise::kernels::Mask;
 use partwise::methods::nmf;
 use partwise::model::Model;
-use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Status};
-use partwise::separate::Updates;
+use partwise::schedule::{
+    self, FileReport, Job, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station, Status,
+};
+use partwise::separate::{Settings, Updates};
 use serde::Serialize;
 
-use super::engine::{open, with_engine};
 use super::progress::JobBar;
-use super::{Common, Outcome, print};
+use super::stations::{Memory, stations};
+use super::{Common, Ending, interrupt, print};
 
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
@@ -38,9 +41,9 @@ pub(super) struct Separate {
     /// How a cell is shared: wiener (by power), ratio:P (by the models' P-th powers) or hard (to the loudest)
     #[arg(long, default_value = "wiener", value_name = "wiener|ratio:P|hard")]
     mask: MaskChoice,
-    /// wav-f32 (exact), wav-pcm16, wav-pcm24 or flac
-    #[arg(long, default_value = "wav-f32")]
-    format: Format,
+    /// same (the input's bit depth, as wav), wav-f32 (exact), wav-pcm16, wav-pcm24, or flac (the input's bit depth)
+    #[arg(long, default_value = "same", value_name = "same|wav-f32|wav-pcm16|wav-pcm24|flac")]
+    format: FormatChoice,
     /// Write this source alone
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
@@ -53,6 +56,21 @@ pub(super) struct Separate {
     /// Updates of the gains [default: 40, or 100 alternating ones]
     #[arg(long, value_name = "N")]
     iterations: Option<usize>,
+    /// Stop the updates of a stretch of frames once five of them lower its objective by less than this share of its first
+    /// value; 0: never
+    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    tolerance: f64,
+    /// Leave out what an earlier run has done: what its manifest lists with the same input, model and options, and whose
+    /// outputs are there
+    #[arg(long)]
+    resume: bool,
+    /// Do the I-th of N parts of the inputs, I from 1
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Memory to take, on the host and on each device, such as 800M or 2G: wider panels for more
+    /// [default: 512M, or 3G for a GPU, and a quarter of the machine at most]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Memory>,
     /// What a file that fails means for the others: continue or stop
     #[arg(long, default_value = "continue", value_name = "continue|stop")]
     on_error: OnErrorChoice,
@@ -97,33 +115,47 @@ impl FromStr for OnErrorChoice {
 /// What a run amounts to.
 #[derive(Serialize)]
 pub(super) struct Summary {
+    /// Those of this run's shard.
     files: usize,
+    done: usize,
+    /// Done by an earlier run.
+    resumed: usize,
     pub(super) failed: usize,
+    /// Not begun, or not finished.
+    left: usize,
+    interrupted: bool,
+    /// Of what this run has done.
     audio_seconds: f64,
     pub(super) wall_seconds: f64,
     pub(super) real_time_factor: f64,
     pub(super) engine: String,
+    /// The share of the time that the engine was computing.
+    engine_busy: f64,
     results: Vec<FileReport>,
 }
 
 impl Separate {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
-        let (summary, inputs) = self.separate(common)?;
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
+        let (summary, failure) = self.separate(common)?;
         print(common.json, &summary, || text(&summary))?;
-        match summary.failed {
-            0 => Ok(Outcome::Done),
-            failed if failed < inputs && failed < summary.files => Ok(Outcome::Partial),
-            failed => bail!("{failed} of {inputs} inputs cannot be used; nothing was separated"),
+        if let Some(failure) = failure {
+            return Err(failure.into());
+        }
+        match (summary.interrupted, summary.failed, summary.done + summary.resumed) {
+            (true, ..) => Ok(Ending::Interrupted),
+            (_, 0, _) => Ok(Ending::Done),
+            (_, failed, 0) => bail!("{failed} of {} inputs cannot be used; nothing was separated", summary.files),
+            _ => Ok(Ending::Partial),
         }
     }
 
-    /// Separates; also, how many inputs there were.
-    pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, usize)> {
+    /// Separates; also, what ended the job early.
+    pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
         let iterations = self.iterations.unwrap_or(match self.updates {
             Updates::Extrapolated => 40,
             _ => 100,
         });
-        nmf::check_options(iterations, 0.0, 0.0)?;
+        nmf::check_options(iterations, self.tolerance, 0.0)?;
         if self.updates == Updates::Joint {
             bail!(
                 "--updates joint is for learning both factors; here the bases are fixed: use extrapolated or alternating"
@@ -131,29 +163,43 @@ impl Separate {
         }
         let model = Model::load(&self.model)?;
         let only = self.only.as_ref().map(|name| source(&model, name)).transpose()?;
-        let inputs = schedule::list(&self.inputs)?;
-        let engine = open(common)?;
-        let job = Job {
-            model: &model,
-            inputs: &inputs,
-            naming: Naming { folder: self.output, pattern: self.name, format: self.format },
-            only,
+        let inputs = schedule::list(&self.inputs, Some(&self.output))?;
+        let settings = Settings {
             updates: self.updates,
             iterations,
+            tolerance: self.tolerance,
             mask: match self.mask {
                 MaskChoice::Wiener => Mask::Ratio(model.spectrum.power_exponent()),
                 MaskChoice::Given(mask) => mask,
             },
+        };
+        let stations = stations(common, &model, settings)?;
+        let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
+        let lanes = stations.iter().map(Station::lanes).sum();
+        let memory = self.memory.unwrap_or_else(|| Memory::usual(engine.starts_with("gpu")));
+        let stop = interrupt::flag()?;
+        let job = Job {
+            model: &model,
+            inputs: &inputs,
+            shard: self.shard,
+            parameters: Parameters::new(&model, &settings, self.format, self.only.as_deref())?,
+            naming: Naming { folder: self.output, pattern: self.name, format: self.format },
+            only,
+            resume: self.resume,
             on_error: self.on_error.0,
             threads: stage_threads(common),
-            panel_bytes: engine.panel_bytes(),
+            columns: schedule::panel_columns(memory.0, &model, lanes)?,
+            stop,
         };
-        let bytes = inputs.iter().filter_map(|input| std::fs::metadata(&input.path).ok()).map(|meta| meta.len()).sum();
+        let of_shard = inputs.iter().enumerate().filter(|&(index, _)| self.shard.is_none_or(|shard| shard.holds(index)));
+        let sizes: Vec<u64> =
+            of_shard.map(|(_, input)| std::fs::metadata(&input.path).map_or(0, |meta| meta.len())).collect();
         let started = Instant::now();
-        let mut bar = JobBar::new(common, bytes, inputs.len());
-        let results = with_engine!(&engine, |engine| schedule::run(engine, &job, &mut bar))?;
+        let mut bar = JobBar::new(common, sizes.iter().sum(), sizes.len());
+        let outcome = schedule::run(stations, &job, &mut bar)?;
         drop(bar);
-        Ok((summarize(results, started.elapsed().as_secs_f64()), inputs.len()))
+        let interrupted = stop.load(Ordering::Relaxed);
+        Ok(summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64()))
     }
 }
 
@@ -163,31 +209,70 @@ fn source(model: &Model, name: &str) -> anyhow::Result<usize> {
     found.with_context(|| format!("--only {name}: the model has no such source; it has {}", names.join(", ")))
 }
 
-fn summarize(results: Vec<FileReport>, wall_seconds: f64) -> Summary {
-    let done = |report: &&FileReport| report.status == Status::Done;
-    let audio_seconds =
-        results.iter().filter(done).map(|report| report.seconds).fold(0.0, |sum, seconds| sum + seconds);
-    Summary {
-        files: results.len(),
-        failed: results.len() - results.iter().filter(done).count(),
+fn summarize(
+    outcome: Outcome,
+    files: usize,
+    engine: String,
+    interrupted: bool,
+    wall_seconds: f64,
+) -> (Summary, Option<partwise::Error>) {
+    let Outcome { reports, resumed, left, busy, failure } = outcome;
+    let done = reports.iter().filter(|report| report.status == Status::Done);
+    let audio_seconds = done.clone().map(|report| report.seconds).fold(0.0, |sum, seconds| sum + seconds);
+    let done = done.count();
+    let summary = Summary {
+        files,
+        done,
+        resumed: resumed.len(),
+        failed: reports.len() - done,
+        left,
+        interrupted,
         audio_seconds,
         wall_seconds,
         real_time_factor: audio_seconds / wall_seconds,
-        engine: results.first().map(|report| report.engine.clone()).unwrap_or_default(),
-        results,
-    }
+        engine,
+        engine_busy: busy,
+        results: reports,
+    };
+    (summary, failure)
 }
 
 fn text(summary: &Summary) -> String {
-    let failed = summary.results.iter().filter_map(|report| report.error.as_ref());
-    let failures: String = failed.map(|error| format!("failed: {error}\n")).collect();
-    format!(
-        "{failures}{} of {} files separated: {:.1} s of audio in {:.2} s, {:.0} times real time, on {}\n",
-        summary.files - summary.failed,
-        summary.files,
-        summary.audio_seconds,
-        summary.wall_seconds,
+    let Summary { files, done, resumed, failed, left, audio_seconds, wall_seconds, .. } = summary;
+    let counts: Vec<String> = [(*resumed, "done before"), (*failed, "failed"), (*left, "left")]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!(", {count} {what}"))
+        .collect();
+    let mut text = failures(&summary.results);
+    text.push_str(&format!(
+        "{done} of {files} files separated{}: {} of audio in {}, {:.0} times real time\n{} (busy {:.0} % of the time)\n",
+        counts.concat(),
+        duration(*audio_seconds),
+        duration(*wall_seconds),
         summary.real_time_factor,
         summary.engine,
-    )
+        100.0 * summary.engine_busy,
+    ));
+    if *left > 0 {
+        text.push_str("the same command with --resume does what is left\n");
+    }
+    text
+}
+
+/// A table of the files that failed, and why.
+fn failures(results: &[FileReport]) -> String {
+    let rows = results.iter().filter_map(|report| {
+        let (input, error) = (report.input.display().to_string(), report.error.as_ref()?);
+        // An error begins with the file that it is about; the table has it already.
+        let reason = error.strip_prefix(&format!("{input}: ")).unwrap_or(error).to_string();
+        Some(vec![input, reason])
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    if rows.is_empty() { String::new() } else { format!("failed:\n{}\n", left_table(&rows)) }
+}
+
+/// Seconds, or hours from an hour on.
+fn duration(seconds: f64) -> String {
+    if seconds < 3600.0 { format!("{seconds:.1} s") } else { format!("{:.2} h", seconds / 3600.0) }
 }

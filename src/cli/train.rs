@@ -13,7 +13,7 @@ use partwise::spectrogram::Shape;
 use partwise::train::{self, Event, Length, Material, TrainOptions, Transform, Updates};
 
 use super::engine::{open, with_engine};
-use super::{Common, Outcome, print, progress, spare, table, write_whole};
+use super::{Common, Ending, print, progress, spare, table, write_whole};
 
 /// Learn a model from recordings of each source alone
 #[derive(Args)]
@@ -64,10 +64,10 @@ pub(super) struct Train {
 }
 
 impl Train {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let (model, skipped) = self.learn(common)?;
         print(common.json, &model.training, || summary(&model, &self.output))?;
-        Ok(if skipped > 0 { Outcome::Partial } else { Outcome::Done })
+        Ok(if skipped > 0 { Ending::Partial } else { Ending::Done })
     }
 
     /// Learns and writes the model; also, how many recordings could not be used.

@@ -20,7 +20,7 @@ use self::jobs::JobTime;
 use self::kernels::{Measured, Shape};
 use self::transforms::TransformTime;
 use super::engine::{AnyEngine, Choice, open, with_engine};
-use super::{Common, Outcome, print, progress, write_whole};
+use super::{Common, Ending, print, progress, write_whole};
 
 /// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
 ///
@@ -98,7 +98,7 @@ struct Report {
 }
 
 impl Bench {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let seconds = self.seconds;
         anyhow::ensure!(seconds > 0.0 && seconds <= 60.0, "--seconds {seconds}: use 0 to 60");
         let engine = open(common)?;
@@ -136,7 +136,7 @@ impl Bench {
             write_whole(path, |path| std::fs::write(path, svg))?;
         }
         print(common.json, &report, || text::report(&report))?;
-        Ok(Outcome::Done)
+        Ok(Ending::Done)
     }
 
     /// The engine to compare with, if there is one.

@@ -15,7 +15,7 @@ use partwise::Error;
 use super::evaluate::Evaluate;
 use super::separate::Separate;
 use super::train::Train;
-use super::{Common, Outcome, print};
+use super::{Common, Ending, print};
 use mixing::Clip;
 use results::{ClipScores, Results, SourceScores};
 
@@ -35,7 +35,7 @@ pub(super) struct Demo {
 }
 
 impl Demo {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let folder = self.output.as_path();
         let words = Words { folder: folder.to_str().with_context(|| format!("{}: is not UTF-8", folder.display()))? };
         let recordings = folder.join("recordings");
@@ -138,9 +138,9 @@ fn typed(words: &[String]) -> String {
 }
 
 /// Whether the mean gain is what it should be: a demonstration that only shows what happened would pass off any fault.
-fn promised(mean: &[SourceScores]) -> anyhow::Result<Outcome> {
+fn promised(mean: &[SourceScores]) -> anyhow::Result<Ending> {
     match mean.first().map(|first| first.sdr.gain) {
-        Some(gain) if gain >= LEAST_GAIN => Ok(Outcome::Done),
+        Some(gain) if gain >= LEAST_GAIN => Ok(Ending::Done),
         gain => bail!(
             "the mean gain of {} is {:.1} dB, less than the {LEAST_GAIN} dB that it should be; please report it",
             SOURCES[0],

@@ -1,0 +1,136 @@
+//! The engines of a separation job, and who takes over from them.
+
+use std::str::FromStr;
+
+use partwise::engine::{self, Adapter, Cpu, Gpu, GpuChoice};
+use partwise::kernels::{Glue, Momentum, Products};
+use partwise::model::Model;
+use partwise::schedule::{Relay, Station, Successor};
+use partwise::separate::{OnEngine, Separator, Settings};
+
+use super::engine::{AnyEngine, Choice, open, open_gpu, with_engine};
+use super::Common;
+
+/// `--gpu all`
+const ALL: &str = "all";
+/// Panels that a card works at in turn: while it computes one, another is brought up or its masks down.
+const CARD_LANES: usize = 2;
+
+/// What the options ask for: one engine, or one for every GPU of this machine.
+pub(super) fn stations<'a>(
+    common: &'a Common,
+    model: &'a Model,
+    settings: Settings,
+) -> partwise::Result<Vec<Station<'a>>> {
+    let maker = Maker { common, model, settings };
+    let asked = common.gpu.as_deref() == Some(ALL) && matches!(common.engine, Choice::Gpu | Choice::Auto);
+    if !asked {
+        return Ok(vec![maker.station(open(common)?)?]);
+    }
+    let adapters = engine::adapters();
+    // Software devices are for tests: beside a card, one would only take the processor from it.
+    let real = adapters.iter().filter(|adapter| !adapter.is_software()).count();
+    let of_kind = adapters.iter().filter(|adapter| real == 0 || !adapter.is_software());
+    let all = of_kind.map(|adapter| maker.station(AnyEngine::Gpu(open_gpu(common, &address(adapter))?)));
+    let all = all.collect::<partwise::Result<Vec<_>>>()?;
+    if all.is_empty() { Err(partwise::EngineError::NoAdapter("there is none".into()).into()) } else { Ok(all) }
+}
+
+/// How an adapter is found again: its place on the bus stays when others come and go.
+fn address(adapter: &Adapter) -> GpuChoice {
+    let index = || adapter.index.to_string();
+    GpuChoice::Named(Some(&adapter.pci_bus_id).filter(|id| !id.is_empty()).cloned().unwrap_or_else(index))
+}
+
+#[derive(Clone, Copy)]
+struct Maker<'a> {
+    common: &'a Common,
+    model: &'a Model,
+    settings: Settings,
+}
+
+impl<'a> Maker<'a> {
+    fn on<E: Products + Momentum + Glue + 'a>(self, engine: E) -> Box<dyn Separator + 'a> {
+        Box::new(OnEngine::new(engine, self.model, self.settings))
+    }
+
+    fn station(self, engine: AnyEngine) -> partwise::Result<Station<'a>> {
+        let (lanes, address) = match &engine {
+            AnyEngine::Gpu(gpu) if gpu.adapter().is_software() => (1, Some(address(gpu.adapter()))),
+            AnyEngine::Gpu(gpu) => (CARD_LANES, Some(address(gpu.adapter()))),
+            AnyEngine::Cpu(_) | AnyEngine::Reference(_) => (1, None),
+        };
+        let mut relays = vec![self.relay(with_engine!(engine, |engine| self.on(engine)), address.clone())];
+        while relays.len() < lanes && let Some(address) = &address {
+            relays.push(self.relay(self.on(open_gpu(self.common, address)?), Some(address.clone())));
+        }
+        Ok(Station::new(relays))
+    }
+
+    /// A lane: a GPU is opened anew when it was lost, and where that does not help the cpu engine takes over.
+    fn relay(self, first: Box<dyn Separator + 'a>, address: Option<GpuChoice>) -> Relay<'a> {
+        Relay::new(first, move |successor| {
+            let address = address.as_ref()?;
+            Some(match successor {
+                Successor::Reopened => open_gpu(self.common, address).map(|gpu| self.on(gpu)),
+                Successor::Other => Cpu::new(self.common.threads.map(usize::from)).map(|cpu| self.on(cpu)),
+            })
+        })
+    }
+}
+
+/// `--memory`: bytes, with K, M or G for their multiples by 1024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory(pub(super) u64);
+
+impl FromStr for Memory {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unit = text.trim_end_matches(['B', 'b']).trim_end_matches('i');
+        let (number, power) = match unit.char_indices().last() {
+            Some((at, 'K' | 'k')) => (&unit[..at], 10),
+            Some((at, 'M' | 'm')) => (&unit[..at], 20),
+            Some((at, 'G' | 'g')) => (&unit[..at], 30),
+            _ => (unit, 0),
+        };
+        match number.trim().parse::<f64>() {
+            Ok(number) if number > 0.0 && number < 1e9 * 1024.0 => Ok(Self((number * f64::from(1 << power)) as u64)),
+            _ => Err("use bytes, or a number with K, M or G, such as 800M or 2G".into()),
+        }
+    }
+}
+
+impl Memory {
+    /// What a job takes where the user does not say: a quarter of the machine at most, and no more than pays. A processor is
+    /// busy with a few thousand columns; a card wants tens of thousands, or most of it is idle.
+    pub(super) fn usual(gpu: bool) -> Self {
+        let mut system = sysinfo::System::new();
+        system.refresh_memory();
+        let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+        let pays = if gpu { 3 << 30 } else { 512 << 20 };
+        Self((system.total_memory().min(limit) / 4).min(pays))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_with_its_unit() {
+        for (text, bytes) in [
+            ("1000000", 1_000_000),
+            ("64K", 64 << 10),
+            ("512M", 512 << 20),
+            ("1.5G", 3 << 29),
+            ("2GiB", 2 << 30),
+            ("2 gb", 2 << 30),
+        ] {
+            assert_eq!(text.parse(), Ok(Memory(bytes)), "{text}");
+        }
+        for text in ["", "G", "-1G", "0", "1T", "nan", "much"] {
+            assert!(text.parse::<Memory>().is_err(), "{text}");
+        }
+    }
+}
