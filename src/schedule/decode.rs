@@ -59,7 +59,7 @@ pub(super) fn pieces(
     let step = (columns / track.signal().len()).max(1);
     for start in (0..of).step_by(step) {
         let frames = start..of.min(start + step);
-        let spectra: Vec<_> = track.signal().iter().map(|channel| stft.forward(channel, frames.clone())).collect();
+        let spectra: Vec<_> = track.signal().iter().map(|channel| stft.forward(channel, 0, frames.clone())).collect();
         let mut data = Vec::with_capacity(spectra.len() * frames.len() * bins);
         for frame in spectra.iter().flat_map(|spectra| spectra.outer_iter()) {
             data.extend(frame.iter().take(bins).map(|&bin| model.spectrum.of(bin * scale)));
