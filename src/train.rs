@@ -210,7 +210,7 @@ fn data(recordings: &[Recording], stft: &Stft<f32>, spectrum: Spectrum, sample_r
         .par_iter()
         .map(|&(channel, rate)| {
             let channel = audio::resample(channel, rate, sample_rate)?;
-            let spectra = stft.forward(&channel, 0..stft.frames(channel.len()));
+            let spectra = stft.forward(&channel, 0, 0..stft.frames(channel.len()));
             Ok(spectra.mapv(|bin| spectrum.of(bin * level_scale(peak))))
         })
         .collect::<Result<Vec<_>>>()?;

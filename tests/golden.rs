@@ -202,7 +202,7 @@ fn stft_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
     let window = params.shape.samples(params.window).into_iter().map(<T as Real>::from_f64);
     let signal: Vec<T> = case.vector("x")?.iter().map(|&x| <T as Real>::from_f64(x)).collect();
     let stft = Stft::<T>::new(params.clone())?;
-    let frames = stft.forward(&signal, 0..stft.frames(signal.len()));
+    let frames = stft.forward(&signal, 0, 0..stft.frames(signal.len()));
     let mask = case.matrix("mask")?.reversed_axes();
     let mut masked = frames.clone();
     masked.zip_mut_with(&mask, |x, &m| *x = x.scale(<T as Real>::from_f64(m)));

@@ -8,7 +8,7 @@ mod wav;
 mod write;
 
 pub use reader::{Reader, Source};
-pub use resample::resample;
+pub use resample::{Resampler, resample};
 pub use write::{Format, Writer, write};
 
 use crate::Result;

@@ -3,53 +3,142 @@
 use super::MAX_SAMPLE_RATE;
 use crate::{Error, Result};
 use rubato::audioadapter_buffers::direct::SequentialSlice;
-use rubato::{Fft, FixedSync, Resampler};
+use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
+use std::fmt::Display;
 
 /// Input samples per block, at least: the anti-aliasing filter is as long as a block.
 const BLOCK: usize = 2048;
 
-/// One channel (N) at `from` Hz as one at `to` Hz, of exactly round(N * to / from) samples. The phase is kept: sample n
-/// of the result is the input's band-limited value at n / `to` seconds. Equal rates give the input itself.
+/// One channel (N) at `from` Hz as one at `to` Hz: what a [`Resampler`] makes of it in one piece.
+///
+/// # Errors
+///
+/// Those of [`Resampler::new`].
+pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
+    let mut resampler = Resampler::new(from, to)?;
+    let mut output = Vec::with_capacity(Resampler::length(samples.len() as u64, from, to) as usize);
+    resampler.push(samples, &mut output)?;
+    resampler.finish(&mut output)?;
+    Ok(output)
+}
+
+/// One channel brought from one sample rate to another as its samples come. N samples become exactly
+/// round(N * to / from), of the same bits however they were cut into pushes. The phase is kept: sample n of the result is
+/// the input's band-limited value at n / `to` seconds. Equal rates give the input itself.
 ///
 /// What lies above the lower of the two Nyquist frequencies is removed; the transition begins some 2 % below it. The
 /// ends are filtered as though silence lay beyond them.
 ///
-/// # Errors
-///
-/// [`Error::Input`] if a rate is 0 or above 1 536 000 Hz.
-pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
-    for rate in [from, to] {
-        if !(1..=MAX_SAMPLE_RATE).contains(&rate) {
-            return Err(Error::input(format!("cannot resample at {rate} Hz; 1 to {MAX_SAMPLE_RATE} Hz are supported")));
+/// Memory, and how far the output stays behind the input, are a few blocks of 2048 samples: more only for rates
+/// whose ratio has no smaller numbers, twice the input's rate at most.
+pub struct Resampler {
+    from: u32,
+    to: u32,
+    /// None where the rates are equal.
+    fft: Option<Fft<f32>>,
+    /// The input of a block that is not full yet.
+    pending: Vec<f32>,
+    /// The output of a block.
+    converted: Vec<f32>,
+    /// Output samples still to be dropped: the delay of the filter.
+    delay: usize,
+    taken: u64,
+    given: u64,
+}
+
+impl Resampler {
+    /// A resampler of one channel.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] if a rate is 0 or above 1 536 000 Hz.
+    pub fn new(from: u32, to: u32) -> Result<Self> {
+        for rate in [from, to] {
+            if !(1..=MAX_SAMPLE_RATE).contains(&rate) {
+                let reason = format!("cannot resample at {rate} Hz; 1 to {MAX_SAMPLE_RATE} Hz are supported");
+                return Err(Error::input(reason));
+            }
         }
+        // Whole blocks on both sides need a multiple of from / gcd samples. An even multiple makes the delay, half a
+        // block, a whole number of samples too: with an odd one the result would lie half a sample off.
+        let block = BLOCK.next_multiple_of(2 * (from / gcd(from, to)) as usize);
+        let (window, both) = (WindowFunction::BlackmanHarris2, FixedSync::Both);
+        let fft = (from != to)
+            .then(|| Fft::new_custom(from as usize, to as usize, block, 1, 1, window, both))
+            .transpose()
+            .map_err(|error| failed(from, to, &error))?;
+        let converted = vec![0.0; fft.as_ref().map_or(0, |fft| fft.output_frames_max())];
+        let delay = fft.as_ref().map_or(0, |fft| fft.output_delay());
+        Ok(Self { from, to, fft, pending: Vec::new(), converted, delay, taken: 0, given: 0 })
     }
-    if from == to || samples.is_empty() {
-        return Ok(samples.to_vec());
+
+    /// round(`samples` * `to` / `from`), half rounded up, for rates that [`new`](Self::new) takes.
+    pub fn length(samples: u64, from: u32, to: u32) -> u64 {
+        let from = u128::from(from.max(1));
+        let length = (u128::from(samples) * u128::from(to) + from / 2) / from;
+        u64::try_from(length).unwrap_or(u64::MAX)
     }
-    let failed = |error: &dyn std::fmt::Display| Error::input(format!("cannot resample {from} Hz to {to} Hz: {error}"));
 
-    // Whole blocks on both sides need a multiple of from / gcd samples. An even multiple makes the delay, half a block,
-    // a whole number of samples too: with an odd one the result would lie half a sample off.
-    let even = 2 * (from / gcd(from, to)) as usize;
-    let block = BLOCK.next_multiple_of(even);
-    let mut resampler = Fft::<f32>::new_custom(
-        from as usize,
-        to as usize,
-        block,
-        1,
-        1,
-        rubato::WindowFunction::BlackmanHarris2,
-        FixedSync::Both,
-    )
-    .map_err(|error| failed(&error))?;
-    let input = SequentialSlice::new(samples, 1, samples.len()).map_err(|error| failed(&error))?;
-    let output = resampler.process_all(&input, samples.len(), None).map_err(|error| failed(&error))?;
+    /// Takes the next samples, and appends to `out` what is finished.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] if the converter refuses its block, which it has no reason to.
+    pub fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
+        self.taken += samples.len() as u64;
+        let Some(block) = self.fft.as_ref().map(|fft| fft.input_frames_next()) else {
+            out.extend_from_slice(samples);
+            return Ok(());
+        };
+        while !samples.is_empty() {
+            let (now, later) = samples.split_at(samples.len().min(block - self.pending.len()));
+            self.pending.extend_from_slice(now);
+            samples = later;
+            if self.pending.len() == block {
+                self.convert(u64::MAX, out)?;
+            }
+        }
+        Ok(())
+    }
 
-    // The resampler rounds the length up.
-    let length = (samples.len() as u128 * u128::from(to) + u128::from(from) / 2) / u128::from(from);
-    let mut output = output.take_data();
-    output.truncate(length as usize);
-    Ok(output)
+    /// Appends the rest to `out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    pub fn finish(mut self, out: &mut Vec<f32>) -> Result<()> {
+        let Some(block) = self.fft.as_ref().map(|fft| fft.input_frames_next()) else { return Ok(()) };
+        let length = Self::length(self.taken, self.from, self.to);
+        while self.given < length {
+            self.pending.resize(block, 0.0);
+            self.convert(length, out)?;
+        }
+        Ok(())
+    }
+
+    /// Converts a full block; at most `length` samples are given in all.
+    fn convert(&mut self, length: u64, out: &mut Vec<f32>) -> Result<()> {
+        let Some(fft) = &mut self.fft else { return Ok(()) };
+        let (from, to, full) = (self.from, self.to, self.converted.len());
+        let input = SequentialSlice::new(&self.pending, 1, self.pending.len());
+        let input = input.map_err(|error| failed(from, to, &error))?;
+        let output = SequentialSlice::new_mut(&mut self.converted, 1, full);
+        let mut output = output.map_err(|error| failed(from, to, &error))?;
+        let (_, count) =
+            fft.process_into_buffer(&input, &mut output, None).map_err(|error| failed(from, to, &error))?;
+        self.pending.clear();
+
+        let dropped = self.delay.min(count);
+        self.delay -= dropped;
+        let wanted = (length - self.given).min((count - dropped) as u64);
+        out.extend_from_slice(&self.converted[dropped..dropped + wanted as usize]);
+        self.given += wanted;
+        Ok(())
+    }
+}
+
+fn failed(from: u32, to: u32, error: &dyn Display) -> Error {
+    Error::input(format!("cannot resample {from} Hz to {to} Hz: {error}"))
 }
 
 fn gcd(a: u32, b: u32) -> u32 {
@@ -94,6 +183,54 @@ mod tests {
             }
         }
         assert_eq!(resample(&[0.1; 3], 2, 1).unwrap().len(), 2, "half is rounded up");
+    }
+
+    #[test]
+    fn the_length_of_any_recording_is_known() {
+        assert_eq!(Resampler::length(u64::MAX, 1, 1), u64::MAX);
+        assert_eq!(Resampler::length(u64::MAX, 1, 2), u64::MAX);
+        assert_eq!(Resampler::length(44_100 * 36_000_000 + 1, 44_100, 48_000), 48_000 * 36_000_000 + 1);
+    }
+
+    /// Noise in [-1, 1).
+    fn noise(length: usize) -> Vec<f32> {
+        (0..length as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_the_cuts() {
+        for (from, to) in RATES.into_iter().chain([(8000, 8000)]) {
+            for length in [0, 1, 5000, 100_003] {
+                let input = noise(length);
+                let whole = resample(&input, from, to).unwrap();
+                for cuts in [&[1, 2, 3][..], &[7, 0, 2646, 4095], &[30_000, 1]] {
+                    let (mut resampler, mut out) = (Resampler::new(from, to).unwrap(), Vec::new());
+                    let (mut rest, mut cuts) = (&input[..], cuts.iter().cycle());
+                    while let (false, Some(&cut)) = (rest.is_empty(), cuts.next()) {
+                        let (now, later) = rest.split_at(rest.len().min(cut));
+                        resampler.push(now, &mut out).unwrap();
+                        rest = later;
+                    }
+                    resampler.finish(&mut out).unwrap();
+                    let bits = |samples: &[f32]| samples.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert!(bits(&out) == bits(&whole), "{length}: {from} to {to}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_output_follows_the_input_closely() {
+        for (from, to) in RATES {
+            let (mut resampler, mut out) = (Resampler::new(from, to).unwrap(), Vec::new());
+            let behind = 4 * Resampler::length(BLOCK.max(from as usize) as u64, from, to);
+            for pushed in (1..=200).map(|push| push * 1000) {
+                resampler.push(&[0.1; 1000], &mut out).unwrap();
+                let due = Resampler::length(pushed, from, to);
+                assert!((due.saturating_sub(behind)..=due).contains(&(out.len() as u64)), "{pushed}: {from} to {to}");
+                assert!(resampler.pending.len() < 2 * BLOCK.max(from as usize));
+            }
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn spectrogram(samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
     for (column, mut pixels) in picture.axis_iter_mut(Axis(1)).enumerate() {
         let range = column * group..((column + 1) * group).min(frames);
         let count = range.len() as f32;
-        for frame in stft.forward(samples, first + range.start..first + range.end).outer_iter() {
+        for frame in stft.forward(samples, 0, first + range.start..first + range.end).outer_iter() {
             pixels.zip_mut_with(&frame, |pixel, bin| *pixel += bin.norm_sqr() / count);
         }
         pixels.mapv_inplace(|power: f32| 10.0 * (power / full_scale).log10());

@@ -160,7 +160,7 @@ mod tests {
         let mut out = vec![];
         let frames = stft.frames(signal.len());
         for from in (0..frames).step_by(block) {
-            inverse.push(stft.forward(signal, from..frames.min(from + block)).view(), &mut out).unwrap();
+            inverse.push(stft.forward(signal, 0, from..frames.min(from + block)).view(), &mut out).unwrap();
         }
         inverse.finish(&mut out).unwrap();
         out
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_the_frames_say_is_weighted_by_the_window() {
         let stft = stft::<f64>(2, 1, 2, Shape::Hamming, Pad::Full);
-        let mut spectra = stft.forward(&[3.0, 5.0], 0..3);
+        let mut spectra = stft.forward(&[3.0, 5.0], 0, 0..3);
         spectra.row_mut(1).fill(Complex::new(0.0, 0.0));
         let (mut inverse, mut out) = (stft.overlap_add(2), vec![]);
         inverse.push(spectra.view(), &mut out).unwrap();

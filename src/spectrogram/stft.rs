@@ -146,15 +146,16 @@ impl<T: Sample> Stft<T> {
 
     /// The frames `range` of a signal's transform, an (N,F) array: each frame is contiguous.
     ///
-    /// What lies outside the signal counts as zeros, also for frames after the last of [`Stft::frames`].
-    /// Frames are transformed in parallel; the bits depend neither on the thread count nor on the range.
-    pub fn forward(&self, signal: &[T], range: Range<usize>) -> Array2<Complex<T>> {
+    /// `signal` holds the samples from `start` on: 0 for a whole signal, more for the part of a long one that these frames
+    /// reach. What lies outside counts as zeros, also for frames after the last of [`Stft::frames`].
+    /// Frames are transformed in parallel; the bits depend neither on the thread count nor on the range or the part.
+    pub fn forward(&self, signal: &[T], start: usize, range: Range<usize>) -> Array2<Complex<T>> {
         let shape = (range.len(), self.bins());
         let mut spectra = vec![Complex::new(T::zero(), T::zero()); shape.0 * shape.1];
         spectra.par_chunks_exact_mut(self.bins()).enumerate().for_each_init(
             || (self.forward.make_input_vec(), self.forward.make_scratch_vec()),
             |(frame, scratch), (row, spectrum)| {
-                self.cut(signal, range.start + row, frame);
+                self.cut(signal, start, range.start + row, frame);
                 self.forward.process_with_scratch(frame, spectrum, scratch).expect("buffers are of the plan's lengths");
             },
         );
@@ -184,12 +185,13 @@ impl<T: Sample> Stft<T> {
         &*self.inverse
     }
 
-    /// Fills the whole of `frame`: windowed samples, then zeros.
-    fn cut(&self, signal: &[T], index: usize, frame: &mut [T]) {
+    /// Fills the whole of `frame`: windowed samples, then zeros. `signal` begins at its sample `start`.
+    fn cut(&self, signal: &[T], start: usize, index: usize, frame: &mut [T]) {
         frame.fill(T::zero());
-        let start = index * self.params.hop;
-        let before = self.lead().saturating_sub(start);
-        let rest = signal.get(start.saturating_sub(self.lead())..).unwrap_or_default();
+        // Both in samples of the padded signal.
+        let (from, signal_from) = (index * self.params.hop, self.lead() + start);
+        let rest = signal.get(from.saturating_sub(signal_from)..).unwrap_or_default();
+        let before = signal_from.saturating_sub(from);
         for ((out, &weight), &sample) in frame.iter_mut().zip(&*self.window).skip(before).zip(rest) {
             *out = sample * weight;
         }
@@ -222,7 +224,7 @@ mod tests {
             [c(4.0, 0.0), c(-3.0, -1.0), c(2.0, 0.0)],
             [c(0.0, 0.0), c(0.0, 0.0), c(0.0, 0.0)],
         ];
-        let spectra = stft.forward(&signal, 0..3);
+        let spectra = stft.forward(&signal, 0, 0..3);
         for ((index, got), want) in spectra.indexed_iter().zip(expected.iter().flatten()) {
             assert!((got - want).norm() < 1e-15, "{index:?}: {got}, expected {want}");
         }
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn an_odd_transform_appends_zeros_at_the_end() {
         let stft = Stft::<f64>::new(params(2, 1, 3, Shape::Rect, Pad::None)).unwrap();
-        let spectra = stft.forward(&[1.0, 2.0], 0..1);
+        let spectra = stft.forward(&[1.0, 2.0], 0, 0..1);
         assert_eq!(spectra.dim(), (1, 2));
         assert!((spectra[[0, 0]] - Complex::new(3.0, 0.0)).norm() < 1e-15);
         assert!((spectra[[0, 1]] - Complex::new(0.0, -(3f64.sqrt()))).norm() < 1e-15, "{}", spectra[[0, 1]]);
@@ -242,11 +244,39 @@ mod tests {
         let stft = Stft::<f32>::new(params(30, 7, 45, Shape::Hamming, Pad::Full)).unwrap();
         let signal: Vec<f32> = (0..211).map(|n| (n as f32 * 0.7).sin()).collect();
         let frames = stft.frames(signal.len());
-        let whole = stft.forward(&signal, 0..frames);
+        let whole = stft.forward(&signal, 0, 0..frames);
         for (from, to) in [(0, 0), (0, 1), (5, 19), (frames - 1, frames)] {
-            assert_eq!(stft.forward(&signal, from..to), whole.slice(ndarray::s![from..to, ..]));
+            assert_eq!(stft.forward(&signal, 0, from..to), whole.slice(ndarray::s![from..to, ..]));
         }
-        assert!(stft.forward(&signal, frames..frames + 2).iter().all(|bin| bin.norm() == 0.0), "nothing after the end");
+        assert!(
+            stft.forward(&signal, 0, frames..frames + 2).iter().all(|bin| bin.norm() == 0.0),
+            "nothing after the end"
+        );
+    }
+
+    #[test]
+    fn a_sliding_part_of_the_signal_gives_the_bits_of_the_whole() {
+        for pad in [Pad::Full, Pad::None] {
+            let stft = Stft::<f32>::new(params(30, 7, 45, Shape::Hamming, pad)).unwrap();
+            let signal: Vec<f32> = (0..211).map(|n| (n as f32 * 0.7).sin()).collect();
+            let frames = stft.frames(signal.len());
+            let whole = stft.forward(&signal, 0, 0..frames);
+            for from in (0..frames).step_by(4) {
+                let to = frames.min(from + 4);
+                let first = (from * 7).saturating_sub(stft.lead());
+                let end = signal.len().min(((to - 1) * 7 + 30).saturating_sub(stft.lead()));
+                let part = stft.forward(&signal[first..end], first, from..to);
+                assert_eq!(part, whole.slice(ndarray::s![from..to, ..]), "{pad:?} {from}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_before_a_part_counts_as_zeros() {
+        let stft = Stft::<f64>::new(params(4, 2, 4, Shape::Rect, Pad::Full)).unwrap();
+        let zeroed = stft.forward(&[0.0, 0.0, 0.0, 4.0, 5.0], 0, 0..4);
+        assert_eq!(stft.forward(&[4.0, 5.0], 3, 0..4), zeroed);
+        assert!(zeroed.row(1).iter().any(|bin| bin.norm() > 0.0));
     }
 
     #[test]

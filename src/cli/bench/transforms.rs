@@ -30,10 +30,10 @@ pub(super) fn times(least: Duration) -> partwise::Result<Vec<TransformTime>> {
         (0..SECONDS * SAMPLE_RATE as usize).map(|n| (noise.uniform(n as u64) - 0.5) as f32).collect();
     let stft = Stft::<f32>::new(STFT)?;
     let frames = stft.frames(signal.len());
-    let mut spectra = stft.forward(&signal, 0..frames);
+    let mut spectra = stft.forward(&signal, 0, 0..frames);
     let forward = Timing::shortest(least, LONG_ENOUGH, |times| {
         Timing::of(|| {
-            (0..times).for_each(|_| spectra = stft.forward(&signal, 0..frames));
+            (0..times).for_each(|_| spectra = stft.forward(&signal, 0, 0..frames));
             Ok(())
         })
     })?;
