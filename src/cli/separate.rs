@@ -10,7 +10,7 @@ use partwise::audio::Format;
 use partwise::kernels::Mask;
 use partwise::methods::nmf;
 use partwise::model::Model;
-use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Status};
+use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Status};
 use partwise::separate::Updates;
 use serde::Serialize;
 
@@ -131,8 +131,22 @@ impl Separate {
         }
         let model = Model::load(&self.model)?;
         let only = self.only.as_ref().map(|name| source(&model, name)).transpose()?;
-        let inputs = schedule::list(&self.inputs)?;
+        let inputs = schedule::list(&self.inputs, Some(&self.output))?;
         let engine = open(common)?;
+        let mask = match self.mask {
+            MaskChoice::Wiener => Mask::Ratio(model.spectrum.power_exponent()),
+            MaskChoice::Given(mask) => mask,
+        };
+        let parameters = Parameters {
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: schedule::hash(&self.model)?.0,
+            mask: format!("{mask:?}"),
+            updates: self.updates.to_string(),
+            iterations,
+            tolerance: 0.0,
+            format: self.format.to_string(),
+            only: self.only,
+        };
         let job = Job {
             model: &model,
             inputs: &inputs,
@@ -140,10 +154,8 @@ impl Separate {
             only,
             updates: self.updates,
             iterations,
-            mask: match self.mask {
-                MaskChoice::Wiener => Mask::Ratio(model.spectrum.power_exponent()),
-                MaskChoice::Given(mask) => mask,
-            },
+            mask,
+            parameters,
             on_error: self.on_error.0,
             threads: stage_threads(common),
             panel_bytes: engine.panel_bytes(),

@@ -80,8 +80,11 @@ fn usable_bins(model: &Model, sample_rate: u32) -> usize {
     bins.min(model.bins())
 }
 
-/// SHA-256 of a file, in hex, and its length.
-fn hash(path: &Path) -> Result<(String, u64)> {
+/// SHA-256 of a file, in hex, and its length in bytes.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn hash(path: &Path) -> Result<(String, u64)> {
     let mut file = std::fs::File::open(path).map_err(Error::io(path, "open"))?;
     let (mut hasher, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
     loop {

@@ -1,5 +1,7 @@
 //! Masked pieces to files.
 
+use std::path::PathBuf;
+
 use ndarray::{Array2, ArrayView2, Zip, s};
 use realfft::num_complex::Complex;
 
@@ -35,6 +37,8 @@ pub(super) struct Finished {
     pub(super) objective: f64,
     /// Samples beyond full scale that the format could not hold.
     pub(super) clipped: u64,
+    /// The sizes of the files.
+    pub(super) bytes: Vec<u64>,
 }
 
 impl Outputs {
@@ -54,8 +58,7 @@ impl Outputs {
             if path.is_none() && track.resampled.is_none() {
                 continue;
             }
-            let create =
-                |path: &std::path::PathBuf| Pending::create(path, format, channels, track.recording.sample_rate);
+            let create = |path: &PathBuf| Pending::create(path, format, channels, track.recording.sample_rate);
             let file = path.map(create).transpose()?;
             let inverse = (0..channels).map(|_| stft.overlap_add(track.samples())).collect();
             sources.push(SourceOutput { index, inverse, block: vec![Vec::new(); channels], file });
@@ -103,7 +106,9 @@ impl Outputs {
         }
         let files: Vec<Pending> = self.sources.into_iter().filter_map(|source| source.file).collect();
         files.into_iter().try_for_each(Pending::publish)?;
-        Ok(Finished { objective: self.cost, clipped })
+        let size = |path: &PathBuf| Ok(std::fs::metadata(path).map_err(Error::io(path, "read"))?.len());
+        let bytes = track.outputs.iter().map(size).collect::<Result<_>>()?;
+        Ok(Finished { objective: self.cost, clipped, bytes })
     }
 
     /// Brings the estimates to the file's own sample rate. What they leave over of the recording, above all what lies beyond

@@ -6,12 +6,16 @@ mod encode;
 mod inputs;
 mod manifest;
 mod outputs;
+mod path_json;
 mod pipeline;
+mod shard;
 
+pub use decode::hash;
 pub use inputs::{Input, list};
-pub use manifest::{FileReport, Status};
+pub use manifest::{FileReport, MANIFEST, Parameters, Record, Status, read_manifest};
 pub use outputs::{Naming, PATTERN};
 pub use pipeline::{Job, OnError, Watch, run};
+pub use shard::Shard;
 
 use std::ops::Range;
 use std::path::PathBuf;

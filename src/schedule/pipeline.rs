@@ -12,7 +12,7 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::encode::{Finished, Outputs};
 use super::manifest::Manifest;
-use super::{FileReport, Input, Masked, Naming, Piece, Status, Track, decode};
+use super::{FileReport, Input, Masked, Naming, Parameters, Piece, Status, Track, decode};
 use crate::audio::Format;
 use crate::kernels::{Glue, Mask, Momentum, Products};
 use crate::model::Model;
@@ -48,6 +48,8 @@ pub struct Job<'a> {
     pub updates: Updates,
     /// How cells are shared.
     pub mask: Mask,
+    /// All of that, and the model, as the manifest is to say it.
+    pub parameters: Parameters,
     /// What a failure means for the rest.
     pub on_error: OnError,
     /// Threads that decode and threads that encode, each; beside those of the engine.
@@ -132,7 +134,7 @@ fn decode_all(
                     return;
                 }
             }
-            Err(error) => reports.unreadable(input, &error),
+            Err(error) => reports.unreadable(input, &plan[index], &error),
         }
     }
 }
@@ -239,16 +241,16 @@ impl Reports<'_> {
     }
 
     fn ended(&self, track: &Track, result: Result<Finished>) {
-        let mut report = self.report(&track.input);
+        let mut report = self.report(&track.input, &track.outputs);
         report.hash = Some(track.hash.clone());
         report.seconds = track.recording.seconds();
         report.channels = track.recording.channels.len();
         report.sample_rate = track.recording.sample_rate;
         report.warnings = track.recording.warnings.clone();
         match result {
-            Ok(Finished { objective, clipped }) => {
+            Ok(Finished { objective, clipped, bytes }) => {
                 report.status = Status::Done;
-                report.outputs = track.outputs.clone();
+                report.bytes = bytes;
                 report.objective = Some(objective);
                 if clipped > 0 {
                     let format: Format = self.job.naming.format;
@@ -262,18 +264,21 @@ impl Reports<'_> {
         self.add(report);
     }
 
-    fn unreadable(&self, input: &Input, error: &Error) {
-        let mut report = self.report(input);
+    fn unreadable(&self, input: &Input, outputs: &[PathBuf], error: &Error) {
+        let mut report = self.report(input, outputs);
         report.error = Some(error.to_string());
         self.add(report);
     }
 
     /// A report that knows nothing of the file yet.
-    fn report(&self, input: &Input) -> FileReport {
+    fn report(&self, input: &Input, outputs: &[PathBuf]) -> FileReport {
         FileReport {
             input: input.path.clone(),
             hash: None,
-            outputs: Vec::new(),
+            folder: self.job.naming.folder.clone(),
+            outputs: outputs.to_vec(),
+            bytes: Vec::new(),
+            parameters: self.job.parameters.clone(),
             seconds: 0.0,
             channels: 0,
             sample_rate: 0,

@@ -10,7 +10,7 @@ use partwise::audio::{self, Format, Recording};
 use partwise::kernels::Mask;
 use partwise::model::{Model, Source, Training};
 use partwise::random::Stream;
-use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Watch};
+use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Watch};
 use partwise::separate::Updates;
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use partwise::{Divergence, Error};
@@ -137,7 +137,7 @@ impl World {
     }
 
     fn separate(&self, engine: &AnyEngine, common: &Common, clips: usize) -> anyhow::Result<()> {
-        let inputs = schedule::list(&[self.list(clips)?])?;
+        let inputs = schedule::list(&[self.list(clips)?], None)?;
         let job = Job {
             model: &self.model,
             inputs: &inputs,
@@ -146,6 +146,7 @@ impl World {
             updates: Updates::Alternating,
             iterations: ITERATIONS,
             mask: Mask::Ratio(self.model.spectrum.power_exponent()),
+            parameters: Parameters::default(),
             on_error: OnError::Stop,
             threads: separate::stage_threads(common),
             panel_bytes: engine.panel_bytes(),
