@@ -95,7 +95,7 @@ impl Evaluate {
 }
 
 fn files(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
-    let each = arguments.iter().map(|argument| schedule::list(std::slice::from_ref(argument)));
+    let each = arguments.iter().map(|argument| schedule::list(std::slice::from_ref(argument), None));
     // Argument by argument, since the same file may be given twice: as its own estimate, say.
     Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().map(|input| input.path).collect())
 }

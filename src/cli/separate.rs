@@ -173,16 +173,26 @@ impl Separate {
                 MaskChoice::Given(mask) => mask,
             },
         };
-        let stations = stations(common, &model, settings)?;
+        let mut stations = stations(common, &model, settings)?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
         let lanes = stations.iter().map(Station::lanes).sum();
-        let memory = self.memory.unwrap_or_else(|| Memory::usual(engine.starts_with("gpu")));
+        let memory = self.memory.unwrap_or_else(|| Memory::usual(&stations));
         let stop = interrupt::flag()?;
+        let parameters = Parameters {
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: schedule::hash(&self.model)?,
+            mask: settings.mask.to_string(),
+            updates: settings.updates.to_string(),
+            iterations,
+            tolerance: settings.tolerance,
+            format: self.format.to_string(),
+            only: self.only,
+        };
         let job = Job {
             model: &model,
             inputs: &inputs,
             shard: self.shard,
-            parameters: Parameters::new(&model, &settings, self.format, self.only.as_deref())?,
+            parameters,
             naming: Naming { folder: self.output, pattern: self.name, format: self.format },
             only,
             resume: self.resume,
@@ -196,7 +206,7 @@ impl Separate {
             of_shard.map(|(_, input)| std::fs::metadata(&input.path).map_or(0, |meta| meta.len())).collect();
         let started = Instant::now();
         let mut bar = JobBar::new(common, sizes.iter().sum(), sizes.len());
-        let outcome = schedule::run(stations, &job, &mut bar)?;
+        let outcome = schedule::run(&mut stations, &job, &mut bar)?;
         drop(bar);
         let interrupted = stop.load(Ordering::Relaxed);
         Ok(summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64()))

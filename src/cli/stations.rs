@@ -104,7 +104,8 @@ impl FromStr for Memory {
 impl Memory {
     /// What a job takes where the user does not say: a quarter of the machine at most, and no more than pays. A processor is
     /// busy with a few thousand columns; a card wants tens of thousands, or most of it is idle.
-    pub(super) fn usual(gpu: bool) -> Self {
+    pub(super) fn usual(stations: &[Station]) -> Self {
+        let gpu = stations.iter().any(|station| station.describe().starts_with("gpu"));
         let mut system = sysinfo::System::new();
         system.refresh_memory();
         let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);

@@ -122,7 +122,7 @@ impl Train {
             };
             let name =
                 name.with_context(|| format!("--source {word}: expected NAME=PATH, such as speech=recordings/"))?;
-            let inputs = schedule::list(&[path.to_string()]).with_context(|| format!("source '{name}'"))?;
+            let inputs = schedule::list(&[path.to_string()], None).with_context(|| format!("source '{name}'"))?;
             let files = inputs.into_iter().map(|input| input.path).collect();
             match material.iter_mut().find(|material| material.name == name) {
                 Some(known) => known.files.extend::<Vec<_>>(files),

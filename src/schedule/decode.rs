@@ -20,7 +20,10 @@ const PIECE_COLUMNS: usize = 1024;
 const KEPT_SAMPLES: u64 = 1 << 22;
 
 /// SHA-256 of a file, in hex.
-pub(super) fn hash(path: &Path) -> Result<String> {
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn hash(path: &Path) -> Result<String> {
     let mut file = std::fs::File::open(path).map_err(Error::io(path, "open"))?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
@@ -201,7 +204,7 @@ impl Signal {
         }
         let spectra = self.channels.iter().map(|channel| stft.forward(channel, self.start, frames.clone())).collect();
         // The next frames begin here; what lies before is done with.
-        let next = stft.reach(frames.end..frames.end + 1).start.min(self.start + self.channels[0].len());
+        let next = stft.reach(frames.end..frames.end).start.min(self.start + self.channels[0].len());
         self.channels.iter_mut().for_each(|channel| drop(channel.drain(..next - self.start)));
         self.start = next;
         let original = self.original.as_mut().map_or_else(Vec::new, |original| {

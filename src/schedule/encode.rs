@@ -16,13 +16,13 @@ use crate::spectrogram::{OverlapAdd, Stft};
 use crate::{Error, Result};
 
 /// Writes the outputs of tracks whose pieces come in.
-pub(super) struct Encoder<'a> {
+pub(super) struct Encoder<'a, 'r> {
     /// Indices of the sources that are written.
     written: &'a [usize],
     /// J, those included that are not written.
     source_count: usize,
     stft: &'a Stft<f32>,
-    reports: &'a Reports<'a>,
+    reports: &'a Reports<'r>,
     open: HashMap<usize, Open>,
 }
 
@@ -35,8 +35,13 @@ struct Open {
     early: BTreeMap<usize, Masked>,
 }
 
-impl<'a> Encoder<'a> {
-    pub(super) fn new(written: &'a [usize], source_count: usize, stft: &'a Stft<f32>, reports: &'a Reports) -> Self {
+impl<'a, 'r> Encoder<'a, 'r> {
+    pub(super) fn new(
+        written: &'a [usize],
+        source_count: usize,
+        stft: &'a Stft<f32>,
+        reports: &'a Reports<'r>,
+    ) -> Self {
         Self { written, source_count, stft, reports, open: HashMap::new() }
     }
 

@@ -1,6 +1,7 @@
 //! Which files a user means.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::audio;
@@ -18,87 +19,138 @@ pub struct Input {
 
 /// Expands files, folders (all audio files in them and below, by name), globs, and lists: `@list.txt` has one of these a
 /// line, `@list.jsonl` a JSON string or an object with an "input" a line; relative paths in a list are relative to the
-/// current folder. The order is that of the arguments; within a folder or glob, that of the names. A file named twice is
-/// taken once.
+/// current folder. The order is that of the arguments; within a folder or glob, that of the names. A file that is reached
+/// twice, by links too, is taken once, as it is reached first. Links to folders are followed where they are named themselves.
+///
+/// What lies in the folder `except`, that of the results, is taken only where it is named itself: results are no inputs.
 ///
 /// # Errors
-/// [`Error::Io`] for what is not there, [`Error::Input`] for a folder, glob or list that holds nothing.
-pub fn list(arguments: &[String]) -> Result<Vec<Input>> {
-    let mut found = Vec::new();
+/// [`Error::Io`] for what is not there, [`Error::Input`] for a folder, glob or list that holds nothing, and for `except` named
+/// as a folder of inputs.
+pub fn list(arguments: &[String], except: Option<&Path>) -> Result<Vec<Input>> {
+    // A folder that is not there yet holds nothing.
+    let mut search = Search { except: except.and_then(|folder| folder.canonicalize().ok()), found: Vec::new() };
     for argument in arguments {
-        expand(argument, &mut found)?;
+        search.expand(argument)?;
     }
+    let mut found = search.found;
     let mut seen = HashSet::new();
-    found.retain(|input| seen.insert(std::fs::canonicalize(&input.path).unwrap_or_else(|_| input.path.clone())));
+    found.retain(|input| seen.insert(input.path.canonicalize().unwrap_or_else(|_| input.path.clone())));
     if found.is_empty() { Err(Error::input("no input files; name files, folders, globs or @lists")) } else { Ok(found) }
 }
 
-fn expand(argument: &str, found: &mut Vec<Input>) -> Result<()> {
-    let path = Path::new(argument);
-    if path.is_dir() {
-        let before = found.len();
-        scan(path, Path::new(""), found)?;
-        return if found.len() > before {
+struct Search {
+    /// The folder whose files are not meant, without links.
+    except: Option<PathBuf>,
+    found: Vec<Input>,
+}
+
+impl Search {
+    fn expand(&mut self, argument: &str) -> Result<()> {
+        let path = Path::new(argument);
+        if path.is_dir() {
+            return self.expand_folder(path);
+        }
+        // A file may be called anything, "[take 2].wav" or "@home.wav" too: what is there is meant before any pattern is.
+        if !path.exists() {
+            if let Some(list) = argument.strip_prefix('@') {
+                return self.expand_list(Path::new(list));
+            }
+            if has_wildcard(path.as_os_str()) {
+                return self.expand_glob(argument);
+            }
+        }
+        self.found.push(Input { path: path.to_path_buf(), below: PathBuf::new() });
+        Ok(())
+    }
+
+    fn expand_folder(&mut self, folder: &Path) -> Result<()> {
+        let name = folder.display();
+        if self.excepts(folder) {
+            return Err(Error::input(format!(
+                "{name}: is the folder of the results too; choose another for them, or name the files one by one"
+            )));
+        }
+        let before = self.found.len();
+        self.scan(folder, Path::new(""))?;
+        if self.found.len() > before {
             Ok(())
         } else {
-            Err(Error::input(format!("{argument}: no audio files (wav, flac, ogg, mp3) in this folder")))
+            Err(Error::input(format!("{name}: no audio files (wav, flac, ogg, mp3) in this folder")))
+        }
+    }
+
+    /// All audio files of a folder and below it. Links to folders are not followed: they may lead in a circle.
+    fn scan(&mut self, folder: &Path, below: &Path) -> Result<()> {
+        let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
+        let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(Error::io(folder, "read"))?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            let kind = entry.file_type().map_err(Error::io(&path, "read"))?;
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if kind.is_dir() && !hidden && !self.excepts(&path) {
+                self.scan(&path, &below.join(entry.file_name()))?;
+            } else if !kind.is_dir() && !hidden && audio::is_audio_name(&path) && is_file_or_dangles(&path) {
+                self.found.push(Input { path, below: below.to_path_buf() });
+            }
+        }
+        Ok(())
+    }
+
+    fn expand_glob(&mut self, pattern: &str) -> Result<()> {
+        let paths = glob::glob(pattern).map_err(|cause| Error::input(format!("{pattern}: not a glob: {cause}")))?;
+        // A wildcard does not mean the results where it only meets them on its way.
+        let fixed = Path::new(pattern).components().take_while(|part| !has_wildcard(part.as_os_str()));
+        let root = Path::new(".").join(fixed.collect::<PathBuf>()).canonicalize();
+        let except = self.except.clone().filter(|except| root.is_ok_and(|root| except.starts_with(root)));
+        let excepted = |path: &Path| {
+            let folder = Path::new(".").join(path).parent().and_then(|folder| folder.canonicalize().ok());
+            except.as_ref().is_some_and(|except| folder.is_some_and(|folder| folder.starts_with(except)))
         };
-    }
-    // A file may be called anything, "[take 2].wav" or "@home.wav" too: what is there is meant before any pattern is.
-    if !path.exists() {
-        if let Some(list) = argument.strip_prefix('@') {
-            return expand_list(Path::new(list), found);
+        let before = self.found.len();
+        for path in paths {
+            let path = path.map_err(|cause| Error::input(format!("{pattern}: {cause}")))?;
+            if is_file_or_dangles(&path) && !excepted(&path) {
+                self.found.push(Input { path, below: PathBuf::new() });
+            }
         }
-        if argument.contains(['*', '?', '[']) {
-            return expand_glob(argument, found);
+        if self.found.len() > before {
+            Ok(())
+        } else {
+            Err(Error::input(format!("{pattern}: matches no file, or none outside the folder of the results")))
         }
     }
-    found.push(Input { path: path.to_path_buf(), below: PathBuf::new() });
-    Ok(())
+
+    fn expand_list(&mut self, list: &Path) -> Result<()> {
+        let text = std::fs::read_to_string(list).map_err(Error::io(list, "read"))?;
+        let json = list.extension().is_some_and(|extension| extension == "jsonl");
+        // Some editors begin a file with a byte order mark.
+        let lines = text.trim_start_matches('\u{feff}').lines();
+        for (number, line) in lines.enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let entry = if json { json_entry(line) } else { Some(line.trim().to_string()) };
+            let entry = entry.filter(|entry| !entry.starts_with('@')).ok_or_else(|| {
+                let what = if json { "a JSON string or an object with an \"input\"" } else { "a file, folder or glob" };
+                Error::input(format!("{}, line {}: not {what}", list.display(), number + 1))
+            })?;
+            self.expand(&entry)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a folder is the one whose files are not meant.
+    fn excepts(&self, folder: &Path) -> bool {
+        self.except.as_ref().is_some_and(|except| folder.canonicalize().is_ok_and(|folder| folder == *except))
+    }
 }
 
-/// All audio files of a folder and below it. Links to folders are not followed: they may lead in a circle.
-fn scan(folder: &Path, below: &Path, found: &mut Vec<Input>) -> Result<()> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
-    let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(Error::io(folder, "read"))?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let kind = entry.file_type().map_err(Error::io(&path, "read"))?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if kind.is_dir() && !hidden {
-            scan(&path, &below.join(entry.file_name()), found)?;
-        } else if !kind.is_dir() && !hidden && path.is_file() && audio::is_audio_name(&path) {
-            found.push(Input { path, below: below.to_path_buf() });
-        }
-    }
-    Ok(())
+fn has_wildcard(part: &OsStr) -> bool {
+    part.as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
 }
 
-fn expand_glob(pattern: &str, found: &mut Vec<Input>) -> Result<()> {
-    let paths = glob::glob(pattern).map_err(|cause| Error::input(format!("{pattern}: not a glob: {cause}")))?;
-    let before = found.len();
-    for path in paths {
-        let path = path.map_err(|cause| Error::input(format!("{pattern}: {cause}")))?;
-        if path.is_file() {
-            found.push(Input { path, below: PathBuf::new() });
-        }
-    }
-    if found.len() > before { Ok(()) } else { Err(Error::input(format!("{pattern}: matches no file"))) }
-}
-
-fn expand_list(list: &Path, found: &mut Vec<Input>) -> Result<()> {
-    let text = std::fs::read_to_string(list).map_err(Error::io(list, "read"))?;
-    let json = list.extension().is_some_and(|extension| extension == "jsonl");
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let entry = if json { json_entry(line) } else { Some(line.trim().to_string()) };
-        let entry = entry.filter(|entry| !entry.starts_with('@')).ok_or_else(|| {
-            let what = if json { "a JSON string or an object with an \"input\"" } else { "a file, folder or glob" };
-            Error::input(format!("{}, line {}: not {what}", list.display(), number + 1))
-        })?;
-        expand(&entry, found)?;
-    }
-    Ok(())
+/// Not a folder, socket or the like. A link that leads nowhere is found to do so when it is read, alone.
+fn is_file_or_dangles(path: &Path) -> bool {
+    path.is_file() || (path.is_symlink() && !path.exists())
 }
 
 fn json_entry(line: &str) -> Option<String> {
@@ -119,7 +171,7 @@ mod tests {
     fn names(arguments: &[&str], root: &Path) -> Vec<String> {
         let arguments: Vec<String> = arguments.iter().map(|name| root.join(name).to_str().unwrap().into()).collect();
         let relative = |input: Input| input.path.strip_prefix(root).unwrap().to_str().unwrap().to_string();
-        list(&arguments).unwrap().into_iter().map(relative).collect()
+        list(&arguments, None).unwrap().into_iter().map(relative).collect()
     }
 
     #[test]
@@ -134,7 +186,7 @@ mod tests {
         assert_eq!(names(&[""], root), ["[1].wav", "a.WAV", "b.wav", "sub/c.flac", "sub/deep/a.mp3"]);
         assert_eq!(names(&["sub", "b.wav", "?.wav", "b.wav"], root), ["sub/c.flac", "sub/deep/a.mp3", "b.wav"]);
         assert_eq!(names(&["[1].wav", "notes.txt"], root), ["[1].wav", "notes.txt"]);
-        let below = &list(&[root.to_str().unwrap().to_string()]).unwrap()[4].below;
+        let below = &list(&[root.to_str().unwrap().to_string()], None).unwrap()[4].below;
         assert_eq!(below, Path::new("sub/deep"));
     }
 
@@ -147,11 +199,11 @@ mod tests {
         let json = root.path().join("list.jsonl");
         std::fs::write(&json, format!("\"{b}\"\n{{\"input\": \"{a}\"}}\n")).unwrap();
         for file in [&text, &json] {
-            let found = list(&[format!("@{}", file.display())]).unwrap();
+            let found = list(&[format!("@{}", file.display())], None).unwrap();
             assert_eq!(found.iter().map(|input| input.path.to_str().unwrap()).collect::<Vec<_>>(), [&b, &a]);
         }
         std::fs::write(&json, "\"x.wav\"\n{\"file\": 3}\n").unwrap();
-        let error = list(&[format!("@{}", json.display())]).unwrap_err().to_string();
+        let error = list(&[format!("@{}", json.display())], None).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
     }
 
@@ -164,11 +216,11 @@ mod tests {
             (at("*.wav"), "matches no file"),
             (format!("@{}", at("list.txt")), "cannot read"),
         ] {
-            let error = list(&[argument]).unwrap_err().to_string();
+            let error = list(&[argument], None).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
-        assert!(list(&[]).is_err());
+        assert!(list(&[], None).is_err());
         // A file that is not there is found missing when it is read, alone: the others are done.
-        assert_eq!(list(&[at("absent.wav")]).unwrap().len(), 1);
+        assert_eq!(list(&[at("absent.wav")], None).unwrap().len(), 1);
     }
 }

@@ -8,13 +8,15 @@ mod manifest;
 mod memory;
 mod outputs;
 mod pack;
+mod path_json;
 mod pipeline;
 mod relay;
 mod reports;
 mod shard;
 
+pub use decode::hash;
 pub use inputs::{Input, list};
-pub use manifest::{FileReport, Manifest, Parameters, Record, Status};
+pub use manifest::{FileReport, MANIFEST, Parameters, Record, Status, read_manifest};
 pub use memory::panel_columns;
 pub use outputs::{Naming, PATTERN};
 pub use pipeline::{Job, OnError, run};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::{Input, Track};
-use crate::audio::Writer;
+use crate::audio::{FormatChoice, Writer};
 use crate::{Error, Result};
 
 /// What output files are called, and what they are.
@@ -17,7 +17,7 @@ pub struct Naming {
     /// The name of a file, with {stem}, {source} and {ext} filled in.
     pub pattern: String,
     /// What is written.
-    pub format: Format,
+    pub format: FormatChoice,
 }
 
 /// The default of [`Naming::pattern`].
@@ -148,10 +148,13 @@ impl Drop for Pending {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
+    use crate::audio::Format;
 
     fn naming(folder: &Path, pattern: &str) -> Naming {
-        Naming { folder: folder.into(), pattern: pattern.into(), format: Format::WavF32 }
+        Naming { folder: folder.into(), pattern: pattern.into(), format: FormatChoice::Same }
     }
 
     fn input(path: &str, below: &str) -> Input {
@@ -194,21 +197,58 @@ mod tests {
         refused(PATTERN, &inputs, &["s"], "overwrite an input");
     }
 
+    fn track(outputs: &[PathBuf]) -> Track {
+        Track {
+            index: 0,
+            input: input("in.wav", ""),
+            outputs: outputs.to_vec(),
+            format: Format::WavF32,
+            hash: String::new(),
+            bytes: 0,
+            channels: 1,
+            sample_rate: 8000,
+            length: 1,
+            peak: 0.5,
+            warnings: Vec::new(),
+            signal_rate: 8000,
+            signal_length: 1,
+            failed: AtomicBool::new(false),
+        }
+    }
+
     #[test]
-    fn a_file_appears_whole_or_not_at_all() {
+    fn a_recording_s_files_appear_whole_and_together_or_not_at_all() {
         let root = tempfile::tempdir().unwrap();
-        let output = root.path().join("sub/x.wav");
+        let outputs = ["sub/x.wav", "sub/y.wav"].map(|name| root.path().join(name));
+        let track = track(&outputs);
         let files = || std::fs::read_dir(root.path().join("sub")).unwrap().count();
-        let mut pending = Pending::create(&output, Format::WavF32, 1, 8000).unwrap();
-        pending.write(&[vec![0.5]]).unwrap();
-        assert!(!output.exists() && files() == 1);
-        drop(pending);
+        let pending = || {
+            outputs.each_ref().map(|output| {
+                let mut pending = Pending::create(output, &track).unwrap();
+                pending.write(&[vec![0.5]]).unwrap();
+                pending
+            })
+        };
+        let begun = pending();
+        assert_eq!((files(), outputs[0].exists()), (2, false));
+        drop(begun);
         assert_eq!(files(), 0);
-        let mut pending = Pending::create(&output, Format::WavF32, 1, 8000).unwrap();
-        pending.write(&[vec![0.5]]).unwrap();
-        assert_eq!(pending.close().unwrap(), 0);
-        assert!(!output.exists());
-        pending.publish().unwrap();
-        assert!(output.exists() && files() == 1);
+        let (sizes, clipped) = publish(pending().into()).unwrap();
+        assert_eq!((files(), clipped), (2, 0));
+        assert_eq!(sizes, outputs.each_ref().map(|output| std::fs::metadata(output).unwrap().len()));
+        std::fs::remove_file(&outputs[0]).unwrap();
+        std::fs::remove_file(&outputs[1]).unwrap();
+        let begun = pending();
+        std::fs::create_dir(&outputs[1]).unwrap();
+        assert!(publish(begun.into()).unwrap_err().to_string().contains("y.wav: cannot write"));
+        assert_eq!(files(), 1, "the folder that stood in the way");
+    }
+
+    #[test]
+    fn unfinished_files_have_short_names_of_their_own() {
+        let long = "x".repeat(251);
+        let names = ["a.wav", "b.wav", &format!("{long}.wav")].map(|name| partial(&Path::new("out").join(name)));
+        assert!(names[0] != names[1] && names.iter().all(|name| name.starts_with("out")));
+        assert!(names.iter().all(|name| name.file_name().unwrap().len() < 40));
     }
 }

@@ -60,7 +60,7 @@ pub struct Job<'a> {
 /// # Errors
 /// [`Error::Input`] where names would collide, [`Error::Io`] where the manifest cannot be opened. Once the job has begun there are
 /// no errors: a file that fails is reported, and so is what ends a job early.
-pub fn run(mut stations: Vec<Station>, job: &Job, watch: &mut dyn Watch) -> Result<Outcome> {
+pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result<Outcome> {
     let names: Vec<&str> = job.model.sources.iter().map(|source| source.name.as_str()).collect();
     let written: Vec<usize> = job.only.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);
     // Names are given before the shards are parted, so that those of one shard do not depend on how many there are.
@@ -74,9 +74,9 @@ pub fn run(mut stations: Vec<Station>, job: &Job, watch: &mut dyn Watch) -> Resu
     let reports = Reports::new(job, watch)?;
     let threads = job.threads.max(1);
     let decoder = Decoder { job, files: &files, record: record.as_ref(), stft: &stft, next: AtomicUsize::new(0) };
-    let (reports, decoder) = (&reports, &decoder);
     let started = Instant::now();
     thread::scope(|scope| {
+        let (reports, decoder) = (&reports, &decoder);
         let (pieces, to_pack) = sync_channel::<Step<Piece>>(2 * threads);
         for _ in 0..threads {
             let pieces = pieces.clone();
@@ -93,7 +93,7 @@ pub fn run(mut stations: Vec<Station>, job: &Job, watch: &mut dyn Watch) -> Resu
         };
         let encoders: Vec<SyncSender<Vec<Step<Masked>>>> = (0..threads).map(encode).collect();
         let packed = Arc::new(Mutex::new(packed));
-        for Station { lanes, busy } in &mut stations {
+        for Station { lanes, busy } in &mut *stations {
             let busy = &*busy;
             for relay in lanes {
                 let lane = Lane { relay, busy, panels: Arc::clone(&packed), encoders: encoders.clone(), reports };
@@ -102,7 +102,7 @@ pub fn run(mut stations: Vec<Station>, job: &Job, watch: &mut dyn Watch) -> Resu
         }
     });
     let (wall, count) = (started.elapsed().as_secs_f64(), stations.len().max(1) as f64);
-    let busy = stations.iter().map(|station| station.busy.time().as_secs_f64() / wall / count).sum();
+    let busy: f64 = stations.iter_mut().map(|station| station.busy.take().as_secs_f64() / wall / count).sum();
     Ok(reports.outcome(files.len(), busy))
 }
 
@@ -144,15 +144,15 @@ impl Decoder<'_> {
 }
 
 /// A thread that gives panels to an engine.
-struct Lane<'a, 's> {
+struct Lane<'a, 's, 'r> {
     relay: &'a mut Relay<'s>,
     busy: &'a Busy,
     panels: Arc<Mutex<Receiver<Step<Panel>>>>,
     encoders: Vec<SyncSender<Vec<Step<Masked>>>>,
-    reports: &'a Reports<'a>,
+    reports: &'a Reports<'r>,
 }
 
-impl Lane<'_, '_> {
+impl Lane<'_, '_, '_> {
     /// Computes the masks of panels and sends them to the encoders of their tracks.
     fn run(self) {
         let Self { relay, busy, panels, encoders, reports } = self;

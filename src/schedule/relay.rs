@@ -123,6 +123,16 @@ impl<'a> Station<'a> {
     pub fn new(lanes: Vec<Relay<'a>>) -> Self {
         Self { lanes, busy: Busy::default() }
     }
+
+    /// What its lanes compute on.
+    pub fn describe(&self) -> String {
+        self.lanes.first().map_or_else(String::new, |lane| lane.engine.to_string())
+    }
+
+    /// How many lanes it has.
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
 }
 
 /// How long at least one lane of a station has been computing.
@@ -147,14 +157,17 @@ impl Busy {
         let done = work();
         let mut meter = lock();
         meter.lanes -= 1;
-        if meter.lanes == 0 {
-            meter.sum += meter.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        if meter.lanes == 0
+            && let Some(since) = meter.since.take()
+        {
+            meter.sum += since.elapsed();
         }
         done
     }
 
-    pub(super) fn time(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).sum
+    /// The time until now; it begins anew.
+    pub(super) fn take(&mut self) -> Duration {
+        std::mem::take(&mut self.0.get_mut().unwrap_or_else(PoisonError::into_inner).sum)
     }
 }
 

@@ -125,6 +125,7 @@ impl<'a> Reports<'a> {
         FileReport {
             input: input.path.clone(),
             hash: None,
+            folder: self.job.naming.folder.clone(),
             outputs: Vec::<PathBuf>::new(),
             bytes: Vec::new(),
             seconds: 0.0,

@@ -162,6 +162,13 @@ impl<T: Sample> Stft<T> {
         Array2::from_shape_vec(shape, spectra).expect("one row a frame")
     }
 
+    /// The samples that frames reach, padding left out: from the first of the first to the end of the last.
+    pub fn reach(&self, frames: Range<usize>) -> Range<usize> {
+        let StftParams { window, hop, .. } = self.params;
+        let end = if frames.is_empty() { 0 } else { (frames.end - 1) * hop + window };
+        (frames.start * hop).saturating_sub(self.lead())..end.saturating_sub(self.lead())
+    }
+
     /// The streaming inverse, for a signal of so many samples.
     pub fn overlap_add(&self, samples: usize) -> OverlapAdd<T> {
         OverlapAdd::new(self.clone(), samples)

@@ -2,21 +2,23 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
-use partwise::audio::{self, Format, Recording};
+use partwise::audio::{self, Format, FormatChoice, Recording};
 use partwise::kernels::Mask;
 use partwise::model::{Model, Source, Training};
 use partwise::random::Stream;
-use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Watch};
+use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Station, Watch};
 use partwise::separate::Updates;
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use partwise::{Divergence, Error};
 use serde::Serialize;
 
-use super::super::engine::{AnyEngine, with_engine};
+use super::super::engine::AnyEngine;
+use super::super::stations::{Memory, stations};
 use super::super::{Common, separate};
 use super::{advanced, kernels};
 
@@ -52,12 +54,19 @@ pub(super) fn times(
     bar: &ProgressBar,
 ) -> anyhow::Result<Vec<JobTime>> {
     let world = World::new(clips.iter().copied().max().unwrap_or(0))?;
+    let settings = Settings {
+        updates: Updates::Alternating,
+        iterations: ITERATIONS,
+        tolerance: 0.0,
+        mask: Mask::Ratio(world.model.spectrum.power_exponent()),
+    };
+    let mut stations = stations(common, &world.model, settings)?;
     if let Some(&first) = clips.first() {
-        world.separate(engine, common, first)?;
+        world.separate(&mut stations, common, first)?;
     }
-    let time = |&clips: &usize| {
+    let mut time = |&clips: &usize| {
         let cold_seconds = advanced(bar, shortest(least, || world.separate_in_new_process(engine, common, clips))?);
-        let warm_seconds = advanced(bar, shortest(least, || world.separate(engine, common, clips))?);
+        let warm_seconds = advanced(bar, shortest(least, || world.separate(&mut stations, common, clips))?);
         let audio_seconds = (clips * SECONDS) as f64;
         Ok(JobTime {
             clips,
@@ -68,7 +77,7 @@ pub(super) fn times(
             warm_real_time_factor: audio_seconds / warm_seconds,
         })
     };
-    clips.iter().map(time).collect()
+    clips.iter().map(&mut time).collect()
 }
 
 /// The shortest time of a job, in seconds, of all that `least` has room for.
@@ -136,22 +145,24 @@ impl World {
         Ok(std::fs::write(path, bytes).map_err(Error::io(path, "write"))?)
     }
 
-    fn separate(&self, engine: &AnyEngine, common: &Common, clips: usize) -> anyhow::Result<()> {
-        let inputs = schedule::list(&[self.list(clips)?])?;
+    fn separate(&self, stations: &mut [Station], common: &Common, clips: usize) -> anyhow::Result<()> {
+        let inputs = schedule::list(&[self.list(clips)?], None)?;
+        let lanes = stations.iter().map(Station::lanes).sum();
         let job = Job {
             model: &self.model,
             inputs: &inputs,
-            naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: Format::WavF32 },
+            shard: None,
+            naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: FormatChoice::Same },
             only: None,
-            updates: Updates::Alternating,
-            iterations: ITERATIONS,
-            mask: Mask::Ratio(self.model.spectrum.power_exponent()),
+            parameters: Parameters::default(),
+            resume: false,
             on_error: OnError::Stop,
             threads: separate::stage_threads(common),
-            panel_bytes: engine.panel_bytes(),
+            columns: schedule::panel_columns(Memory::usual(stations).0, &self.model, lanes)?,
+            stop: &AtomicBool::new(false),
         };
-        let reports = with_engine!(engine, |engine| schedule::run(engine, &job, &mut Unwatched))?;
-        match reports.into_iter().find_map(|report| report.error) {
+        let outcome = schedule::run(stations, &job, &mut Unwatched)?;
+        match outcome.reports.into_iter().find_map(|report| report.error) {
             Some(error) => bail!(error),
             None => Ok(()),
         }

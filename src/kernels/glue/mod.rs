@@ -50,6 +50,15 @@ pub enum Mask {
     Hard,
 }
 
+impl fmt::Display for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ratio(power) => write!(f, "ratio:{power}"),
+            Self::Hard => f.write_str("hard"),
+        }
+    }
+}
+
 /// The kernels between the products. W: bases F x K, one matrix or one for each segment of the gains; H: gains K x N.
 pub trait Glue: Engine {
     /// Scales every column of W to unit norm; a zero column stays. Where gains are given, row k of H is multiplied by the
