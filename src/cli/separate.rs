@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use partwise::audio::Format;
+use partwise::audio::FormatChoice;
 use partwise::kernels::Mask;
 use partwise::methods::nmf;
 use partwise::model::Model;
@@ -38,9 +38,9 @@ pub(super) struct Separate {
     /// How a cell is shared: wiener (by power), ratio:P (by the models' P-th powers) or hard (to the loudest)
     #[arg(long, default_value = "wiener", value_name = "wiener|ratio:P|hard")]
     mask: MaskChoice,
-    /// wav-f32 (exact), wav-pcm16, wav-pcm24 or flac
+    /// wav-f32 (exact), wav-pcm16, wav-pcm24, flac, or same: wav of the input's own depth
     #[arg(long, default_value = "wav-f32")]
-    format: Format,
+    format: FormatChoice,
     /// Write this source alone
     #[arg(long, value_name = "NAME")]
     only: Option<String>,

@@ -5,7 +5,7 @@ use realfft::num_complex::Complex;
 
 use super::outputs::Pending;
 use super::{Masked, Track};
-use crate::audio::{self, Format};
+use crate::audio::{self, FormatChoice, Reader};
 use crate::spectrogram::{OverlapAdd, Stft};
 use crate::{Error, Result};
 
@@ -44,9 +44,10 @@ impl Outputs {
         written: &[usize],
         source_count: usize,
         stft: &Stft<f32>,
-        format: Format,
+        format: FormatChoice,
     ) -> Result<Self> {
-        let channels = track.recording.channels.len();
+        let format = format.of(Reader::open(&track.input.path)?.bits());
+        let (channels, samples) = (track.recording.channels.len(), track.recording.frames() as u64);
         let mut sources = Vec::with_capacity(source_count);
         for index in 0..source_count {
             let path = written.iter().position(|&source| source == index).and_then(|place| track.outputs.get(place));
@@ -54,8 +55,9 @@ impl Outputs {
             if path.is_none() && track.resampled.is_none() {
                 continue;
             }
-            let create =
-                |path: &std::path::PathBuf| Pending::create(path, format, channels, track.recording.sample_rate);
+            let create = |path: &std::path::PathBuf| {
+                Pending::create(path, format, channels, track.recording.sample_rate, samples)
+            };
             let file = path.map(create).transpose()?;
             let inverse = (0..channels).map(|_| stft.overlap_add(track.samples())).collect();
             sources.push(SourceOutput { index, inverse, block: vec![Vec::new(); channels], file });

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::Input;
-use crate::audio::{Format, Writer};
+use crate::audio::{Format, FormatChoice, Writer};
 use crate::{Error, Result};
 
 /// What output files are called, and what they are.
@@ -15,7 +15,7 @@ pub struct Naming {
     /// The name of a file, with {stem}, {source} and {ext} filled in.
     pub pattern: String,
     /// What is written.
-    pub format: Format,
+    pub format: FormatChoice,
 }
 
 /// The default of [`Naming::pattern`].
@@ -80,13 +80,19 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn create(output: &Path, format: Format, channels: usize, sample_rate: u32) -> Result<Self> {
+    pub(super) fn create(
+        output: &Path,
+        format: Format,
+        channels: usize,
+        sample_rate: u32,
+        frames: u64,
+    ) -> Result<Self> {
         if let Some(folder) = output.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         }
         let name = output.file_name().unwrap_or_default().to_string_lossy();
         let partial = output.with_file_name(format!(".{name}.partial"));
-        let writer = Some(Writer::create(&partial, format, channels, sample_rate)?);
+        let writer = Some(Writer::create(&partial, format, channels, sample_rate, frames)?);
         Ok(Self { writer, partial, output: output.to_path_buf() })
     }
 
@@ -121,7 +127,7 @@ mod tests {
     use super::*;
 
     fn naming(folder: &Path, pattern: &str) -> Naming {
-        Naming { folder: folder.into(), pattern: pattern.into(), format: Format::WavF32 }
+        Naming { folder: folder.into(), pattern: pattern.into(), format: FormatChoice::Given(Format::WavF32) }
     }
 
     fn input(path: &str, below: &str) -> Input {
@@ -169,12 +175,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let output = root.path().join("sub/x.wav");
         let files = || std::fs::read_dir(root.path().join("sub")).unwrap().count();
-        let mut pending = Pending::create(&output, Format::WavF32, 1, 8000).unwrap();
+        let mut pending = Pending::create(&output, Format::WavF32, 1, 8000, 1).unwrap();
         pending.write(&[vec![0.5]]).unwrap();
         assert!(!output.exists() && files() == 1);
         drop(pending);
         assert_eq!(files(), 0);
-        let mut pending = Pending::create(&output, Format::WavF32, 1, 8000).unwrap();
+        let mut pending = Pending::create(&output, Format::WavF32, 1, 8000, 1).unwrap();
         pending.write(&[vec![0.5]]).unwrap();
         assert_eq!(pending.close().unwrap(), 0);
         assert!(!output.exists());

@@ -13,7 +13,7 @@ use ndarray::{Array2, Axis, concatenate};
 use super::encode::{Finished, Outputs};
 use super::manifest::Manifest;
 use super::{FileReport, Input, Masked, Naming, Piece, Status, Track, decode};
-use crate::audio::Format;
+use crate::audio::FormatChoice;
 use crate::kernels::{Glue, Mask, Momentum, Products};
 use crate::model::Model;
 use crate::separate::{Bases, Updates, separate};
@@ -251,7 +251,7 @@ impl Reports<'_> {
                 report.outputs = track.outputs.clone();
                 report.objective = Some(objective);
                 if clipped > 0 {
-                    let format: Format = self.job.naming.format;
+                    let format: FormatChoice = self.job.naming.format;
                     report.warnings.push(format!(
                         "{clipped} samples are beyond full scale and were clipped; {format} cannot hold them"
                     ));

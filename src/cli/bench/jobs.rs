@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
-use partwise::audio::{self, Format, Recording};
+use partwise::audio::{self, Format, FormatChoice, Recording};
 use partwise::kernels::Mask;
 use partwise::model::{Model, Source, Training};
 use partwise::random::Stream;
@@ -141,7 +141,11 @@ impl World {
         let job = Job {
             model: &self.model,
             inputs: &inputs,
-            naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: Format::WavF32 },
+            naming: Naming {
+                folder: self.output(),
+                pattern: PATTERN.into(),
+                format: FormatChoice::Given(Format::WavF32),
+            },
             only: None,
             updates: Updates::Alternating,
             iterations: ITERATIONS,
