@@ -32,7 +32,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("clap", &["src/main.rs", "src/cli/"]),
     ("indicatif", &["src/cli/"]),
     ("symphonia", &["src/audio/"]),
-    ("hound", &["src/audio/"]),
+    ("flacenc", &["src/audio/"]),
+    ("rubato", &["src/audio/"]),
     ("nalgebra", &["src/evaluate/"]),
 ];
 

@@ -70,8 +70,8 @@ fn read(name: &str) -> Vec<Vec<f64>> {
     paths
         .take_while(|path| path.exists())
         .map(|path| {
-            let samples = hound::WavReader::open(path).unwrap().into_samples::<i16>();
-            samples.map(|sample| f64::from(sample.unwrap()) / 32768.0).collect()
+            let recording = partwise::audio::read(&path).unwrap();
+            recording.channels[0].iter().copied().map(f64::from).collect()
         })
         .collect()
 }

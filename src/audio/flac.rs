@@ -11,8 +11,6 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
 
-/// Bits of a sample.
-pub(super) const BITS: u32 = 24;
 /// Samples of each channel in a FLAC frame.
 const BLOCK: usize = 4096;
 
@@ -24,12 +22,15 @@ pub(super) struct FlacWriter {
     header: Stream,
     context: Context,
     frame: FrameBuf,
-    /// Interleaved samples of a frame that is not full yet.
-    pending: Vec<i32>,
+    sample_bytes: usize,
+    /// The samples of a frame that is not full yet.
+    pending: Vec<u8>,
 }
 
 impl FlacWriter {
-    pub(super) fn create(path: &Path, channels: usize, sample_rate: u32) -> Result<Self> {
+    /// For integers of `sample_bytes` bytes, 2 or 3.
+    pub(super) fn create(path: &Path, sample_bytes: usize, channels: usize, sample_rate: u32) -> Result<Self> {
+        let bits = 8 * sample_bytes;
         // Fixed predictors are chosen by an estimate of their size, which for loud samples of 24 bits is far too low: an
         // hour of noise over a sine grew to 3 GB. The linear predictor's size is counted, and plain samples are taken
         // where it does not pay.
@@ -37,28 +38,35 @@ impl FlacWriter {
         config.subframe_coding.use_fixed = false;
         let config = config.into_verified().map_err(|(_, error)| refuse(path, &error))?;
         let frame = FrameBuf::with_size(channels, BLOCK).map_err(|error| refuse(path, &error))?;
-        let mut header =
-            Stream::new(sample_rate as usize, channels, BITS as usize).map_err(|error| refuse(path, &error))?;
+        let mut header = Stream::new(sample_rate as usize, channels, bits).map_err(|error| refuse(path, &error))?;
         header.stream_info_mut().set_block_sizes(BLOCK, BLOCK).map_err(|error| refuse(path, &error))?;
-        let context = Context::new(BITS as usize, channels);
+        let context = Context::new(bits, channels);
         let file = BufWriter::new(File::create(path).map_err(Error::io(path, "create"))?);
-        let mut flac = Self { file, config, header, context, frame, pending: Vec::new() };
+        let mut flac = Self { file, config, header, context, frame, sample_bytes, pending: Vec::new() };
         flac.write_header(path)?;
         Ok(flac)
     }
 
-    pub(super) fn push(&mut self, path: &Path, sample: i32) -> Result<()> {
-        self.pending.push(sample);
-        if self.pending.len() < BLOCK * self.frame.channels() {
-            return Ok(());
+    /// Appends interleaved little-endian samples.
+    pub(super) fn write(&mut self, path: &Path, mut samples: &[u8]) -> Result<()> {
+        let full = BLOCK * self.frame.channels() * self.sample_bytes;
+        while !samples.is_empty() {
+            let (now, later) = samples.split_at(samples.len().min(full - self.pending.len()));
+            self.pending.extend_from_slice(now);
+            samples = later;
+            if self.pending.len() == full {
+                self.write_frame(path)?;
+            }
         }
-        self.write_frame(path)
+        Ok(())
     }
 
     fn write_frame(&mut self, path: &Path) -> Result<()> {
         let number = self.context.current_frame_number().map_or(0, |last| last + 1);
         let mut bytes = ByteSink::new();
-        (&mut self.frame, &mut self.context).fill_interleaved(&self.pending).map_err(|error| refuse(path, &error))?;
+        (&mut self.frame, &mut self.context)
+            .fill_le_bytes(&self.pending, self.sample_bytes)
+            .map_err(|error| refuse(path, &error))?;
         let info = self.header.stream_info();
         flacenc::encode_fixed_size_frame(&self.config, &self.frame, number, info)
             .map_err(|error| refuse(path, &error))?

@@ -2,14 +2,17 @@
 
 mod compressed;
 mod flac;
+mod format;
+mod header;
 mod reader;
 mod resample;
 mod wav;
 mod write;
 
+pub use format::{Format, FormatChoice};
 pub use reader::{Reader, Source};
 pub use resample::{Resampler, resample};
-pub use write::{Format, Writer, write};
+pub use write::{Writer, write};
 
 use crate::Result;
 use std::path::Path;

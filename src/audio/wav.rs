@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Bytes decoded at a time.
 const BLOCK: usize = 1 << 16;
 /// The last half of every sub-format GUID that is a plain format tag (KSDATAFORMAT_SUBTYPE_*).
-const GUID_TAIL: [u8; 8] = [0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
+pub(super) const GUID_TAIL: [u8; 8] = [0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
 
 /// Opens RIFF, RIFX (big-endian) or RF64 (sizes of 64 bits), and goes to its samples.
 /// Declared sizes are compared with what is there, never trusted.

@@ -1,64 +1,20 @@
 //! Samples to files.
 
-use super::flac::{self, FlacWriter};
+use super::flac::FlacWriter;
+use super::format::Format;
+use super::header::header;
 use super::{Recording, first_not_finite, implausible};
 use crate::{Error, Result};
-use hound::{SampleFormat, WavSpec, WavWriter};
-use std::fmt;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-/// The most bytes of samples in a WAV, whose sizes have 32 bits and count the headers too.
-const MAX_WAV_BYTES: u64 = u32::MAX as u64 - 128;
-
-/// What a recording is written as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// WAV, float of 32 bits: exact, and not clipped.
-    WavF32,
-    /// WAV, integers of 16 bits.
-    WavPcm16,
-    /// WAV, integers of 24 bits.
-    WavPcm24,
-    /// FLAC of 24 bits, at most 8 channels.
-    Flac,
-}
-
-impl Format {
-    const ALL: [Self; 4] = [Self::WavF32, Self::WavPcm16, Self::WavPcm24, Self::Flac];
-
-    /// The file name extension, without a dot.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::WavF32 | Self::WavPcm16 | Self::WavPcm24 => "wav",
-            Self::Flac => "flac",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::WavF32 => "wav-f32",
-            Self::WavPcm16 => "wav-pcm16",
-            Self::WavPcm24 => "wav-pcm24",
-            Self::Flac => "flac",
-        })
-    }
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|format| format.to_string() == name);
-        found.ok_or_else(|| {
-            Error::input(format!("{name}: not an audio format; use wav-f32, wav-pcm16, wav-pcm24 or flac"))
-        })
-    }
-}
+/// Bytes encoded at a time.
+const BLOCK: usize = 1 << 16;
+/// The most frames in a FLAC, whose header has 36 bits for them.
+const MAX_FLAC_FRAMES: u64 = (1 << 36) - 1;
+/// The most frames in a WAV: no disk has room for them, and their bytes can be counted.
+const MAX_WAV_FRAMES: u64 = 1 << 50;
 
 /// Writes a whole recording. Returns the number of samples clipped, as [`Writer::finish`] does.
 ///
@@ -66,7 +22,8 @@ impl FromStr for Format {
 ///
 /// Those of [`Writer`].
 pub fn write(path: &Path, recording: &Recording, format: Format) -> Result<u64> {
-    let mut writer = Writer::create(path, format, recording.channels.len(), recording.sample_rate)?;
+    let (channels, frames) = (recording.channels.len(), recording.frames() as u64);
+    let mut writer = Writer::create(path, format, channels, recording.sample_rate, frames)?;
     writer.write(&recording.channels)?;
     writer.finish()
 }
@@ -75,48 +32,58 @@ pub fn write(path: &Path, recording: &Recording, format: Format) -> Result<u64> 
 /// before it is no valid file.
 pub struct Writer {
     path: PathBuf,
+    format: Format,
     channels: usize,
+    /// Announced.
     frames: u64,
+    written: u64,
     clipped: u64,
-    encoder: FileEncoder,
+    /// A block as it is stored.
+    bytes: Vec<u8>,
+    file: Sink,
 }
 
-enum FileEncoder {
-    WavFloat(WavWriter<BufWriter<File>>),
-    WavInteger { bits: u32, wav: WavWriter<BufWriter<File>> },
+enum Sink {
+    Wav(File),
     Flac(Box<FlacWriter>),
 }
 
 impl Writer {
-    /// Creates or overwrites the file, for `channels` channels at `sample_rate` Hz.
+    /// Creates or overwrites the file, for `frames` samples of each of `channels` channels at `sample_rate` Hz. A WAV of
+    /// more than 4 GiB becomes an RF64.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be created; [`Error::Audio`] if the format cannot hold so many channels (FLAC: 8)
-    /// or such a sample rate (FLAC: 655 350 Hz).
-    pub fn create(path: &Path, format: Format, channels: usize, sample_rate: u32) -> Result<Self> {
+    /// [`Error::Io`] if the file cannot be created; [`Error::Audio`] if the format cannot hold so many channels (FLAC: 8),
+    /// such a sample rate (FLAC: 655 350 Hz) or so many frames (FLAC: 2^36 - 1, WAV: 2^50).
+    pub fn create(path: &Path, format: Format, channels: usize, sample_rate: u32, frames: u64) -> Result<Self> {
         if let Some(reason) = implausible(channels, sample_rate) {
             return Err(Error::audio(path, reason));
         }
-        let wav = |bits_per_sample, sample_format| {
-            let spec = WavSpec { channels: channels as u16, sample_rate, bits_per_sample, sample_format };
-            WavWriter::create(path, spec).map_err(|error| wav_error(path, error))
+        let most = if format.extension() == "flac" { MAX_FLAC_FRAMES } else { MAX_WAV_FRAMES };
+        if frames > most {
+            return Err(Error::audio(path, format!("would have {frames} frames; {format} can hold {most}; split it")));
+        }
+        let file = match format {
+            Format::WavF32 | Format::WavPcm16 | Format::WavPcm24 => {
+                let mut file = File::create(path).map_err(Error::io(path, "create"))?;
+                let header = header(format, channels, sample_rate, frames);
+                file.write_all(&header).map_err(Error::io(path, "write"))?;
+                Sink::Wav(file)
+            }
+            Format::Flac16 | Format::Flac24 => {
+                Sink::Flac(Box::new(FlacWriter::create(path, format.sample_bytes(), channels, sample_rate)?))
+            }
         };
-        let encoder = match format {
-            Format::WavF32 => FileEncoder::WavFloat(wav(32, SampleFormat::Float)?),
-            Format::WavPcm16 => FileEncoder::WavInteger { bits: 16, wav: wav(16, SampleFormat::Int)? },
-            Format::WavPcm24 => FileEncoder::WavInteger { bits: 24, wav: wav(24, SampleFormat::Int)? },
-            Format::Flac => FileEncoder::Flac(Box::new(FlacWriter::create(path, channels, sample_rate)?)),
-        };
-        Ok(Self { path: path.to_path_buf(), channels, frames: 0, clipped: 0, encoder })
+        Ok(Self { path: path.into(), format, channels, frames, written: 0, clipped: 0, bytes: Vec::new(), file })
     }
 
-    /// Appends `block` (C, n), n samples of every channel. Integers are rounded to nearest and clipped to full scale.
+    /// Appends a block (C, n) of any length. Integers are rounded to nearest and clipped to full scale.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], as when the disk is full; [`Error::Audio`] if a sample is NaN or infinite, or a WAV would pass
-    /// 4 GiB; [`Error::Input`] if the block is not of the writer's channels, all of the same length.
+    /// [`Error::Io`], as when the disk is full; [`Error::Audio`] if a sample is NaN or infinite; [`Error::Input`] if the
+    /// block is not of the writer's channels, all of the same length, or goes beyond the announced frames.
     pub fn write<S: AsRef<[f32]>>(&mut self, block: &[S]) -> Result<()> {
         let block: Vec<&[f32]> = block.iter().map(AsRef::as_ref).collect();
         let length = block.first().map_or(0, |channel| channel.len());
@@ -128,43 +95,25 @@ impl Writer {
             )));
         }
         if let Some((channel, index)) = first_not_finite(&block) {
-            let index = self.frames + index as u64;
+            let index = self.written + index as u64;
             let reason =
                 format!("sample {index} of channel {channel} (from 0) came out NaN or infinite; please report it");
             return Err(Error::audio(&self.path, reason));
         }
-        self.frames += length as u64;
-        let sample_bytes = match &self.encoder {
-            FileEncoder::WavFloat(_) => 4,
-            FileEncoder::WavInteger { bits, .. } => u64::from(bits / 8),
-            FileEncoder::Flac(_) => 0,
-        };
-        if self.frames * self.channels as u64 * sample_bytes > MAX_WAV_BYTES {
-            return Err(Error::audio(&self.path, "would pass 4 GiB, the most a wav can hold; write flac or split it"));
+        if length as u64 > self.frames - self.written {
+            return Err(self.not_as_announced(self.written + length as u64));
         }
-        let path = &self.path;
-        let interleaved = (0..length).flat_map(|n| block.iter().map(move |channel| channel[n]));
-        match &mut self.encoder {
-            FileEncoder::WavFloat(wav) => {
-                for sample in interleaved {
-                    wav.write_sample(sample).map_err(|error| wav_error(path, error))?;
-                }
-            }
-            FileEncoder::WavInteger { bits, wav } => {
-                for sample in interleaved {
-                    let (sample, clipped) = quantize(sample, *bits);
-                    self.clipped += u64::from(clipped);
-                    wav.write_sample(sample).map_err(|error| wav_error(path, error))?;
-                }
-            }
-            FileEncoder::Flac(flac) => {
-                for sample in interleaved {
-                    let (sample, clipped) = quantize(sample, flac::BITS);
-                    self.clipped += u64::from(clipped);
-                    flac.push(path, sample)?;
-                }
+        let step = BLOCK / (self.channels * self.format.sample_bytes());
+        for start in (0..length).step_by(step) {
+            let range = start..length.min(start + step);
+            let part: Vec<&[f32]> = block.iter().map(|channel| &channel[range.clone()]).collect();
+            self.clipped += encode(&part, self.format, &mut self.bytes);
+            match &mut self.file {
+                Sink::Wav(file) => file.write_all(&self.bytes).map_err(Error::io(&self.path, "write"))?,
+                Sink::Flac(flac) => flac.write(&self.path, &self.bytes)?,
             }
         }
+        self.written += length as u64;
         Ok(())
     }
 
@@ -173,31 +122,70 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], as when the disk is full.
+    /// [`Error::Io`], as when the disk is full; [`Error::Input`] if fewer frames were written than announced.
     pub fn finish(self) -> Result<u64> {
-        match self.encoder {
-            FileEncoder::WavFloat(wav) | FileEncoder::WavInteger { wav, .. } => {
-                wav.finalize().map_err(|error| wav_error(&self.path, error))?;
+        if self.written != self.frames {
+            return Err(self.not_as_announced(self.written));
+        }
+        match self.file {
+            Sink::Wav(mut file) => {
+                let bytes = self.frames * (self.channels * self.format.sample_bytes()) as u64;
+                let pad: &[u8] = if bytes % 2 == 1 { &[0] } else { &[] };
+                file.write_all(pad).map_err(Error::io(&self.path, "write"))?;
             }
-            FileEncoder::Flac(flac) => flac.finish(&self.path)?,
+            Sink::Flac(flac) => flac.finish(&self.path)?,
         }
         Ok(self.clipped)
     }
-}
 
-/// The nearest integer of so many bits, and whether the sample lay outside their range.
-fn quantize(sample: f32, bits: u32) -> (i32, bool) {
-    let full = (1_i32 << (bits - 1)) as f32;
-    let nearest = (sample * full).round();
-    let fitting = nearest.clamp(-full, full - 1.0);
-    (fitting as i32, fitting != nearest)
-}
-
-fn wav_error(path: &Path, error: hound::Error) -> Error {
-    match error {
-        hound::Error::IoError(error) => Error::io(path, "write")(error),
-        error => Error::audio(path, format!("cannot be written as wav: {error}")),
+    fn not_as_announced(&self, written: u64) -> Error {
+        let (path, frames) = (self.path.display(), self.frames);
+        Error::input(format!("{path}: {written} frames were written; {frames} were announced"))
     }
+}
+
+/// Replaces `bytes` by a block (C, n) as the format stores it, interleaved and little-endian; returns how many samples
+/// were clipped.
+fn encode(block: &[&[f32]], format: Format, bytes: &mut Vec<u8>) -> u64 {
+    let mut clipped = 0;
+    let mut integer = |sample: f32, bits: u32| {
+        let (integer, outside) = quantize(sample, bits);
+        clipped += u64::from(outside);
+        integer.to_le_bytes()
+    };
+    match format {
+        Format::WavF32 => interleave(block, bytes, f32::to_le_bytes),
+        Format::WavPcm16 | Format::Flac16 => interleave(block, bytes, |sample| {
+            let [low, high, ..] = integer(sample, 16);
+            [low, high]
+        }),
+        Format::WavPcm24 | Format::Flac24 => interleave(block, bytes, |sample| {
+            let [low, middle, high, _] = integer(sample, 24);
+            [low, middle, high]
+        }),
+    }
+    clipped
+}
+
+fn interleave<const B: usize>(block: &[&[f32]], bytes: &mut Vec<u8>, mut stored: impl FnMut(f32) -> [u8; B]) {
+    let length = block.first().map_or(0, |channel| channel.len());
+    bytes.resize(length * block.len() * B, 0);
+    let (slots, _) = bytes.as_chunks_mut::<B>();
+    for (c, channel) in block.iter().enumerate() {
+        for (slot, &sample) in slots.iter_mut().skip(c).step_by(block.len()).zip(*channel) {
+            *slot = stored(sample);
+        }
+    }
+}
+
+/// The nearest integer of so many bits, halves away from zero, and whether the sample lay outside their range.
+fn quantize(sample: f32, bits: u32) -> (i32, bool) {
+    let full = 1_i64 << (bits - 1);
+    // In f64 both operations are exact wherever they decide, and no call to `round` is made for every sample.
+    let scaled = f64::from(sample) * full as f64;
+    let nearest = (scaled + 0.5_f64.copysign(scaled)) as i64;
+    let fitting = nearest.clamp(-full, full - 1);
+    (fitting as i32, fitting != nearest)
 }
 
 #[cfg(test)]
@@ -225,7 +213,8 @@ mod tests {
     #[test]
     fn every_format_gives_back_what_it_can_hold() {
         for format in Format::ALL {
-            let step = if format == Format::WavPcm16 { 1.0 / 32768.0 } else { 0.0 };
+            // The noise is on the grid of 24 bits: 16 round it, or clip what rounds up to full scale.
+            let step = if format.sample_bytes() == 2 { 1.0 / 32768.0 } else { 0.0 };
             for (channels, frames) in [(1, 1), (2, 2), (2, 4095), (6, 5000), (8, 4096), (2, 70_001)] {
                 let wanted = noise(channels, frames);
                 let (found, _) = there_and_back(&wanted, format);
@@ -237,26 +226,47 @@ mod tests {
         }
     }
 
-    /// Steps, and noise that ends within a block, are where a FLAC encoder's estimates go wrong.
+    /// Loud noise, steps, sines, silence, full scale and noise that ends within a block are where a FLAC encoder's
+    /// estimates go wrong.
     #[test]
     fn a_flac_is_exact_and_no_larger_than_its_samples() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hard.flac");
-        let steps = (0..48_000).map(|n| if n / 109 % 2 == 0 { 0.75 } else { -1.0 }).collect();
-        let mut cut_noise = noise(1, 48_000).remove(0);
-        cut_noise.chunks_mut(4096).filter_map(|block| block.get_mut(2944..)).for_each(|rest| rest.fill(0.0));
-        let recording = Recording { channels: vec![steps, cut_noise], sample_rate: 48_000, warnings: Vec::new() };
-        assert_eq!(write(&path, &recording, Format::Flac).unwrap(), 0);
-        assert_eq!(crate::audio::read(&path).unwrap(), recording);
-        let size = std::fs::metadata(&path).unwrap().len();
-        assert!(size < 2 * 3 * 48_000 + 1000, "{size}");
+        for format in [Format::Flac16, Format::Flac24] {
+            let step = format.step().unwrap();
+            let on_grid = |x: f32| (x / step).floor().clamp(-1.0 / step, 1.0 / step - 1.0) * step;
+            let sine = |n: usize| (n as f32 * 0.05).sin();
+            let noise = noise(1, 48_000).remove(0);
+            let mut cut_noise = noise.clone();
+            cut_noise.chunks_mut(4096).filter_map(|block| block.get_mut(2944..)).for_each(|rest| rest.fill(0.0));
+            let channels = [
+                (0..48_000).map(|n| if n / 109 % 2 == 0 { 0.75 } else { -1.0 }).collect(),
+                cut_noise,
+                noise.iter().enumerate().map(|(n, x)| 0.5 * (x + sine(n))).collect(),
+                (0..48_000).map(|n| 1.5 * sine(n)).collect(),
+                (0..48_000).map(|n| if n % 2 == 0 { 1.0 } else { -1.0 }).collect(),
+                vec![0.0; 48_000],
+                vec![-1.0; 48_000],
+                noise,
+            ];
+            let channels: Vec<Vec<f32>> =
+                channels.map(|channel: Vec<f32>| channel.into_iter().map(on_grid).collect()).into();
+            for channels in [&channels[..], &channels[..2], &channels[2..4], &channels[3..4], &channels[7..]] {
+                let recording = Recording { channels: channels.to_vec(), sample_rate: 48_000, warnings: Vec::new() };
+                assert_eq!(write(&path, &recording, format).unwrap(), 0);
+                assert!(crate::audio::read(&path).unwrap() == recording, "{format}: {} channels", channels.len());
+                let size = std::fs::metadata(&path).unwrap().len();
+                let samples = channels.len() * format.sample_bytes() * 48_000;
+                assert!(size < samples as u64 + 1000, "{format}: {size} of {samples}");
+            }
+        }
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn a_full_disk_is_an_io_error() {
         for format in Format::ALL {
-            let written = Writer::create(Path::new("/dev/full"), format, 1, 8000).and_then(|mut writer| {
+            let written = Writer::create(Path::new("/dev/full"), format, 1, 8000, 10_000).and_then(|mut writer| {
                 writer.write(&noise(1, 10_000))?;
                 writer.finish()
             });
@@ -275,7 +285,8 @@ mod tests {
     fn an_empty_flac_is_written_but_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("empty.flac");
-        write(&path, &Recording { channels: vec![vec![]], sample_rate: 8000, warnings: vec![] }, Format::Flac).unwrap();
+        write(&path, &Recording { channels: vec![vec![]], sample_rate: 8000, warnings: vec![] }, Format::Flac24)
+            .unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 42, "the magic and one STREAMINFO block");
         let error = crate::audio::read(&path).unwrap_err().to_string();
         assert!(error.contains("empty.flac: ends before its first sample"), "{error}");
@@ -288,8 +299,9 @@ mod tests {
         let (found, clipped) = there_and_back(&channels, Format::WavPcm16);
         assert_eq!(found, [[1.0 - step, -1.0, 1.0 - step, -1.0, 1.0 - step], [0.0, step, -step, 0.0, 0.5]]);
         assert_eq!(clipped, 3);
+        assert_eq!(there_and_back(&channels, Format::Flac16), (found, 3));
         assert_eq!(there_and_back(&channels, Format::WavF32), (channels.to_vec(), 0));
-        assert_eq!(there_and_back(&channels, Format::Flac).1, 3);
+        assert_eq!(there_and_back(&channels, Format::Flac24).1, 3);
     }
 
     #[test]
@@ -300,7 +312,7 @@ mod tests {
             let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
             write(&whole, &Recording { channels: channels.clone(), sample_rate: 8000, warnings: vec![] }, format)
                 .unwrap();
-            let mut writer = Writer::create(&parts, format, 2, 8000).unwrap();
+            let mut writer = Writer::create(&parts, format, 2, 8000, 10_000).unwrap();
             for range in [0..0, 0..1, 1..4097, 4097..9999, 9999..10_000] {
                 writer.write(&[&channels[0][range.clone()], &channels[1][range]]).unwrap();
             }
@@ -313,32 +325,66 @@ mod tests {
     fn what_a_file_cannot_hold_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.wav");
-        for (channels, rate, format) in
-            [(0, 1, Format::WavF32), (257, 1, Format::WavF32), (1, 0, Format::WavPcm16), (9, 8000, Format::Flac)]
-        {
-            assert!(matches!(Writer::create(&path, format, channels, rate), Err(Error::Audio { .. })));
+        for (channels, rate, frames, format) in [
+            (0, 1, 0, Format::WavF32),
+            (257, 1, 0, Format::WavF32),
+            (1, 0, 0, Format::WavPcm16),
+            (1, 8000, u64::MAX, Format::WavF32),
+            (1, 8000, 1 << 36, Format::Flac16),
+            (9, 8000, 0, Format::Flac24),
+        ] {
+            let created = Writer::create(&path, format, channels, rate, frames);
+            assert!(matches!(created, Err(Error::Audio { .. })), "{format}: {channels} {rate} {frames}");
         }
         let nowhere = folder.path().join("no folder/a.wav");
         for format in Format::ALL {
-            assert!(matches!(Writer::create(&nowhere, format, 1, 8000), Err(Error::Io { .. })));
+            assert!(matches!(Writer::create(&nowhere, format, 1, 8000, 0), Err(Error::Io { .. })));
         }
-        let mut writer = Writer::create(&path, Format::WavF32, 2, 8000).unwrap();
+        let mut writer = Writer::create(&path, Format::WavF32, 2, 8000, 10).unwrap();
         assert!(matches!(writer.write(&[[0.0]]), Err(Error::Input(_))));
         assert!(matches!(writer.write(&[&[0.0][..], &[]]), Err(Error::Input(_))));
         writer.write(&[[0.0], [0.0]]).unwrap();
         let error = writer.write(&[[0.0, 0.0], [0.0, f32::NAN]]).unwrap_err().to_string();
         assert!(error.contains("a.wav: sample 2 of channel 1"), "{error}");
-        writer.frames = MAX_WAV_BYTES / 8;
-        let error = writer.write(&[[0.0], [0.0]]).unwrap_err().to_string();
-        assert!(error.contains("4 GiB"), "{error}");
     }
 
     #[test]
-    fn formats_have_names() {
+    fn another_length_than_announced_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a file");
         for format in Format::ALL {
-            assert_eq!(format.to_string().parse::<Format>().unwrap(), format);
-            assert!(format.to_string().starts_with(format.extension()));
+            let mut writer = Writer::create(&path, format, 1, 8000, 3).unwrap();
+            writer.write(&[[0.0, 0.0]]).unwrap();
+            let error = writer.write(&[[0.0, 0.0]]).unwrap_err();
+            assert!(matches!(error, Error::Input(_)) && error.to_string().contains("4 frames were written; 3"));
+            let error = writer.finish().unwrap_err();
+            assert!(matches!(error, Error::Input(_)) && error.to_string().contains("2 frames were written; 3"));
         }
-        assert!("mp3".parse::<Format>().is_err());
+    }
+
+    #[test]
+    fn a_wav_is_as_long_as_its_header_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("odd.wav");
+        for frames in [0, 1, 2, 70_001] {
+            let recording = Recording { channels: noise(1, frames), sample_rate: 8000, warnings: Vec::new() };
+            write(&path, &recording, Format::WavPcm24).unwrap();
+            let file = std::fs::read(&path).unwrap();
+            let declared = u32::from_le_bytes(*file[4..].first_chunk().unwrap());
+            assert_eq!((file.len() % 2, file.len()), (0, 8 + declared as usize), "{frames} frames");
+        }
+    }
+
+    #[test]
+    fn halves_are_rounded_away_from_zero() {
+        let near = |steps: f64| (steps / 32768.0) as f32;
+        for (steps, wanted) in
+            [(0.5, 1), (-0.5, -1), (1.5, 2), (0.499_999_97, 0), (-0.499_999_97, 0), (-32768.4, -32768)]
+        {
+            assert_eq!(quantize(near(steps), 16), (wanted, false), "{steps}");
+        }
+        assert_eq!(quantize(near(32767.5), 16), (32767, true));
+        assert_eq!(quantize(f32::MAX, 24), (8_388_607, true));
+        assert_eq!(quantize(f32::MIN, 24), (-8_388_608, true));
     }
 }

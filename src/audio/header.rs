@@ -1,0 +1,151 @@
+//! The header of a WAV whose length is known before its first sample.
+
+use super::format::Format;
+use super::wav::GUID_TAIL;
+
+/// All that comes before the samples of a WAV of `frames` frames; a pad byte follows them where their bytes are odd.
+///
+/// A RIFF, or an RF64 (EBU Tech 3306) where its sizes need more than 32 bits. One or two channels have the plain `fmt `
+/// chunk that every reader knows, as libsndfile writes it; more need the extensible one, whose channel mask is 0: which
+/// loudspeaker a channel is for is not known. Floats have a `fact` chunk.
+pub(super) fn header(format: Format, channels: usize, sample_rate: u32, frames: u64) -> Vec<u8> {
+    let float = format == Format::WavF32;
+    let extensible = channels > 2;
+    let tag: u16 = if float { 3 } else { 1 };
+    let bits = 8 * format.sample_bytes() as u16;
+    let align = (channels * format.sample_bytes()) as u16;
+
+    let mut fields = Vec::new();
+    fields.extend([if extensible { 0xFFFE } else { tag }, channels as u16].map(u16::to_le_bytes).as_flattened());
+    fields.extend([sample_rate, sample_rate * u32::from(align)].map(u32::to_le_bytes).as_flattened());
+    fields.extend([align, bits].map(u16::to_le_bytes).as_flattened());
+    match (extensible, float) {
+        (true, _) => {
+            fields.extend([22, bits].map(u16::to_le_bytes).as_flattened());
+            fields.extend([0, u32::from(tag), 0x0010_0000].map(u32::to_le_bytes).as_flattened());
+            fields.extend(GUID_TAIL);
+        }
+        (false, true) => fields.extend([0, 0]),
+        (false, false) => {}
+    }
+
+    let data_bytes = frames * u64::from(align);
+    let fact_bytes = if float { 12 } else { 0 };
+    let riff_bytes = 4 + (8 + fields.len() as u64) + fact_bytes + 8 + data_bytes.next_multiple_of(2);
+    // Sizes of all ones mean that there are others, in RF64, or that they were never filled in.
+    let wide = riff_bytes >= u64::from(u32::MAX);
+    let size = |size: u64| if wide { [0xFF; 4] } else { (size as u32).to_le_bytes() };
+
+    let mut header = Vec::new();
+    header.extend(if wide { b"RF64" } else { b"RIFF" });
+    header.extend(size(riff_bytes));
+    header.extend(b"WAVE");
+    if wide {
+        let ds64_bytes = 28_u32;
+        header.extend(b"ds64");
+        header.extend(ds64_bytes.to_le_bytes());
+        header
+            .extend([riff_bytes + 8 + u64::from(ds64_bytes), data_bytes, frames].map(u64::to_le_bytes).as_flattened());
+        header.extend([0; 4]);
+    }
+    header.extend(b"fmt ");
+    header.extend((fields.len() as u32).to_le_bytes());
+    header.extend(fields);
+    if float {
+        header.extend(b"fact");
+        header.extend(4_u32.to_le_bytes());
+        header.extend(size(frames));
+    }
+    header.extend(b"data");
+    header.extend(size(data_bytes));
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::Reader;
+    use std::io::Cursor;
+    use std::path::Path;
+
+    /// The channels, sample rate, bits and warnings that the reader finds when nothing follows but `data`.
+    fn read(mut file: Vec<u8>, data: &[u8]) -> (usize, u32, Option<u32>, Vec<String>) {
+        file.extend(data);
+        let mut reader = Reader::over(Path::new("test.wav"), Cursor::new(file)).unwrap();
+        while reader.read(&mut Vec::new()).unwrap() {}
+        (reader.channels(), reader.sample_rate(), reader.bits(), reader.warnings().to_vec())
+    }
+
+    #[test]
+    fn a_stereo_of_16_bits_by_hand() {
+        let expected = [
+            &b"RIFF"[..],
+            &[36 + 12, 0, 0, 0],
+            b"WAVE",
+            b"fmt ",
+            &[16, 0, 0, 0],
+            &[1, 0, 2, 0],
+            &[0x40, 0x1F, 0, 0],
+            &[0, 0x7D, 0, 0],
+            &[4, 0, 16, 0],
+            b"data",
+            &[12, 0, 0, 0],
+        ];
+        assert_eq!(header(Format::WavPcm16, 2, 8000, 3), expected.concat());
+    }
+
+    #[test]
+    fn three_channels_of_float_by_hand() {
+        let expected = [
+            &b"RIFF"[..],
+            &[4 + 48 + 12 + 8 + 24, 0, 0, 0],
+            b"WAVE",
+            b"fmt ",
+            &[40, 0, 0, 0],
+            &[0xFE, 0xFF, 3, 0],
+            &[0x40, 0x1F, 0, 0],
+            &[0, 0x77, 1, 0],
+            &[12, 0, 32, 0],
+            &[22, 0, 32, 0],
+            &[0; 4],
+            &[3, 0, 0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71],
+            b"fact",
+            &[4, 0, 0, 0],
+            &[2, 0, 0, 0],
+            b"data",
+            &[24, 0, 0, 0],
+        ];
+        assert_eq!(header(Format::WavF32, 3, 8000, 2), expected.concat());
+    }
+
+    #[test]
+    fn a_length_that_needs_64_bits_makes_an_rf64() {
+        let frames = 1 << 32;
+        let file = header(Format::WavPcm24, 1, 48_000, frames);
+        let ds64 = [36 + 36 + 3 * frames, 3 * frames, frames].map(u64::to_le_bytes);
+        let expected = [b"RF64", &[0xFF; 4][..], b"WAVEds64", &[28, 0, 0, 0], ds64.as_flattened(), &[0; 4]].concat();
+        assert_eq!(file[..48], expected);
+        assert_eq!(file[file.len() - 8..], *b"data\xFF\xFF\xFF\xFF");
+        let cut = "cut short: 2 of 4294967296 frames are there".to_owned();
+        assert_eq!(read(file, &[0; 6]), (1, 48_000, Some(24), vec![cut]));
+    }
+
+    /// The longest RIFF has a size of 2^32 - 2: sizes are even, and all ones mean something else.
+    #[test]
+    fn a_riff_is_written_up_to_its_last_byte() {
+        let most = (u64::from(u32::MAX) - 1 - 36) / 2;
+        assert!(header(Format::WavPcm16, 1, 8000, most).starts_with(b"RIFF\xFE\xFF\xFF\xFF"));
+        assert!(header(Format::WavPcm16, 1, 8000, most + 1).starts_with(b"RF64"));
+    }
+
+    #[test]
+    fn the_reader_finds_what_was_written() {
+        for (format, bits) in [(Format::WavF32, None), (Format::WavPcm16, Some(16)), (Format::WavPcm24, Some(24))] {
+            for channels in [1, 2, 3, 8, 256] {
+                let data = vec![0; 5 * channels * format.sample_bytes()];
+                let found = read(header(format, channels, 44_100, 5), &data);
+                assert_eq!(found, (channels, 44_100, bits, Vec::new()), "{format} {channels}");
+            }
+        }
+    }
+}
