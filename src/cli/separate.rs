@@ -201,7 +201,8 @@ impl Separate {
             columns: schedule::panel_columns(memory.0, &model, lanes)?,
             stop,
         };
-        let of_shard = inputs.iter().enumerate().filter(|&(index, _)| self.shard.is_none_or(|shard| shard.holds(index)));
+        let of_shard =
+            inputs.iter().enumerate().filter(|&(index, _)| self.shard.is_none_or(|shard| shard.holds(index)));
         let sizes: Vec<u64> =
             of_shard.map(|(_, input)| std::fs::metadata(&input.path).map_or(0, |meta| meta.len())).collect();
         let started = Instant::now();
@@ -272,14 +273,15 @@ fn text(summary: &Summary) -> String {
 
 /// A table of the files that failed, and why.
 fn failures(results: &[FileReport]) -> String {
-    let rows = results.iter().filter_map(|report| {
+    let failed = results.iter().filter_map(|report| {
         let (input, error) = (report.input.display().to_string(), report.error.as_ref()?);
         // An error begins with the file that it is about; the table has it already.
         let reason = error.strip_prefix(&format!("{input}: ")).unwrap_or(error).to_string();
-        Some(vec![input, reason])
+        Some((input, reason))
     });
-    let rows: Vec<Vec<String>> = rows.collect();
-    if rows.is_empty() { String::new() } else { format!("failed:\n{}\n", left_table(&rows)) }
+    let failed: Vec<(String, String)> = failed.collect();
+    let width = failed.iter().map(|(input, _)| input.chars().count()).max().unwrap_or(0);
+    failed.iter().map(|(input, reason)| format!("failed: {input:<width$}  {reason}\n")).collect()
 }
 
 /// Seconds, or hours from an hour on.

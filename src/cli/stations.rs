@@ -2,14 +2,14 @@
 
 use std::str::FromStr;
 
-use partwise::engine::{self, Adapter, Cpu, Gpu, GpuChoice};
+use partwise::engine::{self, Adapter, Cpu, GpuChoice};
 use partwise::kernels::{Glue, Momentum, Products};
 use partwise::model::Model;
 use partwise::schedule::{Relay, Station, Successor};
 use partwise::separate::{OnEngine, Separator, Settings};
 
-use super::engine::{AnyEngine, Choice, open, open_gpu, with_engine};
 use super::Common;
+use super::engine::{AnyEngine, Choice, open, open_gpu, with_engine};
 
 /// `--gpu all`
 const ALL: &str = "all";
@@ -61,7 +61,9 @@ impl<'a> Maker<'a> {
             AnyEngine::Cpu(_) | AnyEngine::Reference(_) => (1, None),
         };
         let mut relays = vec![self.relay(with_engine!(engine, |engine| self.on(engine)), address.clone())];
-        while relays.len() < lanes && let Some(address) = &address {
+        while relays.len() < lanes
+            && let Some(address) = &address
+        {
             relays.push(self.relay(self.on(open_gpu(self.common, address)?), Some(address.clone())));
         }
         Ok(Station::new(relays))

@@ -124,7 +124,8 @@ pub(super) fn open(
         peak,
         warnings: reader.warnings().to_vec(),
         signal_rate,
-        signal_length: usize::try_from(signal_length).map_err(|_| Error::audio(path, "is too long for this machine"))?,
+        signal_length: usize::try_from(signal_length)
+            .map_err(|_| Error::audio(path, "is too long for this machine"))?,
         failed: AtomicBool::new(false),
     };
     let samples = match kept {
@@ -142,7 +143,10 @@ pub(super) fn pieces(opened: Opened, stft: &Stft<f32>, mut send: impl FnMut(Step
     let step = (PIECE_COLUMNS / track.channels / STRETCH * STRETCH).max(STRETCH);
     let mut signal = match Signal::new(&track, opened.samples) {
         Ok(signal) => signal,
-        Err(error) => return drop(send(Step::Broken(track, error))),
+        Err(error) => {
+            send(Step::Broken(track, error));
+            return;
+        }
     };
     for start in (0..of).step_by(step) {
         let frames = start..of.min(start + step);
@@ -156,7 +160,10 @@ pub(super) fn pieces(opened: Opened, stft: &Stft<f32>, mut send: impl FnMut(Step
                     return;
                 }
             }
-            Err(error) => return drop(send(Step::Broken(track, error))),
+            Err(error) => {
+                send(Step::Broken(track, error));
+                return;
+            }
         }
     }
 }
@@ -195,7 +202,13 @@ impl Signal {
     }
 
     /// The frames of a piece, which come in order.
-    fn piece(&mut self, track: &Arc<Track>, stft: &Stft<f32>, frames: std::ops::Range<usize>, of: usize) -> Result<Piece> {
+    fn piece(
+        &mut self,
+        track: &Arc<Track>,
+        stft: &Stft<f32>,
+        frames: std::ops::Range<usize>,
+        of: usize,
+    ) -> Result<Piece> {
         let needed = if frames.end == of { track.signal_length } else { stft.reach(frames.clone()).end };
         while self.start + self.channels.first().map_or(0, Vec::len) < needed {
             if !self.fill(track)? {

@@ -24,10 +24,7 @@ pub fn panel_columns(bytes: u64, model: &Model, on_engines: usize) -> Result<usi
     let columns = bytes / (panels * column);
     if columns < NARROWEST {
         let least = (panels * column * NARROWEST).div_ceil(1 << 20);
-        return Err(Error::input(format!(
-            "memory of {} MiB: this model needs at least {least} MiB",
-            bytes >> 20
-        )));
+        return Err(Error::input(format!("memory of {} MiB: this model needs at least {least} MiB", bytes >> 20)));
     }
     Ok(usize::try_from(columns).unwrap_or(usize::MAX))
 }

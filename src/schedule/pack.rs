@@ -20,12 +20,7 @@ pub(super) struct Panel {
 
 /// Packs pieces into panels of at most `columns` columns, or of one piece. It runs beside the engines, so that the next
 /// panel is there when one has done the last. Ends when there are no more pieces, or nobody wants panels.
-pub(super) fn pack_all(
-    model: &Model,
-    columns: usize,
-    pieces: Receiver<Step<Piece>>,
-    panels: &SyncSender<Step<Panel>>,
-) {
+pub(super) fn pack_all(model: &Model, columns: usize, pieces: Receiver<Step<Piece>>, panels: &SyncSender<Step<Panel>>) {
     let mut packed = Vec::new();
     let (mut width, mut bins) = (0, 0);
     for step in pieces {

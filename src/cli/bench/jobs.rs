@@ -12,7 +12,7 @@ use partwise::kernels::Mask;
 use partwise::model::{Model, Source, Training};
 use partwise::random::Stream;
 use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Station, Watch};
-use partwise::separate::Updates;
+use partwise::separate::{Settings, Updates};
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use partwise::{Divergence, Error};
 use serde::Serialize;
