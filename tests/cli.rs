@@ -451,7 +451,7 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
     refused(&world.separate(&["nan.wav"]), 2, &["1 of 1 inputs"]);
     let nan = world.separate(&["nan.wav"]);
     assert!(stderr(&nan).contains("nan.wav: sample 1999 of channel 0"));
-    assert!(stdout(&nan).contains("failed: nan.wav: sample 1999") && stdout(&nan).contains(": 0.0 s of audio"));
+    assert!(stdout(&nan).contains("failed: nan.wav  sample 1999") && stdout(&nan).contains(": 0.0 s of audio"));
     refused(&world.separate(&["nothing"]), 2, &["nothing", "no audio files"]);
     refused(&world.separate(&["*.mp3"]), 2, &["*.mp3", "matches no file"]);
     let none = world.run(&["separate", "x.wav", "--model", "m.safetensors", "-o", "o", "--iterations", "0"]);

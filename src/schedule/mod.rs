@@ -3,6 +3,8 @@
 
 mod decode;
 mod encode;
+#[cfg(test)]
+mod faults;
 mod inputs;
 mod manifest;
 mod memory;

@@ -88,18 +88,19 @@ impl Pending {
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         }
         let partial = partial(output);
-        let writer = Writer::create(&partial, track.format, track.channels, track.sample_rate, track.length)?;
+        let writer = Writer::create(&partial, track.format, track.channels, track.sample_rate, track.length)
+            .map_err(|error| about(output, error))?;
         Ok(Self { writer: Some(writer), partial, output: output.to_path_buf() })
     }
 
     /// Appends a block (C, n).
     pub(super) fn write(&mut self, block: &[Vec<f32>]) -> Result<()> {
-        self.writer.as_mut().map_or(Ok(()), |writer| writer.write(block))
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.write(block)).map_err(|error| about(&self.output, error))
     }
 
     /// Ends the file, still under its temporary name; the number of samples clipped.
     fn close(&mut self) -> Result<u64> {
-        self.writer.take().map_or(Ok(0), Writer::finish)
+        self.writer.take().map_or(Ok(0), Writer::finish).map_err(|error| about(&self.output, error))
     }
 
     /// Gives a closed file its name; its size.
@@ -107,6 +108,15 @@ impl Pending {
         let size = std::fs::metadata(&self.partial).map_err(Error::io(&self.output, "write"))?.len();
         std::fs::rename(&self.partial, &self.output).map_err(Error::io(&self.output, "write"))?;
         Ok(size)
+    }
+}
+
+/// The error of an output: a user knows it by the name that it was going to have.
+fn about(output: &Path, error: Error) -> Error {
+    match error {
+        Error::Io { action, source, .. } => Error::Io { path: output.to_path_buf(), action, source },
+        Error::Audio { reason, .. } => Error::audio(output, reason),
+        other => other,
     }
 }
 

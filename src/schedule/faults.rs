@@ -1,0 +1,399 @@
+//! Faults, injected: what fails, what goes on, and what is left on disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ndarray::{Array2, ArrayView2};
+
+use super::*;
+use crate::audio::{FormatChoice, Recording, write};
+use crate::engine::Cpu;
+use crate::kernels::Mask;
+use crate::model::{Model, Source, Training};
+use crate::random::Stream;
+use crate::separate::{OnEngine, Separator, Settings, Updates};
+use crate::spectrogram::{Pad, Shape, Spectrum, StftParams};
+use crate::{Divergence, EngineError, Result};
+
+const RATE: u32 = 8000;
+const SETTINGS: Settings =
+    Settings { updates: Updates::Extrapolated, iterations: 12, tolerance: 0.01, mask: Mask::Ratio(2.0) };
+
+fn noise(name: &str, count: usize) -> Vec<f32> {
+    let stream = Stream::new(5, name);
+    (0..count).map(|n| (stream.uniform(n as u64) - 0.5) as f32).collect()
+}
+
+/// A folder of recordings, and a model for them.
+struct World {
+    folder: tempfile::TempDir,
+    model: Model,
+}
+
+impl World {
+    /// `lengths`: samples of each recording.
+    fn new(lengths: &[usize]) -> Self {
+        let stft = StftParams { window: 128, hop: 64, fft: 128, shape: Shape::SqrtHann, pad: Pad::Full };
+        let bases = |name: &str| {
+            let values = noise(name, 65 * 2).into_iter().map(|value| value + 0.6).collect();
+            Array2::from_shape_vec((65, 2), values).unwrap()
+        };
+        let model = Model {
+            divergence: Divergence::KullbackLeibler,
+            sample_rate: RATE,
+            spectrum: Spectrum::Magnitude,
+            sources: ["one", "other"].map(|name| Source { name: name.into(), bases: bases(name) }).into(),
+            normalize: None,
+            training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
+            stft,
+        };
+        let world = Self { folder: tempfile::tempdir().unwrap(), model };
+        for (index, &length) in lengths.iter().enumerate() {
+            world.record(&format!("{index:02}.wav"), length, RATE);
+        }
+        world
+    }
+
+    fn record(&self, name: &str, length: usize, sample_rate: u32) {
+        let recording = Recording { channels: vec![noise(name, length)], sample_rate, warnings: Vec::new() };
+        std::fs::create_dir_all(self.path("in")).unwrap();
+        write(&self.path("in").join(name), &recording, FormatChoice::Same.of(Some(16))).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn separator(&self) -> Box<dyn Separator + '_> {
+        Box::new(OnEngine::new(Cpu::new(Some(1)).unwrap(), &self.model, SETTINGS))
+    }
+
+    /// Runs a job with changes to how it usually is.
+    fn run<'a>(
+        &'a self,
+        out: &str,
+        stations: &mut [Station],
+        watch: &mut dyn Watch,
+        change: impl FnOnce(&mut Job<'a>),
+    ) -> Outcome {
+        static GO_ON: AtomicBool = AtomicBool::new(false);
+        let inputs = Box::leak(list(&[self.path("in").display().to_string()], None).unwrap().into_boxed_slice());
+        let mut job = Job {
+            model: &self.model,
+            inputs,
+            shard: None,
+            naming: Naming { folder: self.path(out), pattern: PATTERN.into(), format: FormatChoice::Same },
+            only: None,
+            parameters: Parameters { model: "tests".into(), ..Parameters::default() },
+            resume: false,
+            on_error: OnError::Continue,
+            threads: 1,
+            columns: 1024,
+            stop: &GO_ON,
+        };
+        change(&mut job);
+        run(stations, &job, watch).unwrap()
+    }
+
+    /// A job without a fault, its files by name.
+    fn undisturbed(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let outcome = self.run("undisturbed", &mut [alone(self.separator())], &mut Unwatched, |_| ());
+        assert!(outcome.reports.iter().all(|report| report.status == Status::Done) && outcome.failure.is_none());
+        self.files("undisturbed")
+    }
+
+    /// All files of a folder of results but its manifest.
+    fn files(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = std::fs::read_dir(self.path(out)).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &Path| PathBuf::from(path.file_name().unwrap());
+        files.filter(|path| !path.ends_with(MANIFEST)).map(|path| (name(&path), std::fs::read(&path).unwrap())).collect()
+    }
+
+    /// How every file ended, by the manifest: its name and why it failed.
+    fn ends(&self, out: &str) -> BTreeMap<String, Option<String>> {
+        let lines = read_manifest(&self.path(out).join(MANIFEST)).unwrap();
+        let name = |report: &FileReport| report.input.file_name().unwrap().to_str().unwrap().to_string();
+        lines.into_iter().map(|report| (name(&report), report.error)).collect()
+    }
+}
+
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn advanced(&mut self, _: u64) {}
+    fn finished(&mut self, _: &FileReport) {}
+}
+
+/// A separator that does something else first, told how many panels came before and how many columns this one has.
+struct Faulty<'a, F> {
+    then: Box<dyn Separator + 'a>,
+    first: F,
+    panels: AtomicUsize,
+}
+
+impl<F: Fn(usize, usize) -> Result<()> + Send + Sync> Separator for Faulty<'_, F> {
+    fn describe(&self) -> String {
+        "faulty".into()
+    }
+
+    fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<crate::separate::Separated> {
+        (self.first)(self.panels.fetch_add(1, Ordering::Relaxed), data.nrows())?;
+        self.then.separate(data, segments)
+    }
+}
+
+fn faulty<'a>(
+    then: Box<dyn Separator + 'a>,
+    first: impl Fn(usize, usize) -> Result<()> + Send + Sync + 'a,
+) -> Box<dyn Separator + 'a> {
+    Box::new(Faulty { then, first, panels: AtomicUsize::new(0) })
+}
+
+fn lost() -> Result<()> {
+    Err(EngineError::Lost("it fell off the bus".into()).into())
+}
+
+/// A station of one engine that nobody takes over from.
+fn alone<'a>(first: Box<dyn Separator + 'a>) -> Station<'a> {
+    Station::new(vec![Relay::new(first, |_| None)])
+}
+
+#[test]
+fn no_byte_depends_on_panels_engines_or_order() {
+    let world = World::new(&[3, 4000, 70_000, 900, 200_000]);
+    let expected = world.undisturbed();
+    for (out, columns, threads) in [("narrow", 1, 1), ("wide", 1 << 20, 1), ("threads", 700, 3)] {
+        let change = |job: &mut Job| (job.columns, job.threads) = (columns, threads);
+        world.run(out, &mut [alone(world.separator())], &mut Unwatched, change);
+        assert!(world.files(out) == expected, "{out}");
+    }
+    // The first station is slow: pieces of a track that it has overtake one another.
+    let slow = |panel: usize, _| {
+        std::thread::sleep(Duration::from_millis(if panel.is_multiple_of(2) { 60 } else { 0 }));
+        Ok(())
+    };
+    let mut stations = [alone(faulty(world.separator(), slow)), alone(world.separator())];
+    let outcome = world.run("two", &mut stations, &mut Unwatched, |_| ());
+    assert!(world.files("two") == expected);
+    assert!(outcome.reports.iter().any(|report| report.engine.contains("faulty, then cpu")), "none had both");
+}
+
+#[test]
+fn a_panel_that_does_not_fit_is_done_in_halves() {
+    let world = World::new(&[30_000, 4000, 50_000]);
+    let widest = Mutex::new(Vec::new());
+    let small = |_, columns: usize| {
+        widest.lock().unwrap().push(columns);
+        let full = columns > 300;
+        if full { Err(EngineError::OutOfMemory("300 columns are too many".into()).into()) } else { Ok(()) }
+    };
+    let outcome = world.run("out", &mut [alone(faulty(world.separator(), small))], &mut Unwatched, |_| ());
+    assert!(outcome.failure.is_none() && world.files("out") == world.undisturbed());
+    // It has learned: what did not fit is not tried for every panel.
+    let widest = widest.into_inner().unwrap();
+    assert!(widest[0] > 600 && widest.iter().filter(|&&columns| columns > 300).count() <= 2, "{widest:?}");
+}
+
+#[test]
+fn a_lost_device_is_opened_anew_and_then_another_takes_over() {
+    let world = World::new(&[30_000, 60_000, 80_000, 50_000]);
+    let expected = world.undisturbed();
+    // Panels that a device does before it is lost, for each of those opened; how often the other engine had to take over.
+    for (out, lives, others) in [("once", vec![1, 99], 0), ("often", vec![1, 1, 1, 99], 0), ("for good", vec![1, 0], 1)] {
+        let opened = AtomicUsize::new(0);
+        let device = || {
+            let life = lives[opened.fetch_add(1, Ordering::Relaxed)];
+            faulty(world.separator(), move |panel, _| if panel < life { Ok(()) } else { lost() })
+        };
+        let taken = AtomicUsize::new(0);
+        let relay = Relay::new(device(), |successor| {
+            Some(Ok(match successor {
+                Successor::Reopened => device(),
+                Successor::Other => {
+                    taken.fetch_add(1, Ordering::Relaxed);
+                    world.separator()
+                }
+            }))
+        });
+        let outcome = world.run(out, &mut [Station::new(vec![relay])], &mut Unwatched, |_| ());
+        assert!(outcome.failure.is_none() && world.files(out) == expected, "{out}");
+        assert_eq!((opened.into_inner(), taken.into_inner()), (lives.len(), others), "{out}");
+        let engines: String = outcome.reports.iter().map(|report| report.engine.as_str()).collect();
+        assert_eq!(engines.contains("cpu"), others > 0, "{out}: {engines}");
+    }
+}
+
+#[test]
+fn a_shader_that_does_not_compile_is_not_tried_again() {
+    let world = World::new(&[4000, 9000]);
+    let tried = AtomicUsize::new(0);
+    let refused = |_, _| {
+        tried.fetch_add(1, Ordering::Relaxed);
+        Err(EngineError::Refused("no such instruction".into()).into())
+    };
+    let relay = Relay::new(faulty(world.separator(), refused), |successor| {
+        assert_eq!(successor, Successor::Other, "a driver that refuses a shader refuses it again");
+        Some(Ok(world.separator()))
+    });
+    let outcome = world.run("out", &mut [Station::new(vec![relay])], &mut Unwatched, |_| ());
+    assert!(outcome.failure.is_none() && world.files("out") == world.undisturbed());
+    assert_eq!(tried.into_inner(), 1);
+}
+
+#[test]
+fn where_nothing_takes_over_what_is_done_stays_and_the_rest_is_listed() {
+    let world = World::new(&[4000; 30]);
+    let expected = world.undisturbed();
+    let device = faulty(world.separator(), |panel, _| if panel < 2 { Ok(()) } else { lost() });
+    let outcome = world.run("out", &mut [alone(device)], &mut Unwatched, |job| job.columns = 200);
+    assert!(matches!(outcome.failure, Some(crate::Error::Engine(EngineError::Lost(_)))));
+    let ends = world.ends("out");
+    let failed: Vec<_> = ends.values().flatten().collect();
+    assert!(!failed.is_empty() && failed.iter().all(|reason| reason.contains("it fell off the bus")));
+    assert!(ends.len() > failed.len() && outcome.left == 30 - ends.len());
+    let files = world.files("out");
+    assert_eq!(files.len(), 2 * (ends.len() - failed.len()));
+    assert!(files.iter().all(|(name, bytes)| expected[name] == *bytes));
+    // The next day, on a machine that is well.
+    let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |job| job.resume = true);
+    assert_eq!((outcome.resumed.len(), outcome.reports.len()), (files.len() / 2, 30 - files.len() / 2));
+    assert!(world.files("out") == expected);
+}
+
+#[test]
+fn a_model_that_gives_no_numbers_fails_its_files_and_no_other() {
+    let mut world = World::new(&[4000, 5000]);
+    world.record("broad.wav", 4000, RATE);
+    // A recording at half the rate has not got the upper bins, where this model's bases are as large as f32 can hold.
+    world.record("narrow.wav", 4000, RATE / 2);
+    for source in &mut world.model.sources {
+        source.bases.slice_mut(ndarray::s![40.., ..]).fill(f32::MAX);
+    }
+    let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |_| ());
+    let ends = world.ends("out");
+    assert_eq!((outcome.reports.len(), ends["narrow.wav"].as_ref()), (4, None));
+    for name in ["00.wav", "01.wav", "broad.wav"] {
+        assert!(ends[name].as_ref().unwrap().contains("no finite gains"), "{ends:?}");
+    }
+    assert_eq!(world.files("out").len(), 2);
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_fails_alone() {
+    // Too long for its samples to be kept from the first look to the second.
+    let world = World::new(&[4000, 5_000_000, 6000]);
+    let expected = world.undisturbed();
+    let long = world.path("in/01.wav");
+    let whole = std::fs::read(&long).unwrap();
+    let shrink = || std::fs::File::options().write(true).open(&long).unwrap().set_len(5_000_000).unwrap();
+    let grow = || std::fs::write(&long, [&whole[..], &[0; 100]].concat()).unwrap();
+    let vanish = || std::fs::remove_file(&long).unwrap();
+    let changes: [(&str, &(dyn Fn() + Sync)); 3] = [("shrinks", &shrink), ("grows", &grow), ("vanishes", &vanish)];
+    for (out, change) in changes {
+        let change = |panel, _| {
+            if panel == 1 {
+                change();
+            }
+            Ok(())
+        };
+        world.run(out, &mut [alone(faulty(world.separator(), change))], &mut Unwatched, |_| ());
+        let ends = world.ends(out);
+        assert!(ends["00.wav"].is_none() && ends["02.wav"].is_none(), "{ends:?}");
+        let reason = ends["01.wav"].as_ref().unwrap();
+        assert!(reason.contains("01.wav: changed while it was read"), "{out}: {reason}");
+        let files = world.files(out);
+        assert!(files.len() == 4 && files.iter().all(|(name, bytes)| expected[name] == *bytes), "{out}");
+        std::fs::write(&long, &whole).unwrap();
+    }
+}
+
+/// Stops the job once a file is finished.
+struct StopAfterOne<'a>(&'a AtomicBool);
+
+impl Watch for StopAfterOne<'_> {
+    fn advanced(&mut self, _: u64) {}
+    fn finished(&mut self, _: &FileReport) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn an_interrupted_job_finishes_what_it_began_and_goes_on_later() {
+    let world = World::new(&[4000; 60]);
+    let stop = Box::leak(Box::new(AtomicBool::new(false)));
+    let narrow = |job: &mut Job| (job.columns, job.threads) = (1, 1);
+    let outcome = world.run("out", &mut [alone(world.separator())], &mut StopAfterOne(stop), |job| {
+        narrow(job);
+        job.stop = stop;
+    });
+    let done = outcome.reports.len();
+    assert!(done >= 1 && outcome.left == 60 - done && outcome.left > 0, "{done} done");
+    assert!(outcome.reports.iter().all(|report| report.status == Status::Done));
+    assert_eq!(world.files("out").len(), 2 * done);
+    let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |job| job.resume = true);
+    assert_eq!((outcome.resumed.len(), outcome.reports.len(), outcome.left), (done, 60 - done, 0));
+    assert!(world.files("out") == world.undisturbed());
+}
+
+#[test]
+fn what_is_not_proven_done_is_done_again() {
+    let world = World::new(&[4000, 5000, 6000, 7000]);
+    let resume = |parameters: Option<&str>| {
+        let mut stations = [alone(world.separator())];
+        let outcome = world.run("out", &mut stations, &mut Unwatched, |job| {
+            job.resume = true;
+            if let Some(model) = parameters {
+                job.parameters.model = model.into();
+            }
+        });
+        let names = outcome.reports.iter().map(|report| report.input.file_name().unwrap().to_str().unwrap().to_string());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        assert_eq!(outcome.resumed.len() + names.len(), 4);
+        names
+    };
+    let all = ["00.wav", "01.wav", "02.wav", "03.wav"];
+    assert_eq!(resume(None), all);
+    assert!(resume(None).is_empty());
+    // An output that is gone, one that was cut, and an input that is another.
+    std::fs::remove_file(world.path("out/00.one.wav")).unwrap();
+    std::fs::File::options().write(true).open(world.path("out/01.other.wav")).unwrap().set_len(100).unwrap();
+    world.record("02.wav", 6001, RATE);
+    assert_eq!(resume(None), all[..3]);
+    assert_eq!(resume(Some("another model")), all);
+    assert!(resume(Some("another model")).is_empty());
+    assert_eq!(resume(None), all);
+}
+
+#[test]
+fn shards_are_parts_of_the_whole() {
+    let world = World::new(&[4000, 5000, 6000, 7000, 8000]);
+    let expected = world.undisturbed();
+    let mut names = Vec::new();
+    for shard in ["1/3", "2/3", "3/3"] {
+        let change = |job: &mut Job| job.shard = Some(shard.parse().unwrap());
+        let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, change);
+        names.extend(outcome.reports.into_iter().map(|report| report.input));
+    }
+    names.sort();
+    assert_eq!(names, (0..5).map(|index| world.path(&format!("in/{index:02}.wav"))).collect::<Vec<_>>());
+    assert!(world.files("out") == expected);
+}
+
+#[test]
+fn the_engine_s_time_is_counted_once() {
+    let world = World::new(&[4000; 12]);
+    let slow = |_, _| {
+        std::thread::sleep(Duration::from_millis(30));
+        Ok(())
+    };
+    let lane = || Relay::new(faulty(world.separator(), slow), |_| None);
+    let mut stations = [Station::new(vec![lane(), lane()])];
+    let busy = world.run("out", &mut stations, &mut Unwatched, |job| job.columns = 100).busy;
+    assert!(busy > 0.3 && busy <= 1.0, "{busy}");
+    let idle = world.run("again", &mut stations, &mut Unwatched, |job| job.resume = true);
+    assert!(idle.busy <= 1.0, "what the first job took is counted again: {}", idle.busy);
+}
