@@ -265,6 +265,18 @@ fn assert_nonsense_is_told<E: Products + Momentum + Glue>(engine: E) {
     }
 }
 
+fn assert_selected<E: Engine>(engine: &E) {
+    let (first, second) = (numbers(2, 5, 70), numbers(3, 5, 40));
+    let panel = engine.packed(&[first.view(), second.view()]).unwrap();
+    let selected = engine.select(&panel, &[109..110, 0..2, 30..90, 7..7, 1..3]).unwrap();
+    assert_eq!(engine.segments(&selected), (5, vec![65]));
+    let all = joined(&[first, second]);
+    let expected = all.select(Axis(1), &[vec![109, 0, 1], (30..90).collect(), vec![1, 2]].concat());
+    assert_eq!(engine.read_panel::<f32>(&selected).unwrap(), expected);
+    assert!(engine.select(&panel, &[109..111]).is_err() && engine.select(&panel, &[]).is_err());
+    assert!(engine.select(&panel, &[3..3]).is_err());
+}
+
 /// A test of every engine.
 macro_rules! on_every_engine {
     ($($name:ident: $assert:ident $(($borrow:tt))?;)*) => {
@@ -298,6 +310,7 @@ on_every_engine! {
     silence_and_nonsense_stop: assert_silence_and_nonsense (&);
     a_panel_may_be_cut_between_segments: assert_cut;
     nonsense_is_told: assert_nonsense_is_told;
+    columns_are_selected_as_they_are: assert_selected (&);
 }
 
 #[test]

@@ -152,6 +152,12 @@ pub trait Engine: Send + Sync {
         self.panel(selected.view())
     }
 
+    /// Whether [`Engine::select`] takes no longer than some updates of the columns that are left out: not where data come down
+    /// for it and go up again.
+    fn selects_cheaply(&self) -> bool {
+        true
+    }
+
     /// Does some work and waits until all that it asked of the engine is done. Work that others ask of the engine
     /// meanwhile is counted with it.
     ///

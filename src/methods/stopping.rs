@@ -58,12 +58,12 @@ struct Going {
 }
 
 impl Going {
-    /// Looks at it again: whether it goes on. Zeros, whose objective is 0 from the first, do not.
+    /// Looks at it again: whether it goes on. Zeros, whose objective is 0 from the first, do not, and nothing compares to NaN.
     fn goes_on(&mut self, costs: &[f64], tolerance: f64) -> bool {
         let objective: f64 = costs[self.columns.clone()].iter().sum();
         let (first, before) = self.seen.unwrap_or((objective, f64::INFINITY));
         self.seen = Some((first, objective));
-        objective.is_finite() && before - objective > tolerance * first
+        before - objective > tolerance * first
     }
 
     /// Its gains, and whose they are.
@@ -125,7 +125,7 @@ pub(super) fn follow<E: Engine, P: Path<E>>(
         stopped.iter().for_each(|one| updates[one.segment] = done);
         read.extend(stopped.iter().map(|one| one.gains(&gains)));
         let left: usize = going.iter().map(|one| one.columns.len()).sum();
-        if left > 0 && done < iterations && NARROW * (costs.len() - left) >= costs.len() {
+        if engine.selects_cheaply() && left > 0 && done < iterations && NARROW * (costs.len() - left) >= costs.len() {
             let columns: Vec<_> = going.iter().map(|one| one.columns.clone()).collect();
             narrow = Some(engine.select(data, &columns)?);
             path = path.select(engine, &columns)?;
@@ -142,4 +142,73 @@ pub(super) fn follow<E: Engine, P: Path<E>>(
     let parts: Vec<ArrayView2<f64>> = read.iter().map(|(_, gains)| gains.view()).collect();
     let gains = concatenate(Axis(1), &parts).map_err(|cause| Error::input(format!("gains of segments: {cause}")))?;
     Ok((engine.panel(gains.view())?, updates))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::engine::Reference;
+
+    type Stack = Vec<Array2<f64>>;
+
+    /// Gains of two rows: how often a column's cost falls yet, and its updates.
+    struct Falling<'a> {
+        h: Stack,
+        widths: &'a RefCell<Vec<usize>>,
+    }
+
+    impl Path<Reference> for Falling<'_> {
+        fn update(&mut self, _: &Reference, v: &Stack, _: &Stack) -> Result<()> {
+            assert_eq!(v[0].row(0), self.h[0].row(0), "data and gains are not of the same columns");
+            self.widths.borrow_mut().push(v[0].ncols());
+            self.h[0].row_mut(1).mapv_inplace(|updates| updates + 1.0);
+            Ok(())
+        }
+
+        fn weighed_update(&mut self, engine: &Reference, v: &Stack, w: &Stack) -> Result<Vec<f64>> {
+            let looks = self.h[0][(1, 0)] / LOOK as f64;
+            self.update(engine, v, w)?;
+            Ok(self.h[0].row(0).iter().map(|falls| 100.0 - looks.min(*falls)).collect())
+        }
+
+        fn gains(&self, _: &Reference) -> Result<Stack> {
+            Ok(self.h.clone())
+        }
+
+        fn select(&self, engine: &Reference, columns: &[Range<usize>]) -> Result<Self> {
+            Ok(Self { h: engine.select(&self.h, columns)?, widths: self.widths })
+        }
+    }
+
+    #[test]
+    fn the_panel_is_narrower_once_a_quarter_has_stopped() {
+        let falls = [(3, 2.0), (1, 0.0), (4, 9.0), (2, 1.0), (0, 0.0)];
+        let row: Vec<f64> = falls.iter().flat_map(|&(columns, falls)| vec![falls; columns]).collect();
+        let v = vec![Array2::from_shape_fn((1, 10), |(_, n)| row[n])];
+        let h = vec![Array2::from_shape_fn((2, 10), |(k, n)| if k == 0 { row[n] } else { 0.0 })];
+        let widths = RefCell::new(Vec::new());
+        let until = Until { iterations: 18, tolerance: 1e-3, segments: &falls.map(|(columns, _)| columns) };
+        let path = Falling { h, widths: &widths };
+        let (gains, updates) = follow(&Reference, &v, &vec![Array2::zeros((1, 2))], path, &until).unwrap();
+        // One column of ten stops at the second look, two more at the third, three at the fourth.
+        assert_eq!(updates, [16, 6, 18, 11, 6]);
+        assert_eq!(widths.into_inner(), [vec![10; 11], vec![7; 5], vec![4; 2]].concat());
+        assert_eq!(gains[0].row(0).to_vec(), row);
+        assert_eq!(gains[0].row(1).to_vec(), [16., 16., 16., 6., 18., 18., 18., 18., 11., 11.]);
+    }
+
+    #[test]
+    fn what_is_not_finite_stops_and_so_does_nothing() {
+        let mut going = |costs: &[f64]| {
+            let mut one = Going { segment: 0, columns: 0..1, seen: None };
+            costs.iter().position(|&cost| !one.goes_on(&[cost], 1e-9))
+        };
+        assert_eq!(going(&[f64::NAN]), Some(0));
+        assert_eq!(going(&[3.0, 2.0, f64::INFINITY]), Some(2));
+        assert_eq!(going(&[0.0, 0.0]), Some(1));
+        assert_eq!(going(&[3.0, 2.0, 2.5]), Some(2));
+        assert_eq!(going(&[3.0, 2.0, 1.0]), None);
+    }
 }
