@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_stops_and_so_does_nothing() {
-        let mut going = |costs: &[f64]| {
+        let going = |costs: &[f64]| {
             let mut one = Going { segment: 0, columns: 0..1, seen: None };
             costs.iter().position(|&cost| !one.goes_on(&[cost], 1e-9))
         };
