@@ -10,8 +10,8 @@ use ndarray::{Array2, ArrayView2, s};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::kernels::{Glue, Mask, Momentum, Products, Rule};
-use crate::methods::nmf;
 pub use crate::methods::nmf::Updates;
+use crate::methods::nmf::{self, Until};
 use crate::model::Model;
 
 /// How gains are found and cells shared.
@@ -21,7 +21,8 @@ pub struct Settings {
     pub updates: Updates,
     /// Updates of a segment's gains at most.
     pub iterations: usize,
-    /// When a segment's updates stop early, see [`nmf::update_gains`]; 0: never.
+    /// When a segment's updates stop early, see [`Until::tolerance`]; 0: never. 1e-3 took half of 40 extrapolated updates off
+    /// mixtures of speech and piano, under KL and under IS, for less than 0.005 dB of SI-SDR; 1e-2 took two thirds, for 0.03.
     pub tolerance: f64,
     /// How cells are shared.
     pub mask: Mask,
@@ -126,20 +127,11 @@ pub fn separate<E: Products + Momentum + Glue>(
     settings: &Settings,
 ) -> Result<Separated> {
     let panel = engine.panel(data)?;
-    let mut gains = engine.panel(nmf::flat_gains(data, bases.on_host.view()).view())?;
+    let start = engine.panel(nmf::flat_gains(data, bases.on_host.view()).view())?;
     let rule = Rule::of(bases.divergence);
     let Settings { updates, iterations, tolerance, mask } = *settings;
-    let iterations = nmf::update_gains(
-        engine,
-        &panel,
-        &bases.on_engine,
-        &mut gains,
-        &rule,
-        updates,
-        iterations,
-        tolerance,
-        segments,
-    )?;
+    let until = Until { iterations, tolerance, segments };
+    let (gains, iterations) = nmf::update_gains(engine, &panel, &bases.on_engine, start, &rule, updates, &until)?;
     let costs = engine.costs(&panel, &bases.on_engine, &gains, bases.divergence)?;
     let masks = engine.masks(&bases.on_engine, &gains, &bases.sources, mask)?;
     let masks = masks.iter().map(|mask| engine.read_panel(mask)).collect::<Result<_>>()?;

@@ -12,7 +12,9 @@ pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, Tuning,
 pub use reference::Reference;
 pub use timing::Timing;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
 use crate::{Error, Result};
 
@@ -134,6 +136,27 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// The device is lost, or refused an earlier command.
     fn read_panel<T: Real>(&self, panel: &Self::Panel) -> Result<Array2<T>>;
+
+    /// Some of a panel's columns, one range after the other, as a panel of one segment. At least one column; numbers stay what
+    /// they are, to the bit.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where there is no such column, and as [`Engine::packed`] and [`Engine::read_panel`].
+    fn select(&self, panel: &Self::Panel, columns: &[Range<usize>]) -> Result<Self::Panel> {
+        let all = self.read_panel::<f64>(panel)?;
+        if let Some(beyond) = columns.iter().find(|range| range.end > all.ncols()) {
+            return Err(Error::input(format!("columns {beyond:?} of a panel of {}", all.ncols())));
+        }
+        let ranges: Vec<_> = columns.iter().map(|range| all.slice(s![.., range.clone()])).collect();
+        let selected = concatenate(Axis(1), &ranges).map_err(|cause| Error::input(format!("columns: {cause}")))?;
+        self.panel(selected.view())
+    }
+
+    /// Whether [`Engine::select`] takes no longer than some updates of the columns that are left out: not where data come down
+    /// for it and go up again.
+    fn selects_cheaply(&self) -> bool {
+        true
+    }
 
     /// Does some work and waits until all that it asked of the engine is done. Work that others ask of the engine
     /// meanwhile is counted with it.

@@ -9,9 +9,12 @@
 //! learned there is one step for all columns and bases, and so for all segments of a packed panel: one that is refused holds the
 //! others back, and a recording's result is not the one it has alone.
 
+use std::ops::Range;
+
 use ndarray::Array2;
 
 use super::nmf::{Fit, Learn, Normalization, Options, Trace, objective};
+use super::stopping::{self, Path as _};
 use crate::kernels::momentum::{SLACK, START, share};
 use crate::kernels::{Glue, Momentum, Products, Rule, Track};
 use crate::{Error, Result};
@@ -65,7 +68,7 @@ pub(super) fn factorize<E: Products + Momentum + Glue>(
 ///
 /// # Errors
 /// Those of the engine and of `judged`.
-pub(super) fn update_gains<E: Products + Momentum>(
+fn update_gains<E: Products + Momentum>(
     engine: &E,
     v: &E::Panel,
     w: &E::Matrix,
@@ -74,31 +77,77 @@ pub(super) fn update_gains<E: Products + Momentum>(
     iterations: usize,
     mut judged: impl FnMut(usize, &Track<E::Panel>) -> Result<bool>,
 ) -> Result<usize> {
-    let columns = engine.shape(h).1;
-    let copy = || engine.lead_gains(h, h, 0.0);
-    let mut track = Track {
-        trial: copy()?,
-        next: copy()?,
-        previous: copy()?,
-        safe: copy()?,
-        costs: engine.panel_like(h, Array2::<f32>::zeros((1, columns)).view())?,
-        state: engine.panel_like(h, Array2::from_shape_fn((2, columns), |(row, _)| [START, 0.0][row]).view())?,
-    };
-    let rule = relaxed(rule);
-    let majorizing = (rule.divergence.majorizing_exponent() / rule.exponent).min(1.0);
-    let mut done = 0;
+    let mut path = Path::from(engine, h, rule)?;
     let mut go_on = true;
-    while done < iterations && go_on {
-        engine.try_gains(v, w, &track.trial, &mut track.next, &mut track.costs, &rule)?;
-        engine.advance(&mut track, majorizing)?;
-        go_on = judged(done, &track)?;
-        done += 1;
+    while path.done < iterations && go_on {
+        path.update(engine, v, w)?;
+        go_on = judged(path.done - 1, &path.track)?;
     }
-    if done > 0 {
+    *h = path.gains(engine)?;
+    Ok(path.done)
+}
+
+/// Extrapolated updates of gains under fixed bases, each column by steps of its own.
+pub(super) struct Path<P> {
+    track: Track<P>,
+    rule: Rule,
+    /// See [`Momentum::advance`].
+    majorizing: f64,
+    done: usize,
+}
+
+impl<P> Path<P> {
+    /// From these gains.
+    pub(super) fn from<E: Momentum<Panel = P>>(engine: &E, h: &P, rule: &Rule) -> Result<Self> {
+        let columns = engine.shape(h).1;
+        let copy = || engine.lead_gains(h, h, 0.0);
+        let track = Track {
+            trial: copy()?,
+            next: copy()?,
+            previous: copy()?,
+            safe: copy()?,
+            costs: engine.panel_like(h, Array2::<f32>::zeros((1, columns)).view())?,
+            state: engine.panel_like(h, Array2::from_shape_fn((2, columns), |(row, _)| [START, 0.0][row]).view())?,
+        };
+        let rule = relaxed(rule);
+        let majorizing = (rule.divergence.majorizing_exponent() / rule.exponent).min(1.0);
+        Ok(Self { track, rule, majorizing, done: 0 })
+    }
+}
+
+impl<E: Products + Momentum> stopping::Path<E> for Path<E::Panel> {
+    fn update(&mut self, engine: &E, v: &E::Panel, w: &E::Matrix) -> Result<()> {
+        let Track { trial, next, costs, .. } = &mut self.track;
+        engine.try_gains(v, w, trial, next, costs, &self.rule)?;
+        engine.advance(&mut self.track, self.majorizing)?;
+        self.done += 1;
+        Ok(())
+    }
+
+    fn weighed_update(&mut self, engine: &E, v: &E::Panel, w: &E::Matrix) -> Result<Vec<f64>> {
+        self.update(engine, v, w)?;
+        Ok(engine.read_panel(&self.track.state)?.row(0).to_vec())
+    }
+
+    fn gains(&self, engine: &E) -> Result<E::Panel> {
         // The last update was not judged: it goes as far as it can for sure.
-        *h = engine.lead_gains(&track.previous, &track.safe, majorizing - 1.0)?;
+        let back = if self.done > 0 { self.majorizing - 1.0 } else { 0.0 };
+        engine.lead_gains(&self.track.previous, &self.track.safe, back)
     }
-    Ok(done)
+
+    fn select(&self, engine: &E, columns: &[Range<usize>]) -> Result<Self> {
+        let select = |panel: &E::Panel| engine.select(panel, columns);
+        let Track { trial, next, costs, previous, safe, state } = &self.track;
+        let track = Track {
+            trial: select(trial)?,
+            next: select(next)?,
+            costs: select(costs)?,
+            previous: select(previous)?,
+            safe: select(safe)?,
+            state: select(state)?,
+        };
+        Ok(Self { track, ..*self })
+    }
 }
 
 fn relaxed(rule: &Rule) -> Rule {

@@ -2,3 +2,4 @@
 
 pub mod extrapolation;
 pub mod nmf;
+pub mod stopping;

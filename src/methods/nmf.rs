@@ -4,11 +4,13 @@
 //! supervised separation as in Grais & Erdogan, eqs. (7), (8).
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
-use super::extrapolation;
+pub use super::stopping::Until;
+use super::{extrapolation, stopping};
 use crate::divergence::Divergence;
 use crate::engine::Real;
 use crate::kernels::{Glue, Momentum, Norm, Products, Rule};
@@ -240,34 +242,55 @@ enum Factor {
     Both,
 }
 
-/// Finds gains under fixed bases: at most `iterations` updates of H, nothing else. Columns are independent of each other.
-/// Returns the updates that each segment took. `segments`: the columns of each, N in all.
+/// Finds gains under fixed bases from those given: updates of H, nothing else. Columns are independent of each other, and so are
+/// segments: a segment's gains and the updates that it took, which are returned with them, are those that it has alone.
 ///
 /// # Errors
-/// [`Error::Input`] for joint updates and for segments that are not of N columns, and those of the engine.
-#[expect(clippy::too_many_arguments, reason = "the problem, the way, and when to stop")]
+/// [`Error::Input`] for joint updates, for segments that are not of N columns and for a tolerance with a packed panel; and those
+/// of the engine.
 pub fn update_gains<E: Products + Momentum>(
     engine: &E,
     v: &E::Panel,
     w: &E::Matrix,
-    h: &mut E::Panel,
+    h: E::Panel,
     rule: &Rule,
     updates: Updates,
-    iterations: usize,
-    tolerance: f64,
-    segments: &[usize],
-) -> Result<Vec<usize>> {
-    if tolerance > 0.0 {
-        return Err(Error::input("gains do not stop early yet; use a tolerance of 0"));
-    }
+    until: &Until,
+) -> Result<(E::Panel, Vec<usize>)> {
     engine.within(|| match updates {
-        Updates::Alternating => (0..iterations).try_for_each(|_| engine.update_gains(v, w, h, rule)),
+        Updates::Alternating => stopping::follow(engine, v, w, Alternating { h, rule }, until),
         Updates::Joint => Err(Error::input("joint updates are of both factors; the bases are fixed here")),
-        Updates::Extrapolated => {
-            extrapolation::update_gains(engine, v, w, h, rule, iterations, |_, _| Ok(true)).map(drop)
-        }
-    })?;
-    Ok(vec![iterations; segments.len()])
+        Updates::Extrapolated => stopping::follow(engine, v, w, extrapolation::Path::from(engine, &h, rule)?, until),
+    })
+}
+
+/// Plain updates of gains.
+struct Alternating<'a, P> {
+    h: P,
+    rule: &'a Rule,
+}
+
+impl<E: Products + Momentum> stopping::Path<E> for Alternating<'_, E::Panel> {
+    fn update(&mut self, engine: &E, v: &E::Panel, w: &E::Matrix) -> Result<()> {
+        engine.update_gains(v, w, &mut self.h, self.rule)
+    }
+
+    fn weighed_update(&mut self, engine: &E, v: &E::Panel, w: &E::Matrix) -> Result<Vec<f64>> {
+        let mut next = self.gains(engine)?;
+        let columns = engine.shape(&next).1;
+        let mut costs = engine.panel_like(&next, Array2::<f32>::zeros((1, columns)).view())?;
+        engine.try_gains(v, w, &self.h, &mut next, &mut costs, self.rule)?;
+        self.h = next;
+        Ok(engine.read_panel(&costs)?.row(0).to_vec())
+    }
+
+    fn gains(&self, engine: &E) -> Result<E::Panel> {
+        engine.lead_gains(&self.h, &self.h, 0.0)
+    }
+
+    fn select(&self, engine: &E, columns: &[Range<usize>]) -> Result<Self> {
+        Ok(Self { h: engine.select(&self.h, columns)?, rule: self.rule })
+    }
 }
 
 /// Σ d(v|λ) + λ Σ h.
@@ -326,8 +349,6 @@ pub fn flat_gains(v: ArrayView2<f32>, w: ArrayView2<f32>) -> Array2<f32> {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
-
     use ndarray::s;
 
     use super::*;

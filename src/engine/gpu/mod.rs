@@ -332,6 +332,10 @@ impl Engine for Gpu {
         Ok(values)
     }
 
+    fn selects_cheaply(&self) -> bool {
+        false
+    }
+
     fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<Timing> {
         self.device.ask(Worker::start_clock)?;
         let timing = Timing::of(|| {
