@@ -7,6 +7,7 @@ mod devices;
 mod engine;
 mod evaluate;
 mod factorize;
+mod manifest;
 mod progress;
 mod separate;
 mod train;
@@ -33,6 +34,7 @@ struct Cli {
 enum Command {
     Train(train::Train),
     Separate(separate::Separate),
+    Manifest(manifest::Manifest),
     Evaluate(evaluate::Evaluate),
     Factorize(factorize::Factorize),
     Check(check::Check),
@@ -98,6 +100,7 @@ pub(crate) fn run() -> anyhow::Result<Outcome> {
     match command {
         Command::Train(train) => train.run(&common),
         Command::Separate(separate) => separate.run(&common),
+        Command::Manifest(manifest) => manifest.run(&common),
         Command::Evaluate(evaluate) => evaluate.run(&common),
         Command::Factorize(factorize) => factorize.run(&common),
         Command::Check(check) => check.run(&common),
