@@ -350,7 +350,7 @@ mod tests {
         let line = x.to_line().unwrap();
         for torn in [0, 1, line.len() / 2, line.len() - 1] {
             std::fs::write(&path, line.clone() + &line[..torn]).unwrap();
-            assert_eq!(read_manifest(&path).unwrap(), [x.clone()], "{torn}");
+            assert_eq!(read_manifest(&path).unwrap(), std::slice::from_ref(&x), "{torn}");
             let mut manifest = Manifest::open(folder).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), line, "{torn}");
             // Another process is killed while this one works.
