@@ -459,7 +459,7 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
     let joint = world.run(&["separate", "x.wav", "--model", "m.safetensors", "-o", "o", "--updates", "joint"]);
     refused(&joint, 2, &["--updates joint", "use extrapolated or alternating"]);
     refused(&world.separate(&["x.wav", "--only", "drums"]), 2, &["drums", "tones, hiss"]);
-    refused(&world.separate(&["x.wav", "tones/../x.wav", "hiss/a.wav", "tones/a.wav"]), 2, &["would both be written"]);
+    refused(&world.separate(&["out"]), 2, &["out", "folder of the results"]);
     assert_eq!(world.files("out"), ["manifest.jsonl"], "nothing but the failed file's line");
 
     let with = |model: &str, out: &str| world.run(&["separate", "x.wav", "--model", model, "-o", out]);
@@ -496,6 +496,90 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
     let over = world.run(&["train", "--source", "a=tones", "-o", "tones/../tones/a.wav", "--iterations", "1"]);
     refused(&over, 2, &["a.wav", "overwrite an input"]);
     assert_eq!(world.read("tones/a.wav").frames(), 6000);
+}
+
+#[test]
+fn files_of_one_name_are_all_separated_and_results_are_no_inputs() {
+    let world = World::trained();
+    for name in ["set/one/mix.wav", "set/two/mix.wav", "set/two/other.wav"] {
+        world.record(name, &[mix(1, 1000)], RATE);
+    }
+    let recording = Recording { channels: vec![mix(2, 1000)], sample_rate: RATE, warnings: Vec::new() };
+    audio::write(&world.path("set/two/other.flac"), &recording, Format::Flac).unwrap();
+    let expected = [
+        "manifest.jsonl",
+        "one/mix.hiss.wav",
+        "one/mix.tones.wav",
+        "other.flac.hiss.wav",
+        "other.flac.tones.wav",
+        "other.wav.hiss.wav",
+        "other.wav.tones.wav",
+        "two/mix.hiss.wav",
+        "two/mix.tones.wav",
+    ];
+    // The second run meets the results of the first.
+    for lines in [4, 8] {
+        let output =
+            world.run(&["separate", "set/*/*", "--model", "m.safetensors", "-o", "set/out", "--iterations", "5"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(world.files("set/out"), expected);
+        assert_eq!(std::fs::read_to_string(world.path("set/out/manifest.jsonl")).unwrap().lines().count(), lines);
+    }
+}
+
+#[test]
+fn manifests_of_shards_are_merged() {
+    let world = World::trained();
+    for name in ["a.wav", "b.wav", "c.wav"] {
+        world.record(name, &[mix(1, 1000)], RATE);
+    }
+    std::fs::write(world.path("bad.wav"), "no audio").unwrap();
+    let separate = |out: &str, inputs: &[&str]| {
+        world.run(&[&["separate", "--model", "m.safetensors", "--iterations", "5", "-o", out], inputs].concat());
+        std::fs::read_to_string(world.path(out).join("manifest.jsonl")).unwrap()
+    };
+    separate("one", &["c.wav", "bad.wav"]);
+    separate("two", &["b.wav", "a.wav"]);
+    let merge = |arguments: &[&str]| world.run(&[&["manifest", "merge"], arguments].concat());
+    let output = merge(&["one", "two/manifest.jsonl", "-o", "all.jsonl"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    let rows: Vec<Vec<&str>> = text.lines().take(2).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows, [vec!["files", "done", "failed", "audio", "hours"], vec!["4", "3", "1", "0.00"]]);
+    assert!(text.lines().nth(2).unwrap().starts_with("failed: bad.wav: ") && text.lines().count() == 3, "{text}");
+    let all = || std::fs::read_to_string(world.path("all.jsonl")).unwrap();
+    let inputs = |text: &str| -> Vec<String> {
+        let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        text.lines().map(|text| format!("{} {}", line(text)["input"], line(text)["status"]).replace('"', "")).collect()
+    };
+    assert_eq!(inputs(&all()), ["a.wav done", "b.wav done", "bad.wav failed", "c.wav done"]);
+
+    // Onto itself, and to stdout: the same lines.
+    let once = all();
+    assert_eq!(merge(&["all.jsonl", "all.jsonl", "-o", "all.jsonl"]).status.code(), Some(0));
+    assert_eq!((all(), stdout(&merge(&["all.jsonl"]))), (once.clone(), once.clone()));
+
+    // What was mended later is done, whatever came before; the order of the arguments says what is later.
+    std::fs::copy(world.path("a.wav"), world.path("bad.wav")).unwrap();
+    let failed = std::fs::read_to_string(world.path("one/manifest.jsonl")).unwrap();
+    std::fs::write(world.path("old.jsonl"), &failed).unwrap();
+    std::fs::remove_file(world.path("one/manifest.jsonl")).unwrap();
+    separate("one", &["bad.wav"]);
+    for (manifests, status) in [(["old.jsonl", "one"], "bad.wav done"), (["one", "old.jsonl"], "bad.wav failed")] {
+        let merged = inputs(&stdout(&merge(&manifests)));
+        assert_eq!(merged, [status, "c.wav done"], "{manifests:?}");
+    }
+    let summary = json(&merge(&["all.jsonl", "one", "-o", "all.jsonl", "--json"]));
+    assert_eq!((&summary["files"], &summary["done"], &summary["failed"]), (&4.into(), &4.into(), &0.into()));
+    assert!((summary["audio_hours"].as_f64().unwrap() * 3600.0 - 0.5).abs() < 1e-9, "{summary}");
+    assert_eq!(summary["failures"], serde_json::json!([]));
+
+    refused(&merge(&["one", "--json"]), 2, &["--json", "-o"]);
+    refused(&merge(&["absent.jsonl"]), 2, &["absent.jsonl", "cannot read"]);
+    refused(&merge(&["hiss"]), 2, &["hiss/manifest.jsonl", "cannot read"]);
+    std::fs::write(world.path("old.jsonl"), format!("no line\n{failed}")).unwrap();
+    refused(&merge(&["one", "old.jsonl", "-o", "new.jsonl"]), 2, &["old.jsonl, line 1", "damaged"]);
+    assert!(!world.path("new.jsonl").exists());
 }
 
 #[test]
@@ -841,7 +925,7 @@ fn usage_is_explained_and_wrong_usage_exits_2() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     let help = world.run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["train", "separate", "evaluate", "factorize", "check", "devices", "bench", "demo"] {
+    for command in ["train", "separate", "evaluate", "factorize", "check", "devices", "bench", "demo", "manifest"] {
         let listed = |line: &str| line.split_whitespace().next() == Some(command);
         assert!(stdout(&help).lines().any(listed), "{command}");
     }

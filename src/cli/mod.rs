@@ -8,6 +8,7 @@ mod engine;
 mod evaluate;
 mod factorize;
 mod interrupt;
+mod manifest;
 mod progress;
 mod separate;
 mod stations;
@@ -35,6 +36,7 @@ struct Cli {
 enum Command {
     Train(train::Train),
     Separate(separate::Separate),
+    Manifest(manifest::Manifest),
     Evaluate(evaluate::Evaluate),
     Factorize(factorize::Factorize),
     Check(check::Check),
@@ -102,6 +104,7 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
     match command {
         Command::Train(train) => train.run(&common),
         Command::Separate(separate) => separate.run(&common),
+        Command::Manifest(manifest) => manifest.run(&common),
         Command::Evaluate(evaluate) => evaluate.run(&common),
         Command::Factorize(factorize) => factorize.run(&common),
         Command::Check(check) => check.run(&common),

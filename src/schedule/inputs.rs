@@ -198,13 +198,78 @@ mod tests {
         std::fs::write(&text, format!("{b}\n\n  {a}\n")).unwrap();
         let json = root.path().join("list.jsonl");
         std::fs::write(&json, format!("\"{b}\"\n{{\"input\": \"{a}\"}}\n")).unwrap();
-        for file in [&text, &json] {
+        let windows = root.path().join("windows.txt");
+        std::fs::write(&windows, format!("\u{feff}{b}\r\n\r\n{a}\r\n")).unwrap();
+        for file in [&text, &json, &windows] {
             let found = list(&[format!("@{}", file.display())], None).unwrap();
             assert_eq!(found.iter().map(|input| input.path.to_str().unwrap()).collect::<Vec<_>>(), [&b, &a]);
         }
         std::fs::write(&json, "\"x.wav\"\n{\"file\": 3}\n").unwrap();
         let error = list(&[format!("@{}", json.display())], None).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
+    }
+
+    /// What is found of `arguments` with results in `out`, both below `root`, which only the paths may name.
+    fn beside(root: &Path, out: &str, arguments: &[&str]) -> Result<Vec<String>> {
+        let arguments: Vec<String> = arguments.iter().map(|name| root.join(name).to_str().unwrap().into()).collect();
+        let found = list(&arguments, Some(&root.join(out)))?;
+        Ok(found.iter().map(|input| input.path.strip_prefix(root).unwrap().to_str().unwrap().to_string()).collect())
+    }
+
+    #[test]
+    fn results_are_no_inputs_unless_they_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for name in ["a.wav", "out/a.s.wav", "out/below/a.s.wav", "outer/b.wav", "in/c.wav"] {
+            touch(root.join(name));
+        }
+        assert_eq!(beside(root, "out", &[""]).unwrap(), ["a.wav", "in/c.wav", "outer/b.wav"]);
+        assert_eq!(beside(root, "in/../out", &["**/*.wav"]).unwrap(), ["a.wav", "in/c.wav", "outer/b.wav"]);
+        assert_eq!(beside(root, "new", &["in"]).unwrap(), ["in/c.wav"]);
+        assert_eq!(beside(root, "out", &["out/a.s.wav", "out/below"]).unwrap(), ["out/a.s.wav", "out/below/a.s.wav"]);
+        // Results above the inputs are not met on the way to them.
+        assert_eq!(beside(root, "", &["in", "outer/*.wav"]).unwrap(), ["in/c.wav", "outer/b.wav"]);
+        for (out, argument) in [("out", "out"), ("", ""), ("out", "in/../out/.")] {
+            let error = beside(root, out, &[argument]).unwrap_err().to_string();
+            assert!(error.contains("is the folder of the results too"), "{error}");
+        }
+        let error = beside(root, "out", &["out/*.wav"]).unwrap_err().to_string();
+        assert!(error.contains("none outside the folder of the results"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_files_are_followed_and_links_to_folders_only_where_they_are_named() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        touch(root.join("store/a.wav"));
+        touch(root.join("in/own.wav"));
+        symlink(root.join("store/a.wav"), root.join("in/link.wav")).unwrap();
+        symlink(root.join("nowhere.wav"), root.join("in/lost.wav")).unwrap();
+        symlink(root.join("in"), root.join("in/circle")).unwrap();
+        symlink(root.join("in"), root.join("in/folder.wav")).unwrap();
+        symlink(root.join("store"), root.join("named")).unwrap();
+        assert_eq!(names(&["in"], root), ["in/link.wav", "in/lost.wav", "in/own.wav"]);
+        assert_eq!(names(&["in/*.wav"], root), ["in/link.wav", "in/lost.wav", "in/own.wav"]);
+        // One file, whichever way it is reached.
+        assert_eq!(names(&["named", "store", "in"], root), ["named/a.wav", "in/lost.wav", "in/own.wav"]);
+        symlink(root.join("in"), root.join("results")).unwrap();
+        assert!(beside(root, "results", &["in"]).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_scan_takes_names_that_are_not_unicode() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt;
+        let root = tempfile::tempdir().unwrap();
+        let name = |byte: u8| root.path().join(OsString::from_vec([b"a", &[byte][..], b".wav"].concat()));
+        for byte in [0xfe, 0xff] {
+            std::fs::write(name(byte), "x").unwrap();
+        }
+        let found = list(&[root.path().to_str().unwrap().to_string()], None).unwrap();
+        assert_eq!(found.into_iter().map(|input| input.path).collect::<Vec<_>>(), [name(0xfe), name(0xff)]);
     }
 
     #[test]

@@ -223,3 +223,218 @@ impl Manifest {
         File::options().write(true).open(&self.path)?.set_len(whole as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that was done into `folder`, of two outputs.
+    fn report(folder: &Path, name: &str) -> FileReport {
+        let output = |source: &str| folder.join(format!("{name}.{source}.wav"));
+        FileReport {
+            input: format!("in/{name}.wav").into(),
+            hash: Some(format!("hash of {name}")),
+            folder: folder.into(),
+            outputs: vec![output("a"), output("b")],
+            bytes: vec![3, 4],
+            parameters: Parameters { version: "1".into(), tolerance: 1.0 / 3.0, ..Parameters::default() },
+            seconds: 0.1,
+            channels: 1,
+            sample_rate: 8000,
+            engine: "cpu".into(),
+            iterations: 10,
+            objective: Some(0.1 + 0.2),
+            status: Status::Done,
+            error: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn write_outputs(report: &FileReport) {
+        for (output, &bytes) in report.outputs.iter().zip(&report.bytes) {
+            std::fs::create_dir_all(output.parent().unwrap()).unwrap();
+            std::fs::write(output, vec![0; bytes as usize]).unwrap();
+        }
+    }
+
+    /// Whether the record of `folder` proves what `report` says, with outputs in that folder.
+    fn proven(folder: &Path, report: &FileReport) -> bool {
+        let outputs: Vec<PathBuf> = report.places().map(|place| folder.join(place)).collect();
+        let record = Record::read(folder).unwrap();
+        record.proves(report.hash.as_deref().unwrap(), &report.parameters, &outputs).is_some()
+    }
+
+    #[test]
+    fn what_was_done_is_proven_and_nothing_else_is() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path();
+        let done = report(folder, "x");
+        assert!(!proven(folder, &done), "no manifest");
+        let mut manifest = Manifest::open(folder).unwrap();
+        manifest.add(&done).unwrap();
+        assert!(!proven(folder, &done), "no outputs");
+        write_outputs(&done);
+        let record = Record::read(folder).unwrap();
+        assert_eq!(record.proves("hash of x", &done.parameters, &done.outputs), Some(&done));
+
+        let other = |change: fn(&mut FileReport)| {
+            let mut other = done.clone();
+            change(&mut other);
+            assert!(!proven(folder, &other), "{other:?}");
+        };
+        other(|report| report.hash = Some("another".into()));
+        other(|report| report.parameters.model = "another".into());
+        other(|report| report.parameters.tolerance = 0.0);
+        other(|report| report.parameters.only = Some("a".into()));
+        other(|report| report.outputs.truncate(1));
+        other(|report| report.outputs.reverse());
+        other(|report| report.outputs[1].set_file_name("y.b.wav"));
+        assert!(record.proves("hash of x", &done.parameters, &[]).is_none());
+
+        std::fs::write(&done.outputs[1], "five!").unwrap();
+        assert!(!proven(folder, &done), "another size");
+        std::fs::remove_file(&done.outputs[1]).unwrap();
+        assert!(!proven(folder, &done), "an output is gone");
+    }
+
+    #[test]
+    fn a_later_line_of_the_same_outputs_overrules() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path();
+        let done = report(folder, "x");
+        write_outputs(&done);
+        let failed =
+            FileReport { status: Status::Failed, bytes: Vec::new(), error: Some("why".into()), ..done.clone() };
+        let mut alone = FileReport { hash: Some("another".into()), ..done.clone() };
+        alone.outputs.remove(0);
+        alone.bytes.remove(0);
+        let mut manifest = Manifest::open(folder).unwrap();
+        for (line, proves) in [(&done, true), (&failed, false), (&done, true), (&alone, false), (&done, true)] {
+            manifest.add(line).unwrap();
+            manifest.add(&report(folder, "x/x")).unwrap();
+            assert_eq!(proven(folder, &done), proves, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_may_be_moved_and_named_otherwise() {
+        let root = tempfile::tempdir().unwrap();
+        let (old, new) = (root.path().join("old"), root.path().join("new"));
+        // Two of one content and one name, the second of them changed since.
+        let mut lines = [report(&old, "x"), report(&old, "below/x")];
+        lines[1].hash = lines[0].hash.clone();
+        let changed = FileReport { hash: Some("changed".into()), ..lines[0].clone() };
+        let mut manifest = Manifest::open(&old).unwrap();
+        for line in [&lines[0], &lines[1], &changed] {
+            manifest.add(line).unwrap();
+            write_outputs(line);
+        }
+        std::fs::rename(&old, &new).unwrap();
+        for folder in [new.clone(), root.path().join("new/."), root.path().join("new/below/..")] {
+            assert_eq!([&lines[0], &lines[1], &changed].map(|line| proven(&folder, line)), [false, true, true]);
+        }
+        // Lines that say nothing of a folder prove nothing.
+        let line = std::fs::read_to_string(new.join(MANIFEST)).unwrap();
+        let older = line.replace(&format!("\"folder\":{old:?},"), "").replace("\"bytes\":[3,4],", "");
+        assert!(older.len() < line.len() - 90);
+        std::fs::write(new.join(MANIFEST), older).unwrap();
+        assert!(!proven(&new, &changed));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_and_any_other_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path();
+        let path = folder.join(MANIFEST);
+        let [x, y] = ["x", "y"].map(|name| report(folder, name));
+        let line = x.to_line().unwrap();
+        for torn in [0, 1, line.len() / 2, line.len() - 1] {
+            std::fs::write(&path, line.clone() + &line[..torn]).unwrap();
+            assert_eq!(read_manifest(&path).unwrap(), std::slice::from_ref(&x), "{torn}");
+            let mut manifest = Manifest::open(folder).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), line, "{torn}");
+            // Another process is killed while this one works.
+            File::options().append(true).open(&path).unwrap().write_all(&line.as_bytes()[..torn]).unwrap();
+            manifest.add(&y).unwrap();
+            assert_eq!(read_manifest(&path).unwrap(), [x.clone(), y.clone()], "{torn}");
+        }
+        std::fs::write(&path, &line[..10]).unwrap();
+        Manifest::open(folder).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        for damaged in ["{\n", "\n", "{\"input\":\"x\"}\n", "\u{0}\u{0}\n"] {
+            std::fs::write(&path, line.clone() + damaged + &line).unwrap();
+            let error = Record::read(folder).err().unwrap().to_string();
+            assert!(error.contains("manifest.jsonl, line 2: damaged") && error.contains("delete the line"), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn processes_that_add_at_once_lose_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                scope.spawn(move || {
+                    // A handle of its own, as another process would have.
+                    let mut manifest = Manifest::open(folder).unwrap();
+                    for line in 0..50 {
+                        manifest.add(&report(folder, &format!("{writer}-{line}"))).unwrap();
+                    }
+                });
+            }
+        });
+        let mut names: Vec<PathBuf> =
+            read_manifest(&folder.join(MANIFEST)).unwrap().into_iter().map(|r| r.input).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 200);
+    }
+
+    /// A locked manifest is waited for.
+    #[test]
+    fn nothing_is_added_while_another_process_adds() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path();
+        let mut manifest = Manifest::open(folder).unwrap();
+        let other = File::options().append(true).open(folder.join(MANIFEST)).unwrap();
+        other.lock().unwrap();
+        std::thread::scope(|scope| {
+            let adding = scope.spawn(|| manifest.add(&report(folder, "x")).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!adding.is_finished() && other.metadata().unwrap().len() == 0);
+            other.unlock().unwrap();
+        });
+        assert_eq!(read_manifest(&folder.join(MANIFEST)).unwrap().len(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_not_unicode_come_back_as_they_were() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt;
+        let root = tempfile::tempdir().unwrap();
+        let mut odd = report(root.path(), "x");
+        odd.input = OsString::from_vec(vec![b'i', 0xfe]).into();
+        odd.outputs[1] = root.path().join(OsString::from_vec(vec![b'o', 0xff]));
+        Manifest::open(root.path()).unwrap().add(&odd).unwrap();
+        assert_eq!(read_manifest(&root.path().join(MANIFEST)).unwrap(), [odd]);
+    }
+
+    #[test]
+    fn a_hundred_thousand_lines_are_read_in_seconds() {
+        let root = tempfile::tempdir().unwrap();
+        let lines: String = (0..100_000).map(|n| report(root.path(), &format!("{n}/mix")).to_line().unwrap()).collect();
+        std::fs::write(root.path().join(MANIFEST), lines).unwrap();
+        let started = std::time::Instant::now();
+        let record = Record::read(root.path()).unwrap();
+        let line = report(root.path(), "77777/mix");
+        write_outputs(&line);
+        for _ in 0..1000 {
+            assert!(record.proves("hash of 77777/mix", &line.parameters, &line.outputs).is_some());
+        }
+        // A search through all lines for each would take minutes.
+        let seconds = started.elapsed().as_secs_f64();
+        assert!(seconds < 10.0, "{seconds} s");
+    }
+}

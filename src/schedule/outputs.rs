@@ -1,7 +1,8 @@
 //! Where results go, and how they appear: whole or not at all.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -24,7 +25,10 @@ pub struct Naming {
 pub const PATTERN: &str = "{stem}.{source}.{ext}";
 
 impl Naming {
-    /// The output files of every input, in the order of `sources`.
+    /// The output files of every input, in the order of `sources`. They lie where the input lies below the folder that was
+    /// named, and {stem} is the input's name without its extension. Inputs that would share files so keep instead the folders
+    /// in which their paths differ, and those of one folder their extension too: `a/x.speech.wav` and `b/x.speech.wav`,
+    /// `x.flac.speech.wav` and `x.mp3.speech.wav`.
     ///
     /// # Errors
     /// [`Error::Input`] where a pattern cannot work, two outputs would be one file, or an output would overwrite an input.
@@ -43,8 +47,8 @@ impl Naming {
             inputs.iter().filter_map(|input| std::fs::canonicalize(&input.path).ok()).collect();
         let mut owners: HashMap<PathBuf, &Path> = HashMap::new();
         let mut plan = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            let outputs: Vec<PathBuf> = sources.iter().map(|source| self.output(input, source)).collect();
+        for (input, place) in inputs.iter().zip(places_of(inputs)) {
+            let outputs: Vec<PathBuf> = sources.iter().map(|source| self.output(&place, source)).collect();
             for output in &outputs {
                 if std::fs::canonicalize(output).is_ok_and(|output| taken.contains(&output)) {
                     return Err(Error::input(format!(
@@ -54,7 +58,7 @@ impl Naming {
                 }
                 if let Some(other) = owners.insert(output.clone(), &input.path) {
                     return Err(Error::input(format!(
-                        "{} and {} would both be written to {}; name their common folder, or separate them one by one",
+                        "{} and {} would both be written to {}; separate them one by one, or choose another --name",
                         other.display(),
                         input.path.display(),
                         output.display()
@@ -66,11 +70,78 @@ impl Naming {
         Ok(plan)
     }
 
-    fn output(&self, input: &Input, source: &str) -> PathBuf {
-        let stem = input.path.file_stem().unwrap_or_default().to_string_lossy();
-        let name = self.pattern.replace("{ext}", self.format.extension()).replace("{source}", source);
-        self.folder.join(&input.below).join(name.replace("{stem}", &stem))
+    fn output(&self, place: &Place, source: &str) -> PathBuf {
+        let pattern = self.pattern.replace("{ext}", self.format.extension()).replace("{source}", source);
+        let mut name = OsString::new();
+        for (gap, part) in pattern.split("{stem}").enumerate() {
+            if gap > 0 {
+                name.push(&place.stem);
+            }
+            name.push(part);
+        }
+        self.folder.join(&place.below).join(name)
     }
+}
+
+/// What an output takes from its input.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    /// The folder, below that of the results.
+    below: PathBuf,
+    stem: OsString,
+}
+
+/// The places of all inputs, no two the same if that can be. Depends on the list alone, not on what is there.
+fn places_of(inputs: &[Input]) -> Vec<Place> {
+    let place = |input: &Input| Place {
+        below: input.below.clone(),
+        stem: input.path.file_stem().unwrap_or_default().to_os_string(),
+    };
+    let mut places: Vec<Place> = inputs.iter().map(place).collect();
+    // Each twice: what was moved from one place may meet something at another.
+    for _ in 0..2 {
+        for group in shared(&places) {
+            keep_folders(inputs, &group, &mut places);
+        }
+    }
+    for _ in 0..2 {
+        for index in shared(&places).into_iter().flatten() {
+            places[index].stem = inputs[index].path.file_name().unwrap_or_default().to_os_string();
+        }
+    }
+    places
+}
+
+/// The indices of those that share a place, group by group.
+fn shared(places: &[Place]) -> Vec<Vec<usize>> {
+    let mut groups: HashMap<&Place, Vec<usize>> = HashMap::new();
+    for (index, place) in places.iter().enumerate() {
+        groups.entry(place).or_default().push(index);
+    }
+    let mut groups: Vec<Vec<usize>> = groups.into_values().filter(|group| group.len() > 1).collect();
+    groups.sort();
+    groups
+}
+
+/// Puts the inputs of a group into the folders in which their paths differ. Those of one folder stay where they are.
+fn keep_folders(inputs: &[Input], group: &[usize], places: &mut [Place]) {
+    let folders: Vec<Vec<OsString>> = group.iter().map(|&index| folders_above(&inputs[index].path)).collect();
+    let common = folders.iter().skip(1).fold(folders[0].len(), |common, other| {
+        common.min(folders[0].iter().zip(other).take_while(|(one, other)| one == other).count())
+    });
+    if folders.iter().any(|folders| folders.len() > common) {
+        for (&index, folders) in group.iter().zip(&folders) {
+            places[index].below = folders[common..].iter().collect();
+        }
+    }
+}
+
+/// The names of the folders down to a file, from the root and without links, as far as they are there.
+fn folders_above(file: &Path) -> Vec<OsString> {
+    let folder = Path::new(".").join(file.parent().unwrap_or(file));
+    let folder = folder.canonicalize().or_else(|_| std::path::absolute(&folder)).unwrap_or(folder);
+    let name = |part: Component| if let Component::Normal(name) = part { Some(name.to_os_string()) } else { None };
+    folder.components().filter_map(name).collect()
 }
 
 /// A file being written beside its place; it gets its name when it is published, and is removed if it never is.
@@ -187,6 +258,69 @@ mod tests {
         assert_eq!(plan, [[PathBuf::from("out/{source}.s.wav")]]);
     }
 
+    /// The outputs of one source, without the folder of the results.
+    fn planned(inputs: &[Input]) -> Vec<String> {
+        let plan = naming(Path::new("out"), PATTERN).plan(inputs, &["s"]).unwrap();
+        plan.iter().map(|outputs| outputs[0].strip_prefix("out").unwrap().to_str().unwrap().to_string()).collect()
+    }
+
+    #[test]
+    fn files_of_one_name_keep_the_folders_in_which_they_differ() {
+        let inputs = ["set/one/mix.wav", "set/two/stems/mix.wav", "set/mix.wav", "set/two/other.wav"];
+        assert_eq!(
+            planned(&inputs.map(|path| input(path, ""))),
+            ["one/mix.s.wav", "two/stems/mix.s.wav", "mix.s.wav", "other.s.wav"]
+        );
+        // Two folders that were named, each with one of this name at one place below it; the rest stays where it is.
+        let named = [input("p/sub/x.wav", "sub"), input("q/sub/x.wav", "sub"), input("q/sub/y.wav", "sub")];
+        assert_eq!(planned(&named), ["p/sub/x.s.wav", "q/sub/x.s.wav", "sub/y.s.wav"]);
+        let mut reversed = inputs.map(|path| input(path, ""));
+        reversed.reverse();
+        assert_eq!(planned(&reversed), ["other.s.wav", "mix.s.wav", "two/stems/mix.s.wav", "one/mix.s.wav"]);
+    }
+
+    #[test]
+    fn files_of_one_folder_and_stem_keep_their_extension() {
+        let inputs = ["d/tone.flac", "d/tone.mp3", "d/note.ogg"].map(|path| input(path, "d"));
+        assert_eq!(planned(&inputs), ["d/tone.flac.s.wav", "d/tone.mp3.s.wav", "d/note.s.wav"]);
+        // Both at once, and one that a whole name would meet.
+        let inputs = ["a/x.flac", "a/x.mp3", "b/x.mp3", "b/x.mp3.wav"].map(|path| input(path, ""));
+        assert_eq!(planned(&inputs), ["a/x.flac.s.wav", "a/x.mp3.s.wav", "b/x.s.wav", "x.mp3.s.wav"]);
+        let inputs = ["x.flac", "x.mp3", "x.mp3.wav"].map(|path| input(path, ""));
+        assert_eq!(planned(&inputs), ["x.flac.s.wav", "x.mp3.s.wav", "x.mp3.wav.s.wav"]);
+        // What has moved meets a file that lies there.
+        let inputs = [input("p/a/x.wav", ""), input("p/b/x.wav", ""), input("q/a/x.wav", "a")];
+        assert_eq!(planned(&inputs), ["p/a/x.s.wav", "b/x.s.wav", "q/a/x.s.wav"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_not_unicode_stay_what_they_are() {
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        let file = |byte: u8| Input { path: OsString::from_vec(vec![b'a', byte, b'.', b'w']).into(), below: "".into() };
+        let plan = naming(Path::new("out"), PATTERN).plan(&[file(0xfe), file(0xff)], &["s"]).unwrap();
+        assert_eq!(plan[0][0].as_os_str().as_bytes(), b"out/a\xfe.s.wav");
+        assert_eq!(plan[1][0].as_os_str().as_bytes(), b"out/a\xff.s.wav");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_output_that_leads_to_an_input_is_refused() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        std::fs::create_dir_all(at("in")).unwrap();
+        std::fs::write(at("in/x.wav"), "x").unwrap();
+        std::fs::write(at("in/x.s.wav"), "x").unwrap();
+        let inputs = ["in/x.wav", "in/x.s.wav"].map(|name| input(at(name).to_str().unwrap(), ""));
+        let error = |folder: &str| naming(&at(folder), PATTERN).plan(&inputs, &["s"]).unwrap_err().to_string();
+        symlink(at("in"), at("linked")).unwrap();
+        assert!(error("linked").contains("overwrite an input"));
+        std::fs::create_dir_all(at("out")).unwrap();
+        symlink(at("in/x.wav"), at("out/x.s.wav")).unwrap();
+        assert!(error("out").contains("overwrite an input"));
+    }
+
     #[test]
     fn plans_that_would_lose_something_are_refused() {
         let root = tempfile::tempdir().unwrap();
@@ -194,8 +328,8 @@ mod tests {
             let error = naming(root.path(), pattern).plan(inputs, sources).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         };
-        let two = [input("a/x.wav", ""), input("b/x.wav", "")];
-        refused(PATTERN, &two, &["s"], "would both be written");
+        let two = [input("ab.wav", ""), input("a.wav", "")];
+        refused("{stem}{source}", &two, &["c", "bc"], "would both be written");
         refused("{source}.wav", &two[..1], &["s"], "{stem}");
         refused("{stem}.wav", &two[..1], &["s", "p"], "need {source}");
         refused("../{stem}.{source}", &two[..1], &["s"], "no folders");

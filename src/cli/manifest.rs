@@ -1,0 +1,104 @@
+//! `partwise manifest`
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use partwise::schedule::{FileReport, MANIFEST, Status, read_manifest};
+use serde::Serialize;
+
+use super::{Common, Outcome, print, table, write_whole};
+
+/// Work with the manifests that runs of separate leave
+#[derive(Args)]
+pub(super) struct Manifest {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    Merge(Merge),
+}
+
+/// Join manifests, as those of shards, into one: the latest line of every file, by input
+#[derive(Args)]
+struct Merge {
+    /// Manifests, or folders of results; where two have a file, the later one counts
+    #[arg(required = true, value_name = "MANIFEST|DIR")]
+    manifests: Vec<PathBuf>,
+    /// Where to write it, and a summary to stdout; may be one of those read [default: stdout, and no summary]
+    #[arg(short, long, value_name = "OUT.jsonl")]
+    output: Option<PathBuf>,
+}
+
+/// What a manifest amounts to.
+#[derive(Debug, PartialEq, Serialize)]
+struct Summary {
+    files: usize,
+    done: usize,
+    failed: usize,
+    /// Of the recordings that were done.
+    audio_hours: f64,
+    failures: Vec<String>,
+}
+
+impl Manifest {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let Action::Merge(merge) = self.action;
+        merge.run(common)
+    }
+}
+
+impl Merge {
+    fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        if common.json && self.output.is_none() {
+            bail!("--json: the manifest itself takes stdout; name a file for it with -o");
+        }
+        let mut lines = Vec::new();
+        for given in &self.manifests {
+            let path = if given.is_dir() { given.join(MANIFEST) } else { given.clone() };
+            lines.extend(read_manifest(&path)?);
+        }
+        let merged = merge(lines);
+        let text = merged.iter().map(FileReport::to_line).collect::<Result<String, _>>()?;
+        match &self.output {
+            None => std::io::stdout().write_all(text.as_bytes())?,
+            Some(path) => {
+                write_whole(path, |partial| std::fs::write(partial, &text))?;
+                let summary = summarize(&merged);
+                print(common.json, &summary, || summary.text())?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The last line of every input and its outputs, in their order.
+fn merge(lines: Vec<FileReport>) -> Vec<FileReport> {
+    let keyed = lines.into_iter().map(|line| ((line.input.clone(), line.outputs.clone()), line));
+    keyed.collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+fn summarize(lines: &[FileReport]) -> Summary {
+    let (done, failed): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.status == Status::Done);
+    Summary {
+        files: lines.len(),
+        done: done.len(),
+        failed: failed.len(),
+        audio_hours: done.iter().fold(0.0, |sum, line| sum + line.seconds) / 3600.0,
+        failures: failed.iter().filter_map(|line| line.error.clone()).collect(),
+    }
+}
+
+impl Summary {
+    fn text(&self) -> String {
+        let heading = ["files", "done", "failed", "audio hours"].map(String::from).to_vec();
+        let counts = [self.files, self.done, self.failed].map(|count| count.to_string());
+        let row = counts.into_iter().chain([format!("{:.2}", self.audio_hours)]).collect();
+        let failures: String = self.failures.iter().map(|error| format!("failed: {error}\n")).collect();
+        table(&[heading, row]) + &failures
+    }
+}
