@@ -505,7 +505,7 @@ fn files_of_one_name_are_all_separated_and_results_are_no_inputs() {
         world.record(name, &[mix(1, 1000)], RATE);
     }
     let recording = Recording { channels: vec![mix(2, 1000)], sample_rate: RATE, warnings: Vec::new() };
-    audio::write(&world.path("set/two/other.flac"), &recording, Format::Flac).unwrap();
+    audio::write(&world.path("set/two/other.flac"), &recording, Format::Flac16).unwrap();
     let expected = [
         "manifest.jsonl",
         "one/mix.hiss.wav",

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use partwise::schedule::{FileReport, MANIFEST, Status, read_manifest};
 use serde::Serialize;
 
-use super::{Common, Outcome, print, table, write_whole};
+use super::{Common, Ending, print, table, write_whole};
 
 /// Work with the manifests that runs of separate leave
 #[derive(Args)]
@@ -46,14 +46,14 @@ struct Summary {
 }
 
 impl Manifest {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let Action::Merge(merge) = self.action;
         merge.run(common)
     }
 }
 
 impl Merge {
-    fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+    fn run(self, common: &Common) -> anyhow::Result<Ending> {
         if common.json && self.output.is_none() {
             bail!("--json: the manifest itself takes stdout; name a file for it with -o");
         }
@@ -72,13 +72,13 @@ impl Merge {
                 print(common.json, &summary, || summary.text())?;
             }
         }
-        Ok(Outcome::Done)
+        Ok(Ending::Done)
     }
 }
 
-/// The last line of every input and its outputs, in their order.
+/// The last line of every input and folder of results, in their order.
 fn merge(lines: Vec<FileReport>) -> Vec<FileReport> {
-    let keyed = lines.into_iter().map(|line| ((line.input.clone(), line.outputs.clone()), line));
+    let keyed = lines.into_iter().map(|line| ((line.input.clone(), line.folder.clone()), line));
     keyed.collect::<BTreeMap<_, _>>().into_values().collect()
 }
 

@@ -166,9 +166,12 @@ impl Outputs {
         let Masked { piece, separated, column, segment, engine } = masked;
         let columns = column..column + piece.columns();
         let cost: f64 = separated.costs[columns].iter().sum();
-        if !cost.is_finite() {
+        let unfit = || {
             let what = piece.track.input.path.display();
-            return Err(Error::input(format!("{what}: the model gives no finite gains for it; train another model")));
+            Err(Error::input(format!("{what}: the model gives no finite gains for it; train another model")))
+        };
+        if !cost.is_finite() {
+            return unfit();
         }
         let finished = &mut self.finished;
         finished.objective += cost;
@@ -185,6 +188,10 @@ impl Outputs {
                 let start = column + channel * piece.frames.len();
                 let frames = apply(spectra.view(), mask.slice(s![start..start + piece.frames.len(), ..]), share);
                 source.inverse[channel].push(frames.view(), &mut estimate)?;
+                // Gains may be finite whose products with the bases are not.
+                if !estimate.iter().all(|sample| sample.is_finite()) {
+                    return unfit();
+                }
                 source.resamplers[channel].push(&estimate, &mut source.block[channel])?;
                 estimate.clear();
             }

@@ -71,7 +71,7 @@ impl World {
         Box::new(OnEngine::new(Cpu::new(Some(1)).unwrap(), &self.model, SETTINGS))
     }
 
-    /// Runs a job with changes to how it usually is.
+    /// Runs a job, with a change to how jobs are here.
     fn run<'a>(
         &'a self,
         out: &str,
@@ -109,7 +109,10 @@ impl World {
     fn files(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         let files = std::fs::read_dir(self.path(out)).unwrap().map(|entry| entry.unwrap().path());
         let name = |path: &Path| PathBuf::from(path.file_name().unwrap());
-        files.filter(|path| !path.ends_with(MANIFEST)).map(|path| (name(&path), std::fs::read(&path).unwrap())).collect()
+        files
+            .filter(|path| !path.ends_with(MANIFEST))
+            .map(|path| (name(&path), std::fs::read(&path).unwrap()))
+            .collect()
     }
 
     /// How every file ended, by the manifest: its name and why it failed.
@@ -136,7 +139,7 @@ struct Faulty<'a, F> {
 
 impl<F: Fn(usize, usize) -> Result<()> + Send + Sync> Separator for Faulty<'_, F> {
     fn describe(&self) -> String {
-        "faulty".into()
+        format!("faulty {}", self.then.describe())
     }
 
     fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<crate::separate::Separated> {
@@ -170,15 +173,18 @@ fn no_byte_depends_on_panels_engines_or_order() {
         world.run(out, &mut [alone(world.separator())], &mut Unwatched, change);
         assert!(world.files(out) == expected, "{out}");
     }
-    // The first station is slow: pieces of a track that it has overtake one another.
-    let slow = |panel: usize, _| {
-        std::thread::sleep(Duration::from_millis(if panel.is_multiple_of(2) { 60 } else { 0 }));
-        Ok(())
+    // One of two engines is slow: what it was given first comes last.
+    let taking = |milliseconds| {
+        move |_, _| {
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            Ok(())
+        }
     };
-    let mut stations = [alone(faulty(world.separator(), slow)), alone(world.separator())];
-    let outcome = world.run("two", &mut stations, &mut Unwatched, |_| ());
+    let slow = faulty(world.separator(), taking(60));
+    let fast = faulty(faulty(world.separator(), taking(20)), taking(0));
+    let outcome = world.run("two", &mut [alone(slow), alone(fast)], &mut Unwatched, |_| ());
     assert!(world.files("two") == expected);
-    assert!(outcome.reports.iter().any(|report| report.engine.contains("faulty, then cpu")), "none had both");
+    assert!(outcome.reports.iter().any(|report| report.engine.contains(", then ")), "no file was on both");
 }
 
 #[test]
@@ -194,7 +200,7 @@ fn a_panel_that_does_not_fit_is_done_in_halves() {
     assert!(outcome.failure.is_none() && world.files("out") == world.undisturbed());
     // It has learned: what did not fit is not tried for every panel.
     let widest = widest.into_inner().unwrap();
-    assert!(widest[0] > 600 && widest.iter().filter(|&&columns| columns > 300).count() <= 2, "{widest:?}");
+    assert!(widest[0] > 500 && widest.iter().filter(|&&columns| columns > 300).count() <= 2, "{widest:?}");
 }
 
 #[test]
@@ -202,7 +208,8 @@ fn a_lost_device_is_opened_anew_and_then_another_takes_over() {
     let world = World::new(&[30_000, 60_000, 80_000, 50_000]);
     let expected = world.undisturbed();
     // Panels that a device does before it is lost, for each of those opened; how often the other engine had to take over.
-    for (out, lives, others) in [("once", vec![1, 99], 0), ("often", vec![1, 1, 1, 99], 0), ("for good", vec![1, 0], 1)] {
+    for (out, lives, others) in [("once", vec![1, 99], 0), ("often", vec![1, 1, 1, 99], 0), ("for good", vec![1, 0], 1)]
+    {
         let opened = AtomicUsize::new(0);
         let device = || {
             let life = lives[opened.fetch_add(1, Ordering::Relaxed)];
@@ -221,8 +228,9 @@ fn a_lost_device_is_opened_anew_and_then_another_takes_over() {
         let outcome = world.run(out, &mut [Station::new(vec![relay])], &mut Unwatched, |_| ());
         assert!(outcome.failure.is_none() && world.files(out) == expected, "{out}");
         assert_eq!((opened.into_inner(), taken.into_inner()), (lives.len(), others), "{out}");
-        let engines: String = outcome.reports.iter().map(|report| report.engine.as_str()).collect();
-        assert_eq!(engines.contains("cpu"), others > 0, "{out}: {engines}");
+        let engines: Vec<&str> = outcome.reports.iter().map(|report| report.engine.as_str()).collect();
+        let other = engines.iter().any(|engine| engine.starts_with("cpu") || engine.contains("then cpu"));
+        assert_eq!(other, others > 0, "{out}: {engines:?}");
     }
 }
 
@@ -349,7 +357,8 @@ fn what_is_not_proven_done_is_done_again() {
                 job.parameters.model = model.into();
             }
         });
-        let names = outcome.reports.iter().map(|report| report.input.file_name().unwrap().to_str().unwrap().to_string());
+        let names =
+            outcome.reports.iter().map(|report| report.input.file_name().unwrap().to_str().unwrap().to_string());
         let mut names: Vec<String> = names.collect();
         names.sort();
         assert_eq!(outcome.resumed.len() + names.len(), 4);

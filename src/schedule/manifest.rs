@@ -19,7 +19,7 @@ pub const MANIFEST: &str = "manifest.jsonl";
 pub enum Status {
     /// All its outputs are there.
     Done,
-    /// The error says why. Its outputs are not there, or left from an earlier run and not to be relied on.
+    /// The error says why. What an earlier run wrote of it is left as it was.
     Failed,
 }
 
@@ -56,10 +56,10 @@ pub struct FileReport {
     /// The folder of the results, as it was named.
     #[serde(default, with = "path_json")]
     pub folder: PathBuf,
-    /// Its files in that folder, a source each; of one that failed, those that there would be.
+    /// Its files in that folder, a source each; none of one that failed.
     #[serde(with = "path_json::list")]
     pub outputs: Vec<PathBuf>,
-    /// Sizes of `outputs`, one each; none of a file that failed.
+    /// Sizes of `outputs`, one each.
     #[serde(default)]
     pub bytes: Vec<u64>,
     /// What the outputs depend on.
