@@ -144,7 +144,7 @@ pub trait Engine: Send + Sync {
     /// [`Error::Input`] where there is no such column, and as [`Engine::packed`] and [`Engine::read_panel`].
     fn select(&self, panel: &Self::Panel, columns: &[Range<usize>]) -> Result<Self::Panel> {
         let all = self.read_panel::<f64>(panel)?;
-        if let Some(beyond) = columns.iter().find(|range| range.end > all.ncols()) {
+        if let Some(beyond) = columns.iter().find(|range| range.start > range.end || range.end > all.ncols()) {
             return Err(Error::input(format!("columns {beyond:?} of a panel of {}", all.ncols())));
         }
         let ranges: Vec<_> = columns.iter().map(|range| all.slice(s![.., range.clone()])).collect();
