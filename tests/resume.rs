@@ -172,7 +172,7 @@ fn a_killed_job_that_is_resumed_ends_as_one_left_alone() {
         // What is done is not done again, and what failed still counts.
         let times = world.times(&out);
         assert_eq!(world.finish(&out, &["--resume"]), Some(1), "{out}, resumed once more");
-        assert_eq!(world.times(&out), times, "{out}: files that were done were written again");
+        assert!(world.times(&out) == times, "{out}: files that were done were written again");
     }
     assert_eq!(landed, kills, "of {} series too few kills met a running job", 10 * kills);
     assert!(midway > 0, "no kill met a job that had begun and not ended");

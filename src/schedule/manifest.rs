@@ -369,28 +369,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn processes_that_add_at_once_lose_nothing() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path();
-        std::thread::scope(|scope| {
-            for writer in 0..4 {
-                scope.spawn(move || {
-                    // A handle of its own, as another process would have.
-                    let mut manifest = Manifest::open(folder).unwrap();
-                    for line in 0..50 {
-                        manifest.add(&report(folder, &format!("{writer}-{line}"))).unwrap();
-                    }
-                });
-            }
-        });
-        let mut names: Vec<PathBuf> =
-            read_manifest(&folder.join(MANIFEST)).unwrap().into_iter().map(|r| r.input).collect();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), 200);
-    }
-
     /// A locked manifest is waited for.
     #[test]
     fn nothing_is_added_while_another_process_adds() {
