@@ -1,4 +1,5 @@
 //! Faults, injected: what fails, what goes on, and what is left on disk.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -125,6 +125,8 @@ pub struct Record {
     /// By an output's place below the folder, the last line that has it: so the folder may have been moved, or be named
     /// otherwise than then.
     last: HashMap<PathBuf, usize>,
+    /// By input, the last line that says that it failed.
+    failed: HashMap<PathBuf, usize>,
 }
 
 impl Record {
@@ -137,11 +139,14 @@ impl Record {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Vec::new(),
             lines => lines?,
         };
-        let mut last = HashMap::new();
+        let (mut last, mut failed) = (HashMap::new(), HashMap::new());
         for (index, line) in lines.iter().enumerate() {
             last.extend(line.places().map(|place| (place.to_path_buf(), index)));
+            if line.status == Status::Failed {
+                failed.insert(line.input.clone(), index);
+            }
         }
-        Ok(Self { folder: folder.to_path_buf(), lines, last })
+        Ok(Self { folder: folder.to_path_buf(), lines, last, failed })
     }
 
     /// The line that says that this was done: same hash of the input, same parameters, all `outputs` there with the recorded
@@ -154,6 +159,7 @@ impl Record {
             std::fs::metadata(output).is_ok_and(|found| found.is_file() && found.len() == bytes)
         };
         let proven = line.status == Status::Done
+            && self.failed.get(&line.input).is_none_or(|&failed| failed < index)
             && line.hash.as_deref() == Some(hash)
             && line.parameters == *parameters
             && line.places().eq(places.iter().copied())
@@ -298,13 +304,19 @@ mod tests {
     }
 
     #[test]
-    fn a_later_line_of_the_same_outputs_overrules() {
+    fn a_later_line_of_the_same_file_overrules() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path();
         let done = report(folder, "x");
         write_outputs(&done);
-        let failed =
-            FileReport { status: Status::Failed, bytes: Vec::new(), error: Some("why".into()), ..done.clone() };
+        let nothing = (Vec::new(), Vec::new());
+        let failed = FileReport {
+            status: Status::Failed,
+            outputs: nothing.0,
+            bytes: nothing.1,
+            error: Some("why".into()),
+            ..done.clone()
+        };
         let mut alone = FileReport { hash: Some("another".into()), ..done.clone() };
         alone.outputs.remove(0);
         alone.bytes.remove(0);

@@ -3,7 +3,6 @@
 
 mod decode;
 mod encode;
-#[cfg(test)]
 mod faults;
 mod inputs;
 mod manifest;
