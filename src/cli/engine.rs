@@ -2,9 +2,13 @@
 
 use std::str::FromStr;
 
+use partwise::Error;
 use partwise::engine::{self, Adapter, Cpu, Gpu, GpuChoice, Reference};
 
 use super::{Common, tuning};
+
+/// `--gpu` for every GPU of the machine.
+pub(super) const ALL: &str = "all";
 
 /// `--engine`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,9 @@ pub(super) fn automatic(adapters: &[Adapter]) -> Option<&Adapter> {
 pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
     let cpu = || Ok(AnyEngine::Cpu(Cpu::new(common.threads.map(usize::from))?));
     let gpu = |choice: GpuChoice| Ok(AnyEngine::Gpu(open_gpu(common, &choice)?));
+    if common.gpu.as_deref() == Some(ALL) && common.engine != Choice::Cpu && common.engine != Choice::Reference {
+        return Err(Error::Input("--gpu all is for separate; name one of `partwise devices`".into()));
+    }
     match (common.engine, &common.gpu) {
         (Choice::Reference, _) => Ok(AnyEngine::Reference(Reference)),
         (Choice::Cpu, _) => cpu(),

@@ -9,10 +9,8 @@ use partwise::schedule::{Relay, Station, Successor};
 use partwise::separate::{OnEngine, Separator, Settings};
 
 use super::Common;
-use super::engine::{AnyEngine, Choice, open, open_gpu, with_engine};
+use super::engine::{ALL, AnyEngine, Choice, open, open_gpu, with_engine};
 
-/// `--gpu all`
-const ALL: &str = "all";
 /// Panels that a card works at in turn: while it computes one, another is brought up or its masks down.
 const CARD_LANES: usize = 2;
 

@@ -258,7 +258,7 @@ fn share_rest(sources: &mut [SourceOutput], channel: usize, original: impl Itera
 }
 
 /// Rounds samples to integers of `step`, and has each source take up what the rounding of the one before left over: the sources
-/// then sum to the recording as exactly as if they were not rounded, which for a recording of such integers is exactly.
+/// then sum to the recording as they did before, and to one of 16 bits exactly.
 fn round_together(sources: &mut [SourceOutput], channel: usize, count: usize, step: f32) {
     for n in 0..count {
         let mut over = 0.0;

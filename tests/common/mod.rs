@@ -1,6 +1,8 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file is a program of its own and takes what it needs")]
 
+pub(crate) mod world;
+
 use std::io::Write;
 
 use partwise::engine::{Gpu, GpuChoice};

@@ -1,0 +1,145 @@
+//! A small world of recordings for tests of the built program.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use partwise::audio::{self, Format, Recording};
+use partwise::random::Stream;
+
+/// A folder with recordings of two sources and a model of them.
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+pub(crate) const RATE: u32 = 8000;
+
+impl World {
+    /// Low tones against hiss: easy to tell apart.
+    pub(crate) fn new() -> Self {
+        let world = Self { folder: tempfile::tempdir().unwrap() };
+        for (name, pitch) in [("a", 200.0), ("b", 310.0)] {
+            world.record(&format!("tones/{name}.wav"), &[tones(pitch, 6000)], RATE);
+        }
+        world.record("hiss/a.wav", &[hiss(1, 9000)], RATE);
+        world
+    }
+
+    pub(crate) fn trained() -> Self {
+        let world = Self::new();
+        let output = world.run(&[
+            "train",
+            "--source",
+            "tones=tones",
+            "--source",
+            "hiss=hiss",
+            "-o",
+            "m.safetensors",
+            "--rank",
+            "4",
+            "--window",
+            "256",
+            "--iterations",
+            "20",
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        world
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn record(&self, name: &str, channels: &[Vec<f32>], sample_rate: u32) {
+        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        let recording = Recording { channels: channels.to_vec(), sample_rate, warnings: Vec::new() };
+        audio::write(&self.path(name), &recording, Format::WavF32).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Recording {
+        audio::read(&self.path(name)).unwrap()
+    }
+
+    /// Runs the program in the folder, on the CPU engine unless told otherwise.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
+        command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG");
+        if !arguments.contains(&"--engine") {
+            command.args(["--engine", "cpu"]);
+        }
+        command.output().unwrap()
+    }
+
+    /// Separates with the trained model into `out`.
+    pub(crate) fn separate(&self, arguments: &[&str]) -> Output {
+        self.run(&[&["separate", "--model", "m.safetensors", "-o", "out", "--iterations", "10"], arguments].concat())
+    }
+
+    /// All files below a folder, hidden ones too.
+    pub(crate) fn files(&self, name: &str) -> Vec<String> {
+        fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, root, found);
+                } else {
+                    found.push(path.strip_prefix(root).unwrap().to_str().unwrap().into());
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.path(name), &self.path(name), &mut found);
+        found.sort();
+        found
+    }
+}
+
+pub(crate) fn tones(pitch: f32, samples: usize) -> Vec<f32> {
+    let tone = |n: usize, k: f32| (n as f32 * k * pitch * std::f32::consts::TAU / RATE as f32).sin() / k;
+    (0..samples).map(|n| 0.2 * (tone(n, 1.0) + tone(n, 2.0) + tone(n, 3.0))).collect()
+}
+
+pub(crate) fn hiss(seed: u64, samples: usize) -> Vec<f32> {
+    let noise = Stream::new(seed, "hiss");
+    (0..samples).map(|n| 0.3 * (noise.uniform(n as u64) - 0.5) as f32).collect()
+}
+
+pub(crate) fn mix(seed: u64, samples: usize) -> Vec<f32> {
+    tones(200.0, samples).iter().zip(hiss(seed, samples)).map(|(a, b)| a + b).collect()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|cause| panic!("{cause}: {}{}", stdout(output), stderr(output)))
+}
+
+/// The largest difference between the sum of the sources and the input, as a share of the input's peak.
+pub(crate) fn sum_error(input: &Recording, sources: &[Recording]) -> f32 {
+    let mut worst = 0.0f32;
+    for (c, channel) in input.channels.iter().enumerate() {
+        for (n, sample) in channel.iter().enumerate() {
+            let sum: f32 = sources.iter().map(|source| source.channels[c][n]).sum();
+            worst = worst.max((sum - sample).abs());
+        }
+    }
+    worst / input.peak()
+}
+
+/// Asserts that a command was refused: its exit status, one line on stderr that holds all of `parts`, no panic.
+pub(crate) fn refused(output: &Output, status: i32, parts: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(status), "{text}");
+    let last = text.trim_end().lines().last().unwrap_or_default();
+    assert!(last.starts_with("partwise: ") && !text.contains("panicked"), "{text}");
+    for part in parts {
+        assert!(last.contains(part), "'{part}' is not in: {text}");
+    }
+}
