@@ -152,11 +152,19 @@ impl Model {
             return Err(Error::model(path, format!("is {size} bytes long; no model is longer than {MAX_BYTES}")));
         }
         let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
-        Self::from_bytes(&bytes).map_err(|reason| Error::model(path, reason))
+        Self::from_bytes(path, &bytes)
     }
 
-    /// Reads a model from a file's bytes; an error is the reason alone.
-    fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
+    /// Reads a model from a file's bytes and checks everything in it; errors call it `name`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] with what is wrong in it.
+    pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
+        Self::parse(bytes).map_err(|reason| Error::model(name, reason))
+    }
+
+    /// As [`from_bytes`](Self::from_bytes); an error is the reason alone.
+    fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         let not_one = |cause| format!("is not a safetensors file ({cause}); models are made by `partwise train`");
         let tensors = SafeTensors::deserialize(bytes).map_err(not_one)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_one)?;
@@ -309,7 +317,7 @@ pub(crate) mod tests {
     fn a_model_comes_back_the_same_and_its_bytes_do_not_change() {
         let model = small();
         let bytes = model.to_bytes().unwrap();
-        assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+        assert_eq!(Model::from_bytes(Path::new("a model"), &bytes).unwrap(), model);
         for _ in 0..8 {
             assert_eq!(model.to_bytes().unwrap(), bytes);
         }
@@ -351,8 +359,8 @@ pub(crate) mod tests {
     #[test]
     fn a_damaged_file_is_refused_with_its_fault() {
         let refused = |bytes: &[u8], reason: &str| {
-            let error = Model::from_bytes(bytes).unwrap_err();
-            assert!(error.contains(reason) && error.lines().count() == 1, "{error}");
+            let error = Model::from_bytes(Path::new("a model"), bytes).unwrap_err().to_string();
+            assert!(error.starts_with("a model: ") && error.contains(reason) && error.lines().count() == 1, "{error}");
         };
         let bytes = small().to_bytes().unwrap();
         refused(b"", "is not a safetensors file");

@@ -57,8 +57,9 @@ impl Recording {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file cannot be read; [`Error::Audio`] if it is no regular file or not audio of these kinds, is broken beyond use,
-/// is compressed and holds no sample, or holds a NaN or infinite sample.
+/// [`Error::Io`](crate::Error::Io) if the file cannot be read; [`Error::Audio`](crate::Error::Audio) if it is no regular
+/// file or not audio of these kinds, is broken beyond use, is compressed and holds no sample, or holds a NaN or infinite
+/// sample.
 pub fn read(path: &Path) -> Result<Recording> {
     Reader::open(path)?.collect()
 }
