@@ -12,6 +12,7 @@ use ndarray::{Array2, ArrayView2};
 use super::*;
 use crate::audio::{FormatChoice, Recording, write};
 use crate::engine::Cpu;
+use crate::engine::gpu::tests::gpu;
 use crate::kernels::Mask;
 use crate::model::{Model, Source, Training};
 use crate::random::Stream;
@@ -233,6 +234,35 @@ fn a_lost_device_is_opened_anew_and_then_another_takes_over() {
         let other = engines.iter().any(|engine| engine.starts_with("cpu") || engine.contains("then cpu"));
         assert_eq!(other, others > 0, "{out}: {engines:?}");
     }
+}
+
+/// A device of this machine that is really lost, in the middle of a job.
+#[test]
+fn a_gpu_that_is_destroyed_loses_no_file() {
+    let Some(first) = gpu() else { return };
+    let world = World::new(&[30_000, 4000, 60_000]);
+    let device = |gpu| Box::new(OnEngine::new(gpu, &world.model, SETTINGS)) as Box<dyn Separator>;
+    world.run("well", &mut [alone(device(first))], &mut Unwatched, |job| job.columns = 128);
+    let dying = |panel: usize| {
+        let Some(gpu) = gpu() else { panic!("there was a gpu") };
+        let destroy = gpu.destroyer();
+        faulty(device(gpu), move |at, _| {
+            if at == panel {
+                destroy();
+            }
+            Ok(())
+        })
+    };
+    let opened = AtomicUsize::new(0);
+    let relay = Relay::new(dying(0), |successor| {
+        assert_eq!(successor, Successor::Reopened);
+        opened.fetch_add(1, Ordering::Relaxed);
+        Some(Ok(if opened.load(Ordering::Relaxed) == 1 { dying(1) } else { device(gpu()?) }))
+    });
+    let outcome = world.run("dying", &mut [Station::new(vec![relay])], &mut Unwatched, |job| job.columns = 128);
+    assert!(outcome.failure.is_none() && outcome.reports.iter().all(|report| report.status == Status::Done));
+    assert!(world.files("dying") == world.files("well"));
+    assert_eq!(opened.into_inner(), 2);
 }
 
 #[test]

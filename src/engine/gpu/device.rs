@@ -48,7 +48,7 @@ impl Device {
         let faults = self.faults.clone();
         self.send(Box::new(move |worker| {
             if let Err(error) = job(worker) {
-                faults.note(error);
+                faults.note(faults.cause(error, worker));
             }
         }))
     }
@@ -61,7 +61,7 @@ impl Device {
         let (reply, answer) = channel();
         let faults = self.faults.clone();
         self.send(Box::new(move |worker| {
-            let result = job(worker);
+            let result = job(worker).map_err(|error| faults.cause(error, worker));
             // Nobody listens where the asker has gone.
             let _ = reply.send(faults.tell().and(result));
         }))?;
@@ -128,6 +128,12 @@ impl Faults {
 
     fn check_lost(&self) -> Answer<()> {
         self.lock().lost.clone().map_or(Ok(()), |cause| Err(EngineError::Lost(cause)))
+    }
+
+    /// What a failure comes of. A device that is lost refuses commands before it says so: it is asked.
+    fn cause(&self, error: EngineError, worker: &Worker) -> EngineError {
+        worker.ask_state();
+        self.check_lost().err().unwrap_or(error)
     }
 
     /// A loss before anything else: what fails after it fails because of it.

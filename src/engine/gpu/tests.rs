@@ -39,6 +39,12 @@ impl Gpu {
         Self { chunk_columns, ..self }
     }
 
+    /// Destroys the device, as a driver's reset would, whoever owns this then.
+    pub(crate) fn destroyer(&self) -> impl Fn() + Send + Sync + use<> {
+        let device = self.device.ask(|worker| Ok(worker.raw())).unwrap();
+        move || device.destroy()
+    }
+
     /// Has shaders check their indices from now on.
     pub(crate) fn check_indices(&self) {
         let check = |worker: &mut Worker| {
@@ -117,12 +123,7 @@ fn a_refused_command_is_told_once_and_the_gpu_goes_on() {
 fn a_lost_device_is_told_for_ever() {
     let Some(gpu) = gpu() else { return };
     let panel = gpu.panel(numbers(1, 2, 2).view()).unwrap();
-    gpu.device
-        .post(|worker| {
-            worker.destroy();
-            Ok(())
-        })
-        .unwrap();
+    gpu.destroyer()();
     for _ in 0..2 {
         let lost = gpu.read_panel::<f32>(&panel);
         assert!(matches!(lost, Err(Error::Engine(EngineError::Lost(_)))), "{lost:?}");

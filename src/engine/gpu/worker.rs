@@ -262,6 +262,12 @@ impl Worker {
         Ok(())
     }
 
+    /// Has the device report what became of it, by its callbacks.
+    pub(super) fn ask_state(&self) {
+        // What it answers besides is told by the command that failed.
+        let _ = self.device.poll(wgpu::PollType::Poll);
+    }
+
     fn wait(&self, submission: wgpu::SubmissionIndex) -> Answer<()> {
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(PATIENCE) };
         match self.device.poll(wait) {
@@ -274,9 +280,9 @@ impl Worker {
 
 #[cfg(test)]
 impl Worker {
-    /// Destroys the device, as a driver's reset would.
-    pub(super) fn destroy(&self) {
-        self.device.destroy();
+    /// The device itself.
+    pub(super) fn raw(&self) -> wgpu::Device {
+        self.device.clone()
     }
 
     /// Has shaders check their indices from now on.
