@@ -4,6 +4,7 @@ use super::implausible;
 use super::reader::{Blocks, Shape, Source};
 use crate::{Error, Result};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use symphonia::core::codecs::audio::well_known::CODEC_ID_FLAC;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
@@ -20,7 +21,18 @@ const BLOCK: usize = 1 << 16;
 /// A packet that cannot be decoded becomes silence, so that what follows keeps its time; a file that ends within a
 /// packet gives what came before. Both are warnings. A file of which nothing can be decoded is an error, and so is one
 /// without a sample, which symphonia cannot open.
-pub(super) fn open(path: &Path, mut source: impl Source) -> Result<(Shape, Box<dyn Blocks>)> {
+pub(super) fn open(path: &Path, source: impl Source) -> Result<(Shape, Box<dyn Blocks>)> {
+    contained(path, || probe(path, source))
+}
+
+/// Runs a foreign decoder. None of those here is known to panic, but they read what anyone may have written, and one file must not
+/// end the job of ten thousand: a panic becomes that file's error. The decoder is not used again.
+fn contained<R>(path: &Path, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    let result = catch_unwind(AssertUnwindSafe(work));
+    result.unwrap_or_else(|_| Err(Error::audio(path, "makes its decoder fail; convert it to wav")))
+}
+
+fn probe(path: &Path, mut source: impl Source) -> Result<(Shape, Box<dyn Blocks>)> {
     let length = source.seek(SeekFrom::End(0)).map_err(Error::io(path, "read"))?;
     source.rewind().map_err(Error::io(path, "read"))?;
     let stream = MediaSourceStream::new(Box::new(Known { source, length }), Default::default());
@@ -95,6 +107,12 @@ struct Track {
 
 impl Blocks for Track {
     fn next(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool> {
+        contained(&self.path.clone(), || self.decode(block, warnings))
+    }
+}
+
+impl Track {
+    fn decode(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool> {
         loop {
             if self.silence > 0 {
                 let length = self.silence.min(BLOCK as u64);
@@ -137,9 +155,7 @@ impl Blocks for Track {
         self.end(warnings)?;
         Ok(false)
     }
-}
 
-impl Track {
     /// What there is to say of the file once all is read.
     fn end(&mut self, warnings: &mut Vec<String>) -> Result<()> {
         if self.cut {
@@ -165,5 +181,49 @@ fn refuse(path: &Path, fault: Fault) -> Error {
         }
         Fault::IoError(error) => Error::io(path, "read")(error),
         fault => Error::audio(path, format!("cannot be decoded: {fault}; convert it to wav")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Reader;
+    use super::*;
+    use std::io::Cursor;
+
+    /// A FLAC file whose bytes from a certain one on cannot be had without a panic.
+    struct Bomb {
+        bytes: Cursor<Vec<u8>>,
+        from: u64,
+    }
+
+    impl Read for Bomb {
+        fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.bytes.read(bytes)?;
+            assert!(self.bytes.position() <= self.from, "this is meant to happen");
+            Ok(read)
+        }
+    }
+
+    impl Seek for Bomb {
+        fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+            self.bytes.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_decoder_that_panics_fails_its_file_alone() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(root.join("tests/audio/awkward/tone.flac")).unwrap();
+        let read = |from: u64| {
+            let mut reader = Reader::over(Path::new("x.flac"), Bomb { bytes: Cursor::new(bytes.clone()), from })?;
+            let mut block = Vec::new();
+            while reader.read(&mut block)? {}
+            Ok(())
+        };
+        assert!(read(bytes.len() as u64).is_ok());
+        for from in [10, 100, 5000] {
+            let error: Error = read(from).unwrap_err();
+            assert_eq!(error.to_string(), "x.flac: makes its decoder fail; convert it to wav");
+        }
     }
 }

@@ -17,9 +17,10 @@ use partwise::schedule::{
 use partwise::separate::{Settings, Updates};
 use serde::Serialize;
 
+use super::interrupt::Interrupts;
 use super::progress::JobBar;
 use super::stations::{Memory, stations};
-use super::{Common, Ending, interrupt, print};
+use super::{Common, Ending, print};
 
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
@@ -177,7 +178,7 @@ impl Separate {
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
         let lanes = stations.iter().map(Station::lanes).sum();
         let memory = self.memory.unwrap_or_else(|| Memory::usual(&stations));
-        let stop = interrupt::flag()?;
+        let interrupts = Interrupts::listen()?;
         let parameters = Parameters {
             version: env!("CARGO_PKG_VERSION").into(),
             model: schedule::hash(&self.model)?,
@@ -199,7 +200,7 @@ impl Separate {
             on_error: self.on_error.0,
             threads: stage_threads(common),
             columns: schedule::panel_columns(memory.0, &model, lanes)?,
-            stop,
+            stop: interrupts.noted(),
         };
         let of_shard =
             inputs.iter().enumerate().filter(|&(index, _)| self.shard.is_none_or(|shard| shard.holds(index)));
@@ -209,7 +210,7 @@ impl Separate {
         let mut bar = JobBar::new(common, sizes.iter().sum(), sizes.len());
         let outcome = schedule::run(&mut stations, &job, &mut bar)?;
         drop(bar);
-        let interrupted = stop.load(Ordering::Relaxed);
+        let interrupted = interrupts.noted().load(Ordering::Relaxed);
         Ok(summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64()))
     }
 }

@@ -41,13 +41,8 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    /// Looks at a file. Only a regular one can be read twice.
     pub(super) fn of(path: &Path) -> Result<Self> {
-        let metadata = std::fs::metadata(path).map_err(Error::io(path, "open"))?;
-        if !metadata.is_file() {
-            return Err(Error::audio(path, "is not a regular file; copy its audio into one"));
-        }
-        Ok(Self { metadata })
+        Ok(Self { metadata: std::fs::metadata(path).map_err(Error::io(path, "open"))? })
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -88,11 +83,11 @@ pub(super) fn open(
     input: &Input,
     outputs: &[PathBuf],
     stand: Stand,
+    mut reader: Reader,
     hash: String,
     job: &super::Job,
 ) -> Result<Opened> {
     let path = &input.path;
-    let mut reader = Reader::open(path)?;
     let (mut length, mut peak) = (0, 0.0_f32);
     let (mut kept, mut block) = (Some(Vec::new()), Vec::new());
     while reader.read(&mut block)? {

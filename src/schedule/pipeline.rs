@@ -14,6 +14,7 @@ use super::pack::{Panel, pack_all};
 use super::relay::{Busy, Relay, Station};
 use super::reports::{Outcome, Reports, Watch};
 use super::{Input, Masked, Naming, Piece, Shard, Step, Track};
+use crate::audio::Reader;
 use crate::model::Model;
 use crate::separate::Separated;
 use crate::spectrogram::Stft;
@@ -133,13 +134,14 @@ impl Decoder<'_> {
 
     /// A file that is to be done; `None` for one that was.
     fn open(&self, index: usize, input: &Input, outputs: &[PathBuf], reports: &Reports) -> Result<Option<Opened>> {
-        let stand = Stand::of(&input.path)?;
+        // The reader first: it knows what can be read at all, and does not wait at a pipe for somebody to write.
+        let (stand, reader) = (Stand::of(&input.path)?, Reader::open(&input.path)?);
         let hash = decode::hash(&input.path)?;
         if let Some(report) = self.record.and_then(|record| record.proves(&hash, &self.job.parameters, outputs)) {
             reports.resumed(stand.bytes(), report.clone());
             return Ok(None);
         }
-        decode::open(index, input, outputs, stand, hash, self.job).map(Some)
+        decode::open(index, input, outputs, stand, reader, hash, self.job).map(Some)
     }
 }
 
