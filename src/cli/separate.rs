@@ -68,7 +68,7 @@ pub(super) struct Separate {
     /// Do the I-th of N parts of the inputs, I from 1
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Memory to take, on the host and on each device, such as 800M or 2G: wider panels for more
+    /// Memory for the panels, on the host and on each device, such as 800M or 2G; some 150M are taken besides
     /// [default: 512M, or 3G for a GPU, and a quarter of the machine at most]
     #[arg(long, value_name = "SIZE")]
     memory: Option<Memory>,

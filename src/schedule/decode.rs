@@ -130,12 +130,12 @@ pub(super) fn open(
     Ok(Opened { track, stand, samples })
 }
 
-/// Cuts a track into pieces of about a thousand columns and hands them on; `send` returns whether to go on. Where a piece
-/// ends depends on the track alone.
-pub(super) fn pieces(opened: Opened, stft: &Stft<f32>, mut send: impl FnMut(Step<Piece>) -> bool) {
+/// Cuts a track into pieces of about a thousand columns, or as many as a panel has, and hands them on; `send` returns whether to
+/// go on. They are cut at stretches.
+pub(super) fn pieces(opened: Opened, stft: &Stft<f32>, columns: usize, mut send: impl FnMut(Step<Piece>) -> bool) {
     let track = Arc::new(opened.track);
     let of = stft.frames(track.signal_length);
-    let step = (PIECE_COLUMNS / track.channels / STRETCH * STRETCH).max(STRETCH);
+    let step = (PIECE_COLUMNS.min(columns) / track.channels / STRETCH * STRETCH).max(STRETCH);
     let mut signal = match Signal::new(&track, opened.samples) {
         Ok(signal) => signal,
         Err(error) => {

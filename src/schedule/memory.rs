@@ -9,8 +9,8 @@ const IN_TRANSIT: u64 = 4;
 /// Fewer columns than this leave any engine idle for most of the time.
 const NARROWEST: u64 = 512;
 
-/// How many columns a panel may have so that a job takes about `bytes` of memory, on the host and on each device, with so
-/// many panels on engines at once. Of every column in flight there are its spectrum, its data twice, its masks, and on the
+/// How many columns a panel may have so that all panels take `bytes` of memory at most, on the host and on each device, with so
+/// many of them on engines at once. Of every column in flight there are its spectrum, its data twice, its masks, and on the
 /// engine the gains of some points of their path.
 ///
 /// # Errors

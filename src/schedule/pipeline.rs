@@ -126,7 +126,9 @@ impl Decoder<'_> {
             };
             match self.open(index, input, outputs, reports) {
                 Ok(None) => {}
-                Ok(Some(opened)) => decode::pieces(opened, self.stft, |piece| pieces.send(piece).is_ok()),
+                Ok(Some(opened)) => {
+                    decode::pieces(opened, self.stft, self.job.columns, |piece| pieces.send(piece).is_ok())
+                }
                 Err(error) => reports.unreadable(input, &error),
             }
         }
