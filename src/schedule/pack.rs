@@ -48,14 +48,15 @@ pub(super) fn pack_all(model: &Model, columns: usize, pieces: Receiver<Step<Piec
 fn panel(model: &Model, pieces: Vec<Piece>) -> Panel {
     let bins = pieces.first().map_or(0, |piece| usable_bins(model, piece.track.sample_rate));
     let columns: usize = pieces.iter().map(Piece::columns).sum();
-    let mut data = Vec::with_capacity(columns * bins);
+    let mut data = Array2::zeros((columns, bins));
+    let mut rows = data.outer_iter_mut();
     for piece in &pieces {
         let scale = level_scale(piece.track.peak);
-        for frame in piece.spectra.iter().flat_map(|spectra| spectra.outer_iter()) {
-            data.extend(frame.iter().take(bins).map(|&bin| model.spectrum.of(bin * scale)));
+        let frames = piece.spectra.iter().flat_map(|spectra| spectra.outer_iter());
+        for (mut row, frame) in rows.by_ref().take(piece.columns()).zip(frames) {
+            row.iter_mut().zip(frame).for_each(|(datum, &bin)| *datum = model.spectrum.of(bin * scale));
         }
     }
     let segments = pieces.iter().flat_map(Piece::segments).collect();
-    let data = Array2::from_shape_vec((columns, bins), data).expect("a row of so many bins a column");
     Panel { pieces, data, segments }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, Axis, s};
 
 use crate::separate::{Separated, Separator};
 use crate::{EngineError, Error, Result};
@@ -76,8 +76,11 @@ impl<'a> Relay<'a> {
             log::warn!("{}: {cause}; its panels are halved, to {} columns", self.engine, self.widest);
             return Ok(());
         }
+        if self.last {
+            return Err(cause.into());
+        }
         let lost = matches!(cause, EngineError::Lost(_) | EngineError::Timeout(_));
-        if lost && !self.reopened && !self.last {
+        if lost && !self.reopened {
             match (self.open)(Successor::Reopened) {
                 Some(Ok(separator)) => {
                     log::warn!("{}: {cause}; it is opened anew and goes on", self.engine);
@@ -89,7 +92,7 @@ impl<'a> Relay<'a> {
                 None => {}
             }
         }
-        match (self.open)(Successor::Other).filter(|_| !self.last) {
+        match (self.open)(Successor::Other) {
             Some(Ok(separator)) => {
                 log::warn!("{}: {cause}; {} takes over", self.engine, separator.describe());
                 self.last = true;
@@ -199,10 +202,11 @@ fn in_parts(separator: &dyn Separator, data: ArrayView2<f32>, segments: &[usize]
 
 /// Masks (F, N) and (F, M) as one (F, N + M), stored frame by frame as they are.
 fn beside(left: &Array2<f32>, right: &Array2<f32>) -> Array2<f32> {
-    let mut frames: Vec<f32> = left.t().iter().copied().collect();
-    frames.extend(right.t().iter());
-    let shape = (left.ncols() + right.ncols(), left.nrows());
-    Array2::from_shape_vec(shape, frames).expect("both have the frames' bins").reversed_axes()
+    let mut frames = Array2::zeros((left.ncols() + right.ncols(), left.nrows()));
+    let (mut first, mut second) = frames.view_mut().split_at(Axis(0), left.ncols());
+    first.assign(&left.t());
+    second.assign(&right.t());
+    frames.reversed_axes()
 }
 
 /// The segments in runs of at most `widest` columns, or of one segment.
