@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, Axis, Zip, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Zip, s};
 use serde::Serialize;
 
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::{Engine, Reference};
-use crate::kernels::{Glue, Mask, Momentum, Norm, Products, Rule, Track};
+use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, Track};
 use crate::random::Stream;
 
 /// (F, N, K): ones, primes, and the neighbours of every engine's tiles.
@@ -32,7 +32,7 @@ const SHAPES: [(usize, usize, usize); 15] = [
 ];
 
 /// How many rows the table has.
-pub const KERNELS: usize = 6 * 5 + 2 + 3 + 2 + 2 * 4 + 2;
+pub const KERNELS: usize = 6 * 5 + 2 + 3 + 2 + 7 + 2 * 4 + 3;
 
 /// What the numbers of a case are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Row {
 ///
 /// # Errors
 /// Where the engine fails; a wrong number is not an error but a row that has not passed.
-pub fn run<E: Products + Momentum + Glue>(engine: &E, bound: f64, watch: &mut dyn FnMut(&Row)) -> Result<Vec<Row>> {
+pub fn run<E: GainPrior + Momentum + Glue>(engine: &E, bound: f64, watch: &mut dyn FnMut(&Row)) -> Result<Vec<Row>> {
     let divergences = [
         Divergence::Euclidean,
         Divergence::KullbackLeibler,
@@ -112,12 +112,22 @@ pub fn run<E: Products + Momentum + Glue>(engine: &E, bound: f64, watch: &mut dy
     }
     add(compare("momentum/lead".into(), bound, ALONE, |case| lead(engine, &case[0])))?;
     add(compare("momentum/advance".into(), bound, ALONE, |case| advance(engine, &case[0])))?;
+    add(compare("prior/log-normalize".into(), bound, ALONE, |case| log_normalize(engine, case)))?;
+    add(compare("prior/responsibilities".into(), bound, ALONE, |case| responsibilities(engine, case)))?;
+    add(compare("prior/moments".into(), bound, ALONE, |case| moments(engine, &case[0])))?;
+    for gradient in [Gradient::Exact, Gradient::Paper] {
+        add(compare(format!("prior/add {gradient}"), bound, ALONE, |case| add_prior(engine, &case[0], gradient)))?;
+    }
+    for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
+        add(compare(format!("prior/gains {divergence}"), bound, ALONE, |case| under(engine, case, divergence)))?;
+    }
     for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
         add(compare(format!("segments/gains {divergence}"), bound, BATCH, |batch| gains(engine, batch, divergence)))?;
         add(compare(format!("segments/bases {divergence}"), bound, BATCH, |batch| bases(engine, batch, divergence)))?;
         add(compare(format!("segments/both {divergence}"), bound, BATCH, |batch| both(engine, batch, divergence)))?;
         add(compare(format!("segments/costs {divergence}"), bound, BATCH, |batch| costs(engine, batch, divergence)))?;
     }
+    add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
     add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;
     add(compare("segments/masks ratio:1".into(), bound, BATCH, |batch| masks(engine, batch, Mask::Ratio(1.0))))?;
     Ok(rows)
@@ -384,4 +394,98 @@ fn masks_on<E: Glue>(engine: &E, cases: &[Case], sources: &[Range<usize>], mask:
         engine.masks(&w, &h, sources, mask)?.iter().map(|mask| segments(engine, mask)).collect();
     let masks = masks?;
     Ok((0..cases.len()).flat_map(|case| masks.iter().map(move |mask| mask[case].clone())).collect())
+}
+
+/// The rows of a case's gains that have a prior: all but the first third.
+fn prior_rows(case: &Case) -> Range<usize> {
+    let all = case.h.nrows();
+    all / 3..all
+}
+
+/// A mixture of one to 33 components. Their variances grow with the dimensions, so that several of them have a share in a column:
+/// where log-likelihoods are in the hundreds, f32 leaves little of what they differ by.
+fn mixture(case: &Case) -> Mixture {
+    let (dimensions, components) = (prior_rows(case).len(), [1, 3, 4, 33, 6][case.v.nrows() % 5]);
+    let fill = |name: &str| {
+        let stream = Stream::new(1, name);
+        let at = |(row, column)| stream.uniform((row * dimensions + column) as u64);
+        Array2::from_shape_fn((components, dimensions), at)
+    };
+    let weights: Array1<f64> = fill("weights").column(0).mapv(|weight| weight + 0.1);
+    Mixture {
+        weights: &weights / weights.sum(),
+        means: fill("means").mapv(|mean| -0.5 - 3.0 * mean),
+        variances: fill("variances").mapv(|variance| dimensions as f64 * (0.5 + variance)),
+    }
+}
+
+/// The least share of the norm in the cases: half of a column in zeros is then no further off than another.
+const GAIN_SHARE: f64 = 1e-3;
+
+fn prior<E: Engine>(engine: &E, case: &Case, gradient: Gradient) -> Result<Prior<E::Matrix>> {
+    let density = Density::new(engine, &mixture(case))?;
+    Ok(Prior { rows: prior_rows(case), density, weight: 0.3, gradient, floor: GAIN_SHARE })
+}
+
+fn log_normalize<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<f64> {
+    worst(&log_normalize_on(engine, cases)?, cases, |case| log_normalize_on(&Reference, case))
+}
+
+fn log_normalize_on<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<Vec<Array2<f64>>> {
+    let (_, _, h) = bring_up(engine, cases)?;
+    segments(engine, &engine.log_normalized(&h, prior_rows(&cases[0]), GAIN_SHARE)?)
+}
+
+fn responsibilities<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<f64> {
+    worst(&responsibilities_on(engine, cases)?, cases, |case| responsibilities_on(&Reference, case))
+}
+
+fn responsibilities_on<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<Vec<Array2<f64>>> {
+    let (_, _, h) = bring_up(engine, cases)?;
+    let x = engine.log_normalized(&h, prior_rows(&cases[0]), GAIN_SHARE)?;
+    let (r, likelihoods) = engine.responsibilities(&x, &Density::new(engine, &mixture(&cases[0]))?)?;
+    Ok(alternately(segments(engine, &r)?, segments(engine, &likelihoods)?))
+}
+
+fn moments<E: GainPrior>(engine: &E, case: &Case) -> Result<f64> {
+    let (got, expected) = (moments_on(engine, case)?, moments_on(&Reference, case)?);
+    Ok(got.iter().zip(&expected).fold(0.0, |worst, (got, expected)| worst.max(error(got.view(), expected.view()))))
+}
+
+/// Σ L, Σ r, and the means of x − 1 and of its square: of a variance near 0, and of x where there is one dimension, there is no
+/// digit to compare.
+fn moments_on<E: GainPrior>(engine: &E, case: &Case) -> Result<[Array2<f64>; 4]> {
+    let x = engine.log_normalized(&engine.panel(case.h.view())?, prior_rows(case), GAIN_SHARE)?;
+    let found = engine.moments(&x, &Density::new(engine, &mixture(case))?)?;
+    let means = &found.means - 1.0;
+    let mut squares = &means * &means;
+    for (mut row, variances) in squares.outer_iter_mut().zip(&found.variances) {
+        variances.iter().for_each(|variances| row += variances);
+    }
+    let likelihood = Array2::from_elem((1, 1), found.log_likelihood);
+    Ok([likelihood, found.counts.insert_axis(Axis(0)), means, squares])
+}
+
+fn add_prior<E: GainPrior>(engine: &E, case: &Case, gradient: Gradient) -> Result<f64> {
+    let (got, expected) = (add_prior_on(engine, case, gradient)?, add_prior_on(&Reference, case, gradient)?);
+    Ok(got.iter().zip(&expected).fold(0.0, |worst, (got, expected)| worst.max(error(got.view(), expected.view()))))
+}
+
+/// N, D and the gains with a prior.
+fn add_prior_on<E: GainPrior>(engine: &E, case: &Case, gradient: Gradient) -> Result<[Array2<f64>; 3]> {
+    let panel = || engine.panel(case.h.view());
+    let (mut h, mut n, mut d) = (panel()?, panel()?, panel()?);
+    engine.add_prior(&mut h, &prior(engine, case, gradient)?, &mut n, &mut d)?;
+    Ok([engine.read_panel(&h)?, engine.read_panel(&n)?, engine.read_panel(&d)?])
+}
+
+fn under<E: GainPrior>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
+    let rule = Rule { sparsity: 0.01, ..Rule::of(divergence) };
+    worst(&under_on(engine, cases, &rule)?, cases, |case| under_on(&Reference, case, &rule))
+}
+
+fn under_on<E: GainPrior>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<Array2<f64>>> {
+    let (v, w, mut h) = bring_up(engine, cases)?;
+    engine.update_gains_under(&v, &w, &mut h, rule, &[prior(engine, &cases[0], Gradient::Exact)?])?;
+    segments(engine, &h)
 }

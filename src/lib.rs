@@ -24,6 +24,6 @@ pub mod train;
 pub use divergence::Divergence;
 pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};
 pub use error::{EngineError, Error, Result};
-pub use kernels::{Glue, Mask, Momentum, Norm, Products};
+pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products};
 pub use model::Model;
 pub use ndarray;

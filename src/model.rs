@@ -2,23 +2,30 @@
 //!
 //! Metadata, all text: `format` ("partwise/1"), `method`, `divergence`, `sample_rate`, `stft` (JSON: window, hop, fft,
 //! shape), `spectrum`, `bands`, `sources` (JSON: names in order), `normalize`, `training` (JSON). Tensors, f32, row-major:
-//! `NAME.bases` (F, K) for every source.
+//! `NAME.bases` (F, K) for every source; by the method gain-prior also `NAME.gmm.weights` (C), `NAME.gmm.means` (C, K) and
+//! `NAME.gmm.variances` (C, K).
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Array1, Array2, Axis, concatenate};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::Divergence;
-use crate::kernels::Norm;
+use crate::kernels::{Mixture, Norm};
 use crate::spectrogram::{Pad, Spectrum, StftParams};
 use crate::{Error, Result};
 
 const FORMAT: &str = "partwise/1";
+const NMF: &str = "nmf";
+const GAIN_PRIOR: &str = "gain-prior";
+const BASES: &str = "bases";
+const WEIGHTS: &str = "gmm.weights";
+const MEANS: &str = "gmm.means";
+const VARIANCES: &str = "gmm.variances";
 /// The largest file read: a model of this size has a rank of a million.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -48,6 +55,8 @@ pub struct Source {
     pub name: String,
     /// Bases (F, K).
     pub bases: Array2<f32>,
+    /// What its gains (K) are usually like; all sources of a model have a mixture, or none has.
+    pub mixture: Option<Mixture>,
 }
 
 /// A summary of the training, kept in the model.
@@ -84,12 +93,33 @@ pub struct SourceTraining {
     pub final_objective: f64,
     /// Components that ended as zeros.
     pub dead_components: usize,
+    /// What became of its mixture, if one was learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixture: Option<MixtureTraining>,
+}
+
+/// A summary of how a mixture was learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MixtureTraining {
+    /// C.
+    pub components: usize,
+    /// Steps of expectation-maximization.
+    pub steps: usize,
+    /// Of a frame, in the mean, after the last.
+    pub log_likelihood: f64,
+    /// Components that died on the way and were seeded anew.
+    pub reseeded: usize,
 }
 
 impl Model {
     /// F.
     pub fn bins(&self) -> usize {
         self.stft.fft / 2 + 1
+    }
+
+    /// By which method it was learned: nmf, or gain-prior where sources have mixtures.
+    pub fn method(&self) -> &'static str {
+        if self.sources.iter().any(|source| source.mixture.is_some()) { GAIN_PRIOR } else { NMF }
     }
 
     /// All bases side by side (F, ΣK), and which columns are whose.
@@ -114,7 +144,7 @@ impl Model {
         let names: Vec<&str> = self.sources.iter().map(|source| source.name.as_str()).collect();
         let metadata = HashMap::from([
             ("format".to_string(), FORMAT.to_string()),
-            ("method".to_string(), "nmf".to_string()),
+            ("method".to_string(), self.method().to_string()),
             ("divergence".to_string(), self.divergence.to_string()),
             ("sample_rate".to_string(), self.sample_rate.to_string()),
             ("stft".to_string(), json(serde_json::to_string(&self.stft))?),
@@ -124,14 +154,7 @@ impl Model {
             ("normalize".to_string(), self.normalize.map_or("none".to_string(), |norm| norm.to_string())),
             ("training".to_string(), json(serde_json::to_string(&self.training))?),
         ]);
-        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self
-            .sources
-            .iter()
-            .map(|Source { name, bases }| {
-                let bytes = bases.iter().flat_map(|w| w.to_le_bytes()).collect();
-                (format!("{name}.bases"), bases.shape().to_vec(), bytes)
-            })
-            .collect();
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self.sources.iter().flat_map(Source::tensors).collect();
         let views = tensors
             .iter()
             .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
@@ -177,7 +200,10 @@ impl Model {
             value => Err(format!("has {key} '{value}'; this version of partwise knows '{known}'")),
         };
         only("format", FORMAT)?;
-        only("method", "nmf")?;
+        let method = text("method")?;
+        if ![NMF, GAIN_PRIOR].contains(&method) {
+            return Err(format!("has method '{method}'; this version of partwise knows '{NMF}' and '{GAIN_PRIOR}'"));
+        }
         only("bands", "linear")?;
         let parsed = |key: &str| -> std::result::Result<&str, String> { text(key) };
         let wrong = |key: &'static str| move |cause: serde_json::Error| format!("has a damaged '{key}': {cause}");
@@ -194,11 +220,11 @@ impl Model {
             training: serde_json::from_str(parsed("training")?).map_err(wrong("training"))?,
             sources: names
                 .into_iter()
-                .map(|name| Ok(Source { bases: matrix(&tensors, &format!("{name}.bases"))?, name }))
+                .map(|name| Source::from_tensors(&tensors, name, method == GAIN_PRIOR))
                 .collect::<std::result::Result<_, String>>()?,
         };
         model.check()?;
-        if tensors.len() != model.sources.len() {
+        if tensors.len() != model.sources.iter().map(|source| source.tensors().len()).sum::<usize>() {
             return Err(format!("holds {} tensors for {} sources", tensors.len(), model.sources.len()));
         }
         Ok(model)
@@ -216,7 +242,10 @@ impl Model {
         if self.sources.is_empty() {
             return Err("has no sources".into());
         }
-        for (index, Source { name, bases }) in self.sources.iter().enumerate() {
+        if self.sources.iter().any(|source| source.mixture.is_some() != self.sources[0].mixture.is_some()) {
+            return Err("has a mixture for some of its sources; all must have one, or none".into());
+        }
+        for (index, Source { name, bases, mixture }) in self.sources.iter().enumerate() {
             check_name(name)?;
             if self.sources[..index].iter().any(|other| other.name == *name) {
                 return Err(format!("has two sources called '{name}'"));
@@ -233,9 +262,50 @@ impl Model {
             if bases.iter().all(|&w| w == 0.0) {
                 return Err(format!("has nothing but zeros in the bases of '{name}'"));
             }
+            if let Some(mixture) = mixture {
+                check_mixture(mixture, rank).map_err(|fault| format!("has {fault}, for '{name}'"))?;
+            }
         }
         Ok(())
     }
+}
+
+impl Source {
+    /// Names, shapes and bytes of its tensors.
+    fn tensors(&self) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+        let bytes = |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
+        let bases = (self.bases.shape().to_vec(), bytes(&mut self.bases.iter().copied()));
+        let mut tensors = vec![(BASES, bases)];
+        if let Some(Mixture { weights, means, variances }) = &self.mixture {
+            tensors.push((WEIGHTS, (vec![weights.len()], bytes(&mut weights.iter().map(|&w| w as f32)))));
+            for (part, values) in [(MEANS, means), (VARIANCES, variances)] {
+                tensors.push((part, (values.shape().to_vec(), bytes(&mut values.iter().map(|&x| x as f32)))));
+            }
+        }
+        tensors.into_iter().map(|(part, (shape, bytes))| (format!("{}.{part}", self.name), shape, bytes)).collect()
+    }
+
+    fn from_tensors(tensors: &SafeTensors, name: String, has_mixture: bool) -> std::result::Result<Self, String> {
+        let mixture = || -> std::result::Result<Mixture, String> {
+            let part =
+                |part: &str| matrix(tensors, &format!("{name}.{part}"), "(C, K)").map(|part| part.mapv(f64::from));
+            let weights = vector(tensors, &format!("{name}.{WEIGHTS}"))?.mapv(f64::from);
+            Ok(Mixture { weights, means: part(MEANS)?, variances: part(VARIANCES)? })
+        };
+        let mixture = has_mixture.then(mixture).transpose()?;
+        Ok(Self { bases: matrix(tensors, &format!("{name}.{BASES}"), "(F, K)")?, mixture, name })
+    }
+}
+
+fn check_mixture(mixture: &Mixture, rank: usize) -> std::result::Result<(), String> {
+    mixture.check().map_err(|cause| cause.to_string())?;
+    if mixture.dimensions() != rank {
+        return Err(format!("a mixture of {} dimensions beside {rank} bases", mixture.dimensions()));
+    }
+    if mixture.means.iter().any(|&mean| mean > 0.0) {
+        return Err("a mixture with a mean above 0, where no log-normalised gain is".into());
+    }
+    Ok(())
 }
 
 /// Checks that a source's name can stand in a file's name and in a tensor's.
@@ -247,16 +317,30 @@ pub(crate) fn check_name(name: &str) -> std::result::Result<(), String> {
     Ok(())
 }
 
-fn matrix(tensors: &SafeTensors, name: &str) -> std::result::Result<Array2<f32>, String> {
+/// The shape and the numbers of a tensor.
+fn numbers<'a>(tensors: &SafeTensors<'a>, name: &str) -> std::result::Result<(TensorView<'a>, Vec<f32>), String> {
     let tensor = tensors.tensor(name).map_err(|_| format!("has no tensor '{name}'"))?;
-    let &[rows, columns] = tensor.shape() else {
-        return Err(format!("has a tensor '{name}' of shape {:?}; it must be (F, K)", tensor.shape()));
-    };
     if tensor.dtype() != Dtype::F32 {
         return Err(format!("has a tensor '{name}' of type {:?}; it must be F32", tensor.dtype()));
     }
     let values = tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    Ok((tensor, values))
+}
+
+fn matrix(tensors: &SafeTensors, name: &str, axes: &str) -> std::result::Result<Array2<f32>, String> {
+    let (tensor, values) = numbers(tensors, name)?;
+    let &[rows, columns] = tensor.shape() else {
+        return Err(format!("has a tensor '{name}' of shape {:?}; it must be {axes}", tensor.shape()));
+    };
     Array2::from_shape_vec((rows, columns), values).map_err(|cause| format!("has a damaged tensor '{name}': {cause}"))
+}
+
+fn vector(tensors: &SafeTensors, name: &str) -> std::result::Result<Array1<f32>, String> {
+    let (tensor, values) = numbers(tensors, name)?;
+    match tensor.shape().len() {
+        1 => Ok(values.into()),
+        _ => Err(format!("has a tensor '{name}' of shape {:?}; it must be (C)", tensor.shape())),
+    }
 }
 
 /// Sorts the keys of a safetensors header. The library writes them in the order of a hash map, which changes from run to
@@ -282,7 +366,7 @@ pub(crate) mod tests {
 
     /// A model of two sources, 3 bins.
     pub(crate) fn small() -> Model {
-        let source = |name: &str, bases| Source { name: name.into(), bases };
+        let source = |name: &str, bases| Source { name: name.into(), bases, mixture: None };
         let summary = |name: &str, rank| SourceTraining {
             name: name.into(),
             files: 1,
@@ -293,6 +377,7 @@ pub(crate) mod tests {
             first_objective: 0.1 + 0.2,
             final_objective: 1e-17,
             dead_components: 0,
+            mixture: None,
         };
         Model {
             divergence: Divergence::Beta(0.5),
@@ -324,6 +409,52 @@ pub(crate) mod tests {
         let (bases, ranges) = model.bases();
         assert_eq!((bases.dim(), ranges), ((3, 3), vec![0..2, 2..3]));
         assert_eq!(bases.row(0).to_vec(), [1.0, 0.5, 0.5]);
+    }
+
+    /// The same with mixtures of two components.
+    fn with_mixtures() -> Model {
+        let mut model = small();
+        for source in &mut model.sources {
+            let rank = source.bases.ncols();
+            let at = |(c, k): (usize, usize)| -0.5 - c as f64 - 0.25 * k as f64;
+            let means = Array2::from_shape_fn((2, rank), at);
+            let mixture = Mixture { weights: array![0.25, 0.75], variances: means.mapv(|mean| -mean), means };
+            source.mixture = Some(mixture);
+        }
+        model
+    }
+
+    #[test]
+    fn mixtures_come_back_the_same_and_are_checked() {
+        let model = with_mixtures();
+        let bytes = model.to_bytes().unwrap();
+        assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+        assert_eq!((model.method(), small().method()), ("gain-prior", "nmf"));
+        let refused = |spoil: fn(&mut Mixture), reason: &str| {
+            let mut model = with_mixtures();
+            spoil(model.sources[1].mixture.as_mut().unwrap());
+            let error = model.to_bytes().unwrap_err().to_string();
+            assert!(error.contains(reason) && error.contains("'piano'"), "{error}");
+        };
+        refused(|mixture| mixture.means[(1, 0)] = 0.5, "a mean above 0");
+        refused(|mixture| mixture.means[(1, 0)] = f64::NAN, "no finite means");
+        refused(|mixture| mixture.variances[(0, 0)] = 0.0, "not above 0");
+        refused(|mixture| mixture.weights[0] = 0.9, "no sum of 1");
+        refused(|mixture| mixture.weights = array![1.0], "must be C");
+        refused(
+            |mixture| *mixture = with_mixtures().sources[0].mixture.clone().unwrap(),
+            "2 dimensions beside 1 bases",
+        );
+        let mut half = with_mixtures();
+        half.sources[0].mixture = None;
+        assert!(half.to_bytes().unwrap_err().to_string().contains("some of its sources"));
+        // A method and tensors that do not fit each other.
+        let patch = |from: &str, to: &str| {
+            let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+            Model::from_bytes(&[&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()).unwrap_err()
+        };
+        assert!(patch("piano.gmm.means", "piano.gmm.meams").contains("no tensor 'piano.gmm.means'"));
+        assert!(patch("\"gain-prior\"", "\"nmf\"       ").contains("8 tensors for 2 sources"));
     }
 
     #[test]

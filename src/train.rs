@@ -7,10 +7,11 @@ use rayon::prelude::*;
 
 use crate::audio::{self, Recording};
 use crate::divergence::Divergence;
-use crate::kernels::{Glue, Momentum, Norm, Products};
+use crate::kernels::{GainPrior, Glue, Mixture, Momentum, Norm};
+use crate::methods::gain_prior::{self, Fitting};
 pub use crate::methods::nmf::Updates;
-use crate::methods::nmf::{self, Normalization, Options};
-use crate::model::{self, Model, Source, SourceTraining, Training};
+use crate::methods::nmf::{self, Learn, Normalization, Options};
+use crate::model::{self, MixtureTraining, Model, Source, SourceTraining, Training};
 use crate::spectrogram::{Pad, Shape, Spectrum, Stft, StftParams, level_scale};
 use crate::{Error, Result};
 
@@ -19,6 +20,9 @@ use crate::{Error, Result};
 const SILENCE: f64 = 1e-7;
 /// The highest rank of a source; beyond it a spectrogram is not explained but copied.
 pub const MAX_RANK: usize = 4096;
+
+/// Updates of the gains alone that a mixture is learned after: those that the bases were learned with are of the bases before.
+const SETTLING: usize = 10;
 
 /// The recordings of one source.
 #[derive(Debug, Clone)]
@@ -99,6 +103,8 @@ pub struct TrainOptions {
     pub sparsity: f64,
     /// How bases are scaled.
     pub normalize: Option<Norm>,
+    /// Components of the mixture of each source's gains, for the method gain-prior.
+    pub mixtures: Option<usize>,
     /// The transform.
     pub transform: Transform,
     /// The random starts' seed.
@@ -115,12 +121,12 @@ pub enum Event<'a> {
     Iteration(&'a str, usize, usize),
 }
 
-/// Learns the bases of every source from recordings of it alone. Files are taken in the order of their names, so that the
+/// Learns the bases of every source, and mixtures of its gains where they are asked for, from recordings of it alone. Files are taken in the order of their names, so that the
 /// order of arguments does not matter; all are brought to the lowest sample rate among them.
 ///
 /// # Errors
 /// [`Error::Input`] for options out of range, a source without a usable recording, or one that is all silence; the engine's.
-pub fn train<E: Products + Momentum + Glue>(
+pub fn train<E: GainPrior + Momentum + Glue>(
     engine: &E,
     material: &[Material],
     options: &TrainOptions,
@@ -140,9 +146,9 @@ pub fn train<E: Products + Momentum + Glue>(
         if data.is_empty() {
             return Err(Error::input(format!("source '{name}': its recordings are silent; there is nothing to learn")));
         }
-        let (bases, summary) = learn(engine, name, data.t(), *rank, options, watch)?;
+        let (source, summary) = learn(engine, name, data.t(), *rank, options, watch)?;
         summaries.push(SourceTraining { files, seconds, ..summary });
-        sources.push(Source { name: name.clone(), bases });
+        sources.push(source);
     }
     Ok(Model {
         divergence: options.divergence,
@@ -172,6 +178,9 @@ fn check(material: &[Material], options: &TrainOptions) -> Result<()> {
         if !(1..=MAX_RANK).contains(rank) {
             return Err(Error::input(format!("source '{name}': rank {rank} is not between 1 and {MAX_RANK}")));
         }
+    }
+    if options.mixtures == Some(0) {
+        return Err(Error::input("0 mixtures: at least one"));
     }
     nmf::check_options(options.iterations, options.tolerance, options.sparsity)
 }
@@ -234,14 +243,14 @@ fn suiting(divergence: Divergence) -> Spectrum {
 }
 
 /// Factorizes the data (F, N) of one source.
-fn learn<E: Products + Momentum + Glue>(
+fn learn<E: GainPrior + Momentum + Glue>(
     engine: &E,
     name: &str,
     data: ArrayView2<f32>,
     rank: usize,
     options: &TrainOptions,
     watch: &mut (dyn FnMut(Event) + Send),
-) -> Result<(Array2<f32>, SourceTraining)> {
+) -> Result<(Source, SourceTraining)> {
     let (w, h) = nmf::random_start(data, rank, options.seed);
     let (v, mut w, mut h) = (engine.panel(data)?, engine.matrix(w.view())?, engine.panel(h.view())?);
     let mut nmf = Options::of(options.divergence, options.iterations);
@@ -254,6 +263,9 @@ fn learn<E: Products + Momentum + Glue>(
         watch(Event::Iteration(name, iteration, options.iterations));
     })?;
     let bases: Array2<f32> = engine.read_matrix(&w)?;
+    let mixture =
+        options.mixtures.map(|components| mixture(engine, name, (&v, &mut w, &mut h), components, &nmf, options.seed));
+    let (mixture, mixture_summary) = mixture.transpose()?.unzip();
     let summary = SourceTraining {
         name: name.into(),
         files: 0,
@@ -264,8 +276,36 @@ fn learn<E: Products + Momentum + Glue>(
         first_objective: fit.objective.first().copied().unwrap_or_default(),
         final_objective: fit.objective.last().copied().unwrap_or_default(),
         dead_components: bases.columns().into_iter().filter(|column| column.iter().all(|&w| w == 0.0)).count(),
+        mixture: mixture_summary,
     };
-    Ok((bases, summary))
+    Ok((Source { name: name.into(), bases, mixture }, summary))
+}
+
+/// Learns the mixture of a source's gains under its final bases.
+fn mixture<E: GainPrior + Momentum + Glue>(
+    engine: &E,
+    name: &str,
+    (v, w, h): (&E::Panel, &mut E::Matrix, &mut E::Panel),
+    components: usize,
+    nmf: &Options,
+    seed: u64,
+) -> Result<(Mixture, MixtureTraining)> {
+    let (updates, iterations) = (Updates::Alternating, SETTLING);
+    let settling = Options { updates, learn: Learn::Gains, iterations, tolerance: 0.0, trace_every: 0, ..nmf.clone() };
+    nmf::factorize(engine, v, w, h, &settling, |_| ())?;
+    let (rank, frames) = engine.shape(h);
+    let x = engine.log_normalized(h, 0..rank, gain_prior::FLOOR)?;
+    let fitted = gain_prior::fit(engine, &x, &Fitting::of(components, seed)).map_err(|cause| match cause {
+        Error::Input(reason) => Error::input(format!("source '{name}': {reason}")),
+        cause => cause,
+    })?;
+    let summary = MixtureTraining {
+        components,
+        steps: fitted.log_likelihood.len() - 1,
+        log_likelihood: fitted.log_likelihood.last().copied().unwrap_or_default() / frames as f64,
+        reseeded: fitted.reseeded,
+    };
+    Ok((fitted.mixture.rounded(), summary))
 }
 
 #[cfg(test)]

@@ -447,6 +447,70 @@ fn manifests_of_shards_are_merged() {
 }
 
 #[test]
+fn a_gain_prior_is_trained_and_separates() {
+    let world = World::trained();
+    world.record("mix.wav", &[mix(5, 7001)], RATE);
+    let train = |options: &[&str]| {
+        let sources = ["train", "--source", "tones=tones", "--source", "hiss=hiss", "--method", "gain-prior"];
+        let as_trained = ["--rank", "4", "--window", "256", "--iterations", "20"];
+        world.run(&[&sources, options, &as_trained].concat())
+    };
+    let trained = train(&["-o", "p.safetensors", "--mixtures", "3", "--json"]);
+    assert_eq!(trained.status.code(), Some(0), "{}", stderr(&trained));
+    assert_eq!(json(&trained)["sources"][0]["mixture"]["components"], 3);
+    let again = train(&["-o", "q.safetensors", "--mixtures", "3"]);
+    assert!(stdout(&again).contains("tones: 3 mixtures in ") && stdout(&again).contains("hiss: 3 mixtures in "));
+    let bytes = |name: &str| std::fs::read(world.path(name)).unwrap();
+    assert!(bytes("p.safetensors") == bytes("q.safetensors"));
+    let separate = |model: &str, out: &str, options: &[&str]| {
+        let job = ["separate", "mix.wav", "--model", model, "-o", out, "--format", "wav-f32", "--json"];
+        let output = world.run(&[&job, options].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (bytes(&format!("{out}/mix.tones.wav")), json(&output)["results"][0]["parameters"].clone())
+    };
+    // Without weight the priors are not there.
+    let alternating = ["--updates", "alternating", "--iterations", "9"];
+    let (plain, parameters) = separate("m.safetensors", "plain", &alternating);
+    assert_eq!((&parameters["prior_weights"], &parameters["prior_gradient"]), (&serde_json::json!([]), &"".into()));
+    let weightless = separate("p.safetensors", "weightless", &[&alternating[..], &["--prior-weight", "0"]].concat());
+    assert!(plain == weightless.0);
+    // With weight they are, by default too, and separately for each source.
+    let (usual, parameters) = separate("p.safetensors", "usual", &["--iterations", "9"]);
+    assert_eq!((&parameters["updates"], &parameters["prior_gradient"]), (&"alternating".into(), &"exact".into()));
+    assert_eq!(parameters["prior_weights"], serde_json::json!([0.1, 0.1]));
+    let by_name = ["--iterations", "9", "--prior-weight", "0.1", "--prior-weight", "hiss=2"];
+    let (other, parameters) = separate("p.safetensors", "other", &by_name);
+    assert_eq!(parameters["prior_weights"], serde_json::json!([0.1, 2.0]));
+    let (paper, _) = separate("p.safetensors", "paper", &["--iterations", "9", "--prior-gradient", "paper"]);
+    let results = [&plain, &usual, &other, &paper];
+    assert!((0..4).all(|a| (0..a).all(|b| results[a] != results[b])));
+    let sources = ["tones", "hiss"].map(|source| world.read(&format!("usual/mix.{source}.wav")));
+    assert!(sum_error(&world.read("mix.wav"), &sources) <= 1e-5);
+
+    for (model, options, parts) in [
+        ("p.safetensors", ["--updates", "extrapolated"], ["extrapolated", "use alternating"]),
+        ("p.safetensors", ["--tolerance", "1e-3"], ["tolerance", "gain prior"]),
+        ("p.safetensors", ["--prior-weight", "drums=1"], ["--prior-weight drums=1", "it has tones, hiss"]),
+        ("p.safetensors", ["--prior-weight", "hiss=much"], ["--prior-weight hiss=much", "NAME=number"]),
+        ("p.safetensors", ["--prior-weight", "-1"], ["prior weight -1", "not negative"]),
+        ("m.safetensors", ["--prior-weight", "0.1"], ["no gain priors", "--method gain-prior"]),
+    ] {
+        let weight = options.join("=");
+        let options = if weight.ends_with("=-1") { vec![weight.as_str()] } else { options.to_vec() };
+        let output = world.run(&[&["separate", "mix.wav", "--model", model, "-o", "none"], &options[..]].concat());
+        refused(&output, 2, &parts);
+    }
+    assert!(!world.path("none").exists());
+    let steep = ["separate", "mix.wav", "--model", "p.safetensors", "-o", "none", "--prior-gradient", "steep"];
+    let steep = world.run(&steep);
+    assert!(steep.status.code() == Some(2) && stderr(&steep).contains("use exact or paper"));
+    refused(&train(&["-o", "n.safetensors", "--mixtures", "4000"]), 2, &["source 'tones'", "4000 mixtures"]);
+    refused(&train(&["-o", "n.safetensors", "--mixtures", "0"]), 2, &["0 mixtures"]);
+    let plain = ["train", "--source", "a=tones", "-o", "n.safetensors", "--mixtures", "3"];
+    refused(&world.run(&plain), 2, &["--mixtures", "--method gain-prior"]);
+}
+
+#[test]
 fn training_leaves_out_a_bad_file_and_says_so() {
     let world = World::new();
     std::fs::write(world.path("hiss/bad.wav"), "no audio").unwrap();
@@ -727,7 +791,7 @@ fn bench_measures_peaks_kernels_transforms_and_jobs_and_draws_them() {
     let report = json(&output);
     let kernels = bench_kernels(&report);
     let names: Vec<String> = kernels.iter().map(|row| format!("{} {}", row["kernel"], row["divergence"])).collect();
-    let updates = ["gains", "bases", "iteration", "joint"];
+    let updates = ["gains", "bases", "iteration", "gains, prior", "joint"];
     let mut expected: Vec<String> =
         ["eu", "kl"].iter().flat_map(|d| updates.map(|update| format!("{update} {d}"))).collect();
     expected.push("masks".into());
@@ -738,7 +802,7 @@ fn bench_measures_peaks_kernels_transforms_and_jobs_and_draws_them() {
     }
     assert_eq!((names.len(), svg.matches("<circle").count()), (expected.len(), expected.len()));
     // 2 flop a multiply-add, three products of 8 x 10 x 3 under EU and two under KL.
-    assert_eq!((kernels[0]["flop"].as_f64(), kernels[4]["flop"].as_f64()), (Some(1440.0), Some(960.0)));
+    assert_eq!((kernels[0]["flop"].as_f64(), kernels[5]["flop"].as_f64()), (Some(1440.0), Some(960.0)));
     let against = &report["against"];
     assert!(against["engine"].as_str().unwrap().starts_with("reference") && against["peaks"].is_null(), "{against}");
     for (row, other) in kernels.iter().zip(against["kernels"].as_array().unwrap()) {

@@ -16,7 +16,9 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use partwise::divergence::{DENOMINATOR_FLOOR, Divergence, MODEL_FLOOR};
 use partwise::engine::{Cpu, Real, Reference};
 use partwise::evaluate::{self, Mean};
-use partwise::kernels::{Glue, Momentum, Norm, Products, Rule};
+use partwise::kernels::prior::GAIN_FLOOR;
+use partwise::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule};
+use partwise::methods::gain_prior;
 use partwise::methods::nmf::{self, Learn, Normalization, Options, Order};
 use partwise::spectrogram::{Pad, Sample, Shape, Stft, StftParams};
 use realfft::num_complex::Complex;
@@ -64,6 +66,12 @@ impl Case {
         let (meta, values) = self.arrays.get(name).ok_or_else(|| format!("no array {name}"))?;
         let [rows, columns] = dims(meta)?[..] else { return Err(format!("{name} is no matrix").into()) };
         Ok(Array2::from_shape_vec((rows, columns), values.clone())?)
+    }
+
+    /// X from X.re and X.im.
+    fn complex(&self, name: &str) -> Outcome<Vec<Complex<f64>>> {
+        let [re, im] = [self.vector(&format!("{name}.re"))?, self.vector(&format!("{name}.im"))?];
+        Ok(re.iter().zip(im).map(|(&re, &im)| Complex::new(re, im)).collect())
     }
 
     fn number(&self, name: &str) -> Outcome<f64> {
@@ -116,10 +124,13 @@ fn real<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<Complex<f64>> {
 }
 
 /// Runs a case. T is the host precision that goes with the engine.
-fn run<E: Products + Momentum + Glue, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
+fn run<E: GainPrior + Momentum + Glue, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
     match case.op.as_str() {
         "nmf" => nmf_case(engine, case),
         "divergence" => divergence_case(engine, case),
+        "gmm_em" => mixture_case(engine, case),
+        "prior_grad" => gradient_case(engine, case),
+        "gain_prior_separation" => gain_prior_case(engine, case),
         "stft" => stft_case::<T>(case),
         "metrics" => metrics_case(case),
         op => Err(format!("unknown operation {op}").into()),
@@ -184,6 +195,121 @@ fn divergence_case<E: Products>(engine: &E, case: &Case) -> Outcome<Arrays> {
         let costs = engine.costs(&v, &w, &h, Divergence::beta(beta)?)?;
         out.insert(format!("d_beta{beta}"), real(costs));
     }
+    Ok(out)
+}
+
+fn mixture(case: &Case, weights: &str, means: &str, variances: &str) -> Outcome<Mixture> {
+    let weights = Array1::from(case.vector(weights)?.to_vec());
+    Ok(Mixture { weights, means: case.matrix(means)?, variances: case.matrix(variances)? })
+}
+
+/// r and L of every column.
+fn responsibilities<E: GainPrior>(engine: &E, x: &E::Panel, mixture: &Mixture) -> Outcome<[Vec<Complex<f64>>; 2]> {
+    let (r, likelihoods) = engine.responsibilities(x, &Density::new(engine, mixture)?)?;
+    let [r, likelihoods] = [engine.read_panel::<f64>(&r)?, engine.read_panel(&likelihoods)?];
+    Ok([real(r.iter().copied()), real(likelihoods)])
+}
+
+fn mixture_case<E: GainPrior>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    let (x, floor) = (engine.panel(case.matrix("X")?.view())?, case.number("var_floor")?);
+    let mut mixture = mixture(case, "w0", "mu0", "var0")?;
+    let [r, likelihoods] = responsibilities(engine, &x, &mixture)?;
+    let mut out = Arrays::from([("resp_0".into(), r), ("loglik_frame_0".into(), likelihoods)]);
+    let (mut trace, checkpoints) = (Vec::new(), case.numbers("checkpoints")?);
+    let last = checkpoints.iter().copied().fold(0.0, f64::max);
+    for done in 0..=last as usize {
+        if checkpoints.contains(&(done as f64)) {
+            out.insert(format!("w_{done}"), real(mixture.weights.iter().copied()));
+            out.insert(format!("mu_{done}"), real(mixture.means.iter().copied()));
+            out.insert(format!("var_{done}"), real(mixture.variances.iter().copied()));
+        }
+        let (likelihood, next) = gain_prior::step(engine, &x, &mixture, floor)?;
+        trace.push(likelihood);
+        mixture = next;
+    }
+    out.insert("loglik".into(), real(trace));
+    Ok(out)
+}
+
+/// A prior as the cases have it: without a floor that depends on the norm.
+fn prior<E: GainPrior>(
+    engine: &E,
+    case: &Case,
+    mixture: &Mixture,
+    rows: std::ops::Range<usize>,
+    weight: f64,
+    gradient: &str,
+) -> Outcome<Prior<E::Matrix>> {
+    if case.number("g_floor")? != GAIN_FLOOR {
+        return Err("the case has other floors than this program".into());
+    }
+    let density = Density::new(engine, mixture)?;
+    Ok(Prior { rows, density, weight, gradient: gradient.parse()?, floor: 0.0 })
+}
+
+fn gradient_case<E: GainPrior>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    let (g, mixture) = (case.matrix("G")?, mixture(case, "gmm_w", "gmm_mu", "gmm_var")?);
+    let x = engine.log_normalized(&engine.panel(g.view())?, 0..g.nrows(), 0.0)?;
+    let [r, likelihoods] = responsibilities(engine, &x, &mixture)?;
+    let values = |panel: &E::Panel| -> Outcome<_> { Ok(real(engine.read_panel::<f64>(panel)?.iter().copied())) };
+    let mut out = Arrays::from([("x".into(), values(&x)?), ("resp".into(), r), ("loglik_frame".into(), likelihoods)]);
+    for gradient in [Gradient::Exact, Gradient::Paper] {
+        let prior = prior(engine, case, &mixture, 0..g.nrows(), 1.0, &gradient.to_string())?;
+        let zeros = || engine.panel(Array2::<f64>::zeros(g.dim()).view());
+        let (mut h, mut n, mut d) = (engine.panel(g.view())?, zeros()?, zeros()?);
+        engine.add_prior(&mut h, &prior, &mut n, &mut d)?;
+        out.insert(format!("grad_plus_{gradient}"), values(&n)?);
+        out.insert(format!("grad_minus_{gradient}"), values(&d)?);
+    }
+    Ok(out)
+}
+
+fn gain_prior_case<E: GainPrior + Glue>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    if case.number("eps")? != MODEL_FLOOR || case.number("den_floor")? != DENOMINATOR_FLOOR {
+        return Err("the case has other floors than this program".into());
+    }
+    let (mut priors, mut sources, mut first) = (Vec::new(), Vec::new(), 0);
+    for (index, (size, weight)) in case.numbers("sizes")?.into_iter().zip(case.numbers("alphas")?).enumerate() {
+        let rows = first..first + size as usize;
+        first = rows.end;
+        let [weights, means, variances] = ["w", "mu", "var"].map(|part| format!("gmm_{part}_{index}"));
+        let mixture = mixture(case, &weights, &means, &variances)?;
+        priors.push(prior(engine, case, &mixture, rows.clone(), weight, case.text("variant")?)?);
+        sources.push(rows);
+    }
+    let (v, w) = (engine.panel(case.matrix("Y")?.view())?, engine.matrix(case.matrix("B")?.view())?);
+    let rule = Rule::of(Divergence::ItakuraSaito);
+    let gains = |updates| -> Outcome<E::Panel> {
+        let start = engine.panel(case.matrix("G0")?.view())?;
+        Ok(gain_prior::update_gains(engine, &v, &w, start, &rule, &priors, updates)?)
+    };
+    let values = |panel: &E::Panel| -> Outcome<_> { Ok(real(engine.read_panel::<f64>(panel)?.iter().copied())) };
+    let (mut out, mut trace) = (Arrays::new(), Vec::new());
+    let checkpoints = case.numbers("checkpoints")?;
+    let last = checkpoints.iter().copied().fold(0.0, f64::max) as usize;
+    for done in 0..=last {
+        let h = gains(done + 1)?;
+        let mut cost: f64 = engine.costs(&v, &w, &h, rule.divergence)?.iter().sum();
+        for prior in priors.iter().filter(|prior| prior.weight > 0.0) {
+            cost -= prior.weight * gain_prior::log_likelihood(engine, &h, prior)?;
+        }
+        trace.push(cost);
+        if done == 0 {
+            out.insert("G_plain".into(), values(&h)?);
+        }
+        if checkpoints.contains(&(done as f64)) {
+            out.insert(format!("G_{done}"), values(&h)?);
+        }
+        if done == last {
+            let spectrum: Vec<Complex<f64>> = case.complex("Yc")?;
+            let masks: Vec<_> = engine.masks(&w, &h, &sources, Mask::Ratio(1.0))?.iter().map(values).collect();
+            let masks = masks.into_iter().collect::<Outcome<Vec<_>>>()?.concat();
+            let cells = masks.iter().zip(spectrum.iter().cycle());
+            out.insert("S".into(), cells.map(|(mask, cell)| mask * cell).collect());
+            out.insert("masks".into(), masks);
+        }
+    }
+    out.insert("cost".into(), real(trace));
     Ok(out)
 }
 
@@ -284,7 +410,7 @@ fn cases(root: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 /// Runs every case under `root`; the faults found, a line each, or the number of cases that all passed.
-fn check<E: Products + Momentum + Glue, T: Sample + Real>(
+fn check<E: GainPrior + Momentum + Glue, T: Sample + Real>(
     engine: &E,
     root: &Path,
     bound: Bound,
@@ -313,7 +439,7 @@ fn root() -> PathBuf {
     std::env::var_os("PARTWISE_GOLDEN").map_or_else(own_cases, PathBuf::from)
 }
 
-fn pass<E: Products + Momentum + Glue, T: Sample + Real>(engine: &E, bound: Bound) {
+fn pass<E: GainPrior + Momentum + Glue, T: Sample + Real>(engine: &E, bound: Bound) {
     match check::<E, T>(engine, &root(), bound) {
         Ok(count) => eprintln!("{count} golden cases pass on {}", engine.describe()),
         Err(faults) => panic!("{}\n{faults}", engine.describe()),

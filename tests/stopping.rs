@@ -11,11 +11,11 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use partwise::divergence::Divergence;
 use partwise::engine::{Cpu, Engine, Reference};
 use partwise::kernels::momentum::START;
-use partwise::kernels::{Glue, Mask, Momentum, Products, Rule, Track};
+use partwise::kernels::{GainPrior, Glue, Mask, Momentum, Products, Rule, Track};
 use partwise::methods::nmf::{self, Until, Updates};
 use partwise::methods::stopping::LOOK;
 use partwise::model::{Model, Source, Training};
-use partwise::separate::{Bases, OnEngine, Separator, Settings, separate};
+use partwise::separate::{Bases, OnEngine, PriorSettings, Separator, Settings, separate};
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
 
 const BINS: usize = 11;
@@ -210,7 +210,8 @@ fn assert_silence_and_nonsense<E: Products + Momentum>(engine: &E) {
 
 /// Two sources, whose bases hold these numbers.
 fn model(bases: &Array2<f32>) -> Model {
-    let source = |name: &str, columns| Source { name: name.into(), bases: bases.slice(s![.., columns]).to_owned() };
+    let part = |columns| bases.slice(s![.., columns]).to_owned();
+    let source = |name: &str, columns| Source { name: name.into(), bases: part(columns), mixture: None };
     let (window, fft) = (2 * (BINS - 1), 2 * (BINS - 1));
     Model {
         divergence: Divergence::KullbackLeibler,
@@ -223,12 +224,17 @@ fn model(bases: &Array2<f32>) -> Model {
     }
 }
 
-fn assert_cut<E: Products + Momentum + Glue>(engine: E) {
+fn assert_cut<E: GainPrior + Momentum + Glue>(engine: E) {
     let (batch, model) = (segments(), model(&bases()));
-    let settings =
-        Settings { updates: Updates::Extrapolated, iterations: 38, tolerance: TOLERANCE, mask: Mask::Ratio(2.0) };
+    let settings = Settings {
+        updates: Updates::Extrapolated,
+        iterations: 38,
+        tolerance: TOLERANCE,
+        mask: Mask::Ratio(2.0),
+        priors: PriorSettings::default(),
+    };
     let (data, columns) = (joined(&batch), widths(&batch));
-    let bases = Bases::new(&engine, &model, BINS).unwrap();
+    let bases = Bases::new(&engine, &model, BINS, &settings).unwrap();
     let whole = separate(&engine, data.view(), &columns, &bases, &settings).unwrap();
     assert_differ(whole.iterations.iter().copied());
     let name = engine.describe();
@@ -254,12 +260,13 @@ fn assert_cut<E: Products + Momentum + Glue>(engine: E) {
     assert!(separator.separate(data.view(), &[BINS]).is_err());
 }
 
-fn assert_nonsense_is_told<E: Products + Momentum + Glue>(engine: E) {
+fn assert_nonsense_is_told<E: GainPrior + Momentum + Glue>(engine: E) {
     let (model, mut data) = (model(&bases()), numbers(2, BINS, 5));
     data[(4, 3)] = f32::NAN;
     for updates in WAYS {
-        let settings = Settings { updates, iterations: 100, tolerance: TOLERANCE, mask: Mask::Hard };
-        let bases = Bases::new(&engine, &model, BINS).unwrap();
+        let priors = PriorSettings::default();
+        let settings = Settings { updates, iterations: 100, tolerance: TOLERANCE, mask: Mask::Hard, priors };
+        let bases = Bases::new(&engine, &model, BINS, &settings).unwrap();
         let found = separate(&engine, data.view(), &[2, 3], &bases, &settings).unwrap();
         let finite: Vec<bool> = found.costs.iter().map(|cost| cost.is_finite()).collect();
         assert_eq!(finite, [true, true, true, false, true], "{updates}");

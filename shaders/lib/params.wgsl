@@ -19,7 +19,8 @@ struct Params {
     beta: f32,             // of the divergence
     exponent: f32,         // γ of the rule, p of the mask, or the power of a ratio of gains
     sparsity: f32,         // λ of the rule
-    floor: f32,            // least value of what is updated, or of a source's model
+    floor: f32,            // least value of what is updated, or of a source's model; least share of the gains' norm
+    weight: f32,           // α of a prior
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

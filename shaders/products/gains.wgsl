@@ -1,7 +1,8 @@
 // Updates the gains: H ← rule(H, Wᵀ P, Wᵀ Q), in one pass over the data.
 //
 // data: V (F, N), bases: W (F, K), gains: H (K, N), new_gains: H after the update (K, N).
-// costs: (1, N), the columns' costs before the update, λ Σ_k H with them, written if the constant COSTS is 1.
+// beside: (1, N), the columns' costs before the update, λ Σ_k H with them, if the constant COSTS is 1. If the constant SUMS is
+// 1, new_gains is Wᵀ P and beside is Wᵀ Q (K, N), for a prior to be added before the rule is applied.
 // A workgroup owns 4 QUADS columns and 4 LANES BLOCKS components. It walks down the rows a tile at a time, takes P and Q
 // there, formed anew or stored, and back-projects them at once. Invocation (x, y) sums N and D of the columns of quad x and of the components of the
 // quads y, y + LANES, ..., one 4 x 4 block each. The blocks are named, not an array: a compiler that left an indexed array
@@ -10,7 +11,7 @@
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> new_gains: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> costs: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> beside: array<vec4<f32>>;
 
 // Where Q is 1, row 0 of D's block gathers Σ_f W of the block's four components.
 fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> {
@@ -23,7 +24,12 @@ fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> 
 fn finish_row(component: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
     if (component < params.components && in_window(quad)) {
         let at = component * params.panel_pitch + quad;
-        new_gains[at] = updated(gains[at], n, d);
+        if (SUMS == 1u) {
+            new_gains[at] = n;
+            beside[at] = d;
+        } else {
+            new_gains[at] = updated(gains[at], n, d);
+        }
     }
 }
 
@@ -63,7 +69,7 @@ fn finish_costs(sums: mat4x4<f32>, first_quad: u32, lane: u32) {
     }
     let total = column_sums(with_penalty, lane);
     if (place == 0u && in_window(first_quad + lane_x(lane))) {
-        costs[quad] = total;
+        beside[quad] = total;
     }
 }
 

@@ -8,13 +8,13 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Args;
 use partwise::audio::FormatChoice;
-use partwise::kernels::Mask;
+use partwise::kernels::{Gradient, Mask};
 use partwise::methods::nmf;
 use partwise::model::Model;
 use partwise::schedule::{
     self, FileReport, Job, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station, Status,
 };
-use partwise::separate::{Settings, Updates};
+use partwise::separate::{PRIOR_WEIGHT, PriorSettings, Settings, Updates};
 use serde::Serialize;
 
 use super::interrupt::Interrupts;
@@ -52,8 +52,9 @@ pub(super) struct Separate {
     #[arg(long, default_value = PATTERN, value_name = "PATTERN")]
     name: String,
     /// extrapolated: each update from a point further along the last step, in a third of the passes; or alternating
-    #[arg(long, default_value = "extrapolated", value_name = "extrapolated|alternating")]
-    updates: Updates,
+    /// [default: extrapolated, or alternating with a gain prior]
+    #[arg(long, value_name = "extrapolated|alternating")]
+    updates: Option<Updates>,
     /// Updates of the gains [default: 40, or 100 alternating ones]
     #[arg(long, value_name = "N")]
     iterations: Option<usize>,
@@ -61,6 +62,13 @@ pub(super) struct Separate {
     /// value; 0: never
     #[arg(long, default_value_t = 0.0, value_name = "T")]
     tolerance: f64,
+    /// How much the gain priors of the model count for, one number for all or NAME=A for one source; 0: not at all
+    /// [default: 0.1]
+    #[arg(long, value_name = "A|NAME=A")]
+    prior_weight: Vec<String>,
+    /// The gradient of the priors: exact, or paper (as Grais & Erdogan printed it)
+    #[arg(long, value_name = "exact|paper", default_value = "exact")]
+    prior_gradient: Gradient,
     /// Leave out what an earlier run has done: what its manifest lists with the same input, model and options, and whose
     /// outputs are there
     #[arg(long)]
@@ -152,29 +160,36 @@ impl Separate {
 
     /// Separates; also, what ended the job early.
     pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
-        let iterations = self.iterations.unwrap_or(match self.updates {
-            Updates::Extrapolated => 40,
-            _ => 100,
-        });
-        nmf::check_options(iterations, self.tolerance, 0.0)?;
-        if self.updates == Updates::Joint {
+        if self.updates == Some(Updates::Joint) {
             bail!(
                 "--updates joint is for learning both factors; here the bases are fixed: use extrapolated or alternating"
             );
         }
         let model = Model::load(&self.model)?;
-        let only = self.only.as_ref().map(|name| source(&model, name)).transpose()?;
+        let priors =
+            PriorSettings { weights: prior_weights(&model, &self.prior_weight)?, gradient: self.prior_gradient };
+        let usual = if priors.any() { Updates::Alternating } else { Updates::Extrapolated };
+        let updates = self.updates.unwrap_or(usual);
+        let iterations = self.iterations.unwrap_or(if updates == Updates::Extrapolated { 40 } else { 100 });
+        nmf::check_options(iterations, self.tolerance, 0.0)?;
+        let only = self
+            .only
+            .as_ref()
+            .map(|name| source(&model, name).with_context(|| format!("--only {name}")))
+            .transpose()?;
         let inputs = schedule::list(&self.inputs, Some(&self.output))?;
         let settings = Settings {
-            updates: self.updates,
+            updates,
             iterations,
             tolerance: self.tolerance,
+            priors,
             mask: match self.mask {
                 MaskChoice::Wiener => Mask::Ratio(model.spectrum.power_exponent()),
                 MaskChoice::Given(mask) => mask,
             },
         };
-        let mut stations = stations(common, &model, settings)?;
+        settings.check(&model)?;
+        let mut stations = stations(common, &model, &settings)?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
         let lanes = stations.iter().map(Station::lanes).sum();
         let memory = self.memory.unwrap_or_else(|| Memory::usual(&stations));
@@ -186,6 +201,8 @@ impl Separate {
             updates: settings.updates.to_string(),
             iterations,
             tolerance: settings.tolerance,
+            prior_weights: settings.priors.weights.clone(),
+            prior_gradient: if settings.priors.any() { settings.priors.gradient.to_string() } else { String::new() },
             format: self.format.to_string(),
             only: self.only,
         };
@@ -218,7 +235,25 @@ impl Separate {
 fn source(model: &Model, name: &str) -> anyhow::Result<usize> {
     let names: Vec<&str> = model.sources.iter().map(|source| source.name.as_str()).collect();
     let found = names.iter().position(|&known| known == name);
-    found.with_context(|| format!("--only {name}: the model has no such source; it has {}", names.join(", ")))
+    found.with_context(|| format!("the model has no such source; it has {}", names.join(", ")))
+}
+
+/// The weight of every source's prior; none for a model without priors. Later words overrule earlier ones.
+fn prior_weights(model: &Model, words: &[String]) -> anyhow::Result<Vec<f64>> {
+    if model.sources.iter().all(|source| source.mixture.is_none()) && words.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut weights = vec![PRIOR_WEIGHT; model.sources.len()];
+    for word in words {
+        let (name, number) = word.split_once('=').map_or((None, word.as_str()), |(name, number)| (Some(name), number));
+        let context = || format!("--prior-weight {word}: expected a number, or NAME=number");
+        let weight: f64 = number.parse().with_context(context)?;
+        match name {
+            Some(name) => weights[source(model, name).with_context(|| format!("--prior-weight {word}"))?] = weight,
+            None => weights.fill(weight),
+        }
+    }
+    Ok(weights)
 }
 
 fn summarize(

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use partwise::engine::{self, Adapter, Cpu, GpuChoice};
-use partwise::kernels::{Glue, Momentum, Products};
+use partwise::kernels::{GainPrior, Glue, Momentum};
 use partwise::model::Model;
 use partwise::schedule::{Relay, Station, Successor};
 use partwise::separate::{OnEngine, Separator, Settings};
@@ -18,7 +18,7 @@ const CARD_LANES: usize = 2;
 pub(super) fn stations<'a>(
     common: &'a Common,
     model: &'a Model,
-    settings: Settings,
+    settings: &'a Settings,
 ) -> partwise::Result<Vec<Station<'a>>> {
     let maker = Maker { common, model, settings };
     let asked = common.gpu.as_deref() == Some(ALL) && matches!(common.engine, Choice::Gpu | Choice::Auto);
@@ -44,12 +44,12 @@ fn address(adapter: &Adapter) -> GpuChoice {
 struct Maker<'a> {
     common: &'a Common,
     model: &'a Model,
-    settings: Settings,
+    settings: &'a Settings,
 }
 
 impl<'a> Maker<'a> {
-    fn on<E: Products + Momentum + Glue + 'a>(self, engine: E) -> Box<dyn Separator + 'a> {
-        Box::new(OnEngine::new(engine, self.model, self.settings))
+    fn on<E: GainPrior + Momentum + Glue + 'a>(self, engine: E) -> Box<dyn Separator + 'a> {
+        Box::new(OnEngine::new(engine, self.model, self.settings.clone()))
     }
 
     fn station(self, engine: AnyEngine) -> partwise::Result<Station<'a>> {

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use partwise::divergence::Divergence;
 use partwise::kernels::Norm;
-use partwise::model::{Model, SourceTraining, Training};
+use partwise::model::{MixtureTraining, Model, SourceTraining, Training};
 use partwise::schedule;
 use partwise::spectrogram::Shape;
 use partwise::train::{self, Event, Length, Material, TrainOptions, Transform, Updates};
@@ -25,8 +25,11 @@ pub(super) struct Train {
     #[arg(short, long, value_name = "MODEL.safetensors")]
     output: PathBuf,
     /// The method
-    #[arg(long, value_name = "nmf", default_value = "nmf", value_parser = ["nmf"])]
+    #[arg(long, value_name = "nmf|gain-prior", default_value = "nmf", value_parser = ["nmf", "gain-prior"])]
     method: String,
+    /// Gaussians in the mixture that the method gain-prior learns of each source's gains [default: 32]
+    #[arg(long, value_name = "C")]
+    mixtures: Option<usize>,
     /// Components a source: one number for all, or NAME=K for one source
     #[arg(long, value_name = "K|NAME=K", default_value = "64")]
     rank: Vec<String>,
@@ -84,6 +87,11 @@ impl Train {
             tolerance: self.tolerance,
             sparsity: self.sparsity,
             normalize: Some(self.normalize),
+            mixtures: match (self.method.as_str(), self.mixtures) {
+                ("gain-prior", mixtures) => Some(mixtures.unwrap_or(32)),
+                (_, None) => None,
+                (_, Some(_)) => bail!("--mixtures is for --method gain-prior"),
+            },
             transform: Transform { window: self.window, hop: self.hop, fft: self.fft, shape: self.window_shape },
             seed: common.seed,
         };
@@ -181,8 +189,16 @@ pub(super) fn rows(training: &Training) -> Vec<Vec<String>> {
 
 fn summary(model: &Model, path: &Path) -> String {
     let stft = &model.stft;
+    let of_mixture = |source: &SourceTraining| {
+        let MixtureTraining { components, steps, log_likelihood, reseeded } = source.mixture.as_ref()?;
+        Some(format!(
+            "{}: {components} mixtures in {steps} steps, log-likelihood {log_likelihood:.2} a frame, {reseeded} seeded anew\n",
+            source.name
+        ))
+    };
+    let mixtures: String = model.training.sources.iter().filter_map(of_mixture).collect();
     format!(
-        "{}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
+        "{}{mixtures}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
         table(&rows(&model.training)),
         path.display(),
         model.divergence,

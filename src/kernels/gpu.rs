@@ -2,6 +2,8 @@
 
 mod tune;
 
+use std::ops::Range;
+
 use crate::divergence::Divergence;
 use crate::engine::gpu::shader::{Source, source, uniform};
 use crate::engine::gpu::{Chunk, GpuPanel, Piece, QUAD, TILE as TILE_COLUMNS, Tiling};
@@ -11,8 +13,9 @@ pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
 pub(crate) static INDEX: Source = source!("lib/index.wgsl");
 pub(crate) static POWER: Source = source!("lib/power.wgsl");
 pub(crate) static REDUCE: Source = source!("lib/reduce.wgsl");
+pub(crate) static LANES: Source = source!("lib/lanes.wgsl");
 pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, FLOORS, POWER);
-static BLOCKS: Source = source!("lib/blocks.wgsl");
+pub(crate) static BLOCKS: Source = source!("lib/blocks.wgsl");
 pub(crate) static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
 pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", FLOORS, TILE);
 pub(crate) static STORED_FIELDS: Source = source!("lib/stored_fields.wgsl", TILE);
@@ -57,6 +60,7 @@ uniform! {
         exponent: f32,
         sparsity: f32,
         floor: f32,
+        weight: f32,
     }
 }
 
@@ -102,6 +106,11 @@ impl<'a> Window<'a> {
         })
     }
 
+    /// Counts the tiles before it from the panel's start, for sums over all segments.
+    pub(crate) fn join(&mut self) {
+        self.before = self.chunk.first_tile + self.first_tile;
+    }
+
     /// Workgroups that it takes to cover the columns once.
     pub(crate) fn workgroups(&self, tiling: Tiling) -> usize {
         (self.tiles * TILE_COLUMNS).div_ceil(tiling.columns())
@@ -117,6 +126,34 @@ impl<'a> Window<'a> {
             window_quads: (self.tiles * TILE_COLUMNS / QUAD) as u32,
             ..params
         }
+    }
+}
+
+/// The columns of a problem are summed in at most so many splits, so that the order of the sum is its affair alone: with what is
+/// summed, enough workgroups for any device.
+const SPLITS: usize = 64;
+/// Tiles in a split, at least: the sums of a split take memory and are to be reduced.
+const SPLIT_TILES: usize = 4;
+
+/// How the sums over the columns of a problem are divided.
+#[derive(Clone, Copy)]
+pub(crate) struct Splits {
+    /// Tiles in a split.
+    pub(crate) tiles: usize,
+    pub(crate) count: usize,
+}
+
+impl Splits {
+    /// Of all columns of some windows.
+    pub(crate) fn of(windows: &[Window]) -> Self {
+        let tiles: usize = windows.iter().map(|window| window.tiles).sum();
+        let each = tiles.div_ceil(SPLITS).max(SPLIT_TILES);
+        Self { tiles: each, count: tiles.div_ceil(each) }
+    }
+
+    /// Those that have columns in a window.
+    pub(crate) fn of_window(self, window: &Window) -> Range<usize> {
+        window.before / self.tiles..(window.before + window.tiles).div_ceil(self.tiles)
     }
 }
 
@@ -136,7 +173,7 @@ pub(crate) mod tests {
     fn every_shared_file_is_a_source() {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
         let tiles = [&BLOCKS, &TILE, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
-        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &RULE, &LEAD, &NEAR];
+        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &LANES, &RULE, &LEAD, &NEAR];
         let lib = [tiles.as_slice(), &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));

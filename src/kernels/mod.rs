@@ -4,6 +4,7 @@ pub mod glue;
 mod gpu;
 pub mod momentum;
 pub mod peak;
+pub mod prior;
 pub mod products;
 
 #[cfg(test)]
@@ -12,4 +13,5 @@ mod segments;
 pub use glue::{Glue, Mask, Norm};
 pub use momentum::{Momentum, Track};
 pub use peak::{Peak, Peaks};
+pub use prior::{Density, GainPrior, Gradient, Mixture, Prior};
 pub use products::{Products, Rule};

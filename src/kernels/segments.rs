@@ -1,12 +1,12 @@
 //! Segments on every engine: each has the bits that it has alone, and those that share their bases are one problem.
 
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 
 use crate::divergence::Divergence;
 use crate::engine::gpu::tests::{gpu, numbers};
-use crate::engine::{Cpu, Reference};
+use crate::engine::{Cpu, Engine, Gpu, Reference};
 use crate::kernels::momentum::START;
-use crate::kernels::{Glue, Mask, Momentum, Norm, Products, Rule, Track};
+use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, Track};
 
 /// V, W and H of a recording.
 #[derive(Clone)]
@@ -30,8 +30,14 @@ fn views(recordings: &[Recording], part: fn(&Recording) -> &Array2<f32>) -> Vec<
     recordings.iter().map(|recording| part(recording).view()).collect()
 }
 
+fn mixture(components: usize, dimensions: usize) -> Mixture {
+    let values = |seed| numbers(seed, components, dimensions).mapv(f64::from);
+    let weights = Array1::from_elem(components, 1.0 / components as f64);
+    Mixture { weights, means: -values(50), variances: values(51) }
+}
+
 /// Every kernel once or more over a batch: what it leaves of each recording, laid end to end.
-fn everything<E: Products + Momentum + Glue>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
+fn everything<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
     // A floor makes gains of what pads a segment, if nothing keeps them from it.
     let rule = Rule { floor: 0.05, sparsity: 0.01, ..Rule::of(Divergence::ItakuraSaito) };
     let (rows, components) = batch[0].w.dim();
@@ -47,6 +53,14 @@ fn everything<E: Products + Momentum + Glue>(engine: &E, batch: &[Recording]) ->
     engine.update_bases(&v, &mut w, &h, &kl).unwrap();
     engine.update_both(&v, &mut w, &mut h, &rule).unwrap();
     engine.update_both(&v, &mut w, &mut h, &kl).unwrap();
+    let (rows_of_prior, mixture) = (components / 2..components, mixture(6, components.div_ceil(2)));
+    let density = Density::new(engine, &mixture).unwrap();
+    let x = engine.log_normalized(&h, rows_of_prior.clone(), 1e-6).unwrap();
+    let (shares, likelihoods) = engine.responsibilities(&x, &density).unwrap();
+    let prior = Prior { rows: rows_of_prior, density, weight: 0.3, gradient: Gradient::Exact, floor: 1e-6 };
+    engine.update_gains_under(&v, &w, &mut h, &rule, std::slice::from_ref(&prior)).unwrap();
+    engine.update_gains_under(&v, &w, &mut h, &kl, &[prior]).unwrap();
+    engine.update_bases(&v, &mut w, &h, &rule).unwrap();
     engine.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
     let first = engine.stack(&views(batch, |recording| &recording.w)).unwrap();
     let led = engine.lead_bases(&w, &first, 0.5).unwrap();
@@ -69,7 +83,18 @@ fn everything<E: Products + Momentum + Glue>(engine: &E, batch: &[Recording]) ->
     let costs = Array2::from_shape_fn((1, costs.len()), |(_, n)| costs[n] as f32);
     let masks = engine.masks(&led, &track.trial, &[0..1, 1..components], Mask::Ratio(2.0)).unwrap();
     let mut wide: Vec<Array2<f32>> = masks.iter().map(|mask| engine.read_panel(mask).unwrap()).collect();
-    for panel in [&h, &track.trial, &track.next, &track.costs, &track.previous, &track.safe, &track.state] {
+    for panel in [
+        &x,
+        &shares,
+        &likelihoods,
+        &h,
+        &track.trial,
+        &track.next,
+        &track.costs,
+        &track.previous,
+        &track.safe,
+        &track.state,
+    ] {
         wide.push(engine.read_panel(panel).unwrap());
     }
     wide.push(costs);
@@ -87,7 +112,7 @@ fn everything<E: Products + Momentum + Glue>(engine: &E, batch: &[Recording]) ->
 }
 
 /// Whether every recording of a batch has the bits that it has alone, in whatever company.
-fn assert_alone<E: Products + Momentum + Glue>(engine: &E, batch: &[Recording]) {
+fn assert_alone<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) {
     let alone: Vec<Vec<f32>> = batch.chunks(1).flat_map(|recording| everything(engine, recording)).collect();
     assert!(alone.iter().flatten().all(|x| x.is_finite()));
     assert!(everything(engine, batch) == alone);
@@ -127,6 +152,24 @@ fn a_segment_on_the_gpu_has_the_bits_that_it_has_alone() {
         gpu = gpu.with_chunk_columns(96);
         assert!(everything(&gpu, &batch) == whole, "{rows} x {widths:?}");
     }
+}
+
+#[test]
+fn moments_depend_on_the_columns_alone() {
+    let (x, mixture) = (numbers(1, 11, 5000).mapv(|x| -5.0 * x), mixture(7, 11));
+    let on_cpu = |threads| {
+        let cpu = Cpu::new(Some(threads)).unwrap();
+        let density = Density::new(&cpu, &mixture).unwrap();
+        cpu.moments(&cpu.panel(x.view()).unwrap(), &density).unwrap()
+    };
+    assert_eq!(on_cpu(1), on_cpu(2));
+    let Some(gpu) = gpu() else { return };
+    let on_gpu = |gpu: &Gpu| {
+        let density = Density::new(gpu, &mixture).unwrap();
+        gpu.moments(&gpu.panel(x.view()).unwrap(), &density).unwrap()
+    };
+    let whole = on_gpu(&gpu);
+    assert_eq!(whole, on_gpu(&gpu.with_chunk_columns(96)));
 }
 
 /// What several segments with one matrix make of it, and of their gains.
@@ -169,7 +212,7 @@ fn segments_that_share_their_bases_are_one_problem() {
     }
 }
 
-fn assert_refused<E: Products + Momentum + Glue>(engine: &E) {
+fn assert_refused<E: GainPrior + Momentum + Glue>(engine: &E) {
     let batch = recordings(6, 3, &[4, 5, 4]);
     let rule = Rule::of(Divergence::Euclidean);
     let panel = |which: &[usize], part: fn(&Recording) -> &Array2<f32>| {

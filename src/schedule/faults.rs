@@ -13,16 +13,21 @@ use super::*;
 use crate::audio::{FormatChoice, Recording, write};
 use crate::engine::Cpu;
 use crate::engine::gpu::tests::gpu;
-use crate::kernels::Mask;
+use crate::kernels::{Gradient, Mask};
 use crate::model::{Model, Source, Training};
 use crate::random::Stream;
-use crate::separate::{OnEngine, Separator, Settings, Updates};
+use crate::separate::{OnEngine, PriorSettings, Separator, Settings, Updates};
 use crate::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use crate::{Divergence, EngineError, Result};
 
 const RATE: u32 = 8000;
-const SETTINGS: Settings =
-    Settings { updates: Updates::Extrapolated, iterations: 12, tolerance: 0.01, mask: Mask::Ratio(2.0) };
+const SETTINGS: Settings = Settings {
+    updates: Updates::Extrapolated,
+    iterations: 12,
+    tolerance: 0.01,
+    mask: Mask::Ratio(2.0),
+    priors: PriorSettings { weights: Vec::new(), gradient: Gradient::Exact },
+};
 
 fn noise(name: &str, count: usize) -> Vec<f32> {
     let stream = Stream::new(5, name);
@@ -47,7 +52,9 @@ impl World {
             divergence: Divergence::KullbackLeibler,
             sample_rate: RATE,
             spectrum: Spectrum::Magnitude,
-            sources: ["one", "other"].map(|name| Source { name: name.into(), bases: bases(name) }).into(),
+            sources: ["one", "other"]
+                .map(|name| Source { name: name.into(), bases: bases(name), mixture: None })
+                .into(),
             normalize: None,
             training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
             stft,

@@ -39,6 +39,10 @@ pub struct Parameters {
     pub iterations: usize,
     /// The relative change of the objective at which updates end; 0: never.
     pub tolerance: f64,
+    /// The weights of the gain priors, one a source; none without priors.
+    pub prior_weights: Vec<f64>,
+    /// Which gradient of them; empty without priors.
+    pub prior_gradient: String,
     /// What is written.
     pub format: String,
     /// The one source that is written; all of them if it is missing.
@@ -291,6 +295,8 @@ mod tests {
         other(|report| report.hash = Some("another".into()));
         other(|report| report.parameters.model = "another".into());
         other(|report| report.parameters.tolerance = 0.0);
+        other(|report| report.parameters.prior_weights = vec![0.1]);
+        other(|report| report.parameters.prior_gradient = "paper".into());
         other(|report| report.parameters.only = Some("a".into()));
         other(|report| report.outputs.truncate(1));
         other(|report| report.outputs.reverse());

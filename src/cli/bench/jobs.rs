@@ -12,7 +12,7 @@ use partwise::kernels::Mask;
 use partwise::model::{Model, Source, Training};
 use partwise::random::Stream;
 use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Station, Watch};
-use partwise::separate::{Settings, Updates};
+use partwise::separate::{PriorSettings, Settings, Updates};
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use partwise::{Divergence, Error};
 use serde::Serialize;
@@ -59,8 +59,9 @@ pub(super) fn times(
         iterations: ITERATIONS,
         tolerance: 0.0,
         mask: Mask::Ratio(world.model.spectrum.power_exponent()),
+        priors: PriorSettings::default(),
     };
-    let mut stations = stations(common, &world.model, settings)?;
+    let mut stations = stations(common, &world.model, &settings)?;
     if let Some(&first) = clips.first() {
         world.separate(&mut stations, common, first)?;
     }
@@ -99,7 +100,11 @@ struct World {
 
 impl World {
     fn new(clips: usize) -> anyhow::Result<Self> {
-        let source = |name: &str| Source { name: name.into(), bases: kernels::numbers(name, STFT.fft / 2 + 1, RANK) };
+        let source = |name: &str| Source {
+            name: name.into(),
+            bases: kernels::numbers(name, STFT.fft / 2 + 1, RANK),
+            mixture: None,
+        };
         let model = Model {
             divergence: Divergence::ItakuraSaito,
             sample_rate: SAMPLE_RATE,

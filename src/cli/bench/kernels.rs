@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 use partwise::Divergence;
 use partwise::engine::{Cpu, Engine, Timing};
-use partwise::kernels::{Glue, Mask, Peak, Peaks, Products, Rule};
+use partwise::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Peak, Peaks, Prior, Rule};
 use partwise::random::Stream;
 use partwise::report::Roof;
 use serde::Serialize;
@@ -20,6 +20,9 @@ const LONG_ENOUGH: Duration = Duration::from_millis(5);
 
 /// Peaks are measured for so many times as long as a kernel: everything is held against them.
 const PEAK_TIMES: u32 = 4;
+
+/// Components of the mixtures.
+const MIXTURES: usize = 32;
 
 /// A problem's size: data F x N, of rank K.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -98,6 +101,8 @@ struct Problem<'a, E: Engine> {
     h: E::Panel,
     rule: Rule,
     sources: [Range<usize>; 2],
+    /// Of both sources, of [`MIXTURES`] components.
+    priors: Vec<Prior<E::Matrix>>,
 }
 
 /// What a kernel must do at least: its flop, and its bytes with each operand moved once.
@@ -137,7 +142,7 @@ impl Sizes {
 }
 
 /// The kernels that a divergence matters to.
-fn updates<E: Products>() -> Vec<Kernel<E>> {
+fn updates<E: GainPrior>() -> Vec<Kernel<E>> {
     vec![
         Kernel {
             name: "gains",
@@ -156,6 +161,12 @@ fn updates<E: Products>() -> Vec<Kernel<E>> {
                 engine.update_gains(p.v, &p.w, &mut p.h, &p.rule)?;
                 engine.update_bases(p.v, &mut p.w, &p.h, &p.rule)
             },
+        },
+        Kernel {
+            name: "gains, prior",
+            // Four multiply-adds for every gain and component: the square of a difference, and two products.
+            cost: |s| Cost { flop: s.update * s.product + 2.0 * MIXTURES as f64 * s.h, bytes: s.v + s.w + 2.0 * s.h },
+            run: |engine, p| engine.update_gains_under(p.v, &p.w, &mut p.h, &p.rule, &p.priors),
         },
         Kernel {
             name: "joint",
@@ -180,7 +191,7 @@ pub(super) fn steps(plan: &Plan) -> usize {
 }
 
 /// Measures the peaks and all kernels of an engine.
-pub(super) fn measure<E: Products + Glue + Peak>(
+pub(super) fn measure<E: GainPrior + Glue + Peak>(
     engine: &E,
     plan: &Plan,
     bar: &ProgressBar,
@@ -242,8 +253,20 @@ pub(super) fn numbers(name: &str, rows: usize, columns: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, columns), at)
 }
 
+/// Priors of some rows of gains each.
+fn priors<E: Engine, const N: usize>(engine: &E, rows: [Range<usize>; N]) -> partwise::Result<Vec<Prior<E::Matrix>>> {
+    let prior = |rows: Range<usize>| {
+        let values = |name| numbers(name, MIXTURES, rows.len()).mapv(f64::from);
+        let weights = Array1::from_elem(MIXTURES, 1.0 / MIXTURES as f64);
+        let mixture = Mixture { weights, means: -values("means"), variances: values("variances") };
+        let density = Density::new(engine, &mixture)?;
+        Ok(Prior { rows, density, weight: 0.1, gradient: Gradient::Exact, floor: 1e-6 })
+    };
+    rows.into_iter().map(prior).collect()
+}
+
 /// The shortest time of a kernel, and what it makes of it.
-fn time<E: Engine>(
+fn time<E: GainPrior>(
     engine: &E,
     kernel: &Kernel<E>,
     given: &Given<E>,
@@ -259,6 +282,7 @@ fn time<E: Engine>(
             h: engine.panel(given.h.view())?,
             rule: Rule::of(divergence.unwrap_or(Divergence::ItakuraSaito)),
             sources: [0..middle, middle..shape.components],
+            priors: priors(engine, [0..middle, middle..shape.components])?,
         };
         engine.timed(|| (0..times).try_for_each(|_| (kernel.run)(engine, &mut problem)))
     })?;
@@ -303,9 +327,9 @@ mod tests {
             costs.map(|cost| (cost.flop, cost.bytes)).collect()
         };
         let is = costs(Some(Divergence::ItakuraSaito), updates());
-        assert_eq!(is, [(180.0, 184.0), (180.0, 164.0), (360.0, 348.0), (300.0, 224.0)]);
+        assert_eq!(is, [(180.0, 184.0), (180.0, 164.0), (360.0, 348.0), (4020.0, 184.0), (300.0, 224.0)]);
         let kl = costs(Some(Divergence::KullbackLeibler), updates());
-        assert_eq!(kl, [(120.0, 184.0), (120.0, 164.0), (240.0, 348.0), (180.0, 224.0)]);
+        assert_eq!(kl, [(120.0, 184.0), (120.0, 164.0), (240.0, 348.0), (3960.0, 184.0), (180.0, 224.0)]);
         assert_eq!(costs(None, others()), [(60.0, 148.0)]);
     }
 

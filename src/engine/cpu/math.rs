@@ -1,4 +1,4 @@
-//! Logarithms and powers of vectors of f32.
+//! Logarithms, exponentials and powers of vectors of f32.
 //!
 //! Range reduction by the bits of the number, then a polynomial (coefficients of Cephes, S. L. Moshier). For positive,
 //! normal numbers; within 2e-7 of the true value, relative.
@@ -83,6 +83,13 @@ fn exp2<S: Simd>(simd: S, y: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(power), scale))
 }
 
+/// e^x for x < 87; what is below e^-86 is that. The error grows with |x|: 1e-7 of it.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let y = simd.mul_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E));
+    exp2(simd, simd.max_f32s(y, simd.splat_f32s(-125.0)))
+}
+
 /// x^y for a result in 1e-37..1e37. The error grows with |y log x|: 1e-7 of it.
 #[inline(always)]
 pub(crate) fn pow<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
@@ -157,6 +164,14 @@ mod tests {
     }
 
     #[derive(Clone, Copy)]
+    struct Exp;
+    impl Vector for Exp {
+        fn of<S: Simd>(&self, simd: S, x: S::f32s) -> S::f32s {
+            exp(simd, x)
+        }
+    }
+
+    #[derive(Clone, Copy)]
     struct Pow(f32);
     impl Vector for Pow {
         fn of<S: Simd>(&self, simd: S, x: S::f32s) -> S::f32s {
@@ -181,6 +196,9 @@ mod tests {
             let error = worst(Pow(y), |x| x.powf(f64::from(y)), spread(0.5, 2.0));
             assert!(error < 4e-7, "{y}: {error}");
         }
+        assert!(worst(Exp, f64::exp, spread(1e-6, 1.0).chain(spread(1e-6, 1.0).map(|x| -x))) < 3e-7);
+        assert!(worst(Exp, f64::exp, spread(1.0, 80.0).chain(spread(1.0, 80.0).map(|x| -x))) < 1e-5);
+        assert!(worst(Exp, |_| 2f64.powi(-125), [-90.0, -1e30].into_iter()) < 1e-6);
         assert!(worst(Pow(-0.5), |x| x.powf(-0.5), spread(1e-30, 1e30)) < 1e-5);
         let both = || spread(1e-6, 30.0).chain(spread(1e-6, 0.99).map(|x| -x));
         assert!(worst(LnLess, |x| x.ln_1p() - x, both().filter(|x| x.abs() > 1e-3)) < 4e-6);

@@ -15,14 +15,9 @@ use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{
-    COLUMN_SUMS, FIELDS, FLOORS, INDEX, PARAMS, Params, RULE, STORED_FIELDS, TILE as MODEL, Window, filling,
+    COLUMN_SUMS, FIELDS, FLOORS, INDEX, PARAMS, Params, RULE, STORED_FIELDS, Splits, TILE as MODEL, Window, filling,
 };
 
-/// The columns of a problem are summed for the bases in at most so many splits, so that the order of the sum is its affair
-/// alone: with the tiles of rows, enough workgroups for any device.
-const SPLITS: usize = 64;
-/// Tiles in a split, at least: a split costs 2FK numbers of memory and of reduction.
-const SPLIT_TILES: usize = 4;
 /// vec4s that the sums of a pass may take; bases of more are updated in several passes.
 const SUMS_QUADS: usize = 64 << 20 >> 4;
 /// Workgroups that share the components in the fused updates, at most.
@@ -39,7 +34,7 @@ const BASES_TILINGS: &[u32] = &Tiling::codes(Tiling::OF_BASES);
 static GAINS: Kernel = Kernel {
     source: source!("products/gains.wgsl", FIELDS, COLUMN_SUMS, RULE),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
-    constants: &[("TILING", TILINGS), ("COSTS", &[0, 1]), ("BLOCKS", &[1, 2, 3, 4])],
+    constants: &[("TILING", TILINGS), ("COSTS", &[0, 1]), ("SUMS", &[0, 1]), ("BLOCKS", &[1, 2, 3, 4])],
     uniform: Params::MEMBERS,
 };
 static BASES: Kernel = Kernel {
@@ -88,7 +83,7 @@ static COSTS: Kernel = Kernel {
 };
 
 /// What all kernels are told of the bases and the rule.
-fn params(w: &GpuMatrix, rule: &Rule) -> Params {
+pub(crate) fn params(w: &GpuMatrix, rule: &Rule) -> Params {
     Params {
         rows: w.rows as u32,
         components: w.columns as u32,
@@ -111,9 +106,19 @@ fn storable(window: Window<'_>, rows: usize) -> impl Iterator<Item = Window<'_>>
 fn problems<'a, 'w>(windows: &'w mut [Window<'a>], w: &GpuMatrix) -> impl Iterator<Item = &'w [Window<'a>]> {
     let shared = w.count == 1;
     if shared {
-        windows.iter_mut().for_each(|window| window.before = window.chunk.first_tile + window.first_tile);
+        windows.iter_mut().for_each(Window::join);
     }
     windows.chunk_by(move |a, b| shared || a.segment == b.segment)
+}
+
+/// What an update of gains leaves beside the gains, if anything.
+#[derive(Clone, Copy)]
+enum Beside<'a> {
+    Nothing,
+    /// The columns' costs before the update.
+    Costs(&'a Storage),
+    /// D, and N in place of the gains.
+    Denominators(&'a Storage),
 }
 
 /// The fields of a window, and what its cells cost if that was asked for.
@@ -121,21 +126,6 @@ struct Fields {
     p: Storage,
     q: Storage,
     costs: Storage,
-}
-
-/// How the sums over the columns of a problem are divided.
-#[derive(Clone, Copy)]
-struct Splits {
-    tiles: usize,
-    count: usize,
-}
-
-impl Splits {
-    fn of(windows: &[Window]) -> Self {
-        let tiles: usize = windows.iter().map(|window| window.tiles).sum();
-        let each = tiles.div_ceil(SPLITS).max(SPLIT_TILES);
-        Self { tiles: each, count: tiles.div_ceil(each) }
-    }
 }
 
 /// The sums behind an update of the bases' rows `first_row..first_row + rows`, and what fills them.
@@ -180,13 +170,18 @@ impl Gpu {
         fields: Option<&Fields>,
         w: &GpuMatrix,
         (from, to): (&Storage, &Storage),
-        costs: Option<&Storage>,
+        beside: Beside,
         rule: &Rule,
     ) -> Result<()> {
         let tiling = self.tuning.gains(w.columns, window.columns);
         let (blocks, shares) = tiling.divide(w.columns);
         let unused = self.storage(1)?;
-        let common = [&w.storage, from, to, costs.unwrap_or(&unused)];
+        let (costs, sums, beside) = match beside {
+            Beside::Nothing => (0, 0, &unused),
+            Beside::Costs(costs) => (1, 0, costs),
+            Beside::Denominators(denominators) => (0, 1, denominators),
+        };
+        let common = [&w.storage, from, to, beside];
         let (kernel, storages, products) = match fields {
             None => (&GAINS, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2),
             Some(fields) => (&STORED_GAINS, [[&fields.p].as_slice(), &common, &[&fields.q, &fields.costs]].concat(), 2),
@@ -194,7 +189,7 @@ impl Gpu {
         self.run(Run {
             kernel,
             filling: Some(filling(rule.divergence)),
-            constants: &[tiling.code(), u32::from(costs.is_some()), blocks as u32],
+            constants: &[tiling.code(), costs, sums, blocks as u32],
             uniform: window.params(params(w, rule)),
             storages: &storages,
             workgroups: window.workgroups(tiling) * shares,
@@ -202,23 +197,42 @@ impl Gpu {
         })
     }
 
-    /// The update of a window's gains, and the columns' costs if there is a place for them.
+    /// The update of a window's gains, and what is asked for beside it.
     fn update_window(
         &self,
         window: Window,
         w: &GpuMatrix,
         (from, to): (&Storage, &Storage),
-        costs: Option<&Storage>,
+        beside: Beside,
         rule: &Rule,
     ) -> Result<()> {
         if self.tuning.gains(w.columns, window.columns).divide(w.columns).1 <= FUSED_SHARES {
-            return self.gains(window, None, w, (from, to), costs, rule);
+            return self.gains(window, None, w, (from, to), beside, rule);
         }
         for window in storable(window, w.rows) {
-            let fields = self.fields(window, (0, w.rows), w, from, rule, costs.is_some())?;
-            self.gains(window, Some(&fields), w, (from, to), costs, rule)?;
+            let costs = matches!(beside, Beside::Costs(_));
+            let fields = self.fields(window, (0, w.rows), w, from, rule, costs)?;
+            self.gains(window, Some(&fields), w, (from, to), beside, rule)?;
         }
         Ok(())
+    }
+
+    /// N and D of an update of gains (K, N).
+    pub(crate) fn gain_sums(
+        &self,
+        v: &GpuPanel,
+        w: &GpuMatrix,
+        h: &GpuPanel,
+        rule: &Rule,
+    ) -> Result<(GpuPanel, GpuPanel)> {
+        check_shapes(v.extent(), w.extent(), h.extent())?;
+        let panel = || self.new_panel(h.rows, h.segments.clone());
+        let (n, d) = (panel()?, panel()?);
+        for window in Window::all(v) {
+            let [h, n, d] = [h, &n, &d].map(|panel| &panel.chunks[window.index].storage);
+            self.update_window(window, &w.of(window.segment), (h, n), Beside::Denominators(d), rule)?;
+        }
+        Ok((n, d))
     }
 
     /// Adds a window to the sums of a pass; `gains` stand beside P, and beside Q `weights` where they are others.
@@ -234,7 +248,7 @@ impl Gpu {
         let tiling = self.tuning.bases(w.columns);
         let (blocks, shares) = tiling.divide(w.columns);
         let first_tile = window.before;
-        let splits = first_tile / pass.splits.tiles..(first_tile + window.tiles).div_ceil(pass.splits.tiles);
+        let splits = pass.splits.of_window(&window);
         let common = [&w.storage, gains, pass.sums, weights.unwrap_or(gains)];
         let (kernel, storages, products) = match fields {
             None => (&BASES, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2),
@@ -330,7 +344,7 @@ impl Products for Gpu {
         let new = self.new_panel(h.rows, h.segments.clone())?;
         for window in Window::all(v) {
             let gains = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
-            self.update_window(window, &w.of(window.segment), gains, None, rule)?;
+            self.update_window(window, &w.of(window.segment), gains, Beside::Nothing, rule)?;
         }
         *h = new;
         Ok(())
@@ -368,7 +382,7 @@ impl Products for Gpu {
         check_trial(trial.extent(), next.extent(), costs.extent())?;
         for window in Window::all(v) {
             let [trial, next, costs] = [trial, &*next, &*costs].map(|panel| &panel.chunks[window.index].storage);
-            self.update_window(window, &w.of(window.segment), (trial, next), Some(costs), rule)?;
+            self.update_window(window, &w.of(window.segment), (trial, next), Beside::Costs(costs), rule)?;
         }
         Ok(())
     }
@@ -388,7 +402,7 @@ impl Products for Gpu {
                 storable(window, w.rows).try_for_each(|window| {
                     let fields = self.fields(window, rows, &w, h, rule, false)?;
                     if first {
-                        self.gains(window, Some(&fields), &w, (h, new), None, rule)?;
+                        self.gains(window, Some(&fields), &w, (h, new), Beside::Nothing, rule)?;
                     }
                     let weights = |exponent| self.weights(window, w.columns, (h, new), exponent);
                     let (for_p, for_q) = (weights(a)?, weights(b)?);

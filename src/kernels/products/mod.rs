@@ -15,7 +15,9 @@ use crate::divergence::{DENOMINATOR_FLOOR, Divergence};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
-pub(crate) use cpu::{ModelJob, shape_of};
+pub(crate) use cpu::{ModelJob, StoreSink, Terms, shape_of, update_with};
+pub(crate) use gpu::params;
+pub(crate) use reference::gain_sums;
 
 /// What a multiplicative update does with N and D: X ← max(X, floor) ∘ (N / max(D + λ, 1e-30))^γ.
 #[derive(Debug, Clone, Copy, PartialEq)]

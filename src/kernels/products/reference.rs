@@ -42,9 +42,19 @@ impl Sums {
     }
 }
 
+/// N = Wᵀ P and D = Wᵀ Q of a segment.
+pub(crate) fn gain_sums(
+    v: &Array2<f64>,
+    w: &Array2<f64>,
+    h: &Array2<f64>,
+    divergence: Divergence,
+) -> (Array2<f64>, Array2<f64>) {
+    let (p, q) = fields(v, &model(w, h), divergence);
+    (w.t().dot(&p), w.t().dot(&q))
+}
+
 fn update_segment(v: &Array2<f64>, w: &Array2<f64>, h: &mut Array2<f64>, rule: &Rule) {
-    let (p, q) = fields(v, &model(w, h), rule.divergence);
-    let (n, d) = (w.t().dot(&p), w.t().dot(&q));
+    let (n, d) = gain_sums(v, w, h, rule.divergence);
     Zip::from(h).and(&n).and(&d).for_each(|h, &n, &d| *h = rule.apply(*h, n, d));
 }
 

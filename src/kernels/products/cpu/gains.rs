@@ -82,9 +82,10 @@ pub(super) struct Strip<'a, F> {
 }
 
 impl<F: Fields> Strip<'_, F> {
-    /// `next` ← the update of `h`; the costs at `h` where `COSTS`. P and Q of all rows stay in the space where `KEEP`.
+    /// N and D of a strip into its space, D only where Q is not 1; the costs at `h` where `COSTS`. P and Q of all rows stay in the
+    /// space where `KEEP`.
     #[inline(always)]
-    pub(super) fn update<
+    fn sums<
         S: Simd,
         const V: usize,
         const MR: usize,
@@ -93,11 +94,11 @@ impl<F: Fields> Strip<'_, F> {
         const COSTS: bool,
         const KEEP: bool,
     >(
-        self,
+        &mut self,
         simd: S,
     ) -> [S::f32s; V] {
-        let Packed { rows: data_rows, bins, components, .. } = *self.w;
-        let Space { p, q, n, d } = self.space;
+        let Packed { bins, components, .. } = *self.w;
+        let Space { p, q, n, d } = &mut *self.space;
         n.fill(0.0);
         d.fill(0.0);
         let (v, h) = (rows::<S, V>(self.v), &rows::<S, V>(self.h)[..components]);
@@ -123,9 +124,18 @@ impl<F: Fields> Strip<'_, F> {
                 *total = simd.add_f32s(*total, costs);
             }
         }
+        total
+    }
+
+    /// `next` ← the rule applied to N and D; `total` ← the costs, with the penalty and without what the padding costs, where
+    /// `COSTS`.
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize, const COSTS: bool>(&mut self, simd: S, total: &mut [S::f32s; V]) {
+        let Packed { rows: data_rows, bins, components, .. } = *self.w;
+        let (n, d) = (rows::<S, V>(&self.space.n), rows::<S, V>(&self.space.d));
         let rule = VectorRule::<S>::new(simd, self.rule);
         let next = rows_mut::<S, V>(self.next);
-        for (component, h) in h.iter().enumerate() {
+        for (component, h) in rows::<S, V>(self.h)[..components].iter().enumerate() {
             for (vector, &h) in h.iter().enumerate() {
                 let d = if F::UNIT_Q { simd.splat_f32s(self.w.sums[component]) } else { d[component][vector] };
                 next[component][vector] = rule.apply(simd, h, n[component][vector], d);
@@ -134,37 +144,141 @@ impl<F: Fields> Strip<'_, F> {
                 }
             }
         }
-        if self.columns < STRIP {
-            let gains: &mut [f32] = bytemuck::cast_slice_mut(&mut next[..components]);
-            gains.chunks_exact_mut(STRIP).for_each(|gains| gains[self.columns..].fill(0.0));
-        }
+        self.clear_padding();
         if COSTS {
             // The rows that pad the data to whole tiles are zeros, and so is their model.
             let (zero, padding) = (simd.splat_f32s(0.0), simd.splat_f32s((bins - data_rows) as f32));
             let empty = simd.mul_f32s(padding, self.fields.cost(simd, zero, simd.splat_f32s(MODEL_FLOOR as f32)));
-            for total in &mut total {
+            for total in total {
                 *total = simd.sub_f32s(*total, empty);
             }
         }
+    }
+
+    /// `next`, which holds the gains, ← the rule applied to N and D with `terms`.
+    #[inline(always)]
+    fn finish_with<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, T: Terms>(
+        &mut self,
+        simd: S,
+        terms: &T,
+        space: &mut T::Space,
+    ) {
+        let Space { n, d, .. } = &mut *self.space;
+        if F::UNIT_Q {
+            for (d, &sum) in rows_mut::<S, V>(d).iter_mut().zip(self.w.sums) {
+                *d = [simd.splat_f32s(sum); V];
+            }
+        }
+        let next = &mut *self.next;
+        terms.add::<S, V, MR, MB, NB>(simd, space, next, n, d);
+        let rule = VectorRule::<S>::new(simd, self.rule);
+        let next = &mut rows_mut::<S, V>(next)[..self.w.components];
+        for ((next, n), d) in next.iter_mut().zip(rows::<S, V>(n)).zip(rows::<S, V>(d)) {
+            for i in 0..V {
+                next[i] = rule.apply(simd, next[i], n[i], d[i]);
+            }
+        }
+        self.clear_padding();
+    }
+
+    #[inline(always)]
+    fn clear_padding(&mut self) {
+        if self.columns < STRIP {
+            let gains = &mut self.next[..self.w.components * STRIP];
+            gains.chunks_exact_mut(STRIP).for_each(|gains| gains[self.columns..].fill(0.0));
+        }
+    }
+
+    /// `next` ← the update of `h`; the costs at `h` where `COSTS`. P and Q of all rows stay in the space where `KEEP`.
+    #[inline(always)]
+    pub(super) fn update<
+        S: Simd,
+        const V: usize,
+        const MR: usize,
+        const MB: usize,
+        const NB: usize,
+        const COSTS: bool,
+        const KEEP: bool,
+    >(
+        mut self,
+        simd: S,
+    ) -> [S::f32s; V] {
+        let mut total = self.sums::<S, V, MR, MB, NB, COSTS, KEEP>(simd);
+        self.finish::<S, V, COSTS>(simd, &mut total);
         total
     }
 }
 
-/// The update of a strip, with its costs where they are wanted, (STRIP).
-struct GainsJob<'a, F> {
-    strip: Strip<'a, F>,
-    costs: Option<&'a mut [f32]>,
+/// What is added to N and D of a strip before the rule makes gains of them: an update of gains has a place for it where both are
+/// at hand, and nothing of it is left where there is nothing to add.
+pub(crate) trait Terms: Sync {
+    /// Whether there is anything to add.
+    const ANY: bool;
+    /// What a thread works in.
+    type Space;
+
+    fn space(&self, shelf: &Shelf) -> Self::Space;
+
+    /// Adds to N and D (K, STRIP), and raises gains `h` (K, STRIP) to what is multiplied.
+    fn add<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize>(
+        &self,
+        simd: S,
+        space: &mut Self::Space,
+        h: &mut [f32],
+        n: &mut [f32],
+        d: &mut [f32],
+    );
 }
 
-impl<F: Fields> StripJob for GainsJob<'_, F> {
+/// The plain update.
+impl Terms for () {
+    const ANY: bool = false;
+    type Space = ();
+
+    fn space(&self, _: &Shelf) {}
+
+    #[inline(always)]
+    fn add<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize>(
+        &self,
+        _: S,
+        (): &mut (),
+        _: &mut [f32],
+        _: &mut [f32],
+        _: &mut [f32],
+    ) {
+    }
+}
+
+/// The update of a strip that `next` holds already, with terms.
+struct GainsJob<'a, F, T: Terms> {
+    strip: Strip<'a, F>,
+    terms: &'a T,
+    space: &'a mut T::Space,
+}
+
+impl<F: Fields, T: Terms> StripJob for GainsJob<'_, F, T> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        match self.costs {
-            Some(costs) => rows_mut::<S, V>(costs)[0] = self.strip.update::<S, V, MR, MB, NB, true, false>(simd),
-            None => {
-                self.strip.update::<S, V, MR, MB, NB, false, false>(simd);
-            }
+        let Self { mut strip, terms, space } = self;
+        let mut total = strip.sums::<S, V, MR, MB, NB, false, false>(simd);
+        if T::ANY {
+            strip.finish_with::<S, V, MR, MB, NB, T>(simd, terms, space);
+        } else {
+            strip.finish::<S, V, false>(simd, &mut total);
         }
+    }
+}
+
+/// The update of a strip, and its costs (STRIP).
+struct TrialJob<'a, F> {
+    strip: Strip<'a, F>,
+    costs: &'a mut [f32],
+}
+
+impl<F: Fields> StripJob for TrialJob<'_, F> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        rows_mut::<S, V>(self.costs)[0] = self.strip.update::<S, V, MR, MB, NB, true, false>(simd);
     }
 }
 
@@ -227,27 +341,28 @@ pub(super) fn with_packed<R>(engine: &Cpu, w: &[Array2<f32>], run: impl FnOnce(&
     run(&packed.collect::<Vec<_>>())
 }
 
-/// H ← the update of H.
-pub(super) fn update<F: Fields>(
+/// H ← the update of H, with terms.
+pub(super) fn update<F: Fields, T: Terms>(
     engine: &Cpu,
     fields: F,
     v: &CpuPanel,
     w: &[Array2<f32>],
     h: &mut CpuPanel,
     rule: &Rule,
+    terms: &T,
 ) {
     engine.install(|| {
         with_packed(engine, w, |packed| {
             let len = h.strip_len();
             let before = || engine.shelf().take(len);
-            let space = || (Space::new(engine.shelf(), &packed[0], BLOCK), before());
+            let space = || (Space::new(engine.shelf(), &packed[0], BLOCK), before(), terms.space(engine.shelf()));
             let places = v.places();
             let strips = h.strips_mut().zip(v.strips()).zip(&places);
-            strips.for_each_init(space, |(space, before), ((h, v), &Place { segment, columns })| {
+            strips.for_each_init(space, |(space, before, of_terms), ((h, v), &Place { segment, columns })| {
                 before.copy_from_slice(h);
                 let w = &packed[segment % packed.len()];
                 let strip = Strip { fields, rule, w, v, h: before, next: h, columns, space };
-                tile::dispatch(GainsJob { strip, costs: None });
+                tile::dispatch(GainsJob { strip, terms, space: of_terms });
             });
         });
     });
@@ -273,7 +388,7 @@ pub(super) fn attempt<F: Fields>(
             strips.for_each_init(space, |space, (((next, costs), (h, v)), &Place { segment, columns })| {
                 let w = &packed[segment % packed.len()];
                 let strip = Strip { fields, rule, w, v, h, next, columns, space };
-                tile::dispatch(GainsJob { strip, costs: Some(&mut costs[..STRIP]) });
+                tile::dispatch(TrialJob { strip, costs: &mut costs[..STRIP] });
             });
         });
     });

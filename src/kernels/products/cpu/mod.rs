@@ -10,6 +10,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use self::fields::{Fields, with_fields};
+pub(crate) use self::gains::Terms;
 use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
@@ -22,7 +23,7 @@ pub(crate) fn shape_of(stack: &[Array2<f32>]) -> (usize, usize) {
 }
 
 /// Keeps Λ of a block of rows.
-struct StoreSink<'a, S: Simd, const V: usize>(&'a mut [[S::f32s; V]]);
+pub(crate) struct StoreSink<'a, S: Simd, const V: usize>(pub(crate) &'a mut [[S::f32s; V]]);
 
 impl<S: Simd, const V: usize> ModelSink<S> for StoreSink<'_, S, V> {
     #[inline(always)]
@@ -92,11 +93,23 @@ impl<F: Fields> StripJob for CostJob<'_, F> {
     }
 }
 
+/// The update of gains, with terms added to N and D.
+pub(crate) fn update_with<T: Terms>(
+    engine: &Cpu,
+    v: &CpuPanel,
+    w: &[Array2<f32>],
+    h: &mut CpuPanel,
+    rule: &Rule,
+    terms: &T,
+) -> Result<()> {
+    check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
+    with_fields!(rule.divergence, |fields| gains::update(engine, fields, v, w, h, rule, terms));
+    Ok(())
+}
+
 impl Products for Cpu {
     fn update_gains(&self, v: &CpuPanel, w: &Vec<Array2<f32>>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
-        check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
-        with_fields!(rule.divergence, |fields| gains::update(self, fields, v, w, h, rule));
-        Ok(())
+        update_with(self, v, w, h, rule, &())
     }
 
     fn update_bases(&self, v: &CpuPanel, w: &mut Vec<Array2<f32>>, h: &CpuPanel, rule: &Rule) -> Result<()> {

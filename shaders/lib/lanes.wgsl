@@ -1,0 +1,32 @@
+// A workgroup of 64 that owns 32 columns: 8 quads side by side, 8 lanes that share the rows of each; and what the lanes have
+// together.
+
+const COLUMN_QUADS = 8u;
+const ROW_LANES = 8u;
+
+var<workgroup> sh_lanes: array<vec4<f32>, 64>;
+
+fn gather(value: vec4<f32>, lane: u32) {
+    workgroupBarrier();
+    sh_lanes[lane] = value;
+    workgroupBarrier();
+}
+
+// The sum over the lanes of a quad, in their order.
+fn lanes_sum(value: vec4<f32>, lane: u32) -> vec4<f32> {
+    gather(value, lane);
+    var sum = sh_lanes[lane % COLUMN_QUADS];
+    for (var row = 1u; row < ROW_LANES; row++) {
+        sum += sh_lanes[row * COLUMN_QUADS + lane % COLUMN_QUADS];
+    }
+    return sum;
+}
+
+fn lanes_max(value: vec4<f32>, lane: u32) -> vec4<f32> {
+    gather(value, lane);
+    var most = sh_lanes[lane % COLUMN_QUADS];
+    for (var row = 1u; row < ROW_LANES; row++) {
+        most = max(most, sh_lanes[row * COLUMN_QUADS + lane % COLUMN_QUADS]);
+    }
+    return most;
+}

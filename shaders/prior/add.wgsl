@@ -1,0 +1,87 @@
+// Adds a prior to N and D of an update of gains: N ← N + α (b/g' + g'/n² A), D ← D + α (a/g' + g'/n² B), and H ← g'.
+//
+// a = Σ_c r_c (−μ_c/σ²_c), b = −x Σ_c r_c /σ²_c; A = Σ_k a and B = Σ_k b if the constant EXACT is 1, else a and b.
+// gains: H, numerators: N, denominators: D (K', N), of which the rows first_row..first_row + rows are the source's; norms: n
+// (1, N), responsibilities: r (C, N), precisions: 1/σ², pulls: −μ/σ² (K, C). A workgroup owns 32 columns; a lane takes every
+// eighth row.
+
+@group(0) @binding(1) var<storage, read_write> gains: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> responsibilities: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> precisions: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> pulls: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> numerators: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> denominators: array<vec4<f32>>;
+
+// Of src/kernels/prior.
+const GAIN_FLOOR = 1e-12;
+
+struct Terms {
+    a: vec4<f32>,
+    b: vec4<f32>,
+}
+
+fn raised(gain: vec4<f32>, norm: vec4<f32>) -> vec4<f32> {
+    return max(gain, max(vec4<f32>(GAIN_FLOOR), params.floor * norm));
+}
+
+fn responsibility(component: u32, quad: u32) -> vec4<f32> {
+    let at = min(component, params.components - 1u) * params.panel_pitch + quad;
+    return responsibilities[at];
+}
+
+// Components past the last meet zeros of both matrices.
+fn terms(row: u32, quad: u32, log_gain: vec4<f32>) -> Terms {
+    var a = vec4<f32>();
+    var b = vec4<f32>();
+    for (var block = 0u; block < params.bases_pitch; block++) {
+        let at = row * params.bases_pitch + block;
+        let r = mat4x4<f32>(
+            responsibility(4u * block, quad),
+            responsibility(4u * block + 1u, quad),
+            responsibility(4u * block + 2u, quad),
+            responsibility(4u * block + 3u, quad),
+        );
+        a = add_row(a, pulls[at], r);
+        b = add_row(b, precisions[at], r);
+    }
+    return Terms(a, -log_gain * b);
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let first = COLUMN_QUADS * workgroup_index(group, groups);
+    if (first >= params.window_quads) {
+        return;
+    }
+    let quad = params.first_quad + first + lane % COLUMN_QUADS;
+    let place = lane / COLUMN_QUADS;
+    let norm = norms[quad];
+    var all = Terms(vec4<f32>(), vec4<f32>());
+    if (EXACT == 1u) {
+        for (var row = place; row < params.rows; row += ROW_LANES) {
+            let gain = raised(gains[(params.first_row + row) * params.panel_pitch + quad], norm);
+            let one = terms(row, quad, log(gain / norm));
+            all.a += one.a;
+            all.b += one.b;
+        }
+        all.a = lanes_sum(all.a, lane);
+        all.b = lanes_sum(all.b, lane);
+    }
+    for (var row = place; row < params.rows; row += ROW_LANES) {
+        let at = (params.first_row + row) * params.panel_pitch + quad;
+        let gain = raised(gains[at], norm);
+        let one = terms(row, quad, log(gain / norm));
+        if (EXACT == 0u) {
+            all = one;
+        }
+        let share = gain / norm / norm;
+        numerators[at] += params.weight * (one.b / gain + share * all.a);
+        denominators[at] += params.weight * (one.a / gain + share * all.b);
+        gains[at] = gain;
+    }
+}

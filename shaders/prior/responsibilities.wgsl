@@ -1,0 +1,79 @@
+// The responsibilities of a mixture's components for every column: r_c = exp l_c / Σ_c exp l_c, L = highest + log Σ_c exp l_c,
+// l_c = level_c − ½ Σ_k (x_k − μ_kc)² / σ²_kc.
+//
+// log_gains: x (K, N), means: μ (K, C), precisions: 1/σ² (K, C), levels: log w − ½ Σ_k log 2πσ² less the highest, and that (2, C),
+// responsibilities: r (C, N), likelihoods: L (1, N).
+// A workgroup owns 32 columns; a lane takes every eighth block of four components, over all rows in order.
+
+@group(0) @binding(1) var<storage, read> log_gains: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> means: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> precisions: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> levels: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> responsibilities: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> likelihoods: array<vec4<f32>>;
+
+fn add_square(sum: vec4<f32>, x: vec4<f32>, mean: f32, sharpness: f32) -> vec4<f32> {
+    let away = x - mean;
+    return fma(away * sharpness, away, sum);
+}
+
+fn keep(component: u32, quad: u32, value: vec4<f32>, most: vec4<f32>) -> vec4<f32> {
+    if (component >= params.components) {
+        return most;
+    }
+    responsibilities[component * params.panel_pitch + quad] = value;
+    return max(most, value);
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let first = COLUMN_QUADS * workgroup_index(group, groups);
+    if (first >= params.window_quads) {
+        return;
+    }
+    let quad = params.first_quad + first + lane % COLUMN_QUADS;
+    let place = lane / COLUMN_QUADS;
+    var most = vec4<f32>(-3e38);
+    for (var block = place; block < params.bases_pitch; block += ROW_LANES) {
+        var sums = mat4x4<f32>();
+        for (var row = 0u; row < params.rows; row++) {
+            let x = log_gains[row * params.panel_pitch + quad];
+            let mean = means[row * params.bases_pitch + block];
+            let sharpness = precisions[row * params.bases_pitch + block];
+            sums[0] = add_square(sums[0], x, mean.x, sharpness.x);
+            sums[1] = add_square(sums[1], x, mean.y, sharpness.y);
+            sums[2] = add_square(sums[2], x, mean.z, sharpness.z);
+            sums[3] = add_square(sums[3], x, mean.w, sharpness.w);
+        }
+        let level = levels[block];
+        most = keep(4u * block, quad, level.x - 0.5 * sums[0], most);
+        most = keep(4u * block + 1u, quad, level.y - 0.5 * sums[1], most);
+        most = keep(4u * block + 2u, quad, level.z - 0.5 * sums[2], most);
+        most = keep(4u * block + 3u, quad, level.w - 0.5 * sums[3], most);
+    }
+    most = lanes_max(most, lane);
+    // A lane reads back what it wrote itself.
+    var sum = vec4<f32>();
+    for (var block = place; block < params.bases_pitch; block += ROW_LANES) {
+        for (var component = 4u * block; component < min(4u * block + 4u, params.components); component++) {
+            let at = component * params.panel_pitch + quad;
+            let value = exp(max(responsibilities[at] - most, vec4<f32>(-86.0)));
+            responsibilities[at] = value;
+            sum += value;
+        }
+    }
+    let total = lanes_sum(sum, lane);
+    for (var block = place; block < params.bases_pitch; block += ROW_LANES) {
+        for (var component = 4u * block; component < min(4u * block + 4u, params.components); component++) {
+            let at = component * params.panel_pitch + quad;
+            responsibilities[at] = responsibilities[at] / total;
+        }
+    }
+    if (place == 0u) {
+        likelihoods[quad] = most + log(total) + levels[params.bases_pitch].x;
+    }
+}

@@ -1,0 +1,245 @@
+//! Gain priors on the gpu: the products leave N and D in memory, and a few light kernels add the priors and apply the rule. Beside
+//! the products they are a small part; fused, they would want the gains of a whole column in one workgroup of the products.
+
+use std::ops::Range;
+
+use ndarray::{Array1, Array2};
+
+use super::{
+    Density, GainPrior, Gradient, Moments, Prior, active, check_density, check_prior, check_priors, check_rows,
+    check_sums,
+};
+use crate::Result;
+use crate::engine::Engine;
+use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
+use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE};
+use crate::kernels::gpu::{BLOCKS, INDEX, LANES, PARAMS, Params, RULE, Splits, Window};
+use crate::kernels::products::{Products, Rule, params};
+
+/// Invocations in a workgroup of every kernel here.
+const INVOCATIONS: usize = 64;
+
+static LOG_NORMALIZE: Kernel = Kernel {
+    source: source!("prior/log_normalize.wgsl", PARAMS, INDEX, LANES),
+    storages: &[Access::Read, Access::Write, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+static RESPONSIBILITIES: Kernel = Kernel {
+    source: source!("prior/responsibilities.wgsl", PARAMS, INDEX, LANES),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+static ADD: Kernel = Kernel {
+    source: source!("prior/add.wgsl", PARAMS, INDEX, BLOCKS, LANES),
+    storages: &[Access::Write, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
+    constants: &[("EXACT", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
+static APPLY: Kernel = Kernel {
+    source: source!("prior/apply.wgsl", INDEX, RULE),
+    storages: &[Access::Write, Access::Read, Access::Read],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+static MOMENTS: Kernel = Kernel {
+    source: source!("prior/moments.wgsl", PARAMS, INDEX),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+
+/// What the kernels are told of a mixture.
+fn of_mixture(density: &Density<GpuMatrix>) -> Params {
+    Params {
+        rows: density.dimensions as u32,
+        components: density.components as u32,
+        bases_pitch: density.means.pitch() as u32,
+        ..Params::default()
+    }
+}
+
+impl Gpu {
+    /// x and the norms n (1, N) of some rows of the gains.
+    fn log_norms(&self, h: &GpuPanel, rows: Range<usize>, floor: f64) -> Result<(GpuPanel, GpuPanel)> {
+        let panel = |rows| self.new_panel(rows, h.segments.clone());
+        let (x, norms) = (panel(rows.len())?, panel(1)?);
+        for window in Window::all(h) {
+            self.run(Run {
+                kernel: &LOG_NORMALIZE,
+                filling: None,
+                constants: &[],
+                uniform: window.params(Params {
+                    rows: rows.len() as u32,
+                    first_row: rows.start as u32,
+                    floor: floor as f32,
+                    ..Params::default()
+                }),
+                storages: &[
+                    &window.chunk.storage,
+                    &x.chunks[window.index].storage,
+                    &norms.chunks[window.index].storage,
+                ],
+                workgroups: window.tiles,
+                work: 16 * rows.len() * window.columns,
+            })?;
+        }
+        Ok((x, norms))
+    }
+}
+
+impl GainPrior for Gpu {
+    fn log_normalized(&self, h: &GpuPanel, rows: Range<usize>, floor: f64) -> Result<GpuPanel> {
+        check_rows(&rows, floor, h.rows)?;
+        Ok(self.log_norms(h, rows, floor)?.0)
+    }
+
+    fn responsibilities(&self, x: &GpuPanel, density: &Density<GpuMatrix>) -> Result<(GpuPanel, GpuPanel)> {
+        check_density(x.rows, density)?;
+        let panel = |rows| self.new_panel(rows, x.segments.clone());
+        let (r, likelihoods) = (panel(density.components)?, panel(1)?);
+        for window in Window::all(x) {
+            let [r, likelihoods] = [&r, &likelihoods].map(|panel| &panel.chunks[window.index].storage);
+            let Density { means, precisions, levels, .. } = density;
+            self.run(Run {
+                kernel: &RESPONSIBILITIES,
+                filling: None,
+                constants: &[],
+                uniform: window.params(of_mixture(density)),
+                storages: &[
+                    &window.chunk.storage,
+                    &means.storage,
+                    &precisions.storage,
+                    &levels.storage,
+                    r,
+                    likelihoods,
+                ],
+                workgroups: window.tiles,
+                work: 2 * x.rows * window.columns * density.components,
+            })?;
+        }
+        Ok((r, likelihoods))
+    }
+
+    fn moments(&self, x: &GpuPanel, density: &Density<GpuMatrix>) -> Result<Moments> {
+        let (r, likelihoods) = self.responsibilities(x, density)?;
+        let mut windows = Window::all(x);
+        windows.iter_mut().for_each(Window::join);
+        let splits = Splits::of(&windows);
+        let (rows, pitch) = (density.dimensions + 1, density.means.pitch());
+        let cells = rows * pitch;
+        let sums = self.new_stack(1, 2 * splits.count * rows, density.components)?;
+        for window in windows {
+            let of_window = splits.of_window(&window);
+            self.run(Run {
+                kernel: &MOMENTS,
+                filling: None,
+                constants: &[],
+                uniform: window.params(Params {
+                    first_tile: window.before as u32,
+                    split_tiles: splits.tiles as u32,
+                    first_split: of_window.start as u32,
+                    end_split: of_window.end as u32,
+                    ..of_mixture(density)
+                }),
+                storages: &[
+                    &window.chunk.storage,
+                    &r.chunks[window.index].storage,
+                    &density.means.storage,
+                    &sums.storage,
+                ],
+                workgroups: (of_window.len() * cells).div_ceil(INVOCATIONS),
+                work: 3 * x.rows * window.columns * density.components,
+            })?;
+        }
+        let shape = (density.components, density.dimensions);
+        let mut counts = Array1::zeros(density.components);
+        let (mut firsts, mut seconds) = (Array2::zeros(shape), Array2::zeros(shape));
+        for (row, values) in self.read_matrix::<f64>(&sums)?.outer_iter().enumerate() {
+            match (row % rows == density.dimensions, row / rows % 2) {
+                (true, 0) => counts += &values,
+                (true, _) => {}
+                (false, power) => {
+                    let mut sums = [&mut firsts, &mut seconds][power].column_mut(row % rows);
+                    sums += &values;
+                }
+            }
+        }
+        let log_likelihood = self.read_panel::<f64>(&likelihoods)?.sum();
+        Ok(Moments::around(density, log_likelihood, counts, &firsts, &seconds))
+    }
+
+    fn add_prior(&self, h: &mut GpuPanel, prior: &Prior<GpuMatrix>, n: &mut GpuPanel, d: &mut GpuPanel) -> Result<()> {
+        check_prior(prior, h.rows)?;
+        check_sums(h.extent(), n.extent(), d.extent())?;
+        let Prior { rows, density, weight, gradient, floor } = prior;
+        let (x, norms) = self.log_norms(h, rows.clone(), *floor)?;
+        let (r, _) = self.responsibilities(&x, density)?;
+        for window in Window::all(h) {
+            let [norms, r, n, d] = [&norms, &r, &*n, &*d].map(|panel| &panel.chunks[window.index].storage);
+            self.run(Run {
+                kernel: &ADD,
+                filling: None,
+                constants: &[u32::from(*gradient == Gradient::Exact)],
+                uniform: window.params(Params {
+                    first_row: rows.start as u32,
+                    floor: *floor as f32,
+                    weight: *weight as f32,
+                    ..of_mixture(density)
+                }),
+                storages: &[&window.chunk.storage, norms, r, &density.precisions.storage, &density.pulls.storage, n, d],
+                workgroups: window.tiles,
+                work: 4 * rows.len() * window.columns * density.components,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn update_gains_under(
+        &self,
+        v: &GpuPanel,
+        w: &GpuMatrix,
+        h: &mut GpuPanel,
+        rule: &Rule,
+        priors: &[Prior<GpuMatrix>],
+    ) -> Result<()> {
+        check_priors(priors, h.rows)?;
+        if active(priors).next().is_none() {
+            return self.update_gains(v, w, h, rule);
+        }
+        let (mut n, mut d) = self.gain_sums(v, w, h, rule)?;
+        active(priors).try_for_each(|prior| self.add_prior(h, prior, &mut n, &mut d))?;
+        for window in Window::all(h) {
+            self.run(Run {
+                kernel: &APPLY,
+                filling: None,
+                constants: &[],
+                uniform: window.params(params(w, rule)),
+                storages: &[&window.chunk.storage, &n.chunks[window.index].storage, &d.chunks[window.index].storage],
+                workgroups: (h.rows * window.tiles * TILE / QUAD).div_ceil(INVOCATIONS),
+                work: h.rows * window.columns,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::GAIN_FLOOR;
+    use super::*;
+
+    #[test]
+    fn shaders_are_what_the_host_says() {
+        let kernels = [&LOG_NORMALIZE, &RESPONSIBILITIES, &ADD, &APPLY, &MOMENTS];
+        crate::engine::gpu::shader_check::check_family("prior", &[], &[], &kernels);
+    }
+
+    #[test]
+    fn constants_are_those_of_the_host() {
+        for kernel in [&LOG_NORMALIZE, &ADD] {
+            assert!(kernel.source.text.contains(&format!("const GAIN_FLOOR = {GAIN_FLOOR:e};")));
+        }
+    }
+}

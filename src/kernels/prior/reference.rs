@@ -1,0 +1,128 @@
+//! Gain priors as the equations have them.
+
+use std::ops::Range;
+
+use ndarray::{Array1, Array2, ArrayView2, Axis, Zip, s};
+
+use super::{
+    Density, GAIN_FLOOR, GainPrior, Gradient, Moments, Prior, active, check_density, check_prior, check_priors,
+    check_rows, check_shapes, check_sums,
+};
+use crate::Result;
+use crate::engine::{Engine, Reference};
+use crate::kernels::products::{Rule, gain_sums};
+
+type Stack = Vec<Array2<f64>>;
+
+/// g' and the norms n of one source's gains.
+fn raised(gains: ArrayView2<f64>, floor: f64) -> (Array2<f64>, Array1<f64>) {
+    let gains = gains.mapv(|gain| gain.max(GAIN_FLOOR));
+    let norms = (&gains * &gains).sum_axis(Axis(0)).mapv_into(f64::sqrt);
+    let least = floor * &norms;
+    (Zip::from(&gains).and_broadcast(&least).map_collect(|&gain, &least| gain.max(least)), norms)
+}
+
+/// r (C, N) and L (N).
+fn responsibilities(x: &Array2<f64>, density: &Density<Stack>) -> (Array2<f64>, Array1<f64>) {
+    let mut r = Array2::zeros((density.components, x.ncols()));
+    for ((component, n), value) in r.indexed_iter_mut() {
+        let (means, precisions) = (density.means[0].column(component), density.precisions[0].column(component));
+        let away = &x.column(n) - &means;
+        *value = density.levels[0][(0, component)] - 0.5 * (&away * &away).dot(&precisions);
+    }
+    let mut likelihoods = Array1::zeros(x.ncols());
+    for (mut column, likelihood) in r.columns_mut().into_iter().zip(&mut likelihoods) {
+        let most = column.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        column.mapv_inplace(|value| (value - most).exp());
+        let sum = column.sum();
+        column /= sum;
+        *likelihood = most + sum.ln() + density.levels[0][(1, 0)];
+    }
+    (r, likelihoods)
+}
+
+impl GainPrior for Reference {
+    fn log_normalized(&self, h: &Stack, rows: Range<usize>, floor: f64) -> Result<Stack> {
+        check_rows(&rows, floor, self.shape(h).0)?;
+        let of_segment = |h: &Array2<f64>| {
+            let (gains, norms) = raised(h.slice(s![rows.clone(), ..]), floor);
+            (gains / norms).mapv_into(f64::ln)
+        };
+        Ok(h.iter().map(of_segment).collect())
+    }
+
+    fn responsibilities(&self, x: &Stack, density: &Density<Stack>) -> Result<(Stack, Stack)> {
+        check_density(self.shape(x).0, density)?;
+        let of_segment = |x: &Array2<f64>| {
+            let (r, likelihoods) = responsibilities(x, density);
+            (r, likelihoods.insert_axis(Axis(0)))
+        };
+        Ok(x.iter().map(of_segment).unzip())
+    }
+
+    fn moments(&self, x: &Stack, density: &Density<Stack>) -> Result<Moments> {
+        check_density(self.shape(x).0, density)?;
+        let (mut log_likelihood, mut counts) = (0.0, Array1::zeros(density.components));
+        let mut firsts = Array2::zeros((density.components, density.dimensions));
+        let mut seconds = firsts.clone();
+        for x in x {
+            let (r, likelihoods) = responsibilities(x, density);
+            log_likelihood += likelihoods.sum();
+            counts += &r.sum_axis(Axis(1));
+            for (component, r) in r.outer_iter().enumerate() {
+                let away = x - &density.center.column(component).insert_axis(Axis(1));
+                firsts.row_mut(component).zip_mut_with(&away.dot(&r), |sum, part| *sum += part);
+                seconds.row_mut(component).zip_mut_with(&(&away * &away).dot(&r), |sum, part| *sum += part);
+            }
+        }
+        Ok(Moments::around(density, log_likelihood, counts, &firsts, &seconds))
+    }
+
+    fn add_prior(&self, h: &mut Stack, prior: &Prior<Stack>, n: &mut Stack, d: &mut Stack) -> Result<()> {
+        let [of_h, of_n, of_d] = [&*h, &*n, &*d].map(|panel| self.segments(panel));
+        check_prior(prior, of_h.0)?;
+        check_sums((of_h.0, &of_h.1), (of_n.0, &of_n.1), (of_d.0, &of_d.1))?;
+        let Prior { rows, density, weight, gradient, floor } = prior;
+        for ((h, n), d) in h.iter_mut().zip(n).zip(d) {
+            let (gains, norms) = raised(h.slice(s![rows.clone(), ..]), *floor);
+            let x = (&gains / &norms).mapv_into(f64::ln);
+            let (r, _) = responsibilities(&x, density);
+            let a = density.pulls[0].dot(&r);
+            let b = -x * density.precisions[0].dot(&r);
+            let (sum_a, sum_b) = (a.sum_axis(Axis(0)), b.sum_axis(Axis(0)));
+            for ((row, column), &gain) in gains.indexed_iter() {
+                let (a, b, share) = (a[(row, column)], b[(row, column)], gain / norms[column] / norms[column]);
+                let (all_a, all_b) = match gradient {
+                    Gradient::Exact => (sum_a[column], sum_b[column]),
+                    Gradient::Paper => (a, b),
+                };
+                let at = (rows.start + row, column);
+                n[at] += weight * (b / gain + share * all_a);
+                d[at] += weight * (a / gain + share * all_b);
+                h[at] = gain;
+            }
+        }
+        Ok(())
+    }
+
+    fn update_gains_under(
+        &self,
+        v: &Stack,
+        w: &Stack,
+        h: &mut Stack,
+        rule: &Rule,
+        priors: &[Prior<Stack>],
+    ) -> Result<()> {
+        let [of_v, of_h] = [v, &*h].map(|panel| self.segments(panel));
+        let of_w = w.first().map_or((0, 0), Array2::dim);
+        check_shapes((of_v.0, &of_v.1), (w.len(), of_w), (of_h.0, &of_h.1))?;
+        check_priors(priors, of_h.0)?;
+        let sums = v.iter().zip(w.iter().cycle()).zip(&*h).map(|((v, w), h)| gain_sums(v, w, h, rule.divergence));
+        let (mut n, mut d): (Stack, Stack) = sums.unzip();
+        active(priors).try_for_each(|prior| self.add_prior(h, prior, &mut n, &mut d))?;
+        for ((h, n), d) in h.iter_mut().zip(&n).zip(&d) {
+            Zip::from(h).and(n).and(d).for_each(|h, &n, &d| *h = rule.apply(*h, n, d));
+        }
+        Ok(())
+    }
+}
