@@ -428,7 +428,7 @@ pub(crate) mod tests {
     fn mixtures_come_back_the_same_and_are_checked() {
         let model = with_mixtures();
         let bytes = model.to_bytes().unwrap();
-        assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+        assert_eq!(Model::parse(&bytes).unwrap(), model);
         assert_eq!((model.method(), small().method()), ("gain-prior", "nmf"));
         let refused = |spoil: fn(&mut Mixture), reason: &str| {
             let mut model = with_mixtures();
@@ -451,7 +451,7 @@ pub(crate) mod tests {
         // A method and tensors that do not fit each other.
         let patch = |from: &str, to: &str| {
             let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
-            Model::from_bytes(&[&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()).unwrap_err()
+            Model::parse(&[&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()).unwrap_err()
         };
         assert!(patch("piano.gmm.means", "piano.gmm.meams").contains("no tensor 'piano.gmm.means'"));
         assert!(patch("\"gain-prior\"", "\"nmf\"       ").contains("8 tensors for 2 sources"));

@@ -92,8 +92,8 @@ pub struct Bases<E: Products> {
 }
 
 impl<E: Products> Bases<E> {
-    /// Brings up the lowest `bins` bins of a model's bases, and its priors where the settings want any. A recording whose sample rate is below the model's has no
-    /// others: above its Nyquist frequency is nothing to explain.
+    /// Brings up the lowest `bins` bins of a model's bases, and its priors where the settings want any. A recording whose sample
+    /// rate is below the model's has no others: above its Nyquist frequency is nothing to explain.
     ///
     /// # Errors
     /// Those of [`Settings::check`] and of the engine.

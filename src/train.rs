@@ -121,8 +121,9 @@ pub enum Event<'a> {
     Iteration(&'a str, usize, usize),
 }
 
-/// Learns the bases of every source, and mixtures of its gains where they are asked for, from recordings of it alone. Files are taken in the order of their names, so that the
-/// order of arguments does not matter; all are brought to the lowest sample rate among them.
+/// Learns the bases of every source, and mixtures of its gains where they are asked for, from recordings of it alone. Files are
+/// taken in the order of their names, so that the order of arguments does not matter; all are brought to the lowest sample rate
+/// among them.
 ///
 /// # Errors
 /// [`Error::Input`] for options out of range, a source without a usable recording, or one that is all silence; the engine's.
