@@ -25,8 +25,8 @@ pub(super) fn open(path: &Path, source: impl Source) -> Result<(Shape, Box<dyn B
     contained(path, || probe(path, source))
 }
 
-/// Runs a foreign decoder. None of those here is known to panic, but they read what anyone may have written, and one file must not
-/// end the job of ten thousand: a panic becomes that file's error. The decoder is not used again.
+/// Runs a foreign decoder. None of those here is known to panic, but they read what anyone may have written, and one
+/// file must not end the job of ten thousand: a panic becomes that file's error. The decoder is not used again.
 fn contained<R>(path: &Path, work: impl FnOnce() -> Result<R>) -> Result<R> {
     let result = catch_unwind(AssertUnwindSafe(work));
     result.unwrap_or_else(|_| Err(Error::audio(path, "makes its decoder fail; convert it to wav")))

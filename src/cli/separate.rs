@@ -293,7 +293,7 @@ fn text(summary: &Summary) -> String {
         .collect();
     let mut text = failures(&summary.results);
     text.push_str(&format!(
-        "{done} of {files} files separated{}: {} of audio in {}, {:.0} times real time\n{} (busy {:.0} % of the time)\n",
+        "{done} of {files} files separated{}: {} of audio in {}, {:.0} times real time\non {}, busy {:.0} % of the time\n",
         counts.concat(),
         duration(*audio_seconds),
         duration(*wall_seconds),
