@@ -358,14 +358,15 @@ fn the_clock_of_the_device_counts_every_pass_and_no_waiting() {
         })
     };
     let mut shortest = |count| Timing::shortest(Duration::ZERO, Duration::ZERO, |_| passes(count)).unwrap();
-    let (none, one, four) = (shortest(0), shortest(1), shortest(4));
+    // Many more, since one pass may take twice as long as another on a busy machine.
+    let (none, one, many) = (shortest(0), shortest(1), shortest(16));
     assert_eq!(none.device, None);
-    let (Some(one_on_device), Some(four_on_device)) = (one.device, four.device) else {
-        assert_eq!(one.device, four.device, "a device has a clock or it has none");
+    let (Some(one_on_device), Some(many_on_device)) = (one.device, many.device) else {
+        assert_eq!(one.device, many.device, "a device has a clock or it has none");
         return;
     };
-    assert!(one_on_device > 0.0 && one_on_device <= one.wall && four_on_device <= four.wall, "{one:?}, {four:?}");
-    assert!(four_on_device > 2.0 * one_on_device, "{one:?}, {four:?}");
+    assert!(one_on_device > 0.0 && one_on_device <= one.wall && many_on_device <= many.wall, "{one:?}, {many:?}");
+    assert!(many_on_device > 2.0 * one_on_device, "{one:?}, {many:?}");
     // It stands again: what is done now is not counted to what is timed next.
     gpu.update_gains(&v, &w, &mut gpu.panel(numbers(3, 32, 640).view()).unwrap(), &Rule::of(Divergence::Euclidean))
         .unwrap();
