@@ -324,6 +324,65 @@ mod tests {
     }
 
     #[test]
+    fn starting_means_are_far_from_each_other() {
+        // Three places of ten columns each: one that was drawn is at no distance, and is not drawn again.
+        let values = Array2::from_shape_fn((2, 30), |(_, column)| -5.0 * (column / 10) as f32);
+        for seed in 0..8 {
+            let start = seeded(values.view(), &Fitting::of(3, seed), Stream::new(seed, "mixture"));
+            let mut drawn = start.means.column(0).to_vec();
+            drawn.sort_by(f64::total_cmp);
+            assert_eq!(drawn, [-10.0, -5.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn the_dead_go_where_least_is_explained() {
+        let values = clouds(6).mapv(|x| x as f32);
+        let likelihoods = Array2::from_shape_vec((1, 6), vec![-1.0, -2.0, -7.0, -3.0, -9.0, -4.0]).unwrap();
+        let mut mixture = mixture(7, 4, 5);
+        let kept = mixture.clone();
+        reseed(&mut mixture, &[1, 3], values.view(), &likelihoods, &Fitting::of(4, 0));
+        for (component, column) in [(1, 4), (3, 2)] {
+            assert_eq!(mixture.means.row(component), values.column(column).mapv(f64::from));
+            assert_eq!(mixture.variances.row(component), spread(values.view(), VARIANCE_FLOOR));
+        }
+        assert_eq!(mixture.means.row(2), kept.means.row(2));
+        assert!((mixture.weights.sum() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn no_variance_is_below_its_floor() {
+        let x = Array2::from_elem((2, 12), -1.0);
+        assert_eq!(spread(x.mapv(|x| x as f32).view(), 0.25).to_vec(), [0.25, 0.25]);
+        let fitted = fit(&Reference, &vec![x], &Fitting { variance_floor: 0.25, ..Fitting::of(1, 0) }).unwrap();
+        assert_eq!(fitted.mixture.variances, Array2::from_elem((1, 2), 0.25));
+    }
+
+    #[test]
+    fn of_more_starts_none_ends_worse() {
+        let x = vec![values(1, 4, 60).mapv(|x| (0.3 * x).ln())];
+        for seed in 0..3 {
+            let end = |starts| {
+                let fitting = Fitting { iterations: 6, starts, variance_floor: 1e-2, ..Fitting::of(5, seed) };
+                fit(&Reference, &x, &fitting).unwrap().log_likelihood.last().copied().unwrap()
+            };
+            let ends: Vec<f64> = (1..6).map(end).collect();
+            assert!(ends.windows(2).all(|pair| pair[1] >= pair[0]), "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_update_is_plain() {
+        let (v, w, start) = (vec![values(1, 9, 12)], vec![values(2, 9, 6)], vec![values(3, 6, 12)]);
+        let (rule, priors) = (Rule::of(Divergence::ItakuraSaito), [prior(&Reference, 0..4, 0.5, Gradient::Exact)]);
+        let mut expected = start.clone();
+        crate::kernels::Products::update_gains(&Reference, &v, &w, &mut expected, &rule).unwrap();
+        assert_eq!(update_gains(&Reference, &v, &w, start.clone(), &rule, &priors, 1).unwrap(), expected);
+        Reference.update_gains_under(&v, &w, &mut expected, &rule, &priors).unwrap();
+        assert_eq!(update_gains(&Reference, &v, &w, start, &rule, &priors, 2).unwrap(), expected);
+    }
+
+    #[test]
     fn dead_components_are_seeded_anew() {
         let x = clouds(30);
         let values = x.mapv(|x| x as f32);

@@ -126,3 +126,80 @@ impl GainPrior for Reference {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::{LN_2, TAU};
+
+    use ndarray::array;
+
+    use super::*;
+    use crate::engine::Cpu;
+    use crate::engine::gpu::tests::{gpu, numbers};
+    use crate::kernels::Mixture;
+
+    /// Gains (1, 0) above a floor of ½: n = 1, g' = (1, ½), x = (0, −ln 2). Both means are 1 away from x, so r = w = (¼, ¾) and
+    /// L = −log 2π − ½.
+    ///
+    /// a = Σ r (−μ) = (¼·1 + ¾·0, ¼·ln 2 + ¾·(1 + ln 2)) = (¼, ¾ + ln 2) and b = −x = (0, ln 2); A = 1 + ln 2 and B = ln 2.
+    fn assert_by_hand<E: GainPrior>(engine: &E, bound: f64) {
+        let means = array![[-1.0, -LN_2], [0.0, -LN_2 - 1.0]];
+        let mixture = Mixture { weights: array![0.25, 0.75], means, variances: Array2::ones((2, 2)) };
+        let near = |panel: &E::Panel, expected: Array2<f64>| {
+            let found: Array2<f64> = engine.read_panel(panel).unwrap();
+            assert!((&found - &expected).iter().all(|error| error.abs() < bound), "{found} for {expected}");
+        };
+        let panel = |column: [f64; 2]| engine.panel(array![[column[0]], [column[1]]].view()).unwrap();
+        let density = || Density::new(engine, &mixture).unwrap();
+        let x = engine.log_normalized(&panel([1.0, 0.0]), 0..2, 0.5).unwrap();
+        near(&x, array![[0.0], [-LN_2]]);
+        let (r, likelihoods) = engine.responsibilities(&x, &density()).unwrap();
+        near(&r, array![[0.25], [0.75]]);
+        near(&likelihoods, array![[-TAU.ln() - 0.5]]);
+        // With α = 2: 2 (b/g' + g' A) and 2 (a/g' + g' B), then the same with a for A and b for B.
+        let exact = ([2.0 + 2.0 * LN_2, 1.0 + 5.0 * LN_2], [0.5 + 2.0 * LN_2, 3.0 + 5.0 * LN_2]);
+        let paper = ([0.5, 0.75 + 5.0 * LN_2], [0.5, 3.0 + 5.0 * LN_2]);
+        for (gradient, (up, down)) in [(Gradient::Exact, exact), (Gradient::Paper, paper)] {
+            let (mut h, mut n, mut d) = (panel([1.0, 0.0]), panel([0.0, 0.0]), panel([0.0, 0.0]));
+            let prior = Prior { rows: 0..2, density: density(), weight: 2.0, gradient, floor: 0.5 };
+            engine.add_prior(&mut h, &prior, &mut n, &mut d).unwrap();
+            near(&h, array![[1.0], [0.5]]);
+            near(&n, array![[up[0]], [up[1]]]);
+            near(&d, array![[down[0]], [down[1]]]);
+        }
+    }
+
+    #[test]
+    fn every_engine_has_what_the_hand_has() {
+        assert_by_hand(&Reference, 1e-12);
+        assert_by_hand(&Cpu::new(Some(1)).unwrap(), 1e-5);
+        if let Some(gpu) = gpu() {
+            assert_by_hand(&gpu, 1e-5);
+        }
+    }
+
+    /// One column is one count, however many there are; one component's moments are mean and variance of the rows.
+    fn assert_counts<E: GainPrior>(engine: &E) {
+        for columns in [1, 31, 300, 1300] {
+            let x = numbers(1, 3, columns).mapv(|x| -f64::from(x));
+            let mixture =
+                Mixture { weights: array![1.0], means: -Array2::ones((1, 3)), variances: Array2::ones((1, 3)) };
+            let density = Density::new(engine, &mixture).unwrap();
+            let moments = engine.moments(&engine.panel(x.view()).unwrap(), &density).unwrap();
+            assert!((moments.counts[0] / columns as f64 - 1.0).abs() < 1e-6, "{} of {columns}", moments.counts);
+            let (mean, variance) = (x.mean_axis(Axis(1)).unwrap(), x.var_axis(Axis(1), 0.0));
+            assert!((&moments.means.row(0) - &mean).iter().all(|error| error.abs() < 1e-5));
+            let found = moments.variances[0].as_ref().unwrap();
+            assert!((found - &variance).iter().all(|error| error.abs() < 1e-5), "{found} for {variance}");
+        }
+    }
+
+    #[test]
+    fn moments_are_of_every_column() {
+        assert_counts(&Reference);
+        assert_counts(&Cpu::new(Some(2)).unwrap());
+        if let Some(gpu) = gpu() {
+            assert_counts(&gpu);
+        }
+    }
+}
