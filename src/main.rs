@@ -12,13 +12,21 @@ fn main() -> ExitCode {
         Ok(cli::Ending::Interrupted) => ExitCode::from(130),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("partwise: {error:#}");
+            eprintln!("partwise: {}", line(&error));
             match error.downcast_ref() {
                 Some(partwise::Error::Engine(_)) => ExitCode::from(3),
                 _ => ExitCode::from(2),
             }
         }
     }
+}
+
+/// An error and its causes, but for those that it tells itself, as the library's do.
+fn line(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |line, cause| {
+        let cause = cause.to_string();
+        if line.contains(&cause) { line } else { format!("{line}: {cause}") }
+    })
 }
 
 /// Whether whoever read our output has had enough of it, as `head` does: nothing went wrong.

@@ -1,6 +1,6 @@
 //! When updates of gains under fixed bases end: each segment's by its own objective, whatever stands beside it.
 //!
-//! A segment is a run of a panel's columns, such as a piece of a file. It is given what it would be given alone, to the bit:
+//! A segment is a run of a panel's columns, such as a stretch of a file. It is given what it would be given alone, to the bit:
 //! its objective is the sum of its own columns' costs, it is looked at after the same updates, and its gains are taken away
 //! when it stops. In the panel its columns go on unheeded, until there are enough of them to make the panel narrower.
 

@@ -139,6 +139,7 @@ pub(crate) fn refused(output: &Output, status: i32, parts: &[&str]) {
     assert_eq!(output.status.code(), Some(status), "{text}");
     let last = text.trim_end().lines().last().unwrap_or_default();
     assert!(last.starts_with("partwise: ") && !text.contains("panicked"), "{text}");
+    assert!(last.matches("os error").count() < 2, "its cause is told twice: {text}");
     for part in parts {
         assert!(last.contains(part), "'{part}' is not in: {text}");
     }
