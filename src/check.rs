@@ -116,7 +116,7 @@ pub fn run<E: GainPrior + Momentum + Glue>(engine: &E, bound: f64, watch: &mut d
     add(compare("prior/responsibilities".into(), bound, ALONE, |case| responsibilities(engine, case)))?;
     add(compare("prior/moments".into(), bound, ALONE, |case| moments(engine, &case[0])))?;
     for gradient in [Gradient::Exact, Gradient::Paper] {
-        add(compare(format!("prior/add {gradient}"), bound, ALONE, |case| add_prior(engine, &case[0], gradient)))?;
+        add(compare(format!("prior/add {gradient}"), bound, ALONE, |case| add_priors(engine, &case[0], gradient)))?;
     }
     for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
         add(compare(format!("prior/gains {divergence}"), bound, ALONE, |case| under(engine, case, divergence)))?;
@@ -424,7 +424,14 @@ const GAIN_SHARE: f64 = 1e-3;
 
 fn prior<E: Engine>(engine: &E, case: &Case, gradient: Gradient) -> Result<Prior<E::Matrix>> {
     let density = Density::new(engine, &mixture(case))?;
-    Ok(Prior { rows: prior_rows(case), density, weight: 0.3, gradient, floor: GAIN_SHARE })
+    Ok(Prior { rows: prior_rows(case), density, gradient, floor: GAIN_SHARE })
+}
+
+/// α of every column: none in every third.
+fn prior_weights<E: Engine>(engine: &E, cases: &[Case]) -> Result<E::Panel> {
+    let of = |case: &Case| Array2::from_shape_fn((1, case.v.ncols()), |(_, n)| [0.3, 0.0, 0.1][n % 3]);
+    let weights: Vec<Array2<f64>> = cases.iter().map(of).collect();
+    engine.packed(&weights.iter().map(|weights| weights.view()).collect::<Vec<_>>())
 }
 
 fn log_normalize<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<f64> {
@@ -466,16 +473,17 @@ fn moments_on<E: GainPrior>(engine: &E, case: &Case) -> Result<[Array2<f64>; 4]>
     Ok([likelihood, found.counts.insert_axis(Axis(0)), means, squares])
 }
 
-fn add_prior<E: GainPrior>(engine: &E, case: &Case, gradient: Gradient) -> Result<f64> {
-    let (got, expected) = (add_prior_on(engine, case, gradient)?, add_prior_on(&Reference, case, gradient)?);
+fn add_priors<E: GainPrior>(engine: &E, case: &Case, gradient: Gradient) -> Result<f64> {
+    let (got, expected) = (add_priors_on(engine, case, gradient)?, add_priors_on(&Reference, case, gradient)?);
     Ok(got.iter().zip(&expected).fold(0.0, |worst, (got, expected)| worst.max(error(got.view(), expected.view()))))
 }
 
 /// N, D and the gains with a prior.
-fn add_prior_on<E: GainPrior>(engine: &E, case: &Case, gradient: Gradient) -> Result<[Array2<f64>; 3]> {
+fn add_priors_on<E: GainPrior>(engine: &E, case: &Case, gradient: Gradient) -> Result<[Array2<f64>; 3]> {
     let panel = || engine.panel(case.h.view());
     let (mut h, mut n, mut d) = (panel()?, panel()?, panel()?);
-    engine.add_prior(&mut h, &prior(engine, case, gradient)?, &mut n, &mut d)?;
+    let weights = prior_weights(engine, std::slice::from_ref(case))?;
+    engine.add_priors(&mut h, &[prior(engine, case, gradient)?], &weights, &mut n, &mut d)?;
     Ok([engine.read_panel(&h)?, engine.read_panel(&n)?, engine.read_panel(&d)?])
 }
 
@@ -486,6 +494,7 @@ fn under<E: GainPrior>(engine: &E, cases: &[Case], divergence: Divergence) -> Re
 
 fn under_on<E: GainPrior>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<Array2<f64>>> {
     let (v, w, mut h) = bring_up(engine, cases)?;
-    engine.update_gains_under(&v, &w, &mut h, rule, &[prior(engine, &cases[0], Gradient::Exact)?])?;
+    let priors = [prior(engine, &cases[0], Gradient::Exact)?];
+    engine.update_gains_under(&v, &w, &mut h, rule, &priors, &prior_weights(engine, cases)?)?;
     segments(engine, &h)
 }

@@ -106,7 +106,7 @@ impl<E: Products> Bases<E> {
         for ((source, rows), &weight) in model.sources.iter().zip(&sources).zip(weights) {
             if let Some(mixture) = source.mixture.as_ref().filter(|_| weight > 0.0) {
                 let (density, gradient) = (Density::new(engine, mixture)?, *gradient);
-                priors.push(Prior { rows: rows.clone(), density, weight, gradient, floor: gain_prior::FLOOR });
+                priors.push(Prior { rows: rows.clone(), density, gradient, floor: gain_prior::FLOOR });
             }
         }
         Ok(Self { on_engine: engine.matrix(on_host.view())?, on_host, sources, divergence: model.divergence, priors })
@@ -201,7 +201,10 @@ pub fn separate<E: GainPrior + Momentum + Glue>(
         nmf::update_gains(engine, &panel, &bases.on_engine, start, &rule, updates, &until)?
     } else {
         let (w, priors) = (&bases.on_engine, &bases.priors);
-        let gains = gain_prior::update_gains(engine, &panel, w, start, &rule, priors, iterations)?;
+        let given: Vec<f64> = settings.priors.weights.iter().copied().filter(|&weight| weight > 0.0).collect();
+        let weights = Array2::from_shape_fn((priors.len(), data.ncols()), |(prior, _)| given[prior]);
+        let weights = engine.panel(weights.view())?;
+        let gains = gain_prior::update_gains(engine, &panel, w, start, &rule, priors, &weights, iterations)?;
         (gains, vec![iterations; segments.len()])
     };
     let costs = engine.costs(&panel, &bases.on_engine, &gains, bases.divergence)?;

@@ -237,14 +237,13 @@ fn prior<E: GainPrior>(
     case: &Case,
     mixture: &Mixture,
     rows: std::ops::Range<usize>,
-    weight: f64,
     gradient: &str,
 ) -> Outcome<Prior<E::Matrix>> {
     if case.number("g_floor")? != GAIN_FLOOR {
         return Err("the case has other floors than this program".into());
     }
     let density = Density::new(engine, mixture)?;
-    Ok(Prior { rows, density, weight, gradient: gradient.parse()?, floor: 0.0 })
+    Ok(Prior { rows, density, gradient: gradient.parse()?, floor: 0.0 })
 }
 
 fn gradient_case<E: GainPrior>(engine: &E, case: &Case) -> Outcome<Arrays> {
@@ -254,10 +253,11 @@ fn gradient_case<E: GainPrior>(engine: &E, case: &Case) -> Outcome<Arrays> {
     let values = |panel: &E::Panel| -> Outcome<_> { Ok(real(engine.read_panel::<f64>(panel)?.iter().copied())) };
     let mut out = Arrays::from([("x".into(), values(&x)?), ("resp".into(), r), ("loglik_frame".into(), likelihoods)]);
     for gradient in [Gradient::Exact, Gradient::Paper] {
-        let prior = prior(engine, case, &mixture, 0..g.nrows(), 1.0, &gradient.to_string())?;
+        let prior = prior(engine, case, &mixture, 0..g.nrows(), &gradient.to_string())?;
         let zeros = || engine.panel(Array2::<f64>::zeros(g.dim()).view());
         let (mut h, mut n, mut d) = (engine.panel(g.view())?, zeros()?, zeros()?);
-        engine.add_prior(&mut h, &prior, &mut n, &mut d)?;
+        let weights = engine.panel(Array2::<f64>::ones((1, g.ncols())).view())?;
+        engine.add_priors(&mut h, &[prior], &weights, &mut n, &mut d)?;
         out.insert(format!("grad_plus_{gradient}"), values(&n)?);
         out.insert(format!("grad_minus_{gradient}"), values(&d)?);
     }
@@ -269,19 +269,22 @@ fn gain_prior_case<E: GainPrior + Glue>(engine: &E, case: &Case) -> Outcome<Arra
         return Err("the case has other floors than this program".into());
     }
     let (mut priors, mut sources, mut first) = (Vec::new(), Vec::new(), 0);
-    for (index, (size, weight)) in case.numbers("sizes")?.into_iter().zip(case.numbers("alphas")?).enumerate() {
+    for (index, size) in case.numbers("sizes")?.into_iter().enumerate() {
         let rows = first..first + size as usize;
         first = rows.end;
         let [weights, means, variances] = ["w", "mu", "var"].map(|part| format!("gmm_{part}_{index}"));
         let mixture = mixture(case, &weights, &means, &variances)?;
-        priors.push(prior(engine, case, &mixture, rows.clone(), weight, case.text("variant")?)?);
+        priors.push(prior(engine, case, &mixture, rows.clone(), case.text("variant")?)?);
         sources.push(rows);
     }
     let (v, w) = (engine.panel(case.matrix("Y")?.view())?, engine.matrix(case.matrix("B")?.view())?);
+    let alphas = case.numbers("alphas")?;
+    let of_columns = |(prior, _)| alphas[prior];
+    let weights = engine.panel(Array2::from_shape_fn((alphas.len(), engine.shape(&v).1), of_columns).view())?;
     let rule = Rule::of(Divergence::ItakuraSaito);
     let gains = |updates| -> Outcome<E::Panel> {
         let start = engine.panel(case.matrix("G0")?.view())?;
-        Ok(gain_prior::update_gains(engine, &v, &w, start, &rule, &priors, updates)?)
+        Ok(gain_prior::update_gains(engine, &v, &w, start, &rule, &priors, &weights, updates)?)
     };
     let values = |panel: &E::Panel| -> Outcome<_> { Ok(real(engine.read_panel::<f64>(panel)?.iter().copied())) };
     let (mut out, mut trace) = (Arrays::new(), Vec::new());
@@ -290,8 +293,8 @@ fn gain_prior_case<E: GainPrior + Glue>(engine: &E, case: &Case) -> Outcome<Arra
     for done in 0..=last {
         let h = gains(done + 1)?;
         let mut cost: f64 = engine.costs(&v, &w, &h, rule.divergence)?.iter().sum();
-        for prior in priors.iter().filter(|prior| prior.weight > 0.0) {
-            cost -= prior.weight * gain_prior::log_likelihood(engine, &h, prior)?;
+        for (prior, alpha) in priors.iter().zip(&alphas) {
+            cost -= alpha * gain_prior::log_likelihood(engine, &h, prior)?;
         }
         trace.push(cost);
         if done == 0 {

@@ -20,7 +20,7 @@ struct Params {
     exponent: f32,         // γ of the rule, p of the mask, or the power of a ratio of gains
     sparsity: f32,         // λ of the rule
     floor: f32,            // least value of what is updated, or of a source's model; least share of the gains' norm
-    weight: f32,           // α of a prior
+    weights_row: u32,      // α of a prior: the row of the weights
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

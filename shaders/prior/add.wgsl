@@ -2,16 +2,17 @@
 //
 // a = Σ_c r_c (−μ_c/σ²_c), b = −x Σ_c r_c /σ²_c; A = Σ_k a and B = Σ_k b if the constant EXACT is 1, else a and b.
 // gains: H, numerators: N, denominators: D (K', N), of which the rows first_row..first_row + rows are the source's; norms: n
-// (1, N), responsibilities: r (C, N), precisions: 1/σ², pulls: −μ/σ² (K, C). A workgroup owns 32 columns; a lane takes every
+// (1, N), weights: α in the row weights_row; where it is 0, nothing changes. responsibilities: r (C, N), precisions: 1/σ², pulls: −μ/σ² (K, C). A workgroup owns 32 columns; a lane takes every
 // eighth row.
 
 @group(0) @binding(1) var<storage, read_write> gains: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> responsibilities: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> precisions: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> pulls: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> numerators: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> denominators: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> norms: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> responsibilities: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> precisions: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> pulls: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> numerators: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read_write> denominators: array<vec4<f32>>;
 
 // Of src/kernels/prior.
 const GAIN_FLOOR = 1e-12;
@@ -61,6 +62,7 @@ fn main(
     let quad = params.first_quad + first + lane % COLUMN_QUADS;
     let place = lane / COLUMN_QUADS;
     let norm = norms[quad];
+    let weight = weights[params.weights_row * params.panel_pitch + quad];
     var all = Terms(vec4<f32>(), vec4<f32>());
     if (EXACT == 1u) {
         for (var row = place; row < params.rows; row += ROW_LANES) {
@@ -80,8 +82,8 @@ fn main(
             all = one;
         }
         let share = gain / norm / norm;
-        numerators[at] += params.weight * (one.b / gain + share * all.a);
-        denominators[at] += params.weight * (one.a / gain + share * all.b);
-        gains[at] = gain;
+        numerators[at] += weight * (one.b / gain + share * all.a);
+        denominators[at] += weight * (one.a / gain + share * all.b);
+        gains[at] = select(gains[at], gain, weight > vec4<f32>(0.0));
     }
 }

@@ -60,7 +60,7 @@ uniform! {
         exponent: f32,
         sparsity: f32,
         floor: f32,
-        weight: f32,
+        weights_row: u32,
     }
 }
 

@@ -57,9 +57,12 @@ fn everything<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) -
     let density = Density::new(engine, &mixture).unwrap();
     let x = engine.log_normalized(&h, rows_of_prior.clone(), 1e-6).unwrap();
     let (shares, likelihoods) = engine.responsibilities(&x, &density).unwrap();
-    let prior = Prior { rows: rows_of_prior, density, weight: 0.3, gradient: Gradient::Exact, floor: 1e-6 };
-    engine.update_gains_under(&v, &w, &mut h, &rule, std::slice::from_ref(&prior)).unwrap();
-    engine.update_gains_under(&v, &w, &mut h, &kl, &[prior]).unwrap();
+    let prior = Prior { rows: rows_of_prior, density, gradient: Gradient::Exact, floor: 1e-6 };
+    let priors = [prior];
+    let alpha = Array2::from_elem((1, widths.iter().sum()), 0.3);
+    let alpha = engine.panel_like(&h, alpha.view()).unwrap();
+    engine.update_gains_under(&v, &w, &mut h, &rule, &priors, &alpha).unwrap();
+    engine.update_gains_under(&v, &w, &mut h, &kl, &priors, &alpha).unwrap();
     engine.update_bases(&v, &mut w, &h, &rule).unwrap();
     engine.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
     let first = engine.stack(&views(batch, |recording| &recording.w)).unwrap();

@@ -208,11 +208,12 @@ fn reseed(
     mixture.weights /= sum;
 }
 
-/// Finds gains under fixed bases and priors from those given: one plain update, and all others under the priors. Columns are
-/// independent of each other.
+/// Finds gains under fixed bases and priors from those given: one plain update, and all others under the priors, with α of every
+/// prior and column from `weights` (priors x N). Columns are independent of each other.
 ///
 /// # Errors
 /// [`Error::Input`] where shapes do not fit, [`Error::Engine`].
+#[expect(clippy::too_many_arguments, reason = "those of the plain update, and the priors with their weights")]
 pub fn update_gains<E: GainPrior>(
     engine: &E,
     v: &E::Panel,
@@ -220,13 +221,14 @@ pub fn update_gains<E: GainPrior>(
     mut h: E::Panel,
     rule: &Rule,
     priors: &[Prior<E::Matrix>],
+    weights: &E::Panel,
     iterations: usize,
 ) -> Result<E::Panel> {
     engine.within(|| {
         for iteration in 0..iterations {
             match iteration {
                 0 => engine.update_gains(v, w, &mut h, rule)?,
-                _ => engine.update_gains_under(v, w, &mut h, rule, priors)?,
+                _ => engine.update_gains_under(v, w, &mut h, rule, priors, weights)?,
             }
         }
         Ok(h)
@@ -271,9 +273,15 @@ mod tests {
         }
     }
 
-    fn prior<E: Engine>(engine: &E, rows: std::ops::Range<usize>, weight: f64, gradient: Gradient) -> Prior<E::Matrix> {
+    fn prior<E: Engine>(engine: &E, rows: std::ops::Range<usize>, gradient: Gradient) -> Prior<E::Matrix> {
         let density = Density::new(engine, &mixture(rows.start as u32, 3, rows.len())).unwrap();
-        Prior { rows, density, weight, gradient, floor: FLOOR }
+        Prior { rows, density, gradient, floor: FLOOR }
+    }
+
+    /// One weight for all columns of each prior.
+    fn even<E: Engine>(engine: &E, weights: &[f64], columns: usize) -> E::Panel {
+        let of_prior = |(prior, _)| weights[prior];
+        engine.panel(Array2::from_shape_fn((weights.len(), columns), of_prior).view()).unwrap()
     }
 
     /// Columns around two places far apart.
@@ -374,12 +382,13 @@ mod tests {
     #[test]
     fn the_first_update_is_plain() {
         let (v, w, start) = (vec![values(1, 9, 12)], vec![values(2, 9, 6)], vec![values(3, 6, 12)]);
-        let (rule, priors) = (Rule::of(Divergence::ItakuraSaito), [prior(&Reference, 0..4, 0.5, Gradient::Exact)]);
+        let (rule, priors) = (Rule::of(Divergence::ItakuraSaito), [prior(&Reference, 0..4, Gradient::Exact)]);
+        let weights = even(&Reference, &[0.5], 12);
         let mut expected = start.clone();
         crate::kernels::Products::update_gains(&Reference, &v, &w, &mut expected, &rule).unwrap();
-        assert_eq!(update_gains(&Reference, &v, &w, start.clone(), &rule, &priors, 1).unwrap(), expected);
-        Reference.update_gains_under(&v, &w, &mut expected, &rule, &priors).unwrap();
-        assert_eq!(update_gains(&Reference, &v, &w, start, &rule, &priors, 2).unwrap(), expected);
+        assert_eq!(update_gains(&Reference, &v, &w, start.clone(), &rule, &priors, &weights, 1).unwrap(), expected);
+        Reference.update_gains_under(&v, &w, &mut expected, &rule, &priors, &weights).unwrap();
+        assert_eq!(update_gains(&Reference, &v, &w, start, &rule, &priors, &weights, 2).unwrap(), expected);
     }
 
     #[test]
@@ -401,12 +410,12 @@ mod tests {
         let gradient = |kind| {
             let zeros = || vec![Array2::zeros(h.dim())];
             let (mut raised, mut n, mut d) = (vec![h.clone()], zeros(), zeros());
-            let prior = prior(&Reference, 0..5, 1.0, kind);
-            Reference.add_prior(&mut raised, &prior, &mut n, &mut d).unwrap();
+            let priors = [prior(&Reference, 0..5, kind)];
+            Reference.add_priors(&mut raised, &priors, &even(&Reference, &[1.0], 2), &mut n, &mut d).unwrap();
             assert!(n[0].iter().chain(&d[0]).all(|&part| part >= 0.0));
             &n[0] - &d[0]
         };
-        let prior = prior(&Reference, 0..5, 1.0, Gradient::Exact);
+        let prior = prior(&Reference, 0..5, Gradient::Exact);
         let mut finite = Array2::zeros(h.dim());
         for (at, slope) in finite.indexed_iter_mut() {
             let likelihood = |step: f64| {
@@ -426,16 +435,17 @@ mod tests {
     fn the_cost_falls_by_the_exact_gradient() {
         for divergence in [Divergence::Euclidean, Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
             let (v, w) = (vec![values(1, 9, 12)], vec![values(2, 9, 6)]);
-            let priors =
-                [(0..4, 0.5), (4..6, 0.1)].map(|(rows, weight)| prior(&Reference, rows, weight, Gradient::Exact));
+            let priors = [0..4, 4..6].map(|rows| prior(&Reference, rows, Gradient::Exact));
+            let alphas = [0.5, 0.1];
+            let weights = even(&Reference, &alphas, 12);
             let cost = |updates| {
                 let rule = Rule::of(divergence);
-                let h = update_gains(&Reference, &v, &w, vec![values(3, 6, 12)], &rule, &priors, updates).unwrap();
+                let start = vec![values(3, 6, 12)];
+                let h = update_gains(&Reference, &v, &w, start, &rule, &priors, &weights, updates).unwrap();
                 let data: f64 =
                     crate::kernels::Products::costs(&Reference, &v, &w, &h, divergence).unwrap().iter().sum();
-                let likelihoods =
-                    priors.iter().map(|prior| prior.weight * log_likelihood(&Reference, &h, prior).unwrap());
-                data - likelihoods.sum::<f64>()
+                let likelihood = |prior| log_likelihood(&Reference, &h, prior).unwrap();
+                data - priors.iter().zip(alphas).map(|(prior, alpha)| alpha * likelihood(prior)).sum::<f64>()
             };
             let costs: Vec<f64> = (1..40).map(cost).collect();
             assert!(costs.windows(2).all(|pair| pair[1] <= pair[0] + 1e-9), "{divergence}: {costs:?}");
@@ -443,7 +453,7 @@ mod tests {
         }
     }
 
-    /// Whether priors of weight 0 change no bit, all of them or one.
+    /// Whether priors of weight 0 change no bit: all of them, one, or where a column has none.
     fn assert_weightless<E: GainPrior + Momentum>(engine: &E) {
         let (v, w) =
             (engine.panel(numbers(1, 37, 70).view()).unwrap(), engine.matrix(numbers(2, 37, 9).view()).unwrap());
@@ -452,17 +462,23 @@ mod tests {
         for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito, Divergence::Beta(0.5)] {
             for gradient in GRADIENTS {
                 let rule = Rule::of(divergence);
-                let priors = |first| [(0..4, first), (4..9, 0.0)].map(|(rows, a)| prior(engine, rows, a, gradient));
+                let priors = [0..4, 4..9].map(|rows| prior(engine, rows, gradient));
                 let until = Until { iterations: 7, tolerance: 0.0, segments: &[70] };
                 let plain = nmf::update_gains(engine, &v, &w, start(), &rule, Updates::Alternating, &until).unwrap().0;
-                let under = update_gains(engine, &v, &w, start(), &rule, &priors(0.0), 7).unwrap();
+                let none = even(engine, &[0.0, 0.0], 70);
+                let under = update_gains(engine, &v, &w, start(), &rule, &priors, &none, 7).unwrap();
                 assert!(read(&plain) == read(&under), "{divergence}");
                 let (mut plain, mut under) = (start(), start());
                 engine.update_gains(&v, &w, &mut plain, &rule).unwrap();
-                engine.update_gains_under(&v, &w, &mut under, &rule, &priors(0.2)).unwrap();
+                let some = |(prior, column)| if prior == 0 && column >= 35 { 0.2 } else { 0.0 };
+                let some = engine.panel(Array2::from_shape_fn((2, 70), some).view()).unwrap();
+                engine.update_gains_under(&v, &w, &mut under, &rule, &priors, &some).unwrap();
                 let (plain, under) = (read(&plain), read(&under));
                 assert!(plain.slice(s![4.., ..]) == under.slice(s![4.., ..]), "{divergence}");
-                assert!(plain.slice(s![..4, ..]) != under.slice(s![..4, ..]), "{divergence}");
+                assert!(plain.slice(s![..4, ..35]) == under.slice(s![..4, ..35]), "{divergence}");
+                for column in 35..70 {
+                    assert!(plain.slice(s![..4, column]) != under.slice(s![..4, column]), "{divergence}");
+                }
             }
         }
     }
@@ -481,18 +497,21 @@ mod tests {
         let (v, w, mut h) = (vec![values(1, 5, 6)], vec![values(2, 5, 4)], vec![values(3, 4, 6)]);
         let rule = Rule::of(Divergence::KullbackLeibler);
         let mut refused = |spoil: fn(&mut [Prior<Stack>])| {
-            let mut priors =
-                vec![prior(&Reference, 0..2, 0.1, Gradient::Exact), prior(&Reference, 2..4, 0.1, Gradient::Exact)];
+            let mut priors = [0..2, 2..4].map(|rows| prior(&Reference, rows, Gradient::Exact));
             spoil(&mut priors);
-            Reference.update_gains_under(&v, &w, &mut h, &rule, &priors).is_err()
+            let weights = even(&Reference, &[0.1, 0.1], 6);
+            Reference.update_gains_under(&v, &w, &mut h, &rule, &priors, &weights).is_err()
         };
         assert!(!refused(|_| ()));
         assert!(refused(|priors| priors[1].rows = 1..3));
         assert!(refused(|priors| priors[1].rows = 3..5));
         assert!(refused(|priors| priors[1].rows = 2..3));
-        assert!(refused(|priors| priors[0].weight = -0.1));
-        assert!(refused(|priors| priors[0].weight = f64::NAN));
         assert!(refused(|priors| priors[0].floor = 1.0));
+        let priors = [0..2, 2..4].map(|rows| prior(&Reference, rows, Gradient::Exact));
+        for (alphas, columns) in [(vec![0.1], 6), (vec![0.1, 0.1], 5)] {
+            let weights = even(&Reference, &alphas, columns);
+            assert!(Reference.update_gains_under(&v, &w, &mut h, &rule, &priors, &weights).is_err());
+        }
         let none = Mixture { variances: Array2::zeros((3, 4)), ..mixture(0, 3, 4) };
         assert!(Density::new(&Reference, &none).is_err());
     }

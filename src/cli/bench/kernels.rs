@@ -103,6 +103,7 @@ struct Problem<'a, E: Engine> {
     sources: [Range<usize>; 2],
     /// Of both sources, of [`MIXTURES`] components.
     priors: Vec<Prior<E::Matrix>>,
+    weights: E::Panel,
 }
 
 /// What a kernel must do at least: its flop, and its bytes with each operand moved once.
@@ -166,7 +167,7 @@ fn updates<E: GainPrior>() -> Vec<Kernel<E>> {
             name: "gains, prior",
             // Four multiply-adds for every gain and component: the square of a difference, and two products.
             cost: |s| Cost { flop: s.update * s.product + 2.0 * MIXTURES as f64 * s.h, bytes: s.v + s.w + 2.0 * s.h },
-            run: |engine, p| engine.update_gains_under(p.v, &p.w, &mut p.h, &p.rule, &p.priors),
+            run: |engine, p| engine.update_gains_under(p.v, &p.w, &mut p.h, &p.rule, &p.priors, &p.weights),
         },
         Kernel {
             name: "joint",
@@ -260,7 +261,7 @@ fn priors<E: Engine, const N: usize>(engine: &E, rows: [Range<usize>; N]) -> par
         let weights = Array1::from_elem(MIXTURES, 1.0 / MIXTURES as f64);
         let mixture = Mixture { weights, means: -values("means"), variances: values("variances") };
         let density = Density::new(engine, &mixture)?;
-        Ok(Prior { rows, density, weight: 0.1, gradient: Gradient::Exact, floor: 1e-6 })
+        Ok(Prior { rows, density, gradient: Gradient::Exact, floor: 1e-6 })
     };
     rows.into_iter().map(prior).collect()
 }
@@ -283,6 +284,7 @@ fn time<E: GainPrior>(
             rule: Rule::of(divergence.unwrap_or(Divergence::ItakuraSaito)),
             sources: [0..middle, middle..shape.components],
             priors: priors(engine, [0..middle, middle..shape.components])?,
+            weights: engine.panel(Array2::from_elem((2, shape.frames), 0.1f32).view())?,
         };
         engine.timed(|| (0..times).try_for_each(|_| (kernel.run)(engine, &mut problem)))
     })?;

@@ -8,8 +8,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use super::{
-    Density, GAIN_FLOOR, GainPrior, Gradient, Moments, Prior, active, check_density, check_prior, check_priors,
-    check_rows, check_sums,
+    Density, GAIN_FLOOR, GainPrior, Gradient, Moments, Prior, check_density, check_priors, check_rows, check_sums,
 };
 use crate::Result;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
@@ -129,14 +128,14 @@ impl Packed {
     }
 }
 
-/// Gains raised to g' in place, and x of them; returns 1/n.
+/// x of gains; returns 1/n, and the least g'.
 #[inline(always)]
 fn log_normalize<S: Simd, const V: usize>(
     simd: S,
-    gains: &mut [[S::f32s; V]],
+    gains: &[[S::f32s; V]],
     x: &mut [[S::f32s; V]],
     floor: f32,
-) -> [S::f32s; V] {
+) -> ([S::f32s; V], [S::f32s; V]) {
     let (zero, one, least) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0), simd.splat_f32s(GAIN_FLOOR as f32));
     let mut squares = [zero; V];
     for gains in gains.chunks(SUMMED) {
@@ -157,13 +156,12 @@ fn log_normalize<S: Simd, const V: usize>(
         shares[i] = simd.div_f32s(one, norm);
         leasts[i] = simd.max_f32s(least, simd.mul_f32s(norm, simd.splat_f32s(floor)));
     }
-    for (gains, x) in gains.iter_mut().zip(x) {
+    for (gains, x) in gains.iter().zip(x) {
         for i in 0..V {
-            gains[i] = simd.max_f32s(gains[i], leasts[i]);
-            x[i] = math::ln(simd, simd.mul_f32s(gains[i], shares[i]));
+            x[i] = math::ln(simd, simd.mul_f32s(simd.max_f32s(gains[i], leasts[i]), shares[i]));
         }
     }
-    shares
+    (shares, leasts)
 }
 
 /// A prior as an update of gains reads it.
@@ -180,12 +178,16 @@ struct Space {
     r: Scratch,
 }
 
-/// All that have a weight.
-struct Priors<'a>(Vec<PackedPrior<'a>>);
+/// Priors, and α of each (priors, N).
+struct Priors<'a> {
+    priors: Vec<PackedPrior<'a>>,
+    weights: &'a CpuPanel,
+}
 
 impl<'a> Priors<'a> {
-    fn new(shelf: &Shelf, priors: impl Iterator<Item = &'a Prior<Stack>>) -> Self {
-        Self(priors.map(|prior| PackedPrior { mixture: Packed::new(shelf, &prior.density), prior }).collect())
+    fn new(shelf: &Shelf, priors: &'a [Prior<Stack>], weights: &'a CpuPanel) -> Self {
+        let pack = |prior: &'a Prior<Stack>| PackedPrior { mixture: Packed::new(shelf, &prior.density), prior };
+        Self { priors: priors.iter().map(pack).collect(), weights }
     }
 }
 
@@ -194,8 +196,8 @@ impl Terms for Priors<'_> {
     type Space = Space;
 
     fn space(&self, shelf: &Shelf) -> Space {
-        let rows = self.0.iter().map(|one| padded(one.mixture.dimensions) * STRIP).max().unwrap_or_default();
-        let r = self.0.iter().map(|one| one.mixture.strip_len()).max().unwrap_or_default();
+        let rows = self.priors.iter().map(|one| padded(one.mixture.dimensions) * STRIP).max().unwrap_or_default();
+        let r = self.priors.iter().map(|one| one.mixture.strip_len()).max().unwrap_or_default();
         Space { x: shelf.take(rows), a: shelf.take(rows), b: shelf.take(rows), r: shelf.take(r) }
     }
 
@@ -204,22 +206,30 @@ impl Terms for Priors<'_> {
         &self,
         simd: S,
         space: &mut Space,
+        index: usize,
         h: &mut [f32],
         n: &mut [f32],
         d: &mut [f32],
     ) {
-        for PackedPrior { mixture, prior } in &self.0 {
+        let zero = simd.splat_f32s(0.0);
+        let (strip, one) = (self.weights.strip(index), simd.splat_f32s(1.0));
+        for ((PackedPrior { mixture, prior }, of_strip), weights) in
+            self.priors.iter().zip(strip.chunks_exact(STRIP)).zip(rows::<S, V>(strip))
+        {
+            if of_strip.iter().all(|&weight| weight == 0.0) {
+                continue;
+            }
             let at = |panel| &mut rows_mut::<S, V>(panel)[prior.rows.clone()];
             let (gains, n, d) = (at(&mut *h), at(&mut *n), at(&mut *d));
             let (x, r) = (rows_mut::<S, V>(&mut space.x), rows_mut::<S, V>(&mut space.r));
             let (a, b) = (rows_mut::<S, V>(&mut space.a), rows_mut::<S, V>(&mut space.b));
             let x = &mut x[..mixture.dimensions];
-            let shares = log_normalize(simd, gains, x, prior.floor as f32);
+            let (shares, leasts) = log_normalize(simd, gains, x, prior.floor as f32);
             mixture.responsibilities::<S, V, MB, NB>(simd, x, r);
             let r = &r[..mixture.components];
             tile::model::<S, V, MR>(simd, &mixture.pulls_by_rows, r, &mut StoreSink(a));
             tile::model::<S, V, MR>(simd, &mixture.precisions_by_rows, r, &mut StoreSink(b));
-            let mut sums = [[simd.splat_f32s(0.0); V]; 2];
+            let mut sums = [[zero; V]; 2];
             for ((x, a), b) in x.iter().zip(&*a).zip(&mut *b) {
                 for i in 0..V {
                     b[i] = simd.mul_f32s(simd.neg_f32s(x[i]), b[i]);
@@ -227,19 +237,20 @@ impl Terms for Priors<'_> {
                     sums[1][i] = simd.add_f32s(sums[1][i], b[i]);
                 }
             }
-            let (one, weight) = (simd.splat_f32s(1.0), simd.splat_f32s(prior.weight as f32));
-            for ((((gains, a), b), n), d) in gains.iter().zip(&*a).zip(&*b).zip(n).zip(d) {
+            for ((((gains, a), b), n), d) in gains.iter_mut().zip(&*a).zip(&*b).zip(n).zip(d) {
                 for i in 0..V {
-                    let inverse = simd.div_f32s(one, gains[i]);
-                    let share = simd.mul_f32s(simd.mul_f32s(gains[i], shares[i]), shares[i]);
+                    let gain = simd.max_f32s(gains[i], leasts[i]);
+                    let inverse = simd.div_f32s(one, gain);
+                    let share = simd.mul_f32s(simd.mul_f32s(gain, shares[i]), shares[i]);
                     let (all_a, all_b) = match prior.gradient {
                         Gradient::Exact => (sums[0][i], sums[1][i]),
                         Gradient::Paper => (a[i], b[i]),
                     };
                     let up = tile::multiply_add(simd, share, all_a, simd.mul_f32s(b[i], inverse));
                     let down = tile::multiply_add(simd, share, all_b, simd.mul_f32s(a[i], inverse));
-                    n[i] = tile::multiply_add(simd, weight, up, n[i]);
-                    d[i] = tile::multiply_add(simd, weight, down, d[i]);
+                    n[i] = tile::multiply_add(simd, weights[i], up, n[i]);
+                    d[i] = tile::multiply_add(simd, weights[i], down, d[i]);
+                    gains[i] = simd.select_f32s(simd.greater_than_f32s(weights[i], zero), gain, gains[i]);
                 }
             }
         }
@@ -250,6 +261,7 @@ impl Terms for Priors<'_> {
 struct AddJob<'a> {
     priors: &'a Priors<'a>,
     space: &'a mut Space,
+    index: usize,
     h: &'a mut [f32],
     n: &'a mut [f32],
     d: &'a mut [f32],
@@ -258,13 +270,13 @@ struct AddJob<'a> {
 impl StripJob for AddJob<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        self.priors.add::<S, V, MR, MB, NB>(simd, self.space, self.h, self.n, self.d);
+        self.priors.add::<S, V, MR, MB, NB>(simd, self.space, self.index, self.h, self.n, self.d);
     }
 }
 
-/// x of a strip, from gains that may be overwritten.
+/// x of a strip.
 struct NormalizeJob<'a> {
-    gains: &'a mut [f32],
+    gains: &'a [f32],
     x: &'a mut [f32],
     floor: f32,
 }
@@ -272,7 +284,7 @@ struct NormalizeJob<'a> {
 impl StripJob for NormalizeJob<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        log_normalize::<S, V>(simd, rows_mut::<S, V>(self.gains), rows_mut::<S, V>(self.x), self.floor);
+        log_normalize::<S, V>(simd, rows::<S, V>(self.gains), rows_mut::<S, V>(self.x), self.floor);
     }
 }
 
@@ -383,13 +395,10 @@ impl GainPrior for Cpu {
         let mut x = CpuPanel::zeros(self.shelf(), rows.len(), h.segments().to_vec());
         let len = rows.len() * STRIP;
         self.install(|| {
-            x.strips_mut().zip(h.strips()).for_each_init(
-                || self.shelf().take(len),
-                |gains, (x, h)| {
-                    gains.copy_from_slice(&h[rows.start * STRIP..rows.end * STRIP]);
-                    tile::dispatch(NormalizeJob { gains, x: &mut x[..len], floor: floor as f32 });
-                },
-            );
+            x.strips_mut().zip(h.strips()).for_each(|(x, h)| {
+                let gains = &h[rows.start * STRIP..rows.end * STRIP];
+                tile::dispatch(NormalizeJob { gains, x: &mut x[..len], floor: floor as f32 });
+            });
         });
         Ok(x)
     }
@@ -428,17 +437,24 @@ impl GainPrior for Cpu {
         Ok(Moments::around(density, all.log_likelihood, all.counts, &all.firsts, &all.seconds))
     }
 
-    fn add_prior(&self, h: &mut CpuPanel, prior: &Prior<Stack>, n: &mut CpuPanel, d: &mut CpuPanel) -> Result<()> {
-        check_prior(prior, h.rows())?;
+    fn add_priors(
+        &self,
+        h: &mut CpuPanel,
+        priors: &[Prior<Stack>],
+        weights: &CpuPanel,
+        n: &mut CpuPanel,
+        d: &mut CpuPanel,
+    ) -> Result<()> {
+        check_priors(priors, h.extent(), weights.extent())?;
         check_sums(h.extent(), n.extent(), d.extent())?;
-        let priors = Priors::new(self.shelf(), std::iter::once(prior));
+        let priors = Priors::new(self.shelf(), priors, weights);
         let places = h.places();
         self.install(|| {
-            let strips = h.strips_mut().zip(n.strips_mut().zip(d.strips_mut())).zip(&places);
+            let strips = h.strips_mut().zip(n.strips_mut().zip(d.strips_mut())).zip(&places).enumerate();
             strips.for_each_init(
                 || priors.space(self.shelf()),
-                |space, ((h, (n, d)), place)| {
-                    tile::dispatch(AddJob { priors: &priors, space, h, n, d });
+                |space, (index, ((h, (n, d)), place))| {
+                    tile::dispatch(AddJob { priors: &priors, space, index, h, n, d });
                     // What pads a segment stays 0: gains of it would be felt in the sums for the bases.
                     for panel in [h, n, d] {
                         panel.chunks_exact_mut(STRIP).for_each(|row| row[place.columns..].fill(0.0));
@@ -456,8 +472,9 @@ impl GainPrior for Cpu {
         h: &mut CpuPanel,
         rule: &Rule,
         priors: &[Prior<Stack>],
+        weights: &CpuPanel,
     ) -> Result<()> {
-        check_priors(priors, h.rows())?;
-        update_with(self, v, w, h, rule, &Priors::new(self.shelf(), active(priors)))
+        check_priors(priors, h.extent(), weights.extent())?;
+        update_with(self, v, w, h, rule, &Priors::new(self.shelf(), priors, weights))
     }
 }

@@ -5,16 +5,13 @@ use std::ops::Range;
 
 use ndarray::{Array1, Array2};
 
-use super::{
-    Density, GainPrior, Gradient, Moments, Prior, active, check_density, check_prior, check_priors, check_rows,
-    check_sums,
-};
+use super::{Density, GainPrior, Gradient, Moments, Prior, check_density, check_priors, check_rows, check_sums};
 use crate::Result;
 use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE};
 use crate::kernels::gpu::{BLOCKS, INDEX, LANES, PARAMS, Params, RULE, Splits, Window};
-use crate::kernels::products::{Products, Rule, params};
+use crate::kernels::products::{Rule, params};
 
 /// Invocations in a workgroup of every kernel here.
 const INVOCATIONS: usize = 64;
@@ -33,7 +30,16 @@ static RESPONSIBILITIES: Kernel = Kernel {
 };
 static ADD: Kernel = Kernel {
     source: source!("prior/add.wgsl", PARAMS, INDEX, BLOCKS, LANES),
-    storages: &[Access::Write, Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
+    storages: &[
+        Access::Write,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Write,
+        Access::Write,
+    ],
     constants: &[("EXACT", &[0, 1])],
     uniform: Params::MEMBERS,
 };
@@ -170,28 +176,38 @@ impl GainPrior for Gpu {
         Ok(Moments::around(density, log_likelihood, counts, &firsts, &seconds))
     }
 
-    fn add_prior(&self, h: &mut GpuPanel, prior: &Prior<GpuMatrix>, n: &mut GpuPanel, d: &mut GpuPanel) -> Result<()> {
-        check_prior(prior, h.rows)?;
+    fn add_priors(
+        &self,
+        h: &mut GpuPanel,
+        priors: &[Prior<GpuMatrix>],
+        weights: &GpuPanel,
+        n: &mut GpuPanel,
+        d: &mut GpuPanel,
+    ) -> Result<()> {
+        check_priors(priors, h.extent(), weights.extent())?;
         check_sums(h.extent(), n.extent(), d.extent())?;
-        let Prior { rows, density, weight, gradient, floor } = prior;
-        let (x, norms) = self.log_norms(h, rows.clone(), *floor)?;
-        let (r, _) = self.responsibilities(&x, density)?;
-        for window in Window::all(h) {
-            let [norms, r, n, d] = [&norms, &r, &*n, &*d].map(|panel| &panel.chunks[window.index].storage);
-            self.run(Run {
-                kernel: &ADD,
-                filling: None,
-                constants: &[u32::from(*gradient == Gradient::Exact)],
-                uniform: window.params(Params {
-                    first_row: rows.start as u32,
-                    floor: *floor as f32,
-                    weight: *weight as f32,
-                    ..of_mixture(density)
-                }),
-                storages: &[&window.chunk.storage, norms, r, &density.precisions.storage, &density.pulls.storage, n, d],
-                workgroups: window.tiles,
-                work: 4 * rows.len() * window.columns * density.components,
-            })?;
+        for (index, Prior { rows, density, gradient, floor }) in priors.iter().enumerate() {
+            let (x, norms) = self.log_norms(h, rows.clone(), *floor)?;
+            let (r, _) = self.responsibilities(&x, density)?;
+            for window in Window::all(h) {
+                let [weights, norms, r, n, d] =
+                    [weights, &norms, &r, &*n, &*d].map(|panel| &panel.chunks[window.index].storage);
+                let Density { precisions, pulls, .. } = density;
+                self.run(Run {
+                    kernel: &ADD,
+                    filling: None,
+                    constants: &[u32::from(*gradient == Gradient::Exact)],
+                    uniform: window.params(Params {
+                        first_row: rows.start as u32,
+                        floor: *floor as f32,
+                        weights_row: index as u32,
+                        ..of_mixture(density)
+                    }),
+                    storages: &[&window.chunk.storage, weights, norms, r, &precisions.storage, &pulls.storage, n, d],
+                    workgroups: window.tiles,
+                    work: 4 * rows.len() * window.columns * density.components,
+                })?;
+            }
         }
         Ok(())
     }
@@ -203,13 +219,10 @@ impl GainPrior for Gpu {
         h: &mut GpuPanel,
         rule: &Rule,
         priors: &[Prior<GpuMatrix>],
+        weights: &GpuPanel,
     ) -> Result<()> {
-        check_priors(priors, h.rows)?;
-        if active(priors).next().is_none() {
-            return self.update_gains(v, w, h, rule);
-        }
         let (mut n, mut d) = self.gain_sums(v, w, h, rule)?;
-        active(priors).try_for_each(|prior| self.add_prior(h, prior, &mut n, &mut d))?;
+        self.add_priors(h, priors, weights, &mut n, &mut d)?;
         for window in Window::all(h) {
             self.run(Run {
                 kernel: &APPLY,

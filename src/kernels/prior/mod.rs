@@ -161,14 +161,13 @@ impl FromStr for Gradient {
     }
 }
 
-/// A prior of some rows of the gains.
+/// A prior of some rows of the gains. How much it counts for, its α, may differ from column to column: an update is given a panel
+/// of weights beside its priors.
 pub struct Prior<M> {
     /// The rows of H that are the source's.
     pub rows: Range<usize>,
     /// What its gains are usually like.
     pub density: Density<M>,
-    /// α ≥ 0.
-    pub weight: f64,
     /// Which gradient.
     pub gradient: Gradient,
     /// Gains below this share of |g| count as that: 0 ≤ ρ < 1; see [`GainPrior::log_normalized`].
@@ -227,19 +226,20 @@ pub trait GainPrior: Products {
     /// The sums behind a step of expectation-maximization, over all columns of X, in an order that depends on N alone.
     fn moments(&self, x: &Self::Panel, density: &Density<Self::Matrix>) -> Result<Moments>;
 
-    /// Adds a prior to what an update of gains is a ratio of: N ← N + α ∇⁺L, D ← D + α ∇⁻L (both K' x N) in the prior's rows. Its
-    /// gains are raised to the g' of [`GainPrior::log_normalized`]: where they are multiplied from, so that a gain that reached 0
-    /// can be moved.
-    fn add_prior(
+    /// Adds priors to what an update of gains is a ratio of: N ← N + α ∇⁺L, D ← D + α ∇⁻L (both K' x N) in the priors' rows, with
+    /// α of every prior and column from `weights` (priors x N), finite and not negative. Where α is above 0, gains are raised to
+    /// the g' of [`GainPrior::log_normalized`]: where they are multiplied from, so that a gain that reached 0 can be moved.
+    fn add_priors(
         &self,
         h: &mut Self::Panel,
-        prior: &Prior<Self::Matrix>,
+        priors: &[Prior<Self::Matrix>],
+        weights: &Self::Panel,
         n: &mut Self::Panel,
         d: &mut Self::Panel,
     ) -> Result<()>;
 
     /// [`Products::update_gains`] under priors: H ← H ∘ ((N + α ∇⁺L) / (D + λ + α ∇⁻L))^γ, all from the same H, raised as by
-    /// [`GainPrior::add_prior`]. Rows of no prior, or of one of weight 0, have the bits of the plain update.
+    /// [`GainPrior::add_priors`]. Rows of no prior, and columns where its weight is 0, have the bits of the plain update.
     fn update_gains_under(
         &self,
         v: &Self::Panel,
@@ -247,12 +247,8 @@ pub trait GainPrior: Products {
         h: &mut Self::Panel,
         rule: &Rule,
         priors: &[Prior<Self::Matrix>],
+        weights: &Self::Panel,
     ) -> Result<()>;
-}
-
-/// The priors that have a weight.
-fn active<M>(priors: &[Prior<M>]) -> impl Iterator<Item = &Prior<M>> {
-    priors.iter().filter(|prior| prior.weight > 0.0)
 }
 
 fn check_rows(rows: &Range<usize>, floor: f64, all: usize) -> Result<()> {
@@ -265,19 +261,18 @@ fn check_rows(rows: &Range<usize>, floor: f64, all: usize) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a prior fits gains of so many rows.
-fn check_prior<M>(prior: &Prior<M>, all: usize) -> Result<()> {
-    check_rows(&prior.rows, prior.floor, all)?;
-    if !(prior.weight.is_finite() && prior.weight >= 0.0) {
-        return Err(Error::input(format!("prior weight {}: must be finite and not negative", prior.weight)));
+/// Checks that priors fit gains, no two of them the same row, and weights both.
+fn check_priors<M>(priors: &[Prior<M>], h: (usize, &[usize]), weights: (usize, &[usize])) -> Result<()> {
+    if weights != (priors.len(), h.1) {
+        return Err(Error::input(format!(
+            "weights of {} priors for {}, in the gains' segments",
+            weights.0,
+            priors.len()
+        )));
     }
-    check_density(prior.rows.len(), &prior.density)
-}
-
-/// Checks that priors fit gains of so many rows, no two of them the same row.
-fn check_priors<M>(priors: &[Prior<M>], all: usize) -> Result<()> {
     for (index, prior) in priors.iter().enumerate() {
-        check_prior(prior, all)?;
+        check_rows(&prior.rows, prior.floor, h.0)?;
+        check_density(prior.rows.len(), &prior.density)?;
         let meets = |other: &&Prior<M>| prior.rows.start < other.rows.end && other.rows.start < prior.rows.end;
         if let Some(other) = priors[..index].iter().find(meets) {
             return Err(Error::input(format!(

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, Zip, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, s};
 
 use super::{
-    Density, GAIN_FLOOR, GainPrior, Gradient, Moments, Prior, active, check_density, check_prior, check_priors,
-    check_rows, check_shapes, check_sums,
+    Density, GAIN_FLOOR, GainPrior, Gradient, Moments, Prior, check_density, check_priors, check_rows, check_shapes,
+    check_sums,
 };
 use crate::Result;
 use crate::engine::{Engine, Reference};
@@ -39,6 +39,36 @@ fn responsibilities(x: &Array2<f64>, density: &Density<Stack>) -> (Array2<f64>, 
         *likelihood = most + sum.ln() + density.levels[0][(1, 0)];
     }
     (r, likelihoods)
+}
+
+/// What a prior adds to N and D of a segment.
+fn add_prior(
+    h: &mut Array2<f64>,
+    prior: &Prior<Stack>,
+    weights: ArrayView1<f64>,
+    n: &mut Array2<f64>,
+    d: &mut Array2<f64>,
+) {
+    let Prior { rows, density, gradient, floor } = prior;
+    let (gains, norms) = raised(h.slice(s![rows.clone(), ..]), *floor);
+    let x = (&gains / &norms).mapv_into(f64::ln);
+    let (r, _) = responsibilities(&x, density);
+    let a = density.pulls[0].dot(&r);
+    let b = -x * density.precisions[0].dot(&r);
+    let (sum_a, sum_b) = (a.sum_axis(Axis(0)), b.sum_axis(Axis(0)));
+    for ((row, column), &gain) in gains.indexed_iter() {
+        if weights[column] > 0.0 {
+            let (a, b, share) = (a[(row, column)], b[(row, column)], gain / norms[column] / norms[column]);
+            let (all_a, all_b) = match gradient {
+                Gradient::Exact => (sum_a[column], sum_b[column]),
+                Gradient::Paper => (a, b),
+            };
+            let at = (rows.start + row, column);
+            n[at] += weights[column] * (b / gain + share * all_a);
+            d[at] += weights[column] * (a / gain + share * all_b);
+            h[at] = gain;
+        }
+    }
 }
 
 impl GainPrior for Reference {
@@ -78,33 +108,24 @@ impl GainPrior for Reference {
         Ok(Moments::around(density, log_likelihood, counts, &firsts, &seconds))
     }
 
-    fn add_prior(&self, h: &mut Stack, prior: &Prior<Stack>, n: &mut Stack, d: &mut Stack) -> Result<()> {
-        let [of_h, of_n, of_d] = [&*h, &*n, &*d].map(|panel| self.segments(panel));
-        check_prior(prior, of_h.0)?;
+    fn add_priors(
+        &self,
+        h: &mut Stack,
+        priors: &[Prior<Stack>],
+        weights: &Stack,
+        n: &mut Stack,
+        d: &mut Stack,
+    ) -> Result<()> {
+        let [of_h, of_weights, of_n, of_d] = [&*h, weights, &*n, &*d].map(|panel| self.segments(panel));
+        check_priors(priors, (of_h.0, &of_h.1), (of_weights.0, &of_weights.1))?;
         check_sums((of_h.0, &of_h.1), (of_n.0, &of_n.1), (of_d.0, &of_d.1))?;
-        let Prior { rows, density, weight, gradient, floor } = prior;
-        for ((h, n), d) in h.iter_mut().zip(n).zip(d) {
-            let (gains, norms) = raised(h.slice(s![rows.clone(), ..]), *floor);
-            let x = (&gains / &norms).mapv_into(f64::ln);
-            let (r, _) = responsibilities(&x, density);
-            let a = density.pulls[0].dot(&r);
-            let b = -x * density.precisions[0].dot(&r);
-            let (sum_a, sum_b) = (a.sum_axis(Axis(0)), b.sum_axis(Axis(0)));
-            for ((row, column), &gain) in gains.indexed_iter() {
-                let (a, b, share) = (a[(row, column)], b[(row, column)], gain / norms[column] / norms[column]);
-                let (all_a, all_b) = match gradient {
-                    Gradient::Exact => (sum_a[column], sum_b[column]),
-                    Gradient::Paper => (a, b),
-                };
-                let at = (rows.start + row, column);
-                n[at] += weight * (b / gain + share * all_a);
-                d[at] += weight * (a / gain + share * all_b);
-                h[at] = gain;
+        for (((h, weights), n), d) in h.iter_mut().zip(weights).zip(n).zip(d) {
+            for (prior, weights) in priors.iter().zip(weights.outer_iter()) {
+                add_prior(h, prior, weights, n, d);
             }
         }
         Ok(())
     }
-
     fn update_gains_under(
         &self,
         v: &Stack,
@@ -112,14 +133,14 @@ impl GainPrior for Reference {
         h: &mut Stack,
         rule: &Rule,
         priors: &[Prior<Stack>],
+        weights: &Stack,
     ) -> Result<()> {
         let [of_v, of_h] = [v, &*h].map(|panel| self.segments(panel));
         let of_w = w.first().map_or((0, 0), Array2::dim);
         check_shapes((of_v.0, &of_v.1), (w.len(), of_w), (of_h.0, &of_h.1))?;
-        check_priors(priors, of_h.0)?;
         let sums = v.iter().zip(w.iter().cycle()).zip(&*h).map(|((v, w), h)| gain_sums(v, w, h, rule.divergence));
         let (mut n, mut d): (Stack, Stack) = sums.unzip();
-        active(priors).try_for_each(|prior| self.add_prior(h, prior, &mut n, &mut d))?;
+        self.add_priors(h, priors, weights, &mut n, &mut d)?;
         for ((h, n), d) in h.iter_mut().zip(&n).zip(&d) {
             Zip::from(h).and(n).and(d).for_each(|h, &n, &d| *h = rule.apply(*h, n, d));
         }
@@ -161,8 +182,9 @@ mod tests {
         let paper = ([0.5, 0.75 + 5.0 * LN_2], [0.5, 3.0 + 5.0 * LN_2]);
         for (gradient, (up, down)) in [(Gradient::Exact, exact), (Gradient::Paper, paper)] {
             let (mut h, mut n, mut d) = (panel([1.0, 0.0]), panel([0.0, 0.0]), panel([0.0, 0.0]));
-            let prior = Prior { rows: 0..2, density: density(), weight: 2.0, gradient, floor: 0.5 };
-            engine.add_prior(&mut h, &prior, &mut n, &mut d).unwrap();
+            let prior = [Prior { rows: 0..2, density: density(), gradient, floor: 0.5 }];
+            let weights = engine.panel(array![[2.0]].view()).unwrap();
+            engine.add_priors(&mut h, &prior, &weights, &mut n, &mut d).unwrap();
             near(&h, array![[1.0], [0.5]]);
             near(&n, array![[up[0]], [up[1]]]);
             near(&d, array![[down[0]], [down[1]]]);

@@ -160,7 +160,7 @@ impl<F: Fields> Strip<'_, F> {
     fn finish_with<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, T: Terms>(
         &mut self,
         simd: S,
-        terms: &T,
+        (terms, index): (&T, usize),
         space: &mut T::Space,
     ) {
         let Space { n, d, .. } = &mut *self.space;
@@ -170,7 +170,7 @@ impl<F: Fields> Strip<'_, F> {
             }
         }
         let next = &mut *self.next;
-        terms.add::<S, V, MR, MB, NB>(simd, space, next, n, d);
+        terms.add::<S, V, MR, MB, NB>(simd, space, index, next, n, d);
         let rule = VectorRule::<S>::new(simd, self.rule);
         let next = &mut rows_mut::<S, V>(next)[..self.w.components];
         for ((next, n), d) in next.iter_mut().zip(rows::<S, V>(n)).zip(rows::<S, V>(d)) {
@@ -219,11 +219,12 @@ pub(crate) trait Terms: Sync {
 
     fn space(&self, shelf: &Shelf) -> Self::Space;
 
-    /// Adds to N and D (K, STRIP), and raises gains `h` (K, STRIP) to what is multiplied.
+    /// Adds to N and D (K, STRIP) of a panel's strip number `index`, and raises its gains `h` (K, STRIP) to what is multiplied.
     fn add<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize>(
         &self,
         simd: S,
         space: &mut Self::Space,
+        index: usize,
         h: &mut [f32],
         n: &mut [f32],
         d: &mut [f32],
@@ -242,6 +243,7 @@ impl Terms for () {
         &self,
         _: S,
         (): &mut (),
+        _: usize,
         _: &mut [f32],
         _: &mut [f32],
         _: &mut [f32],
@@ -253,16 +255,17 @@ impl Terms for () {
 struct GainsJob<'a, F, T: Terms> {
     strip: Strip<'a, F>,
     terms: &'a T,
+    index: usize,
     space: &'a mut T::Space,
 }
 
 impl<F: Fields, T: Terms> StripJob for GainsJob<'_, F, T> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        let Self { mut strip, terms, space } = self;
+        let Self { mut strip, terms, index, space } = self;
         let mut total = strip.sums::<S, V, MR, MB, NB, false, false>(simd);
         if T::ANY {
-            strip.finish_with::<S, V, MR, MB, NB, T>(simd, terms, space);
+            strip.finish_with::<S, V, MR, MB, NB, T>(simd, (terms, index), space);
         } else {
             strip.finish::<S, V, false>(simd, &mut total);
         }
@@ -357,12 +360,12 @@ pub(super) fn update<F: Fields, T: Terms>(
             let before = || engine.shelf().take(len);
             let space = || (Space::new(engine.shelf(), &packed[0], BLOCK), before(), terms.space(engine.shelf()));
             let places = v.places();
-            let strips = h.strips_mut().zip(v.strips()).zip(&places);
-            strips.for_each_init(space, |(space, before, of_terms), ((h, v), &Place { segment, columns })| {
+            let strips = h.strips_mut().zip(v.strips()).zip(&places).enumerate();
+            strips.for_each_init(space, |(space, before, of_terms), (index, ((h, v), &Place { segment, columns }))| {
                 before.copy_from_slice(h);
                 let w = &packed[segment % packed.len()];
                 let strip = Strip { fields, rule, w, v, h: before, next: h, columns, space };
-                tile::dispatch(GainsJob { strip, terms, space: of_terms });
+                tile::dispatch(GainsJob { strip, terms, index, space: of_terms });
             });
         });
     });
