@@ -2,8 +2,8 @@
 //
 // a = Σ_c r_c (−μ_c/σ²_c), b = −x Σ_c r_c /σ²_c; A = Σ_k a and B = Σ_k b if the constant EXACT is 1, else a and b.
 // gains: H, numerators: N, denominators: D (K', N), of which the rows first_row..first_row + rows are the source's; norms: n
-// (1, N), responsibilities: r (C, N), precisions: 1/σ², pulls: −μ/σ² (K, C). A workgroup owns 32 columns; a lane takes every
-// eighth row.
+// (1, N), responsibilities: r (C, N), precisions: 1/σ², pulls: −μ/σ² (K, C).
+// A workgroup owns 32 columns, see lib/lanes.wgsl; a lane takes every eighth row. What pads a segment stays 0.
 
 @group(0) @binding(1) var<storage, read_write> gains: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>;
@@ -13,16 +13,9 @@
 @group(0) @binding(6) var<storage, read_write> numerators: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read_write> denominators: array<vec4<f32>>;
 
-// Of src/kernels/prior.
-const GAIN_FLOOR = 1e-12;
-
 struct Terms {
     a: vec4<f32>,
     b: vec4<f32>,
-}
-
-fn raised(gain: vec4<f32>, norm: vec4<f32>) -> vec4<f32> {
-    return max(gain, max(vec4<f32>(GAIN_FLOOR), params.floor * norm));
 }
 
 fn responsibility(component: u32, quad: u32) -> vec4<f32> {
@@ -48,18 +41,7 @@ fn terms(row: u32, quad: u32, log_gain: vec4<f32>) -> Terms {
     return Terms(a, -log_gain * b);
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let first = COLUMN_QUADS * workgroup_index(group, groups);
-    if (first >= params.window_quads) {
-        return;
-    }
-    let quad = params.first_quad + first + lane % COLUMN_QUADS;
-    let place = lane / COLUMN_QUADS;
+fn work(quad: u32, place: u32, lane: u32) {
     let norm = norms[quad];
     var all = Terms(vec4<f32>(), vec4<f32>());
     if (EXACT == 1u) {
@@ -72,6 +54,8 @@ fn main(
         all.a = lanes_sum(all.a, lane);
         all.b = lanes_sum(all.b, lane);
     }
+    let inside = entries(quad) < vec4<u32>(params.columns);
+    let weight = select(vec4<f32>(), vec4<f32>(params.weight), inside);
     for (var row = place; row < params.rows; row += ROW_LANES) {
         let at = (params.first_row + row) * params.panel_pitch + quad;
         let gain = raised(gains[at], norm);
@@ -80,8 +64,8 @@ fn main(
             all = one;
         }
         let share = gain / norm / norm;
-        numerators[at] += params.weight * (one.b / gain + share * all.a);
-        denominators[at] += params.weight * (one.a / gain + share * all.b);
-        gains[at] = gain;
+        numerators[at] += weight * (one.b / gain + share * all.a);
+        denominators[at] += weight * (one.a / gain + share * all.b);
+        gains[at] = select(vec4<f32>(), gain, inside);
     }
 }
