@@ -1,10 +1,24 @@
 // A workgroup of 64 that owns 32 columns: 8 quads side by side, 8 lanes that share the rows of each; and what the lanes have
 // together.
+//
+// A kernel fills in work(quad, place, lane), what the lane at that place of the quad's 8 does.
 
 const COLUMN_QUADS = 8u;
 const ROW_LANES = 8u;
 
 var<workgroup> sh_lanes: array<vec4<f32>, 64>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let first = COLUMN_QUADS * workgroup_index(group, groups);
+    if (first < params.window_quads) {
+        work(params.first_quad + first + lane % COLUMN_QUADS, lane / COLUMN_QUADS, lane);
+    }
+}
 
 fn gather(value: vec4<f32>, lane: u32) {
     workgroupBarrier();

@@ -2,8 +2,9 @@
 //
 // a = Σ_c r_c (−μ_c/σ²_c), b = −x Σ_c r_c /σ²_c; A = Σ_k a and B = Σ_k b if the constant EXACT is 1, else a and b.
 // gains: H, numerators: N, denominators: D (K', N), of which the rows first_row..first_row + rows are the source's; norms: n
-// (1, N), weights: α in the row weights_row; where it is 0, nothing changes. responsibilities: r (C, N), precisions: 1/σ², pulls: −μ/σ² (K, C). A workgroup owns 32 columns; a lane takes every
-// eighth row.
+// (1, N), weights: α in the row weights_row, responsibilities: r (C, N), precisions: 1/σ², pulls: −μ/σ² (K, C).
+// A workgroup owns 32 columns, see lib/lanes.wgsl; a lane takes every eighth row. A column of weight 0, as one that pads a segment
+// is, stays as it was.
 
 @group(0) @binding(1) var<storage, read_write> gains: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
@@ -14,16 +15,9 @@
 @group(0) @binding(7) var<storage, read_write> numerators: array<vec4<f32>>;
 @group(0) @binding(8) var<storage, read_write> denominators: array<vec4<f32>>;
 
-// Of src/kernels/prior.
-const GAIN_FLOOR = 1e-12;
-
 struct Terms {
     a: vec4<f32>,
     b: vec4<f32>,
-}
-
-fn raised(gain: vec4<f32>, norm: vec4<f32>) -> vec4<f32> {
-    return max(gain, max(vec4<f32>(GAIN_FLOOR), params.floor * norm));
 }
 
 fn responsibility(component: u32, quad: u32) -> vec4<f32> {
@@ -49,18 +43,7 @@ fn terms(row: u32, quad: u32, log_gain: vec4<f32>) -> Terms {
     return Terms(a, -log_gain * b);
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let first = COLUMN_QUADS * workgroup_index(group, groups);
-    if (first >= params.window_quads) {
-        return;
-    }
-    let quad = params.first_quad + first + lane % COLUMN_QUADS;
-    let place = lane / COLUMN_QUADS;
+fn work(quad: u32, place: u32, lane: u32) {
     let norm = norms[quad];
     let weight = weights[params.weights_row * params.panel_pitch + quad];
     var all = Terms(vec4<f32>(), vec4<f32>());
@@ -84,6 +67,6 @@ fn main(
         let share = gain / norm / norm;
         numerators[at] += weight * (one.b / gain + share * all.a);
         denominators[at] += weight * (one.a / gain + share * all.b);
-        gains[at] = select(gains[at], gain, weight > vec4<f32>(0.0));
+        gains[at] = select(gains[at], gain, weight > vec4<f32>());
     }
 }

@@ -1,6 +1,6 @@
 // Makes gains of the sums that a prior was added to: H ← rule(H, N, D).
 //
-// gains: H, numerators: N, denominators: D, all (K', N); what pads a segment stays 0. An invocation owns four columns of a row.
+// gains: H, numerators: N, denominators: D, all (K', N). An invocation owns four columns of a row.
 
 @group(0) @binding(1) var<storage, read_write> gains: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> numerators: array<vec4<f32>>;
@@ -16,7 +16,6 @@ fn main(
     if (cell < params.components * params.window_quads) {
         let quad = params.first_quad + cell % params.window_quads;
         let at = cell / params.window_quads * params.panel_pitch + quad;
-        let inside = entries(quad) < vec4<u32>(params.columns);
-        gains[at] = select(vec4<f32>(0.0), updated(gains[at], numerators[at], denominators[at]), inside);
+        gains[at] = updated(gains[at], numerators[at], denominators[at]);
     }
 }

@@ -3,7 +3,7 @@
 //
 // log_gains: x (K, N), means: μ (K, C), precisions: 1/σ² (K, C), levels: log w − ½ Σ_k log 2πσ² less the highest, and that (2, C),
 // responsibilities: r (C, N), likelihoods: L (1, N).
-// A workgroup owns 32 columns; a lane takes every eighth block of four components, over all rows in order.
+// A workgroup owns 32 columns, see lib/lanes.wgsl; a lane takes every eighth block of four components, over all rows in order.
 
 @group(0) @binding(1) var<storage, read> log_gains: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> means: array<vec4<f32>>;
@@ -25,18 +25,7 @@ fn keep(component: u32, quad: u32, value: vec4<f32>, most: vec4<f32>) -> vec4<f3
     return max(most, value);
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let first = COLUMN_QUADS * workgroup_index(group, groups);
-    if (first >= params.window_quads) {
-        return;
-    }
-    let quad = params.first_quad + first + lane % COLUMN_QUADS;
-    let place = lane / COLUMN_QUADS;
+fn work(quad: u32, place: u32, lane: u32) {
     var most = vec4<f32>(-3e38);
     for (var block = place; block < params.bases_pitch; block += ROW_LANES) {
         var sums = mat4x4<f32>();

@@ -13,7 +13,8 @@ pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
 pub(crate) static INDEX: Source = source!("lib/index.wgsl");
 pub(crate) static POWER: Source = source!("lib/power.wgsl");
 pub(crate) static REDUCE: Source = source!("lib/reduce.wgsl");
-pub(crate) static LANES: Source = source!("lib/lanes.wgsl");
+pub(crate) static LANES: Source = source!("lib/lanes.wgsl", PARAMS, INDEX);
+pub(crate) static RAISED: Source = source!("lib/raised.wgsl", PARAMS);
 pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, FLOORS, POWER);
 pub(crate) static BLOCKS: Source = source!("lib/blocks.wgsl");
 pub(crate) static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
@@ -173,7 +174,7 @@ pub(crate) mod tests {
     fn every_shared_file_is_a_source() {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
         let tiles = [&BLOCKS, &TILE, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
-        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &LANES, &RULE, &LEAD, &NEAR];
+        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &LANES, &RAISED, &RULE, &LEAD, &NEAR];
         let lib = [tiles.as_slice(), &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));

@@ -448,18 +448,11 @@ impl GainPrior for Cpu {
         check_priors(priors, h.extent(), weights.extent())?;
         check_sums(h.extent(), n.extent(), d.extent())?;
         let priors = Priors::new(self.shelf(), priors, weights);
-        let places = h.places();
         self.install(|| {
-            let strips = h.strips_mut().zip(n.strips_mut().zip(d.strips_mut())).zip(&places).enumerate();
+            let strips = h.strips_mut().zip(n.strips_mut().zip(d.strips_mut())).enumerate();
             strips.for_each_init(
                 || priors.space(self.shelf()),
-                |space, (index, ((h, (n, d)), place))| {
-                    tile::dispatch(AddJob { priors: &priors, space, index, h, n, d });
-                    // What pads a segment stays 0: gains of it would be felt in the sums for the bases.
-                    for panel in [h, n, d] {
-                        panel.chunks_exact_mut(STRIP).for_each(|row| row[place.columns..].fill(0.0));
-                    }
-                },
+                |space, (index, (h, (n, d)))| tile::dispatch(AddJob { priors: &priors, space, index, h, n, d }),
             );
         });
         Ok(())

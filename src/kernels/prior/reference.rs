@@ -155,6 +155,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
+    use crate::divergence::Divergence;
     use crate::engine::Cpu;
     use crate::engine::gpu::tests::{gpu, numbers};
     use crate::kernels::Mixture;
@@ -197,6 +198,35 @@ mod tests {
         assert_by_hand(&Cpu::new(Some(1)).unwrap(), 1e-5);
         if let Some(gpu) = gpu() {
             assert_by_hand(&gpu, 1e-5);
+        }
+    }
+
+    /// Bases of two segments after gains under a prior, floored: D under KL is a sum of all gains, of what pads a segment too.
+    fn bases_after<E: GainPrior>(engine: &E) -> Array2<f64> {
+        let pack = |seed, rows| {
+            let segments = [5, 35].map(|columns| numbers(seed, rows, columns));
+            engine.packed(&[segments[0].view(), segments[1].view()]).unwrap()
+        };
+        let (v, mut h, mut w) = (pack(1, 6), pack(2, 3), engine.matrix(numbers(3, 6, 3).view()).unwrap());
+        let mixture = Mixture { weights: array![1.0], means: -Array2::ones((1, 3)), variances: Array2::ones((1, 3)) };
+        let density = Density::new(engine, &mixture).unwrap();
+        let weights = engine.panel_like(&h, Array2::from_elem((1, 40), 0.1).view()).unwrap();
+        let priors = [Prior { rows: 0..3, density, gradient: Gradient::Exact, floor: 0.0 }];
+        let rule = Rule { floor: 0.1, ..Rule::of(Divergence::KullbackLeibler) };
+        engine.update_gains_under(&v, &w, &mut h, &rule, &priors, &weights).unwrap();
+        engine.update_bases(&v, &mut w, &h, &rule).unwrap();
+        engine.read_matrix(&w).unwrap()
+    }
+
+    #[test]
+    fn what_pads_a_segment_is_not_felt() {
+        let near = |w: Array2<f64>| {
+            let expected = bases_after(&Reference);
+            assert!((&w - &expected).iter().all(|error| error.abs() < 1e-5), "{w} for {expected}");
+        };
+        near(bases_after(&Cpu::new(Some(1)).unwrap()));
+        if let Some(gpu) = gpu() {
+            near(bases_after(&gpu));
         }
     }
 
