@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView2, s};
@@ -10,19 +12,49 @@ use ndarray::{Array2, ArrayView2, s};
 use crate::divergence::Divergence;
 use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Momentum, Prior, Products, Rule};
 use crate::methods::gain_prior;
+use crate::methods::leakage::{self, Leakage};
 pub use crate::methods::nmf::Updates;
 use crate::methods::nmf::{self, Until};
-use crate::model::Model;
+use crate::model::{Model, Source};
 use crate::{Error, Result};
 
-/// The weight of a model's priors unless told otherwise.
-pub const PRIOR_WEIGHT: f64 = 0.1;
+/// How much the prior of a source's gains counts for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Weight {
+    /// α from the data, stretch by stretch: see [`leakage`].
+    Auto,
+    /// α, finite and not negative; 0: no prior.
+    Given(f64),
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Given(weight) => write!(f, "{weight}"),
+        }
+    }
+}
+
+impl FromStr for Weight {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text
+                .parse()
+                .map(Self::Given)
+                .map_err(|_| Error::input(format!("weight '{text}' of a prior is neither a number nor auto"))),
+        }
+    }
+}
 
 /// How much the mixtures of a model's gains count for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PriorSettings {
-    /// α of every source in order, finite and not negative; none at all: no priors.
-    pub weights: Vec<f64>,
+    /// Of every source in order; none at all: no priors.
+    pub weights: Vec<Weight>,
     /// Which gradient of the priors the updates follow.
     pub gradient: Gradient,
 }
@@ -30,7 +62,7 @@ pub struct PriorSettings {
 impl PriorSettings {
     /// Whether any source has a prior.
     pub fn any(&self) -> bool {
-        self.weights.iter().any(|&weight| weight > 0.0)
+        self.weights.iter().any(|&weight| weight != Weight::Given(0.0))
     }
 }
 
@@ -57,7 +89,9 @@ impl Settings {
     /// [`Error::Input`] names what does not fit.
     pub fn check(&self, model: &Model) -> Result<()> {
         let weights = &self.priors.weights;
-        if let Some(weight) = weights.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0)) {
+        let unusable =
+            |weight: &&Weight| matches!(weight, Weight::Given(weight) if !(weight.is_finite() && *weight >= 0.0));
+        if let Some(weight) = weights.iter().find(unusable) {
             return Err(Error::input(format!("prior weight {weight}: must be finite and not negative")));
         }
         if !weights.is_empty() && weights.len() != model.sources.len() {
@@ -68,6 +102,11 @@ impl Settings {
         }
         if model.sources.iter().any(|source| source.mixture.is_none()) {
             return Err(Error::input("this model has no gain priors; train it with --method gain-prior"));
+        }
+        if weights.contains(&Weight::Auto) && model.leakage.is_none() {
+            return Err(Error::input(
+                "this model does not say what its sources leave to each other; train it again, or give a prior weight",
+            ));
         }
         if self.updates != Updates::Alternating {
             return Err(Error::input(format!(
@@ -88,7 +127,15 @@ pub struct Bases<E: Products> {
     on_engine: E::Matrix,
     sources: Vec<Range<usize>>,
     divergence: Divergence,
-    priors: Vec<Prior<E::Matrix>>,
+    power_exponent: f64,
+    priors: Option<Priors<E::Matrix>>,
+}
+
+/// The priors of a model's sources, and where their weights come from.
+struct Priors<M> {
+    priors: Vec<Prior<M>>,
+    weights: Vec<Weight>,
+    leakage: Option<Leakage>,
 }
 
 impl<E: Products> Bases<E> {
@@ -102,14 +149,51 @@ impl<E: Products> Bases<E> {
         let (bases, sources) = model.bases();
         let on_host = bases.slice(s![..bins.min(bases.nrows()), ..]).to_owned();
         let PriorSettings { weights, gradient } = &settings.priors;
-        let mut priors = Vec::new();
-        for ((source, rows), &weight) in model.sources.iter().zip(&sources).zip(weights) {
-            if let Some(mixture) = source.mixture.as_ref().filter(|_| weight > 0.0) {
-                let (density, gradient) = (Density::new(engine, mixture)?, *gradient);
-                priors.push(Prior { rows: rows.clone(), density, gradient, floor: gain_prior::FLOOR });
+        let of_source = |(source, rows): (&Source, &Range<usize>)| -> Result<Option<Prior<E::Matrix>>> {
+            let Some(mixture) = &source.mixture else { return Ok(None) };
+            let density = Density::new(engine, mixture)?;
+            Ok(Some(Prior { rows: rows.clone(), density, gradient: *gradient, floor: gain_prior::FLOOR }))
+        };
+        let priors = if settings.priors.any() {
+            let priors = model.sources.iter().zip(&sources).filter_map(|source| of_source(source).transpose());
+            let leakage = model.leakage.as_ref().map(Leakage::new).transpose()?;
+            Some(Priors { priors: priors.collect::<Result<_>>()?, weights: weights.clone(), leakage })
+        } else {
+            None
+        };
+        Ok(Self {
+            on_engine: engine.matrix(on_host.view())?,
+            on_host,
+            sources,
+            divergence: model.divergence,
+            power_exponent: model.spectrum.power_exponent(),
+            priors,
+        })
+    }
+
+    /// α of every source and column of the data (Z, N).
+    fn weights(
+        &self,
+        engine: &E,
+        priors: &Priors<E::Matrix>,
+        data: ArrayView2<f32>,
+        segments: &[usize],
+    ) -> Result<Array2<f64>>
+    where
+        E: Momentum + Glue,
+    {
+        let auto = match &priors.leakage {
+            Some(leakage) if priors.weights.contains(&Weight::Auto) => {
+                let bases = (self.on_host.view(), &self.on_engine);
+                let claims = leakage::claims(engine, data, bases, &self.sources, self.divergence, self.power_exponent)?;
+                leakage.weights(claims.view(), segments)
             }
-        }
-        Ok(Self { on_engine: engine.matrix(on_host.view())?, on_host, sources, divergence: model.divergence, priors })
+            _ => Array2::zeros((priors.weights.len(), data.ncols())),
+        };
+        Ok(Array2::from_shape_fn(auto.dim(), |at| match priors.weights[at.0] {
+            Weight::Auto => auto[at],
+            Weight::Given(weight) => weight,
+        }))
     }
 
     /// F, the bins of the data that these bases explain.
@@ -196,16 +280,17 @@ pub fn separate<E: GainPrior + Momentum + Glue>(
     let start = engine.panel(nmf::flat_gains(data, bases.on_host.view()).view())?;
     let rule = Rule::of(bases.divergence);
     let Settings { updates, iterations, tolerance, mask, .. } = *settings;
-    let (gains, iterations) = if bases.priors.is_empty() {
-        let until = Until { iterations, tolerance, segments };
-        nmf::update_gains(engine, &panel, &bases.on_engine, start, &rule, updates, &until)?
-    } else {
-        let (w, priors) = (&bases.on_engine, &bases.priors);
-        let given: Vec<f64> = settings.priors.weights.iter().copied().filter(|&weight| weight > 0.0).collect();
-        let weights = Array2::from_shape_fn((priors.len(), data.ncols()), |(prior, _)| given[prior]);
-        let weights = engine.panel(weights.view())?;
-        let gains = gain_prior::update_gains(engine, &panel, w, start, &rule, priors, &weights, iterations)?;
-        (gains, vec![iterations; segments.len()])
+    let (gains, iterations) = match &bases.priors {
+        None => {
+            let until = Until { iterations, tolerance, segments };
+            nmf::update_gains(engine, &panel, &bases.on_engine, start, &rule, updates, &until)?
+        }
+        Some(of_sources) => {
+            let weights = engine.panel(bases.weights(engine, of_sources, data, segments)?.view())?;
+            let (w, priors) = (&bases.on_engine, &of_sources.priors);
+            let gains = gain_prior::update_gains(engine, &panel, w, start, &rule, priors, &weights, iterations)?;
+            (gains, vec![iterations; segments.len()])
+        }
     };
     let costs = engine.costs(&panel, &bases.on_engine, &gains, bases.divergence)?;
     let masks = engine.masks(&bases.on_engine, &gains, &bases.sources, mask)?;

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use crate::audio::{self, Recording};
 use crate::divergence::Divergence;
-use crate::kernels::{GainPrior, Glue, Mixture, Momentum, Norm};
+use crate::kernels::{GainPrior, Glue, Mixture, Momentum, Norm, Products};
 use crate::methods::gain_prior::{self, Fitting};
+use crate::methods::leakage::{self, Leakage};
 pub use crate::methods::nmf::Updates;
-use crate::methods::nmf::{self, Learn, Normalization, Options};
+use crate::methods::nmf::{self, Fit, Learn, Normalization, Options};
 use crate::model::{self, MixtureTraining, Model, Source, SourceTraining, Training};
 use crate::spectrogram::{Pad, Shape, Spectrum, Stft, StftParams, level_scale};
 use crate::{Error, Result};
@@ -23,6 +24,8 @@ pub const MAX_RANK: usize = 4096;
 
 /// Updates of the gains alone that a mixture is learned after: those that the bases were learned with are of the bases before.
 const SETTLING: usize = 10;
+/// Frames of a source that its leakage is measured on, at most: evenly spread.
+const LEAKAGE_FRAMES: usize = 16_384;
 
 /// The recordings of one source.
 #[derive(Debug, Clone)]
@@ -111,6 +114,25 @@ pub struct TrainOptions {
     pub seed: u64,
 }
 
+impl TrainOptions {
+    /// How one source's data is factorized.
+    fn nmf(&self) -> Options {
+        let mut nmf = Options::of(self.divergence, self.iterations);
+        nmf.updates = self.updates;
+        nmf.tolerance = self.tolerance;
+        nmf.trace_every = if self.tolerance > 0.0 { 10 } else { self.iterations };
+        nmf.rule.sparsity = self.sparsity;
+        nmf.normalization = self.normalize.map(|norm| Normalization { norm, compensate: true });
+        nmf
+    }
+
+    /// Iterations in all that learning so many sources takes at most, each of which is an [`Event::Iteration`].
+    pub fn iterations_of(&self, sources: usize) -> usize {
+        // Where leakage is measured each source is learned once whole and once in halves.
+        sources * self.iterations * if self.mixtures.is_some() { 3 } else { 1 }
+    }
+}
+
 /// What happens while learning.
 pub enum Event<'a> {
     /// A recording could not be used; the rest are.
@@ -139,7 +161,7 @@ pub fn train<E: GainPrior + Momentum + Glue>(
     let sample_rate = rates.min().unwrap_or_default();
     let stft = Stft::new(options.transform.at(sample_rate))?;
     let spectrum = suiting(options.divergence);
-    let (mut sources, mut summaries) = (Vec::new(), Vec::new());
+    let (mut sources, mut summaries, mut halves) = (Vec::new(), Vec::new(), Vec::new());
     for (Material { name, rank, .. }, recordings) in material.iter().zip(recordings) {
         let (files, seconds) = (recordings.len(), recordings.iter().map(Recording::seconds).sum());
         let data = data(&recordings, &stft, spectrum, sample_rate)?;
@@ -148,15 +170,21 @@ pub fn train<E: GainPrior + Momentum + Glue>(
             return Err(Error::input(format!("source '{name}': its recordings are silent; there is nothing to learn")));
         }
         let (source, summary) = learn(engine, name, data.t(), *rank, options, watch)?;
+        if options.mixtures.is_some() {
+            halves.push(Halves::learn(engine, name, data.view(), *rank, options, watch)?);
+        }
         summaries.push(SourceTraining { files, seconds, ..summary });
         sources.push(source);
     }
+    let leakage =
+        options.mixtures.map(|_| measure_leakage(engine, &halves, options.divergence, spectrum)).transpose()?;
     Ok(Model {
         divergence: options.divergence,
         sample_rate,
         stft: stft.params().clone(),
         spectrum,
         sources,
+        leakage: leakage.map(|leakage| leakage.shares().clone()),
         normalize: options.normalize,
         training: Training {
             seed: options.seed,
@@ -243,7 +271,32 @@ fn suiting(divergence: Divergence) -> Spectrum {
     if divergence.exponent_beta() < 0.5 { Spectrum::Power } else { Spectrum::Magnitude }
 }
 
-/// Factorizes the data (F, N) of one source.
+/// Data, its factors, and how they were found.
+struct Factorized<E: Products> {
+    v: E::Panel,
+    w: E::Matrix,
+    h: E::Panel,
+    fit: Fit,
+}
+
+/// Factorizes data (F, N) of one source.
+fn factorize<E: Products + Momentum + Glue>(
+    engine: &E,
+    name: &str,
+    data: ArrayView2<f32>,
+    rank: usize,
+    options: &TrainOptions,
+    watch: &mut (dyn FnMut(Event) + Send),
+) -> Result<Factorized<E>> {
+    let (w, h) = nmf::random_start(data, rank, options.seed);
+    let (v, mut w, mut h) = (engine.panel(data)?, engine.matrix(w.view())?, engine.panel(h.view())?);
+    let fit = nmf::factorize(engine, &v, &mut w, &mut h, &options.nmf(), |iteration| {
+        watch(Event::Iteration(name, iteration, options.iterations));
+    })?;
+    Ok(Factorized { v, w, h, fit })
+}
+
+/// Learns one source from its data (F, N).
 fn learn<E: GainPrior + Momentum + Glue>(
     engine: &E,
     name: &str,
@@ -252,20 +305,9 @@ fn learn<E: GainPrior + Momentum + Glue>(
     options: &TrainOptions,
     watch: &mut (dyn FnMut(Event) + Send),
 ) -> Result<(Source, SourceTraining)> {
-    let (w, h) = nmf::random_start(data, rank, options.seed);
-    let (v, mut w, mut h) = (engine.panel(data)?, engine.matrix(w.view())?, engine.panel(h.view())?);
-    let mut nmf = Options::of(options.divergence, options.iterations);
-    nmf.updates = options.updates;
-    nmf.tolerance = options.tolerance;
-    nmf.trace_every = if options.tolerance > 0.0 { 10 } else { options.iterations };
-    nmf.rule.sparsity = options.sparsity;
-    nmf.normalization = options.normalize.map(|norm| Normalization { norm, compensate: true });
-    let fit = nmf::factorize(engine, &v, &mut w, &mut h, &nmf, |iteration| {
-        watch(Event::Iteration(name, iteration, options.iterations));
-    })?;
+    let Factorized { v, mut w, mut h, fit } = factorize(engine, name, data, rank, options, watch)?;
     let bases: Array2<f32> = engine.read_matrix(&w)?;
-    let mixture =
-        options.mixtures.map(|components| mixture(engine, name, (&v, &mut w, &mut h), components, &nmf, options.seed));
+    let mixture = options.mixtures.map(|components| mixture(engine, name, (&v, &mut w, &mut h), components, options));
     let (mixture, mixture_summary) = mixture.transpose()?.unzip();
     let summary = SourceTraining {
         name: name.into(),
@@ -288,15 +330,15 @@ fn mixture<E: GainPrior + Momentum + Glue>(
     name: &str,
     (v, w, h): (&E::Panel, &mut E::Matrix, &mut E::Panel),
     components: usize,
-    nmf: &Options,
-    seed: u64,
+    options: &TrainOptions,
 ) -> Result<(Mixture, MixtureTraining)> {
     let (updates, iterations) = (Updates::Alternating, SETTLING);
-    let settling = Options { updates, learn: Learn::Gains, iterations, tolerance: 0.0, trace_every: 0, ..nmf.clone() };
+    let settling =
+        Options { updates, learn: Learn::Gains, iterations, tolerance: 0.0, trace_every: 0, ..options.nmf() };
     nmf::factorize(engine, v, w, h, &settling, |_| ())?;
     let (rank, frames) = engine.shape(h);
     let x = engine.log_normalized(h, 0..rank, gain_prior::FLOOR)?;
-    let fitted = gain_prior::fit(engine, &x, &Fitting::of(components, seed)).map_err(|cause| match cause {
+    let fitted = gain_prior::fit(engine, &x, &Fitting::of(components, options.seed)).map_err(|cause| match cause {
         Error::Input(reason) => Error::input(format!("source '{name}': {reason}")),
         cause => cause,
     })?;
@@ -307,6 +349,60 @@ fn mixture<E: GainPrior + Momentum + Glue>(
         reseeded: fitted.reseeded,
     };
     Ok((fitted.mixture.rounded(), summary))
+}
+
+/// One source learned from each half of its data, and frames of the other half: what models leave of sources they were learned
+/// from says little of what they leave of others.
+struct Halves {
+    bases: [Array2<f32>; 2],
+    /// (N, F), not in what the bases beside them were learned from.
+    unseen: [Array2<f32>; 2],
+}
+
+impl Halves {
+    /// From data (N, F). One frame is its own other half.
+    fn learn<E: Products + Momentum + Glue>(
+        engine: &E,
+        name: &str,
+        data: ArrayView2<f32>,
+        rank: usize,
+        options: &TrainOptions,
+        watch: &mut (dyn FnMut(Event) + Send),
+    ) -> Result<Self> {
+        let (frames, middle) = (data.nrows(), data.nrows() / 2);
+        let halves = [data.slice(s![..middle.max(1), ..]), data.slice(s![middle.min(frames - 1).., ..])];
+        let mut learn = |half: ArrayView2<f32>| -> Result<Array2<f32>> {
+            let Factorized { w, .. } = factorize(engine, name, half.t(), rank, options, watch)?;
+            engine.read_matrix(&w)
+        };
+        let some = |half: ArrayView2<f32>| {
+            let step = half.nrows().div_ceil(LEAKAGE_FRAMES / 2);
+            half.slice(s![..; step, ..]).to_owned()
+        };
+        Ok(Self { bases: [learn(halves[0])?, learn(halves[1])?], unseen: [some(halves[1]), some(halves[0])] })
+    }
+}
+
+/// What the models claim of each source alone.
+fn measure_leakage<E: Products + Momentum + Glue>(
+    engine: &E,
+    sources: &[Halves],
+    divergence: Divergence,
+    spectrum: Spectrum,
+) -> Result<Leakage> {
+    let mut claimed = Array2::zeros((sources.len(), sources.len()));
+    for half in 0..2 {
+        let bases: Vec<ArrayView2<f32>> = sources.iter().map(|source| source.bases[half].view()).collect();
+        let (bases, columns) = model::side_by_side(&bases);
+        let w = engine.matrix(bases.view())?;
+        for (source, mut claimed) in sources.iter().zip(claimed.columns_mut()) {
+            let data = source.unseen[half].t();
+            let claims =
+                leakage::claims(engine, data, (bases.view(), &w), &columns, divergence, spectrum.power_exponent())?;
+            claimed += &claims.sum_axis(Axis(1));
+        }
+    }
+    Leakage::new(&claimed)
 }
 
 #[cfg(test)]

@@ -476,14 +476,18 @@ fn a_gain_prior_is_trained_and_separates() {
     assert!(plain == weightless.0);
     // With weight they are, by default too, and separately for each source.
     let (usual, parameters) = separate("p.safetensors", "usual", &["--iterations", "9"]);
-    assert_eq!((&parameters["updates"], &parameters["prior_gradient"]), (&"alternating".into(), &"exact".into()));
-    assert_eq!(parameters["prior_weights"], serde_json::json!([0.1, 0.1]));
+    assert_eq!((&parameters["updates"], &parameters["prior_gradient"]), (&"alternating".into(), &"paper".into()));
+    assert_eq!(parameters["prior_weights"], serde_json::json!(["auto", "auto"]));
     let by_name = ["--iterations", "9", "--prior-weight", "0.1", "--prior-weight", "hiss=2"];
     let (other, parameters) = separate("p.safetensors", "other", &by_name);
-    assert_eq!(parameters["prior_weights"], serde_json::json!([0.1, 2.0]));
-    let (paper, _) = separate("p.safetensors", "paper", &["--iterations", "9", "--prior-gradient", "paper"]);
-    let results = [&plain, &usual, &other, &paper];
-    assert!((0..4).all(|a| (0..a).all(|b| results[a] != results[b])));
+    assert_eq!(parameters["prior_weights"], serde_json::json!(["0.1", "2"]));
+    assert_eq!(parameters["prior_gradient"], "exact");
+    let (exact, parameters) = separate("p.safetensors", "exact", &["--iterations", "9", "--prior-gradient", "exact"]);
+    assert_eq!(parameters["prior_gradient"], "exact");
+    let (half, parameters) = separate("p.safetensors", "half", &["--iterations", "9", "--prior-weight", "hiss=0"]);
+    assert_eq!(parameters["prior_weights"], serde_json::json!(["auto", "0"]));
+    let results = [&plain, &usual, &other, &exact, &half];
+    assert!((0..5).all(|a| (0..a).all(|b| results[a] != results[b])));
     let sources = ["tones", "hiss"].map(|source| world.read(&format!("usual/mix.{source}.wav")));
     assert!(sum_error(&world.read("mix.wav"), &sources) <= 1e-5);
 
@@ -491,7 +495,7 @@ fn a_gain_prior_is_trained_and_separates() {
         ("p.safetensors", ["--updates", "extrapolated"], ["extrapolated", "use alternating"]),
         ("p.safetensors", ["--tolerance", "1e-3"], ["tolerance", "gain prior"]),
         ("p.safetensors", ["--prior-weight", "drums=1"], ["--prior-weight drums=1", "it has tones, hiss"]),
-        ("p.safetensors", ["--prior-weight", "hiss=much"], ["--prior-weight hiss=much", "NAME=number"]),
+        ("p.safetensors", ["--prior-weight", "hiss=much"], ["--prior-weight hiss=much", "neither a number nor auto"]),
         ("p.safetensors", ["--prior-weight", "-1"], ["prior weight -1", "not negative"]),
         ("m.safetensors", ["--prior-weight", "0.1"], ["no gain priors", "--method gain-prior"]),
     ] {

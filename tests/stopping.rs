@@ -219,6 +219,7 @@ fn model(bases: &Array2<f32>) -> Model {
         stft: StftParams { window, hop: 5, fft, shape: Shape::SqrtHann, pad: Pad::Full },
         spectrum: Spectrum::Magnitude,
         sources: vec![source("one", 0..2), source("other", 2..4)],
+        leakage: None,
         normalize: None,
         training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
     }

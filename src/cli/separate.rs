@@ -14,7 +14,7 @@ use partwise::model::Model;
 use partwise::schedule::{
     self, FileReport, Job, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station, Status,
 };
-use partwise::separate::{PRIOR_WEIGHT, PriorSettings, Settings, Updates};
+use partwise::separate::{PriorSettings, Settings, Updates, Weight};
 use serde::Serialize;
 
 use super::interrupt::Interrupts;
@@ -62,13 +62,14 @@ pub(super) struct Separate {
     /// value; 0: never
     #[arg(long, default_value_t = 0.0, value_name = "T")]
     tolerance: f64,
-    /// How much the gain priors of the model count for, one number for all or NAME=A for one source; 0: not at all
-    /// [default: 0.1]
+    /// How much the gain priors of the model count for, all alike or NAME=A for one source: auto (by how far a source's models
+    /// can be trusted at its level in the recording), or a number; 0: not at all [default: auto]
     #[arg(long, value_name = "A|NAME=A")]
     prior_weight: Vec<String>,
     /// The gradient of the priors: exact, or paper (as Grais & Erdogan printed it)
-    #[arg(long, value_name = "exact|paper", default_value = "exact")]
-    prior_gradient: Gradient,
+    /// [default: paper where a weight is auto, otherwise exact]
+    #[arg(long, value_name = "exact|paper")]
+    prior_gradient: Option<Gradient>,
     /// Leave out what an earlier run has done: what its manifest lists with the same input, model and options, and whose
     /// outputs are there
     #[arg(long)]
@@ -166,8 +167,9 @@ impl Separate {
             );
         }
         let model = Model::load(&self.model)?;
-        let priors =
-            PriorSettings { weights: prior_weights(&model, &self.prior_weight)?, gradient: self.prior_gradient };
+        let weights = prior_weights(&model, &self.prior_weight)?;
+        let usual = if weights.contains(&Weight::Auto) { Gradient::Paper } else { Gradient::Exact };
+        let priors = PriorSettings { weights, gradient: self.prior_gradient.unwrap_or(usual) };
         let usual = if priors.any() { Updates::Alternating } else { Updates::Extrapolated };
         let updates = self.updates.unwrap_or(usual);
         let iterations = self.iterations.unwrap_or(if updates == Updates::Extrapolated { 40 } else { 100 });
@@ -201,7 +203,7 @@ impl Separate {
             updates: settings.updates.to_string(),
             iterations,
             tolerance: settings.tolerance,
-            prior_weights: settings.priors.weights.clone(),
+            prior_weights: settings.priors.weights.iter().map(Weight::to_string).collect(),
             prior_gradient: if settings.priors.any() { settings.priors.gradient.to_string() } else { String::new() },
             format: self.format.to_string(),
             only: self.only,
@@ -239,15 +241,14 @@ fn source(model: &Model, name: &str) -> anyhow::Result<usize> {
 }
 
 /// The weight of every source's prior; none for a model without priors. Later words overrule earlier ones.
-fn prior_weights(model: &Model, words: &[String]) -> anyhow::Result<Vec<f64>> {
+fn prior_weights(model: &Model, words: &[String]) -> anyhow::Result<Vec<Weight>> {
     if model.sources.iter().all(|source| source.mixture.is_none()) && words.is_empty() {
         return Ok(Vec::new());
     }
-    let mut weights = vec![PRIOR_WEIGHT; model.sources.len()];
+    let mut weights = vec![Weight::Auto; model.sources.len()];
     for word in words {
-        let (name, number) = word.split_once('=').map_or((None, word.as_str()), |(name, number)| (Some(name), number));
-        let context = || format!("--prior-weight {word}: expected a number, or NAME=number");
-        let weight: f64 = number.parse().with_context(context)?;
+        let (name, weight) = word.split_once('=').map_or((None, word.as_str()), |(name, weight)| (Some(name), weight));
+        let weight = weight.parse().with_context(|| format!("--prior-weight {word}"))?;
         match name {
             Some(name) => weights[source(model, name).with_context(|| format!("--prior-weight {word}"))?] = weight,
             None => weights.fill(weight),

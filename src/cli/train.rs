@@ -96,7 +96,7 @@ impl Train {
             seed: common.seed,
         };
         let engine = open(common)?;
-        let bar = progress::bar(common, (iterations * material.len()) as u64, "reading");
+        let bar = progress::bar(common, options.iterations_of(material.len()) as u64, "reading");
         let mut skipped = 0;
         let mut watch = |event: Event| match event {
             Event::Skipped(error) => {

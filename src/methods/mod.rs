@@ -2,5 +2,6 @@
 
 pub mod extrapolation;
 pub mod gain_prior;
+pub mod leakage;
 pub mod nmf;
 pub mod stopping;

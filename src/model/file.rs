@@ -25,7 +25,7 @@ impl Model {
     /// Metadata, all text: `format` ("partwise/1"), `method`, `divergence`, `sample_rate`, `stft` (JSON: window, hop, fft,
     /// shape), `spectrum`, `bands`, `sources` (JSON: names in order), `normalize`, `training` (JSON). Tensors, f32, row-major:
     /// `NAME.bases` (F, K) for every source; by the method gain-prior also `NAME.gmm.weights` (C), `NAME.gmm.means` (C, K) and
-    /// `NAME.gmm.variances` (C, K).
+    /// `NAME.gmm.variances` (C, K), and in the metadata `leakage` (JSON: a row of shares for every source).
     ///
     /// # Errors
     /// [`Error::Input`] for a model that could not be used: the same rules as on loading.
@@ -34,7 +34,7 @@ impl Model {
         let unwritable = |cause: &dyn std::fmt::Display| Error::input(format!("the model cannot be written: {cause}"));
         let json = |value: serde_json::Result<String>| value.map_err(|cause| unwritable(&cause));
         let names: Vec<&str> = self.sources.iter().map(|source| source.name.as_str()).collect();
-        let metadata = HashMap::from([
+        let mut metadata = HashMap::from([
             ("format".to_string(), FORMAT.to_string()),
             ("method".to_string(), self.method().to_string()),
             ("divergence".to_string(), self.divergence.to_string()),
@@ -46,6 +46,10 @@ impl Model {
             ("normalize".to_string(), self.normalize.map_or("none".to_string(), |norm| norm.to_string())),
             ("training".to_string(), json(serde_json::to_string(&self.training))?),
         ]);
+        if let Some(leakage) = &self.leakage {
+            let rows: Vec<Vec<f64>> = leakage.outer_iter().map(|row| row.to_vec()).collect();
+            metadata.insert("leakage".to_string(), json(serde_json::to_string(&rows))?);
+        }
         let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self.sources.iter().flat_map(Source::tensors).collect();
         let views = tensors
             .iter()
@@ -99,6 +103,8 @@ impl Model {
         only("bands", "linear")?;
         let wrong = |key: &'static str| move |cause: serde_json::Error| format!("has a damaged '{key}': {cause}");
         let names: Vec<String> = serde_json::from_str(text("sources")?).map_err(wrong("sources"))?;
+        let leakage: Option<Vec<Vec<f64>>> =
+            metadata.get("leakage").map(|rows| serde_json::from_str(rows).map_err(wrong("leakage"))).transpose()?;
         let model = Self {
             divergence: text("divergence")?.parse().map_err(|cause: Error| cause.to_string())?,
             sample_rate: text("sample_rate")?.parse().map_err(|_| "has a sample rate that is no number")?,
@@ -108,6 +114,7 @@ impl Model {
                 "none" => None,
                 norm => Some(norm.parse().map_err(|cause: Error| cause.to_string())?),
             },
+            leakage: leakage.map(|rows| square(&rows)).transpose()?,
             training: serde_json::from_str(text("training")?).map_err(wrong("training"))?,
             sources: names
                 .into_iter()
@@ -147,6 +154,11 @@ impl Source {
         let mixture = has_mixture.then(mixture).transpose()?;
         Ok(Self { bases: matrix(tensors, &format!("{name}.{BASES}"), "(F, K)")?, mixture, name })
     }
+}
+
+fn square(rows: &[Vec<f64>]) -> std::result::Result<Array2<f64>, String> {
+    Array2::from_shape_vec((rows.len(), rows.len()), rows.concat())
+        .map_err(|cause| format!("has a damaged 'leakage': {cause}"))
 }
 
 /// The shape and the numbers of a tensor.
@@ -251,6 +263,9 @@ mod tests {
         for (from, to, reason) in [
             ("piano.gmm.means", "piano.gmm.meams", "has no tensor 'piano.gmm.means'"),
             ("\"gain-prior\"", "\"nmf\"", "holds 8 tensors for 2 sources"),
+            ("[[0.9,0.2],[0.1,0.8]]", "[[0.9,0.2],[0.1]]", "has a damaged 'leakage'"),
+            ("[[0.9,0.2],[0.1,0.8]]", "[[0.9]]", "not 2 x 2 shares"),
+            ("[[0.9,0.2],[0.1,0.8]]", "half", "has a damaged 'leakage'"),
         ] {
             assert_refused(&patched(&with_mixtures(), from, to), reason);
         }

@@ -4,7 +4,7 @@ mod file;
 
 use std::ops::Range;
 
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::Divergence;
@@ -27,6 +27,9 @@ pub struct Model {
     pub spectrum: Spectrum,
     /// The sources, in order; no two of one name.
     pub sources: Vec<Source>,
+    /// Of the power of source i alone, the share that the models give to source j, at (j, i) (sources x sources): where sources
+    /// have mixtures, see [`crate::methods::leakage`].
+    pub leakage: Option<Array2<f64>>,
     /// How the bases' columns are scaled.
     pub normalize: Option<Norm>,
     /// Where it came from.
@@ -109,13 +112,7 @@ impl Model {
 
     /// All bases side by side (F, ΣK), and which columns are whose.
     pub fn bases(&self) -> (Array2<f32>, Vec<Range<usize>>) {
-        let mut ranges: Vec<Range<usize>> = Vec::with_capacity(self.sources.len());
-        for source in &self.sources {
-            let start = ranges.last().map_or(0, |range| range.end);
-            ranges.push(start..start + source.bases.ncols());
-        }
-        let all: Vec<_> = self.sources.iter().map(|source| source.bases.view()).collect();
-        (concatenate(Axis(1), &all).unwrap_or_else(|_| Array2::zeros((self.bins(), 0))), ranges)
+        side_by_side(&self.sources.iter().map(|source| source.bases.view()).collect::<Vec<_>>())
     }
 
     /// What a usable model keeps to; an error is the reason alone.
@@ -132,6 +129,12 @@ impl Model {
         }
         if self.sources.iter().any(|source| source.mixture.is_some() != self.sources[0].mixture.is_some()) {
             return Err("has a mixture for some of its sources; all must have one, or none".into());
+        }
+        let count = self.sources.len();
+        if let Some(leakage) = &self.leakage
+            && (leakage.dim() != (count, count) || !leakage.iter().all(|share| (0.0..=1.0).contains(share)))
+        {
+            return Err(format!("has a leakage that is not {count} x {count} shares between 0 and 1"));
         }
         for (index, Source { name, bases, mixture }) in self.sources.iter().enumerate() {
             check_name(name)?;
@@ -156,6 +159,17 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// Bases (F, K) of every source side by side (F, ΣK), and which columns are whose.
+pub(crate) fn side_by_side(bases: &[ArrayView2<f32>]) -> (Array2<f32>, Vec<Range<usize>>) {
+    let mut ranges: Vec<Range<usize>> = Vec::with_capacity(bases.len());
+    for bases in bases {
+        let start = ranges.last().map_or(0, |range| range.end);
+        ranges.push(start..start + bases.ncols());
+    }
+    let bins = bases.first().map_or(0, ArrayView2::nrows);
+    (concatenate(Axis(1), bases).unwrap_or_else(|_| Array2::zeros((bins, 0))), ranges)
 }
 
 fn check_mixture(mixture: &Mixture, rank: usize) -> Result<(), String> {
@@ -209,6 +223,7 @@ mod tests {
                 source("voice", array![[1.0, 0.5], [0.0, 0.25], [2.0, 0.25]]),
                 source("piano", array![[0.5], [0.5], [0.0]]),
             ],
+            leakage: None,
             normalize: Some(Norm::L1),
             training: Training {
                 seed: 3,
@@ -229,6 +244,7 @@ mod tests {
             let mixture = Mixture { weights: array![0.25, 0.75], variances: means.mapv(|mean| -mean), means };
             source.mixture = Some(mixture);
         }
+        model.leakage = Some(array![[0.9, 0.2], [0.1, 0.8]]);
         model
     }
 
@@ -286,5 +302,15 @@ mod tests {
         let mut half = with_mixtures();
         half.sources[0].mixture = None;
         assert!(half.to_bytes().unwrap_err().to_string().contains("some of its sources"));
+    }
+
+    #[test]
+    fn a_leakage_that_cannot_be_used_is_refused() {
+        for leakage in
+            [array![[1.0]], array![[0.5, 0.5]], array![[1.0, -0.1], [0.0, 1.0]], array![[1.0, 0.0], [f64::NAN, 1.0]]]
+        {
+            let error = Model { leakage: Some(leakage), ..with_mixtures() }.to_bytes().unwrap_err().to_string();
+            assert!(error.contains("not 2 x 2 shares"), "{error}");
+        }
     }
 }

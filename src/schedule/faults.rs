@@ -55,6 +55,7 @@ impl World {
             sources: ["one", "other"]
                 .map(|name| Source { name: name.into(), bases: bases(name), mixture: None })
                 .into(),
+            leakage: None,
             normalize: None,
             training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
             stft,

@@ -40,7 +40,7 @@ pub struct Parameters {
     /// The relative change of the objective at which updates end; 0: never.
     pub tolerance: f64,
     /// The weights of the gain priors, one a source; none without priors.
-    pub prior_weights: Vec<f64>,
+    pub prior_weights: Vec<String>,
     /// Which gradient of them; empty without priors.
     pub prior_gradient: String,
     /// What is written.
@@ -295,7 +295,7 @@ mod tests {
         other(|report| report.hash = Some("another".into()));
         other(|report| report.parameters.model = "another".into());
         other(|report| report.parameters.tolerance = 0.0);
-        other(|report| report.parameters.prior_weights = vec![0.1]);
+        other(|report| report.parameters.prior_weights = vec!["0.1".into()]);
         other(|report| report.parameters.prior_gradient = "paper".into());
         other(|report| report.parameters.only = Some("a".into()));
         other(|report| report.outputs.truncate(1));

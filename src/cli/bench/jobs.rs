@@ -110,6 +110,7 @@ impl World {
             sample_rate: SAMPLE_RATE,
             spectrum: Spectrum::Power,
             sources: vec![source("one"), source("other")],
+            leakage: None,
             normalize: None,
             training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
             stft: STFT,
