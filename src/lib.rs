@@ -16,6 +16,7 @@ pub mod methods;
 pub mod model;
 pub mod random;
 pub mod report;
+pub mod reproduce;
 pub mod schedule;
 pub mod separate;
 pub mod spectrogram;

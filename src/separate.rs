@@ -121,6 +121,15 @@ impl Settings {
     }
 }
 
+/// Frames of a channel that are judged together, from the first frame of a recording on: where updates stop early and how much
+/// priors count for does not depend on where panels are cut.
+pub const STRETCH: usize = 128;
+
+/// The stretches of so many frames of a channel, the first of which begins one.
+pub fn stretches(frames: usize) -> impl Iterator<Item = usize> {
+    (0..frames).step_by(STRETCH).map(move |start| STRETCH.min(frames - start))
+}
+
 /// A model's bases and priors on an engine, for data of a certain number of bins.
 pub struct Bases<E: Products> {
     on_host: Array2<f32>,
@@ -264,7 +273,8 @@ impl<E: GainPrior + Momentum + Glue> Separator for OnEngine<'_, E> {
 /// the columns of each segment, N in all.
 ///
 /// A segment's result depends on that segment alone, to the bit: not on the others, nor on its place among them. Where nothing
-/// stops early, a column's depends on that column alone. `settings` are those that the bases were brought up with.
+/// stops early and no prior's weight is found from the data, a column's depends on that column alone. `settings` are those that
+/// the bases were brought up with.
 ///
 /// # Errors
 /// [`Error::Input`] where shapes do not fit, and those of the engine. A column whose numbers stopped being finite is no
@@ -277,23 +287,44 @@ pub fn separate<E: GainPrior + Momentum + Glue>(
     settings: &Settings,
 ) -> Result<Separated> {
     let panel = engine.panel(data)?;
-    let start = engine.panel(nmf::flat_gains(data, bases.on_host.view()).view())?;
-    let rule = Rule::of(bases.divergence);
-    let Settings { updates, iterations, tolerance, mask, .. } = *settings;
-    let (gains, iterations) = match &bases.priors {
-        None => {
-            let until = Until { iterations, tolerance, segments };
-            nmf::update_gains(engine, &panel, &bases.on_engine, start, &rule, updates, &until)?
-        }
-        Some(of_sources) => {
-            let weights = engine.panel(bases.weights(engine, of_sources, data, segments)?.view())?;
-            let (w, priors) = (&bases.on_engine, &of_sources.priors);
-            let gains = gain_prior::update_gains(engine, &panel, w, start, &rule, priors, &weights, iterations)?;
-            (gains, vec![iterations; segments.len()])
-        }
-    };
+    let (gains, iterations) = find_gains(engine, data, &panel, segments, bases, settings)?;
     let costs = engine.costs(&panel, &bases.on_engine, &gains, bases.divergence)?;
-    let masks = engine.masks(&bases.on_engine, &gains, &bases.sources, mask)?;
+    let masks = engine.masks(&bases.on_engine, &gains, &bases.sources, settings.mask)?;
     let masks = masks.iter().map(|mask| engine.read_panel(mask)).collect::<Result<_>>()?;
     Ok(Separated { masks, costs, iterations })
+}
+
+/// The gains (K, N) of [`separate`], of all sources one below the other.
+///
+/// # Errors
+/// As there.
+pub fn gains<E: GainPrior + Momentum + Glue>(
+    engine: &E,
+    data: ArrayView2<f32>,
+    segments: &[usize],
+    bases: &Bases<E>,
+    settings: &Settings,
+) -> Result<Array2<f32>> {
+    engine.read_panel(&find_gains(engine, data, &engine.panel(data)?, segments, bases, settings)?.0)
+}
+
+/// Gains, and the updates that each segment took. `panel` is the data on the engine.
+fn find_gains<E: GainPrior + Momentum + Glue>(
+    engine: &E,
+    data: ArrayView2<f32>,
+    panel: &E::Panel,
+    segments: &[usize],
+    bases: &Bases<E>,
+    settings: &Settings,
+) -> Result<(E::Panel, Vec<usize>)> {
+    let start = engine.panel(nmf::flat_gains(data, bases.on_host.view()).view())?;
+    let (w, rule) = (&bases.on_engine, Rule::of(bases.divergence));
+    let Settings { updates, iterations, tolerance, .. } = *settings;
+    let Some(of_sources) = &bases.priors else {
+        let until = Until { iterations, tolerance, segments };
+        return nmf::update_gains(engine, panel, w, start, &rule, updates, &until);
+    };
+    let weights = engine.panel(bases.weights(engine, of_sources, data, segments)?.view())?;
+    let gains = gain_prior::update_gains(engine, panel, w, start, &rule, &of_sources.priors, &weights, iterations)?;
+    Ok((gains, vec![iterations; segments.len()]))
 }

@@ -22,6 +22,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("separate", &["methods", "model", "kernels", "divergence"]),
     ("train", &["methods", "model", "kernels", "divergence", "audio", "spectrogram"]),
     ("schedule", &["separate", "model", "kernels", "audio", "spectrogram"]),
+    (
+        "reproduce",
+        &[
+            "train",
+            "separate",
+            "model",
+            "methods",
+            "kernels",
+            "divergence",
+            "audio",
+            "spectrogram",
+            "evaluate",
+            "report",
+            "random",
+        ],
+    ),
 ];
 
 /// Packages that only some files may name: (package, path prefixes or suffixes).

@@ -10,6 +10,7 @@ mod factorize;
 mod interrupt;
 mod manifest;
 mod progress;
+mod reproduce;
 mod separate;
 mod stations;
 mod train;
@@ -43,6 +44,7 @@ enum Command {
     Devices(devices::Devices),
     Bench(bench::Bench),
     Demo(demo::Demo),
+    Reproduce(reproduce::Reproduce),
 }
 
 /// Options of every command.
@@ -111,6 +113,7 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
         Command::Devices(devices) => devices.run(&common),
         Command::Bench(bench) => bench.run(&common),
         Command::Demo(demo) => demo.run(&common),
+        Command::Reproduce(reproduce) => reproduce.run(&common),
     }
 }
 

@@ -7,7 +7,7 @@
 //! o_j = Σ_{i≠j} ε_ji P_i / (P_j Σ_{i≠j} ε_ij)
 //!
 //! is above 1 for a source that is too weak for its models to be trusted, and below for one that is loud enough to speak for
-//! itself. A prior holds back what its source claims, so its weight grows with that: α_j = min(1, 0.1 o_j²). No level of the
+//! itself. A prior holds back what its source claims, so its weight grows with that: α_j = min(1, 0.05 o_j²). No level of the
 //! sources needs to be known.
 
 use std::ops::Range;
@@ -19,9 +19,9 @@ use crate::divergence::Divergence;
 use crate::kernels::{Glue, Mask, Momentum, Products, Rule};
 use crate::{Error, Result};
 
-/// The weight of a prior whose source gains from the others as much as it loses to them: what Grais & Erdogan (2012) found to
-/// do no harm at any level.
-const EVEN: f64 = 0.1;
+/// The weight of a prior whose source gains from the others as much as it loses to them. This and the power were chosen on four
+/// pairs of speakers and instruments, none of which is what results are reported on; half or twice of it is as good.
+const EVEN: f64 = 0.05;
 /// How steeply the weight grows with o.
 const POWER: f64 = 2.0;
 /// Above it a prior is obeyed more than the data.
@@ -128,10 +128,11 @@ mod tests {
         let near = |found: Array1<f64>, expected: [f64; 2]| {
             assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found} for {expected:?}");
         };
-        near(weights(10.0, 1.0), [0.1, 0.1]);
-        near(weights(5.0, 1.0), [0.4, 0.025]);
-        near(weights(1.0, 1.0), [1.0, 0.001]);
-        near(weights(40.0, 1.0), [0.00625, 1.0]);
+        near(weights(10.0, 1.0), [0.05, 0.05]);
+        near(weights(5.0, 1.0), [0.2, 0.0125]);
+        near(weights(1.0, 1.0), [1.0, 0.0005]);
+        near(weights(40.0, 1.0), [0.003125, 0.8]);
+        near(weights(100.0, 1.0), [0.0005, 1.0]);
         near(weights(0.0, 1.0), [1.0, 0.0]);
         near(weights(0.0, 0.0), [0.0, 0.0]);
     }
@@ -144,14 +145,14 @@ mod tests {
         // Three sources, of which the last has no part in what the first two do to each other.
         let three = Leakage::new(&array![[0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.0, 0.0, 1.0]]).unwrap();
         let weights = three.weights_of(array![1.0, 1.0, 50.0].view());
-        assert!((&weights - &array![0.1, 0.1, 0.0]).iter().all(|error| error.abs() < 1e-12), "{weights}");
+        assert!((&weights - &array![0.05, 0.05, 0.0]).iter().all(|error| error.abs() < 1e-12), "{weights}");
     }
 
     #[test]
     fn a_segment_has_weights_of_its_own() {
         let claims = array![[10.0, 0.0, 1.0], [0.5, 0.5, 1.0]];
         let weights = leakage().weights(claims.view(), &[2, 1]);
-        let expected = array![[0.1, 0.1, 1.0], [0.1, 0.1, 0.001]];
+        let expected = array![[0.05, 0.05, 1.0], [0.05, 0.05, 0.0005]];
         assert!((&weights - &expected).iter().all(|error| error.abs() < 1e-12), "{weights}");
     }
 

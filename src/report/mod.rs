@@ -4,11 +4,13 @@ mod axis;
 mod figure;
 mod heatmap;
 pub mod html;
+mod lines;
 mod roofline;
 mod spectrogram;
 
 pub use axis::{Axis, Tick};
 pub use figure::{Panel, figure};
 pub use heatmap::heatmap;
+pub use lines::{Curve, lines};
 pub use roofline::{Point, Roof, roofline};
 pub use spectrogram::spectrogram;

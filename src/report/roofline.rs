@@ -54,7 +54,7 @@ const GUTTER: f64 = 46.0;
 /// The plot begins at least so many times before the ridge, so that there is a slope to see.
 const BEFORE_RIDGE: f64 = 4.0;
 /// Told apart by colour-blind eyes too (Okabe & Ito 2008).
-const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+pub(super) const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
 /// Kernels under their roof, as SVG: intensity in flop per byte against GFLOP/s, both logarithmic. The labels stand at the
 /// right in the order of the points' heights, so that none hides another.

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use super::{Input, Piece, STRETCH, Step, Track};
+use super::{Input, Piece, Step, Track};
 use crate::audio::{Reader, Resampler};
 use crate::model::Model;
+use crate::separate::STRETCH;
 use crate::spectrogram::Stft;
 use crate::{Error, Result};
 

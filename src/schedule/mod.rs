@@ -35,11 +35,7 @@ use realfft::num_complex::Complex;
 
 use crate::Error;
 use crate::audio::Format;
-use crate::separate::Separated;
-
-/// Frames of a channel that stop together where a tolerance is given, from the first frame of a file on: where panels are
-/// cut does not change when a frame stops.
-const STRETCH: usize = 128;
+use crate::separate::{Separated, stretches};
 
 /// One file on its way through the pipeline.
 struct Track {
@@ -110,8 +106,7 @@ impl Piece {
     /// The stretches that its columns are made of.
     fn segments(&self) -> impl Iterator<Item = usize> {
         let frames = self.frames.len();
-        let of_channel = move || (0..frames).step_by(STRETCH).map(move |start| STRETCH.min(frames - start));
-        self.spectra.iter().flat_map(move |_| of_channel())
+        self.spectra.iter().flat_map(move |_| stretches(frames))
     }
 
     fn is_last(&self) -> bool {

@@ -1,0 +1,116 @@
+//! `partwise reproduce`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use partwise::reproduce::gain_prior::{GainPriorOptions, Progress, gain_prior};
+use partwise::reproduce::{Corpus, Findings};
+use partwise::schedule;
+use partwise::train::Event;
+
+use super::engine::{open, with_engine};
+use super::{Common, Ending, print, progress, table};
+
+/// Repeat a paper's experiment on recordings of your own, and put what it found beside what the paper says
+#[derive(Args)]
+pub(super) struct Reproduce {
+    #[command(subcommand)]
+    experiment: Experiment,
+}
+
+#[derive(Subcommand)]
+enum Experiment {
+    GainPrior(GainPrior),
+}
+
+/// Speech from music under Gaussian mixture priors of the gains (Grais & Erdogan 2012, table 1)
+#[derive(Args)]
+struct GainPrior {
+    /// Recordings of one speaker alone: a folder with train and test in it
+    #[arg(long, value_name = "DIR")]
+    speech: PathBuf,
+    /// Recordings of music alone, likewise
+    #[arg(long, value_name = "DIR")]
+    music: PathBuf,
+    /// The folder of report.html, findings.json and the pictures
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Components a source [default: 128]
+    #[arg(long, value_name = "K")]
+    rank: Option<usize>,
+    /// Gaussians a source [default: 32]
+    #[arg(long, value_name = "C")]
+    mixtures: Option<usize>,
+    /// Mixtures at each level, at most [default: 20]
+    #[arg(long, value_name = "N")]
+    clips: Option<usize>,
+    /// Levels of speech over music in dB [default: -5,0,5,10,15,20]
+    #[arg(long, value_name = "DB,..", value_delimiter = ',', allow_hyphen_values = true)]
+    levels: Option<Vec<f64>>,
+    /// Weights of which every pair is tried [default: 0,0.01,0.1,0.5,2,10]
+    #[arg(long, value_name = "A,..", value_delimiter = ',')]
+    grid: Option<Vec<f64>>,
+}
+
+impl Reproduce {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
+        let (findings, output) = match self.experiment {
+            Experiment::GainPrior(experiment) => (experiment.run(common)?, experiment.output),
+        };
+        let page = findings.write(&output)?;
+        print(common.json, &findings, || format!("{}\nmore in {}\n", findings.text(table), page.display()))?;
+        Ok(Ending::Done)
+    }
+}
+
+impl GainPrior {
+    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+        let usual = GainPriorOptions::default();
+        let mut levels = self.levels.clone().unwrap_or(usual.levels);
+        levels.sort_by(f64::total_cmp);
+        levels.dedup();
+        let options = GainPriorOptions {
+            rank: self.rank.unwrap_or(usual.rank),
+            mixtures: self.mixtures.unwrap_or(usual.mixtures),
+            clips: self.clips.unwrap_or(usual.clips),
+            levels,
+            grid: self.grid.clone().unwrap_or(usual.grid),
+            seed: common.seed,
+        };
+        let (speech, music) = (corpus("speech", &self.speech)?, corpus("music", &self.music)?);
+        let engine = open(common)?;
+        let bar = progress::bar(common, 0, "reading");
+        let mut watch = |progress: Progress| match progress {
+            Progress::Training(Event::Iteration(name, ..)) => bar.set_message(format!("learning {name}")),
+            Progress::Training(Event::Skipped(error)) => {
+                bar.suspend(|| log::error!("{error}; it is left out"));
+            }
+            Progress::Training(Event::Warning(file, warning)) => {
+                bar.suspend(|| log::warn!("{}: {warning}", file.display()));
+            }
+            Progress::Separated(done, of) => {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+                bar.set_message("separating");
+            }
+        };
+        let findings = with_engine!(&engine, |engine| gain_prior(engine, &speech, &music, &options, &mut watch))?;
+        bar.finish_and_clear();
+        Ok(findings)
+    }
+}
+
+/// The recordings of a source: those in train and test below a folder.
+fn corpus(name: &str, folder: &Path) -> anyhow::Result<Corpus> {
+    let files = |below: &str| -> anyhow::Result<Vec<PathBuf>> {
+        let path = folder.join(below);
+        if !path.is_dir() {
+            bail!("{}: is no folder; recordings to learn from are in train, those to mix in test", path.display());
+        }
+        let text = path.to_str().with_context(|| format!("{}: is not UTF-8", path.display()))?;
+        let inputs = schedule::list(&[text.to_string()], None).with_context(|| path.display().to_string())?;
+        Ok(inputs.into_iter().map(|input| input.path).collect())
+    };
+    Ok(Corpus { name: name.into(), train: files("train")?, test: files("test")? })
+}

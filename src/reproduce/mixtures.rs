@@ -1,0 +1,174 @@
+//! Mixtures whose sources are known, at levels that are chosen.
+
+use std::path::{Path, PathBuf};
+
+use crate::audio;
+use crate::random::Stream;
+use crate::{Error, Result};
+
+/// A portion of music this far below its recording's mean power is a pause, and is not drawn.
+const PAUSE: f64 = 1e-3;
+/// Portions that are drawn before one is taken as it is.
+const DRAWS: u64 = 64;
+
+/// A recording of the target, and as long a portion of the rest at the same mean power.
+#[derive(Debug, Clone)]
+pub(super) struct Clip {
+    /// Of the target's file, without its extension.
+    pub(super) name: String,
+    /// The target alone.
+    pub(super) target: Vec<f32>,
+    /// The rest alone.
+    pub(super) rest: Vec<f32>,
+}
+
+impl Clip {
+    /// The mixture in which the target's mean power is `level` dB above that of the rest.
+    pub(super) fn mixture(&self, level: f64) -> Vec<f32> {
+        let gain = 10f64.powf(-level / 20.0) as f32;
+        self.target.iter().zip(&self.rest).map(|(target, rest)| target + gain * rest).collect()
+    }
+}
+
+/// At most `count` clips at a sample rate: recordings of the target in an order drawn by the seed, those of the rest in turn, of
+/// each the first channel. A portion begins where the seed says, and goes on at the recording's beginning where it ends.
+///
+/// # Errors
+/// [`Error::Input`] where recordings of either are missing or silent, and those of reading.
+pub(super) fn clips(
+    target: &[PathBuf],
+    rest: &[PathBuf],
+    count: usize,
+    sample_rate: u32,
+    seed: u64,
+) -> Result<Vec<Clip>> {
+    let mut target = target.to_vec();
+    shuffle(&mut target, Stream::new(seed, "order of clips"));
+    let read = |path: &PathBuf| Ok((path.clone(), mono(path, sample_rate)?));
+    let rest = rest.iter().map(read).filter(|read| read.as_ref().map_or(true, sounds)).collect::<Result<Vec<_>>>()?;
+    if rest.is_empty() {
+        return Err(Error::input("nothing to mix with: no test recording holds sound"));
+    }
+    let mut clips = Vec::new();
+    for path in target {
+        if clips.len() == count {
+            break;
+        }
+        let (path, mut target) = read(&path)?;
+        if !sounds(&(path.clone(), target.clone())) {
+            continue;
+        }
+        let music = &rest[clips.len() % rest.len()].1;
+        let mut portion = draw(music, target.len(), Stream::new(seed, &format!("portion {}", clips.len())));
+        for signal in [&mut target, &mut portion] {
+            let gain = power(signal).sqrt().recip() as f32;
+            signal.iter_mut().for_each(|sample| *sample *= gain);
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        clips.push(Clip { name, target, rest: portion });
+    }
+    if clips.is_empty() {
+        return Err(Error::input("nothing to separate: no test recording of the target holds sound"));
+    }
+    Ok(clips)
+}
+
+fn mono(path: &Path, sample_rate: u32) -> Result<Vec<f32>> {
+    let recording = audio::read(path)?;
+    let first = recording.channels.into_iter().next().unwrap_or_default();
+    audio::resample(&first, recording.sample_rate, sample_rate)
+}
+
+fn sounds((_, signal): &(PathBuf, Vec<f32>)) -> bool {
+    power(signal) > 0.0
+}
+
+/// The mean power; 0 of nothing.
+fn power(signal: &[f32]) -> f64 {
+    signal.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>() / signal.len().max(1) as f64
+}
+
+/// A portion of a signal that is no pause, if there is one.
+fn draw(signal: &[f32], length: usize, stream: Stream) -> Vec<f32> {
+    let portion = |index: u64| -> Vec<f32> {
+        let start = (stream.uniform(index) * signal.len() as f64) as usize;
+        signal.iter().copied().cycle().skip(start).take(length).collect()
+    };
+    let least = PAUSE * power(signal);
+    (0..DRAWS).map(portion).find(|portion| power(portion) > least).unwrap_or_else(|| {
+        // A signal of almost nothing but silence: from where it sounds.
+        let start = signal.iter().position(|&sample| sample != 0.0).unwrap_or(0);
+        signal.iter().copied().cycle().skip(start).take(length).collect()
+    })
+}
+
+/// Fisher and Yates.
+fn shuffle<T>(items: &mut [T], stream: Stream) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, (stream.uniform(last as u64) * (last + 1) as f64) as usize);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::{Format, Recording};
+
+    fn save(folder: &Path, name: &str, samples: Vec<f32>) -> PathBuf {
+        let path = folder.join(name);
+        let recording = Recording { channels: vec![samples], sample_rate: 8000, warnings: Vec::new() };
+        audio::write(&path, &recording, Format::WavF32).unwrap();
+        path
+    }
+
+    #[test]
+    fn levels_are_what_they_are_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let tone = |n: usize| (0..n).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<f32>>();
+        let silent = save(folder.path(), "silent.wav", vec![0.0; 50]);
+        let speech = [save(folder.path(), "a.wav", tone(300)), save(folder.path(), "b.wav", tone(500)), silent.clone()];
+        let mut music = tone(400);
+        music[..350].fill(0.0);
+        let music = [silent.clone(), save(folder.path(), "m.wav", music)];
+        let made = clips(&speech, &music, 9, 8000, 3).unwrap();
+        let mut names: Vec<&str> = made.iter().map(|clip| clip.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a", "b"]);
+        for clip in &made {
+            for level in [-5.0, 0.0, 20.0] {
+                let mixture = clip.mixture(level);
+                let rest: Vec<f32> =
+                    mixture.iter().zip(&clip.target).map(|(mixture, target)| mixture - target).collect();
+                let found = 10.0 * (power(&clip.target) / power(&rest)).log10();
+                assert!((found - level).abs() < 1e-3, "{found} for {level}");
+            }
+        }
+        let again = clips(&speech, &music, 1, 8000, 3).unwrap();
+        assert_eq!((again.len(), &again[0].rest, &again[0].name), (1, &made[0].rest, &made[0].name));
+        assert!(
+            clips(&speech, std::slice::from_ref(&silent), 1, 8000, 3).is_err()
+                && clips(&[silent], &music, 1, 8000, 3).is_err()
+        );
+        assert!(clips(&[folder.path().join("absent.wav")], &music, 1, 8000, 3).is_err());
+    }
+
+    #[test]
+    fn every_order_can_be_drawn() {
+        let mut seen = std::collections::HashSet::new();
+        for seed in 0..200 {
+            let mut items = [0, 1, 2, 3];
+            shuffle(&mut items, Stream::new(seed, "order"));
+            seen.insert(items);
+        }
+        assert_eq!(seen.len(), 24);
+    }
+
+    #[test]
+    fn pauses_are_not_drawn() {
+        let mut signal = vec![0.0; 1000];
+        signal[990..].fill(1.0);
+        for seed in 0..20 {
+            assert!(power(&draw(&signal, 5, Stream::new(seed, "p"))) > 0.0);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The papers' experiments, on recordings that a user names: what was found beside what the paper says.
+//!
+//! An experiment is a file here. It takes recordings of single sources, mixes them itself ([`mixtures`]), and gives [`Findings`]:
+//! tables and pictures, whatever it is about. How they are shown is no experiment's matter.
+
+pub mod gain_prior;
+mod mixtures;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::report::html;
+use crate::{Error, Result};
+
+/// Recordings of one source alone.
+#[derive(Debug, Clone)]
+pub struct Corpus {
+    /// Its name.
+    pub name: String,
+    /// What is learned from.
+    pub train: Vec<PathBuf>,
+    /// What is mixed.
+    pub test: Vec<PathBuf>,
+}
+
+/// What an experiment has found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Findings {
+    /// The experiment, in a few words.
+    pub title: String,
+    /// Authors, title and year of what it is from.
+    pub paper: String,
+    /// On what and how it was done: names and values.
+    pub setting: Vec<(String, String)>,
+    /// The numbers.
+    pub tables: Vec<Table>,
+    /// The pictures.
+    #[serde(skip)]
+    pub figures: Vec<Figure>,
+}
+
+/// Numbers in rows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Table {
+    /// What they are, with their unit.
+    pub title: String,
+    /// The first is the heading, the first cell of the others theirs.
+    pub rows: Vec<Vec<String>>,
+    /// What to know when reading them.
+    pub note: String,
+}
+
+/// A picture.
+#[derive(Debug, Clone)]
+pub struct Figure {
+    /// Of its file, without an extension.
+    pub name: String,
+    /// What it shows.
+    pub caption: String,
+    /// The picture.
+    pub svg: String,
+}
+
+impl Findings {
+    /// As text, with `table` to lay rows out in columns.
+    pub fn text(&self, table: impl Fn(&[Vec<String>]) -> String) -> String {
+        let setting: Vec<Vec<String>> =
+            self.setting.iter().map(|(name, value)| vec![format!("{name}:"), value.clone()]).collect();
+        let width = setting.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
+        let mut text = format!("{}\n{}\n\n", self.title, self.paper);
+        for row in setting {
+            text += &format!("{:<width$} {}\n", row[0], row[1]);
+        }
+        for Table { title, rows, note } in &self.tables {
+            text += &format!("\n{title}\n\n{}", table(rows));
+            if !note.is_empty() {
+                text += &format!("\n{note}\n");
+            }
+        }
+        text
+    }
+
+    /// As a page that needs nothing beside it.
+    pub fn page(&self) -> String {
+        let rows = self.setting.iter().map(|(name, value)| {
+            format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", html::escape(name), html::escape(value))
+        });
+        let mut body = format!("<p>{}</p>\n", html::escape(&self.paper));
+        body += &format!("<div class=\"scroll\"><table>\n{}</table></div>\n", rows.collect::<String>());
+        for Table { title, rows, note } in &self.tables {
+            body += &format!("<h2>{}</h2>\n{}", html::escape(title), html::table(rows));
+            body += &format!("<p class=\"note\">{}</p>\n", html::escape(note));
+        }
+        for Figure { caption, svg, .. } in &self.figures {
+            body += &format!("<figure>\n{svg}<figcaption>{}</figcaption>\n</figure>\n", html::escape(caption));
+        }
+        html::page(&self.title, &body)
+    }
+
+    /// Writes report.html, findings.json and every figure into a folder, which is made if it is not there; returns the page.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
+        let json = serde_json::to_string_pretty(self).map_err(|cause| Error::input(cause.to_string()))? + "\n";
+        let figures = self.figures.iter().map(|figure| (format!("{}.svg", figure.name), figure.svg.clone()));
+        for (name, text) in figures.chain([("findings.json".to_string(), json), ("report.html".into(), self.page())]) {
+            let path = folder.join(name);
+            std::fs::write(&path, text).map_err(Error::io(&path, "write"))?;
+        }
+        Ok(folder.join("report.html"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings() -> Findings {
+        let cells = |row: [&str; 2]| row.map(String::from).to_vec();
+        Findings {
+            title: "Speech < music".into(),
+            paper: "A & B (2012)".into(),
+            setting: vec![("clips".into(), "20".into()), ("rank".into(), "128".into())],
+            tables: vec![Table {
+                title: "SNR in dB".into(),
+                rows: vec![cells(["level", "none"]), cells(["-5", "3.32"])],
+                note: "Of speech.".into(),
+            }],
+            figures: vec![Figure {
+                name: "gain".into(),
+                caption: "What is gained".into(),
+                svg: "<svg></svg>\n".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn text_has_everything_but_pictures() {
+        let text = findings().text(|rows| format!("{} rows\n", rows.len()));
+        let expected = "Speech < music\nA & B (2012)\n\nclips: 20\nrank:  128\n\nSNR in dB\n\n2 rows\n\nOf speech.\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_folder_has_a_page_the_numbers_and_the_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = findings().write(&folder.path().join("a/b")).unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let html = read(&page);
+        for part in ["<h1>Speech &lt; music</h1>", "A &amp; B (2012)", "<td>3.32</td>", "<svg></svg>", "What is gained"]
+        {
+            assert!(html.contains(part), "{part}: {html}");
+        }
+        assert_eq!(read(&page.with_file_name("gain.svg")), "<svg></svg>\n");
+        let json: serde_json::Value = serde_json::from_str(&read(&page.with_file_name("findings.json"))).unwrap();
+        assert_eq!((&json["tables"][0]["rows"][1][1], &json["setting"][1][1]), (&"3.32".into(), &"128".into()));
+    }
+}
