@@ -109,7 +109,7 @@ fn corpus(name: &str, folder: &Path) -> anyhow::Result<Corpus> {
             bail!("{}: is no folder; recordings to learn from are in train, those to mix in test", path.display());
         }
         let text = path.to_str().with_context(|| format!("{}: is not UTF-8", path.display()))?;
-        let inputs = schedule::list(&[text.to_string()], None).with_context(|| path.display().to_string())?;
+        let inputs = schedule::list(&[text.to_string()], None)?;
         Ok(inputs.into_iter().map(|input| input.path).collect())
     };
     Ok(Corpus { name: name.into(), train: files("train")?, test: files("test")? })

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use realfft::num_complex::Complex;
 
 use super::mixtures::{Clip, clips};
-use super::{Corpus, Figure, Findings, Table};
+use super::{Cell, Corpus, Figure, Findings, Table};
 use crate::divergence::Divergence;
 use crate::evaluate::snr;
 use crate::kernels::{GainPrior, Glue, Gradient, Mask, Momentum, Norm};
@@ -287,13 +287,14 @@ impl Scores {
             heading.extend([format!("auto, {gradient}"), format!("0.1, {gradient}")]);
             columns.extend([auto, even]);
         }
-        let row = |(index, level): (usize, &f64)| {
-            let gains = columns.iter().map(|column| format!("{:+.2}", column[index] - self.plain[index]));
-            [level.to_string(), format!("{:.2}", self.plain[index])].into_iter().chain(gains).collect()
+        let row = |(index, &level): (usize, &f64)| {
+            let gains = columns.iter().map(|column| Cell::Gain(column[index] - self.plain[index]));
+            [Cell::Number(level), Cell::Decibels(self.plain[index])].into_iter().chain(gains).collect()
         };
         Table {
             title: "SNR of the speech in dB without priors, and what priors add to it".into(),
-            rows: std::iter::once(heading).chain(self.levels.iter().enumerate().map(row)).collect(),
+            heading,
+            rows: self.levels.iter().enumerate().map(row).collect(),
             note: "Level: of speech over music, in dB. auto: weights from the data, without knowledge of the level; 0.1: both \
                    weights. The first gradient is eqs. (29) and (30) as printed, the exact one that of the likelihood."
                 .into(),
@@ -306,16 +307,17 @@ impl Scores {
             heading.extend([format!("best, {gradient}"), "speech, music".into()]);
         }
         let best = self.by_gradient.each_ref().map(ByGradient::best);
-        let row = |(index, level): (usize, &f64)| {
+        let row = |(index, &level): (usize, &f64)| {
             let cells = best.iter().flat_map(|best| {
                 let (score, [speech, music]) = best[index];
-                [format!("{:+.2}", score - self.plain[index]), format!("{speech}, {music}")]
+                [Cell::Gain(score - self.plain[index]), Cell::Text(format!("{speech}, {music}"))]
             });
-            std::iter::once(level.to_string()).chain(cells).collect()
+            std::iter::once(Cell::Number(level)).chain(cells).collect()
         };
         Table {
             title: "The same with the best of all pairs of weights at each level".into(),
-            rows: std::iter::once(heading).chain(self.levels.iter().enumerate().map(row)).collect(),
+            heading,
+            rows: self.levels.iter().enumerate().map(row).collect(),
             note: "Chosen on these mixtures, with the level known: what a rule could reach at most.".into(),
         }
     }
@@ -355,19 +357,15 @@ impl Scores {
 }
 
 fn published() -> Table {
-    let heading = ["level", "no prior", "0.1", "best", "speech, music"].map(String::from).to_vec();
     let row = |&(level, none, even, best, weights): &(f64, f64, f64, f64, &str)| {
-        vec![
-            level.to_string(),
-            format!("{none:.2}"),
-            format!("{:+.2}", even - none),
-            format!("{:+.2}", best - none),
-            weights.into(),
-        ]
+        let gains = [even, best].map(|score| Cell::Gain(score - none));
+        let cells = [Cell::Number(level), Cell::Decibels(none)].into_iter().chain(gains);
+        cells.chain([Cell::Text(weights.into())]).collect()
     };
     Table {
         title: "What the paper has: SNR in dB without priors, and what they add".into(),
-        rows: std::iter::once(heading).chain(PUBLISHED.iter().map(row)).collect(),
+        heading: ["level", "no prior", "0.1", "best", "speech, music"].map(String::from).to_vec(),
+        rows: PUBLISHED.iter().map(row).collect(),
         note: "Other recordings: 540 utterances of one speaker, 12 pieces for piano; levels by active speech level."
             .into(),
     }

@@ -6,6 +6,7 @@
 pub mod gain_prior;
 mod mixtures;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -45,10 +46,45 @@ pub struct Findings {
 pub struct Table {
     /// What they are, with their unit.
     pub title: String,
-    /// The first is the heading, the first cell of the others theirs.
-    pub rows: Vec<Vec<String>>,
+    /// What the columns are.
+    pub heading: Vec<String>,
+    /// Under it; the first cell is what the row is of.
+    pub rows: Vec<Vec<Cell>>,
     /// What to know when reading them.
     pub note: String,
+}
+
+/// An entry of a table: a number for programs, its digits for people.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Cell {
+    /// Words.
+    Text(String),
+    /// A plain number.
+    Number(f64),
+    /// A ratio in dB.
+    Decibels(f64),
+    /// A difference of ratios in dB.
+    Gain(f64),
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Decibels(ratio) => write!(f, "{ratio:.2}"),
+            Self::Gain(gain) => write!(f, "{gain:+.2}"),
+        }
+    }
+}
+
+impl Table {
+    /// The heading and the rows, as text.
+    fn text(&self) -> Vec<Vec<String>> {
+        let rows = self.rows.iter().map(|row| row.iter().map(Cell::to_string).collect());
+        std::iter::once(self.heading.clone()).chain(rows).collect()
+    }
 }
 
 /// A picture.
@@ -72,11 +108,8 @@ impl Findings {
         for row in setting {
             text += &format!("{:<width$} {}\n", row[0], row[1]);
         }
-        for Table { title, rows, note } in &self.tables {
-            text += &format!("\n{title}\n\n{}", table(rows));
-            if !note.is_empty() {
-                text += &format!("\n{note}\n");
-            }
+        for of in &self.tables {
+            text += &format!("\n{}\n\n{}\n{}\n", of.title, table(&of.text()), of.note);
         }
         text
     }
@@ -88,9 +121,9 @@ impl Findings {
         });
         let mut body = format!("<p>{}</p>\n", html::escape(&self.paper));
         body += &format!("<div class=\"scroll\"><table>\n{}</table></div>\n", rows.collect::<String>());
-        for Table { title, rows, note } in &self.tables {
-            body += &format!("<h2>{}</h2>\n{}", html::escape(title), html::table(rows));
-            body += &format!("<p class=\"note\">{}</p>\n", html::escape(note));
+        for table in &self.tables {
+            body += &format!("<h2>{}</h2>\n{}", html::escape(&table.title), html::table(&table.text()));
+            body += &format!("<p class=\"note\">{}</p>\n", html::escape(&table.note));
         }
         for Figure { caption, svg, .. } in &self.figures {
             body += &format!("<figure>\n{svg}<figcaption>{}</figcaption>\n</figure>\n", html::escape(caption));
@@ -119,14 +152,14 @@ mod tests {
     use super::*;
 
     fn findings() -> Findings {
-        let cells = |row: [&str; 2]| row.map(String::from).to_vec();
         Findings {
             title: "Speech < music".into(),
             paper: "A & B (2012)".into(),
             setting: vec![("clips".into(), "20".into()), ("rank".into(), "128".into())],
             tables: vec![Table {
                 title: "SNR in dB".into(),
-                rows: vec![cells(["level", "none"]), cells(["-5", "3.32"])],
+                heading: ["level", "none"].map(String::from).to_vec(),
+                rows: vec![vec![Cell::Number(-5.0), Cell::Decibels(3.321)]],
                 note: "Of speech.".into(),
             }],
             figures: vec![Figure {
@@ -139,8 +172,9 @@ mod tests {
 
     #[test]
     fn text_has_everything_but_pictures() {
-        let text = findings().text(|rows| format!("{} rows\n", rows.len()));
-        let expected = "Speech < music\nA & B (2012)\n\nclips: 20\nrank:  128\n\nSNR in dB\n\n2 rows\n\nOf speech.\n";
+        let text = findings().text(|rows| rows.concat().join(" ") + "\n");
+        let expected =
+            "Speech < music\nA & B (2012)\n\nclips: 20\nrank:  128\n\nSNR in dB\n\nlevel none -5 3.32\n\nOf speech.\n";
         assert_eq!(text, expected);
     }
 
@@ -156,6 +190,6 @@ mod tests {
         }
         assert_eq!(read(&page.with_file_name("gain.svg")), "<svg></svg>\n");
         let json: serde_json::Value = serde_json::from_str(&read(&page.with_file_name("findings.json"))).unwrap();
-        assert_eq!((&json["tables"][0]["rows"][1][1], &json["setting"][1][1]), (&"3.32".into(), &"128".into()));
+        assert_eq!((&json["tables"][0]["rows"][0][1], &json["setting"][1][1]), (&3.321.into(), &"128".into()));
     }
 }
