@@ -80,7 +80,7 @@ fn an_experiment_that_cannot_be_done_is_refused() {
         (["--speech", "absent"], ["absent/train", "no folder"]),
         (["--speech", "untested"], ["untested/train", "no audio files"]),
         (["--levels", "nan"], ["levels", "-100 and 100 dB"]),
-        (["--grid", "-1"], ["grid", "not negative"]),
+        (["--grid", "0,nan"], ["grid", "not negative"]),
         (["--clips", "0"], ["a clip or more", "levels"]),
         (["--mixtures", "0"], ["0 mixtures", "at least one"]),
     ] {
