@@ -23,7 +23,7 @@ const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 320.0;
 const BOTTOM: f64 = 46.0;
 /// The room at the right for the legend, and what an entry has to itself.
-const LEGEND: f64 = 250.0;
+const LEGEND: f64 = 190.0;
 const ENTRY: f64 = 20.0;
 
 /// Curves over a horizontal axis, as SVG; the vertical axis has them all, and 0.
