@@ -488,6 +488,10 @@ fn a_gain_prior_is_trained_and_separates() {
     assert_eq!(parameters["prior_weights"], serde_json::json!(["auto", "0"]));
     let results = [&plain, &usual, &other, &exact, &half];
     assert!((0..5).all(|a| (0..a).all(|b| results[a] != results[b])));
+    // What is found from a recording is found from it alone.
+    world.record("loud.wav", &[mix(6, 9000)], RATE);
+    let (among, _) = separate("p.safetensors", "among", &["--iterations", "9", "loud.wav", "--threads", "1"]);
+    assert!(among == usual);
     let sources = ["tones", "hiss"].map(|source| world.read(&format!("usual/mix.{source}.wav")));
     assert!(sum_error(&world.read("mix.wav"), &sources) <= 1e-5);
 
