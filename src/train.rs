@@ -407,7 +407,78 @@ fn measure_leakage<E: Products + Momentum + Glue>(
 
 #[cfg(test)]
 mod tests {
+    use ndarray::array;
+
     use super::*;
+    use crate::audio::Format;
+    use crate::engine::Reference;
+
+    fn options(mixtures: Option<usize>) -> TrainOptions {
+        TrainOptions {
+            divergence: Divergence::KullbackLeibler,
+            updates: Updates::Alternating,
+            iterations: 7,
+            tolerance: 0.0,
+            sparsity: 0.0,
+            normalize: Some(Norm::L1),
+            mixtures,
+            transform: Transform { window: Some(Length::Samples(16)), hop: None, fft: None, shape: Shape::Hann },
+            seed: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_learned_from_a_half_is_shown_the_other() {
+        let data = array![[1.0f32, 0.0], [2.0, 0.0], [0.0, 3.0], [0.0, 1.0], [0.0, 2.0]];
+        let mut count = 0;
+        let mut watch = |event: Event| count += usize::from(matches!(event, Event::Iteration("a", ..)));
+        let halves = Halves::learn(&Reference, "a", data.view(), 1, &options(Some(1)), &mut watch).unwrap();
+        let near =
+            |found: &Array2<f32>, expected: Array2<f32>| (found - &expected).iter().all(|error| error.abs() < 1e-6);
+        assert!(near(&halves.bases[0], array![[1.0], [0.0]]), "{}", halves.bases[0]);
+        assert!(near(&halves.bases[1], array![[0.0], [1.0]]), "{}", halves.bases[1]);
+        assert_eq!(halves.unseen[0], data.slice(s![2.., ..]));
+        assert_eq!(halves.unseen[1], data.slice(s![..2, ..]));
+        assert_eq!(count, 14);
+        // One frame is all there is of both halves.
+        let one = Halves::learn(&Reference, "a", data.slice(s![..1, ..]), 1, &options(Some(1)), &mut |_| ()).unwrap();
+        assert!(one.unseen.iter().all(|unseen| unseen.dim() == (1, 2)));
+    }
+
+    #[test]
+    fn leakage_by_hand() {
+        // The first source has the first bin, the second the second; but of the second's frames, 1 of 10 of the power is in the first.
+        let source = |bases: Array2<f32>, frames: Array2<f32>| Halves {
+            bases: [bases.clone(), bases],
+            unseen: [frames.clone(), frames],
+        };
+        let sources = [
+            source(array![[1.0], [0.0]], array![[2.0, 0.0], [1.0, 0.0]]),
+            source(array![[0.0], [1.0]], array![[1.0, 3.0], [2.0, 6.0]]),
+        ];
+        let leakage = measure_leakage(&Reference, &sources, Divergence::KullbackLeibler, Spectrum::Magnitude).unwrap();
+        let expected = array![[1.0, 0.1], [0.0, 0.9]];
+        assert!((leakage.shares() - &expected).iter().all(|error| error.abs() < 1e-6), "{:?}", leakage.shares());
+    }
+
+    #[test]
+    fn every_iteration_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let material = ["a", "b"].map(|name| {
+            let path = folder.path().join(format!("{name}.wav"));
+            let channels = vec![(0..200).map(|n| ((n * n) as f32 * 0.1).sin()).collect()];
+            audio::write(&path, &Recording { channels, sample_rate: 8000, warnings: Vec::new() }, Format::WavF32)
+                .unwrap();
+            Material { name: name.into(), files: vec![path], rank: 2 }
+        });
+        for mixtures in [None, Some(2)] {
+            let (options, mut count) = (options(mixtures), 0);
+            let mut watch = |event: Event| count += usize::from(matches!(event, Event::Iteration(..)));
+            let model = train(&Reference, &material, &options, &mut watch).unwrap();
+            assert_eq!(count, options.iterations_of(2));
+            assert_eq!(model.leakage.is_some(), mixtures.is_some());
+        }
+    }
 
     #[test]
     fn power_for_is_and_magnitude_for_the_rest() {
