@@ -254,8 +254,6 @@ mod tests {
     use crate::kernels::{Gradient, Momentum};
     use crate::methods::nmf::{self, Until, Updates};
 
-    type Stack = Vec<Array2<f64>>;
-
     const GRADIENTS: [Gradient; 2] = [Gradient::Exact, Gradient::Paper];
 
     fn values(seed: u32, rows: usize, columns: usize) -> Array2<f64> {
@@ -447,7 +445,10 @@ mod tests {
     fn assert_weightless<E: GainPrior + Momentum>(engine: &E) {
         let (v, w) =
             (engine.panel(numbers(1, 37, 70).view()).unwrap(), engine.matrix(numbers(2, 37, 9).view()).unwrap());
-        let start = || engine.panel(numbers(3, 9, 70).view()).unwrap();
+        // Zeros stay zeros where no prior raises them.
+        let mut start = numbers(3, 9, 70);
+        start.slice_mut(s![.., 5]).fill(0.0);
+        let start = || engine.panel(start.view()).unwrap();
         let read = |h: &E::Panel| engine.read_panel::<f32>(h).unwrap();
         for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito, Divergence::Beta(0.5)] {
             for gradient in GRADIENTS {
@@ -476,24 +477,49 @@ mod tests {
         }
     }
 
+    fn assert_refused<E: GainPrior>(engine: &E) {
+        let panel = |seed, rows| engine.panel(numbers(seed, rows, 6).view()).unwrap();
+        let (v, w, mut h) = (panel(1, 5), engine.matrix(numbers(2, 5, 4).view()).unwrap(), panel(3, 4));
+        let rule = Rule::of(Divergence::KullbackLeibler);
+        let mut refused = |spoil: fn(&mut [Prior<E::Matrix>])| {
+            let mut priors = vec![prior(engine, 0..2, 0.1, Gradient::Exact), prior(engine, 2..4, 0.1, Gradient::Exact)];
+            spoil(&mut priors);
+            let alone = priors.iter().any(|prior| {
+                let [mut h, mut n, mut d] = [panel(3, 4), panel(3, 4), panel(3, 4)];
+                engine.add_prior(&mut h, prior, &mut n, &mut d).is_err()
+            });
+            (engine.update_gains_under(&v, &w, &mut h, &rule, &priors).is_err(), alone)
+        };
+        assert_eq!(refused(|_| ()), (false, false));
+        assert_eq!(refused(|priors| priors[1].rows = 1..3), (true, false));
+        assert_eq!(refused(|priors| priors[1].rows = 3..5), (true, true));
+        assert_eq!(refused(|priors| priors[1].rows = 2..3), (true, true));
+        assert_eq!(refused(|priors| priors[0].weight = -0.1), (true, true));
+        assert_eq!(refused(|priors| priors[0].weight = f64::NAN), (true, true));
+        assert_eq!(refused(|priors| priors[0].weight = f64::INFINITY), (true, true));
+        assert_eq!(refused(|priors| priors[0].floor = 1.0), (true, true));
+        assert_eq!(refused(|priors| priors[0].floor = -0.1), (true, true));
+        let prior = prior(engine, 0..2, 0.1, Gradient::Exact);
+        for [n, d] in [[3, 4], [4, 3]] {
+            assert!(engine.add_prior(&mut panel(3, 4), &prior, &mut panel(3, n), &mut panel(3, d)).is_err());
+        }
+        assert!(engine.log_normalized(&panel(3, 4), 2..2, 0.0).is_err());
+        assert!(engine.log_normalized(&panel(3, 4), 3..5, 0.0).is_err());
+        assert!(engine.log_normalized(&panel(3, 4), 0..2, 1.0).is_err());
+        assert!(engine.responsibilities(&panel(3, 4), &prior.density).is_err());
+        assert!(engine.moments(&panel(3, 4), &prior.density).is_err());
+    }
+
     #[test]
     fn what_does_not_fit_is_refused() {
-        let (v, w, mut h) = (vec![values(1, 5, 6)], vec![values(2, 5, 4)], vec![values(3, 4, 6)]);
-        let rule = Rule::of(Divergence::KullbackLeibler);
-        let mut refused = |spoil: fn(&mut [Prior<Stack>])| {
-            let mut priors =
-                vec![prior(&Reference, 0..2, 0.1, Gradient::Exact), prior(&Reference, 2..4, 0.1, Gradient::Exact)];
-            spoil(&mut priors);
-            Reference.update_gains_under(&v, &w, &mut h, &rule, &priors).is_err()
-        };
-        assert!(!refused(|_| ()));
-        assert!(refused(|priors| priors[1].rows = 1..3));
-        assert!(refused(|priors| priors[1].rows = 3..5));
-        assert!(refused(|priors| priors[1].rows = 2..3));
-        assert!(refused(|priors| priors[0].weight = -0.1));
-        assert!(refused(|priors| priors[0].weight = f64::NAN));
-        assert!(refused(|priors| priors[0].floor = 1.0));
+        assert_refused(&Reference);
+        assert_refused(&Cpu::new(Some(1)).unwrap());
+        if let Some(gpu) = gpu() {
+            assert_refused(&gpu);
+        }
         let none = Mixture { variances: Array2::zeros((3, 4)), ..mixture(0, 3, 4) };
         assert!(Density::new(&Reference, &none).is_err());
+        let weightless = Mixture { weights: Array1::from_vec(vec![0.0, 0.5, 0.5]), ..mixture(0, 3, 4) };
+        assert!(Density::new(&Reference, &weightless).is_err());
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE};
 use crate::kernels::gpu::{BLOCKS, INDEX, LANES, PARAMS, Params, RAISED, RULE, Splits, Window};
-use crate::kernels::products::{Products, Rule, params};
+use crate::kernels::products::{Rule, params};
 
 /// Invocations in a workgroup of every kernel here.
 const INVOCATIONS: usize = 64;
@@ -205,9 +205,6 @@ impl GainPrior for Gpu {
         priors: &[Prior<GpuMatrix>],
     ) -> Result<()> {
         check_priors(priors, h.rows)?;
-        if active(priors).next().is_none() {
-            return self.update_gains(v, w, h, rule);
-        }
         let (mut n, mut d) = self.gain_sums(v, w, h, rule)?;
         active(priors).try_for_each(|prior| self.add_prior(h, prior, &mut n, &mut d))?;
         for window in Window::all(h) {
