@@ -409,6 +409,39 @@ mod tests {
     }
 
     #[test]
+    fn the_dead_are_left_alone_in_the_second_half() {
+        let x = Array2::from_elem((2, 12), -1.0);
+        let values = x.mapv(|x| x as f32);
+        let means = Array2::from_shape_fn((2, 2), |(component, _)| [-1.0, 1e4][component]);
+        let start = Mixture { weights: Array1::from_elem(2, 0.5), variances: Array2::ones((2, 2)), means };
+        // Too wide to win a column: dead again at every step.
+        let variances = Array1::from_elem(2, 1e9);
+        let fitting = Fitting { iterations: 20, ..Fitting::of(2, 0) };
+        let fitted = climb(&Reference, &vec![x], values.view(), &variances, start, &fitting).unwrap();
+        assert_eq!(fitted.reseeded, 10);
+    }
+
+    #[test]
+    fn a_component_of_no_column_stays_what_it_is() {
+        let means = Array2::from_shape_fn((2, 5), |(component, _)| [-5.0, 1e4][component]);
+        let start = Mixture { weights: Array1::from_elem(2, 0.5), variances: Array2::ones((2, 5)), means };
+        let (_, next) = step(&Reference, &vec![clouds(30)], &start, 0.1).unwrap();
+        next.check().unwrap();
+        assert_eq!((next.means.row(1), next.variances.row(1)), (start.means.row(1), start.variances.row(1)));
+    }
+
+    #[test]
+    fn steps_end_where_a_column_gains_no_more_than_the_tolerance() {
+        let x = vec![values(1, 4, 60).mapv(|x| (0.3 * x).ln())];
+        let fitting = Fitting { variance_floor: 1e-2, starts: 1, ..Fitting::of(3, 0) };
+        let fitted = fit(&Reference, &x, &fitting).unwrap();
+        let rises: Vec<f64> = fitted.log_likelihood.windows(2).map(|pair| (pair[1] - pair[0]) / 60.0).collect();
+        let (last, others) = rises.split_last().unwrap();
+        assert!(rises.len() < fitting.iterations && *last <= fitting.tolerance, "{rises:?}");
+        assert!(others.iter().all(|&rise| rise > fitting.tolerance), "{rises:?}");
+    }
+
+    #[test]
     fn the_exact_gradient_is_that_of_the_likelihood() {
         let h = values(3, 5, 2);
         let gradient = |kind| {
