@@ -50,7 +50,7 @@ fn work(quad: u32, place: u32, lane: u32) {
     for (var block = place; block < params.bases_pitch; block += ROW_LANES) {
         for (var component = 4u * block; component < min(4u * block + 4u, params.components); component++) {
             let at = component * params.panel_pitch + quad;
-            let value = exp(max(responsibilities[at] - most, vec4<f32>(-86.0)));
+            let value = exp(responsibilities[at] - most);
             responsibilities[at] = value;
             sum += value;
         }

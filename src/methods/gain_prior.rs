@@ -4,7 +4,7 @@
 //! Grais & Erdogan, "Gaussian mixture gain priors for regularized nonnegative matrix factorization in single-channel source
 //! separation" (2012). Gains minimise Σ d(v|λ) − Σ_j α_j L_j under any divergence; see [`crate::kernels::prior`].
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 
 use crate::kernels::prior::{Moments, WEIGHT_FLOOR};
 use crate::kernels::{Density, GainPrior, Mixture, Prior, Rule};
@@ -95,11 +95,13 @@ pub fn fit<E: GainPrior>(engine: &E, x: &E::Panel, fitting: &Fitting) -> Result<
         )));
     }
     let values: Array2<f32> = engine.read_panel(x)?;
+    let variances = spread(values.view(), fitting.variance_floor);
     engine.within(|| {
         let mut best: Option<Fitted> = None;
         for start in 0..fitting.starts.max(1) {
             let stream = Stream::new(fitting.seed, &format!("mixture {start}"));
-            let fitted = climb(engine, x, values.view(), seeded(values.view(), fitting, stream), fitting)?;
+            let start = seeded(values.view(), &variances, fitting.components, stream);
+            let fitted = climb(engine, x, values.view(), &variances, start, fitting)?;
             if best.as_ref().is_none_or(|best| fitted.log_likelihood.last() > best.log_likelihood.last()) {
                 best = Some(fitted);
             }
@@ -113,6 +115,7 @@ fn climb<E: GainPrior>(
     engine: &E,
     x: &E::Panel,
     values: ArrayView2<f32>,
+    variances: &Array1<f64>,
     mut mixture: Mixture,
     fitting: &Fitting,
 ) -> Result<Fitted> {
@@ -136,15 +139,15 @@ fn climb<E: GainPrior>(
         settled = fitting.tolerance > 0.0;
         if !dead.is_empty() && 2 * done < fitting.iterations {
             let (_, likelihoods) = engine.responsibilities(x, &density)?;
-            reseed(&mut mixture, &dead, values, &engine.read_panel(&likelihoods)?, fitting);
+            reseed(&mut mixture, &dead, values, &engine.read_panel(&likelihoods)?, variances);
             reseeded += dead.len();
             settled = false;
         }
     }
 }
 
-/// Means drawn by k-means++ from a sample of the columns, and the variances of all columns.
-fn seeded(values: ArrayView2<f32>, fitting: &Fitting, stream: Stream) -> Mixture {
+/// Means drawn by k-means++ from a sample of the columns, and the variances given.
+fn seeded(values: ArrayView2<f32>, variances: &Array1<f64>, components: usize, stream: Stream) -> Mixture {
     let columns = values.ncols();
     let mut counter = 0..;
     let mut uniform = || stream.uniform(counter.next().unwrap_or_default());
@@ -154,7 +157,7 @@ fn seeded(values: ArrayView2<f32>, fitting: &Fitting, stream: Stream) -> Mixture
         (0..SAMPLE).map(|_| (uniform() * columns as f64) as usize).collect()
     };
     let mut distances = vec![1.0; sample.len()];
-    let mut means = Array2::zeros((fitting.components, values.nrows()));
+    let mut means = Array2::zeros((components, values.nrows()));
     for (component, mut mean) in means.outer_iter_mut().enumerate() {
         // The first column is drawn evenly, each further one by its squared distance to the nearest that was drawn.
         let mut left = uniform() * distances.iter().sum::<f64>();
@@ -169,23 +172,26 @@ fn seeded(values: ArrayView2<f32>, fitting: &Fitting, stream: Stream) -> Mixture
             *distance = if component == 0 { to_drawn } else { to_drawn.min(*distance) };
         }
     }
-    let variances = spread(values, fitting.variance_floor);
-    let count = fitting.components;
     Mixture {
-        weights: Array1::from_elem(count, 1.0 / count as f64),
-        variances: Array2::from_shape_fn((count, values.nrows()), |(_, k)| variances[k]),
+        weights: Array1::from_elem(components, 1.0 / components as f64),
+        variances: Array2::from_shape_fn(means.dim(), |(_, k)| variances[k]),
         means,
     }
 }
 
-/// The variance of every row, floored.
+/// The variance of every row, floored. It goes column by column, as the values stand in memory.
 fn spread(values: ArrayView2<f32>, floor: f64) -> Array1<f64> {
-    let mean = |row: ndarray::ArrayView1<f32>| row.iter().map(|&x| f64::from(x)).sum::<f64>() / row.len() as f64;
-    let variance = |row: ndarray::ArrayView1<f32>| {
-        let mean = mean(row);
-        row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / row.len() as f64
-    };
-    values.outer_iter().map(|row| variance(row).max(floor)).collect()
+    let count = values.ncols() as f64;
+    let mut mean = Array1::<f64>::zeros(values.nrows());
+    for column in values.columns() {
+        mean.zip_mut_with(&column, |sum, &x| *sum += f64::from(x));
+    }
+    mean /= count;
+    let mut squares = Array1::<f64>::zeros(values.nrows());
+    for column in values.columns() {
+        Zip::from(&mut squares).and(column).and(&mean).for_each(|sum, &x, mean| *sum += (f64::from(x) - mean).powi(2));
+    }
+    squares.mapv_into(|sum| (sum / count).max(floor))
 }
 
 /// Puts dead components to the columns that the mixture explains worst.
@@ -194,15 +200,14 @@ fn reseed(
     dead: &[usize],
     values: ArrayView2<f32>,
     likelihoods: &Array2<f64>,
-    fitting: &Fitting,
+    variances: &Array1<f64>,
 ) {
     let mut columns: Vec<usize> = (0..values.ncols()).collect();
     columns.sort_by(|&a, &b| likelihoods[(0, a)].total_cmp(&likelihoods[(0, b)]));
-    let variances = spread(values, fitting.variance_floor);
     for (&component, column) in dead.iter().zip(columns) {
         mixture.means.row_mut(component).assign(&values.column(column).mapv(f64::from));
-        mixture.variances.row_mut(component).assign(&variances);
-        mixture.weights[component] = 1.0 / fitting.components as f64;
+        mixture.variances.row_mut(component).assign(variances);
+        mixture.weights[component] = 1.0 / mixture.means.nrows() as f64;
     }
     let sum = mixture.weights.sum();
     mixture.weights /= sum;
@@ -255,8 +260,6 @@ mod tests {
     use crate::engine::{Cpu, Engine, Reference};
     use crate::kernels::{Gradient, Momentum};
     use crate::methods::nmf::{self, Until, Updates};
-
-    type Stack = Vec<Array2<f64>>;
 
     const GRADIENTS: [Gradient; 2] = [Gradient::Exact, Gradient::Paper];
 
@@ -336,10 +339,12 @@ mod tests {
         // Three places of ten columns each: one that was drawn is at no distance, and is not drawn again.
         let values = Array2::from_shape_fn((2, 30), |(_, column)| -5.0 * (column / 10) as f32);
         for seed in 0..8 {
-            let start = seeded(values.view(), &Fitting::of(3, seed), Stream::new(seed, "mixture"));
+            let variances = Array1::from_vec(vec![1.0, 2.0]);
+            let start = seeded(values.view(), &variances, 3, Stream::new(seed, "mixture"));
             let mut drawn = start.means.column(0).to_vec();
             drawn.sort_by(f64::total_cmp);
             assert_eq!(drawn, [-10.0, -5.0, 0.0]);
+            assert!(start.variances.outer_iter().all(|row| row == variances));
         }
     }
 
@@ -349,13 +354,21 @@ mod tests {
         let likelihoods = Array2::from_shape_vec((1, 6), vec![-1.0, -2.0, -7.0, -3.0, -9.0, -4.0]).unwrap();
         let mut mixture = mixture(7, 4, 5);
         let kept = mixture.clone();
-        reseed(&mut mixture, &[1, 3], values.view(), &likelihoods, &Fitting::of(4, 0));
+        let variances = Array1::from_iter((1..6).map(f64::from));
+        reseed(&mut mixture, &[1, 3], values.view(), &likelihoods, &variances);
         for (component, column) in [(1, 4), (3, 2)] {
             assert_eq!(mixture.means.row(component), values.column(column).mapv(f64::from));
-            assert_eq!(mixture.variances.row(component), spread(values.view(), VARIANCE_FLOOR));
+            assert_eq!(mixture.variances.row(component), variances);
         }
         assert_eq!(mixture.means.row(2), kept.means.row(2));
         assert!((mixture.weights.sum() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_spread_is_the_variance_of_every_row() {
+        let values = clouds(31).mapv(|x| x as f32);
+        let expected = values.mapv(f64::from).var_axis(Axis(1), 0.0);
+        assert!((spread(values.view(), 0.1) - expected).iter().all(|error| error.abs() < 1e-12));
     }
 
     #[test]
@@ -399,9 +412,42 @@ mod tests {
         // One component where nothing is, the other in the middle.
         let means = Array2::from_shape_fn((2, 5), |(component, _)| [-5.0, 1e4][component]);
         let start = Mixture { weights: Array1::from_elem(2, 0.5), variances: Array2::ones((2, 5)), means };
-        let fitted = climb(&Reference, &vec![x], values.view(), start, &fitting).unwrap();
+        let fitted = climb(&Reference, &vec![x], values.view(), &Array1::ones(5), start, &fitting).unwrap();
         assert!(fitted.reseeded >= 1);
         assert!(fitted.mixture.weights.iter().all(|&weight| weight > 0.3), "{}", fitted.mixture.weights);
+    }
+
+    #[test]
+    fn the_dead_are_left_alone_in_the_second_half() {
+        let x = Array2::from_elem((2, 12), -1.0);
+        let values = x.mapv(|x| x as f32);
+        let means = Array2::from_shape_fn((2, 2), |(component, _)| [-1.0, 1e4][component]);
+        let start = Mixture { weights: Array1::from_elem(2, 0.5), variances: Array2::ones((2, 2)), means };
+        // Too wide to win a column: dead again at every step.
+        let variances = Array1::from_elem(2, 1e9);
+        let fitting = Fitting { iterations: 20, ..Fitting::of(2, 0) };
+        let fitted = climb(&Reference, &vec![x], values.view(), &variances, start, &fitting).unwrap();
+        assert_eq!(fitted.reseeded, 10);
+    }
+
+    #[test]
+    fn a_component_of_no_column_stays_what_it_is() {
+        let means = Array2::from_shape_fn((2, 5), |(component, _)| [-5.0, 1e4][component]);
+        let start = Mixture { weights: Array1::from_elem(2, 0.5), variances: Array2::ones((2, 5)), means };
+        let (_, next) = step(&Reference, &vec![clouds(30)], &start, 0.1).unwrap();
+        next.check().unwrap();
+        assert_eq!((next.means.row(1), next.variances.row(1)), (start.means.row(1), start.variances.row(1)));
+    }
+
+    #[test]
+    fn steps_end_where_a_column_gains_no_more_than_the_tolerance() {
+        let x = vec![values(1, 4, 60).mapv(|x| (0.3 * x).ln())];
+        let fitting = Fitting { variance_floor: 1e-2, starts: 1, ..Fitting::of(3, 0) };
+        let fitted = fit(&Reference, &x, &fitting).unwrap();
+        let rises: Vec<f64> = fitted.log_likelihood.windows(2).map(|pair| (pair[1] - pair[0]) / 60.0).collect();
+        let (last, others) = rises.split_last().unwrap();
+        assert!(rises.len() < fitting.iterations && *last <= fitting.tolerance, "{rises:?}");
+        assert!(others.iter().all(|&rise| rise > fitting.tolerance), "{rises:?}");
     }
 
     #[test]
@@ -457,7 +503,10 @@ mod tests {
     fn assert_weightless<E: GainPrior + Momentum>(engine: &E) {
         let (v, w) =
             (engine.panel(numbers(1, 37, 70).view()).unwrap(), engine.matrix(numbers(2, 37, 9).view()).unwrap());
-        let start = || engine.panel(numbers(3, 9, 70).view()).unwrap();
+        // Zeros stay zeros where no prior raises them.
+        let mut start = numbers(3, 9, 70);
+        start.slice_mut(s![.., 5]).fill(0.0);
+        let start = || engine.panel(start.view()).unwrap();
         let read = |h: &E::Panel| engine.read_panel::<f32>(h).unwrap();
         for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito, Divergence::Beta(0.5)] {
             for gradient in GRADIENTS {
@@ -492,27 +541,50 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let (v, w, mut h) = (vec![values(1, 5, 6)], vec![values(2, 5, 4)], vec![values(3, 4, 6)]);
+    fn assert_refused<E: GainPrior>(engine: &E) {
+        let panel = |seed, rows| engine.panel(numbers(seed, rows, 6).view()).unwrap();
+        let (v, w, mut h) = (panel(1, 5), engine.matrix(numbers(2, 5, 4).view()).unwrap(), panel(3, 4));
         let rule = Rule::of(Divergence::KullbackLeibler);
-        let mut refused = |spoil: fn(&mut [Prior<Stack>])| {
-            let mut priors = [0..2, 2..4].map(|rows| prior(&Reference, rows, Gradient::Exact));
+        let weights = even(engine, &[0.1, 0.1], 6);
+        let mut refused = |spoil: fn(&mut [Prior<E::Matrix>])| {
+            let mut priors = [0..2, 2..4].map(|rows| prior(engine, rows, Gradient::Exact));
             spoil(&mut priors);
-            let weights = even(&Reference, &[0.1, 0.1], 6);
-            Reference.update_gains_under(&v, &w, &mut h, &rule, &priors, &weights).is_err()
+            let [mut raised, mut n, mut d] = [panel(3, 4), panel(3, 4), panel(3, 4)];
+            let added = engine.add_priors(&mut raised, &priors, &weights, &mut n, &mut d);
+            let updated = engine.update_gains_under(&v, &w, &mut h, &rule, &priors, &weights);
+            assert_eq!(added.is_err(), updated.is_err());
+            added.is_err()
         };
         assert!(!refused(|_| ()));
         assert!(refused(|priors| priors[1].rows = 1..3));
         assert!(refused(|priors| priors[1].rows = 3..5));
         assert!(refused(|priors| priors[1].rows = 2..3));
         assert!(refused(|priors| priors[0].floor = 1.0));
-        let priors = [0..2, 2..4].map(|rows| prior(&Reference, rows, Gradient::Exact));
-        for (alphas, columns) in [(vec![0.1], 6), (vec![0.1, 0.1], 5)] {
-            let weights = even(&Reference, &alphas, columns);
-            assert!(Reference.update_gains_under(&v, &w, &mut h, &rule, &priors, &weights).is_err());
+        assert!(refused(|priors| priors[0].floor = -0.1));
+        let prior = prior(engine, 0..2, Gradient::Exact);
+        let priors = std::slice::from_ref(&prior);
+        for (n, d, alphas, columns) in [(3, 4, 1, 6), (4, 3, 1, 6), (4, 4, 2, 6), (4, 4, 1, 5)] {
+            let weights = even(engine, &[0.1, 0.1][..alphas], columns);
+            let [mut n, mut d] = [panel(3, n), panel(3, d)];
+            assert!(engine.add_priors(&mut panel(3, 4), priors, &weights, &mut n, &mut d).is_err());
+        }
+        assert!(engine.log_normalized(&panel(3, 4), 2..2, 0.0).is_err());
+        assert!(engine.log_normalized(&panel(3, 4), 3..5, 0.0).is_err());
+        assert!(engine.log_normalized(&panel(3, 4), 0..2, 1.0).is_err());
+        assert!(engine.responsibilities(&panel(3, 4), &prior.density).is_err());
+        assert!(engine.moments(&panel(3, 4), &prior.density).is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert_refused(&Reference);
+        assert_refused(&Cpu::new(Some(1)).unwrap());
+        if let Some(gpu) = gpu() {
+            assert_refused(&gpu);
         }
         let none = Mixture { variances: Array2::zeros((3, 4)), ..mixture(0, 3, 4) };
         assert!(Density::new(&Reference, &none).is_err());
+        let weightless = Mixture { weights: Array1::from_vec(vec![0.0, 0.5, 0.5]), ..mixture(0, 3, 4) };
+        assert!(Density::new(&Reference, &weightless).is_err());
     }
 }

@@ -83,11 +83,12 @@ fn exp2<S: Simd>(simd: S, y: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(power), scale))
 }
 
-/// e^x for x < 87; what is below e^-86 is that. The error grows with |x|: 1e-7 of it.
+/// e^x for x < 87; what is below 2^-100 is that: products with less would leave the normal numbers of f32, by which a step of
+/// expectation-maximization took 1.7 times as long. The error grows with |x|: 1e-7 of it.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let y = simd.mul_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E));
-    exp2(simd, simd.max_f32s(y, simd.splat_f32s(-125.0)))
+    exp2(simd, simd.max_f32s(y, simd.splat_f32s(-100.0)))
 }
 
 /// x^y for a result in 1e-37..1e37. The error grows with |y log x|: 1e-7 of it.
@@ -197,8 +198,8 @@ mod tests {
             assert!(error < 4e-7, "{y}: {error}");
         }
         assert!(worst(Exp, f64::exp, spread(1e-6, 1.0).chain(spread(1e-6, 1.0).map(|x| -x))) < 3e-7);
-        assert!(worst(Exp, f64::exp, spread(1.0, 80.0).chain(spread(1.0, 80.0).map(|x| -x))) < 1e-5);
-        assert!(worst(Exp, |_| 2f64.powi(-125), [-90.0, -1e30].into_iter()) < 1e-6);
+        assert!(worst(Exp, f64::exp, spread(1.0, 80.0).chain(spread(1.0, 69.0).map(|x| -x))) < 1e-5);
+        assert!(worst(Exp, |_| 2f64.powi(-100), [-70.0, -1e30].into_iter()) < 1e-6);
         assert!(worst(Pow(-0.5), |x| x.powf(-0.5), spread(1e-30, 1e30)) < 1e-5);
         let both = || spread(1e-6, 30.0).chain(spread(1e-6, 0.99).map(|x| -x));
         assert!(worst(LnLess, |x| x.ln_1p() - x, both().filter(|x| x.abs() > 1e-3)) < 4e-6);

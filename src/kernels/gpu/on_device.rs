@@ -4,16 +4,16 @@
 use std::iter::zip;
 use std::time::Duration;
 
-use ndarray::{Array2, ArrayView2, Axis, Zip, concatenate, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Zip, concatenate, s};
 
 use crate::divergence::Divergence;
 use crate::engine::gpu::Tiling;
 use crate::engine::gpu::tests::{gpu, numbers};
 use crate::engine::{Engine, Gpu, GpuPanel, Reference, Timing, Tuning};
 use crate::kernels::momentum::START;
-use crate::kernels::{Glue, Mask, Momentum, Norm, Products, Rule, Track};
+use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, Track};
 
-/// Every kernel once: gains, bases, both, trials, norms, costs and masks of a case, laid end to end.
+/// Every kernel once: gains, bases, both, norms, priors, trials, costs and masks of a case, laid end to end.
 fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32>) -> Vec<f32> {
     let rule = Rule { floor: 0.05, sparsity: 0.01, ..Rule::of(Divergence::ItakuraSaito) };
     let components = w.ncols();
@@ -24,11 +24,12 @@ fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f
     gpu.update_bases(&v, &mut w, &h, &Rule::of(Divergence::KullbackLeibler)).unwrap();
     gpu.update_both(&v, &mut w, &mut h, &rule).unwrap();
     gpu.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
+    let of_priors = under_prior(gpu, &v, &w, &mut h, &rule);
     let track = tried(gpu, &v, &w, h, &rule);
     h = track.trial;
     let sources = [0..1, 1..components];
-    let mut all: Vec<f32> =
-        gpu.costs(&v, &w, &h, rule.divergence).unwrap().into_iter().map(|cost| cost as f32).collect();
+    let mut all = of_priors;
+    all.extend(gpu.costs(&v, &w, &h, rule.divergence).unwrap().into_iter().map(|cost| cost as f32));
     for mask in gpu.masks(&w, &h, &sources, Mask::Ratio(2.0)).unwrap() {
         all.extend(gpu.read_panel::<f32>(&mask).unwrap());
     }
@@ -38,6 +39,25 @@ fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f
     all.extend(gpu.read_matrix::<f32>(&w).unwrap());
     all.extend(gpu.read_panel::<f32>(&h).unwrap());
     all
+}
+
+/// An update of gains under a prior of all but the first, with the moments that there were before.
+fn under_prior(gpu: &Gpu, v: &GpuPanel, w: &<Gpu as Engine>::Matrix, h: &mut GpuPanel, rule: &Rule) -> Vec<f32> {
+    let rows = 1..gpu.shape(h).0;
+    let means = numbers(4, 5, rows.len()).mapv(|mean| -3.0 * f64::from(mean));
+    let variances = Array2::from_elem(means.dim(), rows.len() as f64);
+    let mixture = Mixture { weights: Array1::from_elem(5, 0.2), means, variances };
+    let density = Density::new(gpu, &mixture).unwrap();
+    let x = gpu.log_normalized(h, rows.clone(), 1e-3).unwrap();
+    let (r, likelihoods) = gpu.responsibilities(&x, &density).unwrap();
+    let moments = gpu.moments(&x, &density).unwrap();
+    let prior = Prior { rows, density, gradient: Gradient::Exact, floor: 1e-3 };
+    let weights = gpu.panel_like(h, Array2::from_elem((1, gpu.shape(h).1), 0.1f32).view()).unwrap();
+    gpu.update_gains_under(v, w, h, rule, &[prior], &weights).unwrap();
+    let of_columns = [&x, &r, &likelihoods].map(|panel| gpu.read_panel::<f32>(panel).unwrap());
+    let variances = moments.variances.iter().flatten().flatten();
+    let of_all = moments.counts.iter().chain(&moments.means).chain(variances).map(|&value| value as f32);
+    of_columns.into_iter().flatten().chain(of_all).collect()
 }
 
 /// Two extrapolated updates from `h`.

@@ -152,7 +152,7 @@ impl GainPrior for Reference {
 mod tests {
     use std::f64::consts::{LN_2, TAU};
 
-    use ndarray::array;
+    use ndarray::{array, concatenate};
 
     use super::*;
     use crate::divergence::Divergence;
@@ -201,28 +201,58 @@ mod tests {
         }
     }
 
-    /// Bases of two segments after gains under a prior, floored: D under KL is a sum of all gains, of what pads a segment too.
-    fn bases_after<E: GainPrior>(engine: &E) -> Array2<f64> {
+    /// Every column stands on the mean of a component of its own, and all others are a hundred or more below it, in logarithms:
+    /// r = 1 and L = log w − log 2πσ².
+    fn assert_far_apart<E: GainPrior>(engine: &E) {
+        let means = Array2::from_shape_fn((37, 2), |(component, _)| -(component as f64));
+        let x = engine.panel(means.t()).unwrap();
+        let mixture =
+            Mixture { weights: Array1::from_elem(37, 1.0 / 37.0), variances: Array2::from_elem((37, 2), 0.01), means };
+        let (r, likelihoods) = engine.responsibilities(&x, &Density::new(engine, &mixture).unwrap()).unwrap();
+        let r: Array2<f64> = engine.read_panel(&r).unwrap();
+        assert!((r - Array2::<f64>::eye(37)).iter().all(|error| error.abs() < 1e-6));
+        let expected = -(37.0 * 0.01 * TAU).ln();
+        let likelihoods: Array2<f64> = engine.read_panel(&likelihoods).unwrap();
+        assert!(likelihoods.iter().all(|likelihood| (likelihood - expected).abs() < 1e-5), "{likelihoods}");
+    }
+
+    #[test]
+    fn components_far_apart_share_nothing() {
+        assert_far_apart(&Reference);
+        assert_far_apart(&Cpu::new(Some(1)).unwrap());
+        if let Some(gpu) = gpu() {
+            assert_far_apart(&gpu);
+        }
+    }
+
+    /// Bases of two segments after a prior was added and after gains under it. D under KL is a sum of all gains, of what pads a
+    /// segment too; so one of them is zeros, and gains are floored.
+    fn bases_after<E: GainPrior>(engine: &E) -> [Array2<f64>; 2] {
         let pack = |seed, rows| {
-            let segments = [5, 35].map(|columns| numbers(seed, rows, columns));
+            let mut segments = [5, 35].map(|columns| numbers(seed, rows, columns));
+            segments.iter_mut().for_each(|segment| segment.row_mut(0).fill(0.0));
             engine.packed(&[segments[0].view(), segments[1].view()]).unwrap()
         };
-        let (v, mut h, mut w) = (pack(1, 6), pack(2, 3), engine.matrix(numbers(3, 6, 3).view()).unwrap());
+        let (v, w, mut h) = (pack(1, 6), || engine.matrix(numbers(3, 6, 3).view()).unwrap(), pack(2, 3));
         let mixture = Mixture { weights: array![1.0], means: -Array2::ones((1, 3)), variances: Array2::ones((1, 3)) };
         let density = Density::new(engine, &mixture).unwrap();
         let weights = engine.panel_like(&h, Array2::from_elem((1, 40), 0.1).view()).unwrap();
         let priors = [Prior { rows: 0..3, density, gradient: Gradient::Exact, floor: 0.0 }];
         let rule = Rule { floor: 0.1, ..Rule::of(Divergence::KullbackLeibler) };
-        engine.update_gains_under(&v, &w, &mut h, &rule, &priors, &weights).unwrap();
-        engine.update_bases(&v, &mut w, &h, &rule).unwrap();
-        engine.read_matrix(&w).unwrap()
+        let mut bases = [w(), w()];
+        engine.add_priors(&mut h, &priors, &weights, &mut pack(2, 3), &mut pack(2, 3)).unwrap();
+        engine.update_bases(&v, &mut bases[0], &h, &rule).unwrap();
+        engine.update_gains_under(&v, &w(), &mut h, &rule, &priors, &weights).unwrap();
+        engine.update_bases(&v, &mut bases[1], &h, &rule).unwrap();
+        bases.map(|bases| engine.read_matrix(&bases).unwrap())
     }
 
     #[test]
     fn what_pads_a_segment_is_not_felt() {
-        let near = |w: Array2<f64>| {
-            let expected = bases_after(&Reference);
-            assert!((&w - &expected).iter().all(|error| error.abs() < 1e-5), "{w} for {expected}");
+        let near = |bases: [Array2<f64>; 2]| {
+            for (bases, expected) in bases.iter().zip(bases_after(&Reference)) {
+                assert!((bases - &expected).iter().all(|error| error.abs() < 1e-4), "{bases} for {expected}");
+            }
         };
         near(bases_after(&Cpu::new(Some(1)).unwrap()));
         if let Some(gpu) = gpu() {
@@ -230,19 +260,27 @@ mod tests {
         }
     }
 
-    /// One column is one count, however many there are; one component's moments are mean and variance of the rows.
+    /// One column is one count, however many there are, in one segment or several; one component's moments are mean and
+    /// variance of the rows.
     fn assert_counts<E: GainPrior>(engine: &E) {
-        for columns in [1, 31, 300, 1300] {
-            let x = numbers(1, 3, columns).mapv(|x| -f64::from(x));
+        for segments in [&[1][..], &[31], &[300], &[1300], &[31, 300, 5, 970]] {
+            let parts: Vec<Array2<f64>> =
+                (1..).zip(segments).map(|(seed, &columns)| numbers(seed, 3, columns).mapv(|x| -f64::from(x))).collect();
+            let parts: Vec<_> = parts.iter().map(|part| part.view()).collect();
+            let (panel, x) = (engine.packed(&parts).unwrap(), concatenate(Axis(1), &parts).unwrap());
+            let columns = x.ncols() as f64;
             let mixture =
                 Mixture { weights: array![1.0], means: -Array2::ones((1, 3)), variances: Array2::ones((1, 3)) };
             let density = Density::new(engine, &mixture).unwrap();
-            let moments = engine.moments(&engine.panel(x.view()).unwrap(), &density).unwrap();
-            assert!((moments.counts[0] / columns as f64 - 1.0).abs() < 1e-6, "{} of {columns}", moments.counts);
+            let moments = engine.moments(&panel, &density).unwrap();
+            assert!((moments.counts[0] / columns - 1.0).abs() < 1e-6, "{} of {columns}", moments.counts);
             let (mean, variance) = (x.mean_axis(Axis(1)).unwrap(), x.var_axis(Axis(1), 0.0));
             assert!((&moments.means.row(0) - &mean).iter().all(|error| error.abs() < 1e-5));
             let found = moments.variances[0].as_ref().unwrap();
             assert!((found - &variance).iter().all(|error| error.abs() < 1e-5), "{found} for {variance}");
+            let expected = -0.5 * (3.0 * TAU.ln() * columns + x.mapv(|x| (x + 1.0).powi(2)).sum());
+            let found = moments.log_likelihood;
+            assert!((found / expected - 1.0).abs() < 1e-6, "{found} for {expected}");
         }
     }
 
@@ -252,6 +290,32 @@ mod tests {
         assert_counts(&Cpu::new(Some(2)).unwrap());
         if let Some(gpu) = gpu() {
             assert_counts(&gpu);
+        }
+    }
+
+    /// Columns that are all the same have themselves for a mean, to the last digit that the mixture's is away from, and no
+    /// variance below 0.
+    fn assert_no_spread<E: GainPrior>(engine: &E) {
+        for value in (1..20).map(|step| -0.7 * step as f32) {
+            let x = engine.panel(Array2::from_elem((1, 7), value).view()).unwrap();
+            for away in [0.0, 1.7] {
+                let means = Array2::from_elem((1, 1), -0.7 * f64::from(value / -0.7).round() - away);
+                let mixture = Mixture { weights: array![1.0], variances: Array2::ones((1, 1)), means };
+                let moments = engine.moments(&x, &Density::new(engine, &mixture).unwrap()).unwrap();
+                let error = moments.means[(0, 0)] - f64::from(value);
+                assert!(error.abs() < 1e-10 + 1e-6 * away, "{error} of {value}");
+                let variance = moments.variances[0].as_ref().unwrap()[0];
+                assert!((0.0..1e-5).contains(&variance), "{variance} around {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_that_are_the_same_have_no_spread() {
+        assert_no_spread(&Reference);
+        assert_no_spread(&Cpu::new(Some(1)).unwrap());
+        if let Some(gpu) = gpu() {
+            assert_no_spread(&gpu);
         }
     }
 }
