@@ -328,3 +328,116 @@ fn find_gains<E: GainPrior + Momentum + Glue>(
     let gains = gain_prior::update_gains(engine, panel, w, start, &rule, &of_sources.priors, &weights, iterations)?;
     Ok((gains, vec![iterations; segments.len()]))
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::engine::{Engine, Reference};
+    use crate::kernels::Mixture;
+    use crate::model::Training;
+    use crate::spectrogram::{Pad, Shape, Spectrum, StftParams};
+
+    /// Two sources of two components each, in 5 bins.
+    fn model() -> Model {
+        let source = |name: &str, bases: Array2<f32>| {
+            let means = array![[-0.5, -3.0], [-3.0, -0.5]];
+            let mixture = Mixture { weights: array![0.5, 0.5], variances: Array2::ones((2, 2)), means };
+            Source { name: name.into(), bases, mixture: Some(mixture) }
+        };
+        Model {
+            divergence: Divergence::ItakuraSaito,
+            sample_rate: 8000,
+            stft: StftParams { window: 8, hop: 4, fft: 8, shape: Shape::Hann, pad: Pad::Full },
+            spectrum: Spectrum::Power,
+            sources: vec![
+                source("a", array![[1.0, 0.2], [0.5, 0.3], [0.1, 0.4], [0.2, 0.1], [0.3, 0.6]]),
+                source("b", array![[0.1, 0.3], [0.2, 0.9], [0.8, 0.1], [0.5, 0.2], [0.1, 0.7]]),
+            ],
+            leakage: Some(array![[0.8, 0.3], [0.2, 0.7]]),
+            normalize: None,
+            training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
+        }
+    }
+
+    fn settings(weights: &[Weight]) -> Settings {
+        Settings {
+            updates: Updates::Alternating,
+            iterations: 12,
+            tolerance: 0.0,
+            mask: Mask::Ratio(1.0),
+            priors: PriorSettings { weights: weights.to_vec(), gradient: Gradient::Paper },
+        }
+    }
+
+    fn data(columns: usize) -> Array2<f32> {
+        Array2::from_shape_fn((5, columns), |(f, n)| 0.1 + ((3 * f + 7 * n) % 11) as f32)
+    }
+
+    fn gains_of(model: &Model, weights: &[Weight], segments: &[usize]) -> Array2<f32> {
+        let settings = settings(weights);
+        let bases = Bases::new(&Reference, model, 5, &settings).unwrap();
+        gains(&Reference, data(segments.iter().sum()).view(), segments, &bases, &settings).unwrap()
+    }
+
+    #[test]
+    fn weights_from_the_data_are_those_of_the_leakage_and_the_claims() {
+        let model = model();
+        let (bases, sources) = model.bases();
+        let w = Reference.matrix(bases.view()).unwrap();
+        let data = data(9);
+        let claims =
+            leakage::claims(&Reference, data.view(), (bases.view(), &w), &sources, model.divergence, 1.0).unwrap();
+        let leakage = Leakage::new(model.leakage.as_ref().unwrap()).unwrap();
+        let auto = [Weight::Auto; 2];
+        for segments in [&[9][..], &[4, 5]] {
+            let expected = leakage.weights(claims.view(), segments);
+            let found = gains_of(&model, &auto, segments);
+            let mut first = 0;
+            for &columns in segments {
+                let given = [0, 1].map(|source| Weight::Given(expected[(source, first)]));
+                assert!(given.iter().all(|&weight| weight != Weight::Given(0.0)));
+                let of_segment = s![.., first..first + columns];
+                assert_eq!(found.slice(of_segment), gains_of(&model, &given, &[9]).slice(of_segment));
+                first += columns;
+            }
+        }
+        // A weight that is given stands, beside one that is not.
+        let whole = leakage.weights(claims.view(), &[9])[(0, 0)];
+        let mixed = gains_of(&model, &[Weight::Auto, Weight::Given(0.7)], &[9]);
+        assert_eq!(mixed, gains_of(&model, &[Weight::Given(whole), Weight::Given(0.7)], &[9]));
+        assert_ne!(mixed, gains_of(&model, &[Weight::Given(whole), Weight::Given(0.6)], &[9]));
+    }
+
+    #[test]
+    fn no_prior_is_the_plain_separation() {
+        let plain =
+            Model { sources: model().sources.into_iter().map(|s| Source { mixture: None, ..s }).collect(), ..model() };
+        assert_eq!(gains_of(&model(), &[Weight::Given(0.0); 2], &[7]), gains_of(&plain, &[], &[7]));
+    }
+
+    #[test]
+    fn what_does_not_fit_the_model_is_refused() {
+        let refused = |model: &Model, weights: &[Weight], reason: &str| {
+            let error = settings(weights).check(model).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        };
+        let apart = Model { leakage: None, ..model() };
+        refused(&apart, &[Weight::Auto, Weight::Given(0.1)], "what its sources leave to each other");
+        assert!(settings(&[Weight::Given(0.1); 2]).check(&apart).is_ok());
+        refused(&model(), &[Weight::Auto], "1 prior weights for 2 sources");
+        refused(&model(), &[Weight::Auto, Weight::Given(f64::NAN)], "finite and not negative");
+        let mut plain = model();
+        plain.sources.iter_mut().for_each(|source| source.mixture = None);
+        refused(&plain, &[Weight::Auto; 2], "no gain priors");
+    }
+
+    #[test]
+    fn weights_parse() {
+        for (text, weight) in [("auto", Weight::Auto), ("0.1", Weight::Given(0.1)), ("0", Weight::Given(0.0))] {
+            assert_eq!((text.parse::<Weight>().unwrap(), weight.to_string().as_str()), (weight, text));
+        }
+        assert!("much".parse::<Weight>().is_err());
+    }
+}
