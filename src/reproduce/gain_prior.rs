@@ -421,3 +421,58 @@ fn by_centroid(bases: &Array2<f32>) -> Vec<usize> {
     order.sort_by(|&a, &b| centroid(a).total_cmp(&centroid(b)));
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::audio::{self, Format, Recording};
+    use crate::engine::Reference;
+
+    fn corpus(folder: &Path, name: &str, pitch: f32) -> Corpus {
+        let save = |index: usize| -> PathBuf {
+            let path = folder.join(format!("{name}{index}.wav"));
+            let tone = |n: usize| (n as f32 * (pitch + 0.01 * index as f32)).sin() * ((n * n) as f32 * 1e-5).cos();
+            let channels = vec![(0..900 + 300 * index).map(tone).collect()];
+            audio::write(&path, &Recording { channels, sample_rate: 8000, warnings: Vec::new() }, Format::WavF32)
+                .unwrap();
+            path
+        };
+        Corpus { name: name.into(), train: vec![save(0)], test: vec![save(1), save(2)] }
+    }
+
+    #[test]
+    fn a_level_scores_the_mean_of_its_clips() {
+        let folder = tempfile::tempdir().unwrap();
+        let sources = [corpus(folder.path(), "speech", 0.3), corpus(folder.path(), "music", 1.1)];
+        let options = GainPriorOptions { rank: 3, mixtures: 2, ..GainPriorOptions::default() };
+        let model = learn(&Reference, [&sources[0], &sources[1]], &options, &mut |_| ()).unwrap();
+        let clips = clips(&sources[0].test, &sources[1].test, 2, model.sample_rate, 0).unwrap();
+        assert_ne!(clips[0].target.len(), clips[1].target.len());
+        for weights in [[Weight::Given(0.0); 2], [Weight::Auto; 2]] {
+            let settings = settings(weights, Gradient::Paper);
+            let bases = Bases::new(&Reference, &model, model.bins(), &settings).unwrap();
+            let score = |clips: &[Clip]| {
+                Problem::new(&model, clips, 0.0).unwrap().score(&Reference, &model, &bases, &settings).unwrap()
+            };
+            let (both, alone) = (score(&clips), [score(&clips[..1]), score(&clips[1..])]);
+            assert!((both - (alone[0] + alone[1]) / 2.0).abs() < 1e-9, "{both} of {alone:?}");
+            assert!(both > 1.0 && alone[0] != alone[1], "{alone:?}");
+        }
+    }
+
+    #[test]
+    fn the_best_of_a_grid_is_the_best_at_each_level() {
+        let grid = vec![([0.0, 0.1], ndarray::array![1.0, 5.0]), ([0.5, 0.2], ndarray::array![3.0, 4.0])];
+        let none = ndarray::array![0.0, 0.0];
+        let by = ByGradient { gradient: Gradient::Paper, auto: none.clone(), even: none, grid };
+        assert_eq!(by.best(), [(3.0, [0.5, 0.2]), (5.0, [0.0, 0.1])]);
+    }
+
+    #[test]
+    fn components_are_shown_by_their_centroids() {
+        let bases = ndarray::array![[0.0, 1.0, 0.5], [0.0, 0.0, 0.5], [1.0, 0.0, 0.0]];
+        assert_eq!(by_centroid(&bases), [1, 2, 0]);
+    }
+}
