@@ -128,7 +128,7 @@ impl Bands {
                 range_hz.end
             )));
         }
-        if fft < 1 || fft > LARGEST_FFT {
+        if !(1..=LARGEST_FFT).contains(&fft) {
             return Err(Error::input(format!("an fft of {fft} points has no bands; use 1 to {LARGEST_FFT}")));
         }
         let edge = |b| range_hz.start * (b as f64 / per_octave as f64).exp2();
