@@ -20,7 +20,7 @@ use partwise::kernels::prior::GAIN_FLOOR;
 use partwise::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule};
 use partwise::methods::gain_prior;
 use partwise::methods::nmf::{self, Learn, Normalization, Options, Order};
-use partwise::spectrogram::{Pad, Sample, Shape, Stft, StftParams};
+use partwise::spectrogram::{Bands, Grouping, Pad, Sample, Shape, Stft, StftParams};
 use realfft::num_complex::Complex;
 use serde_json::Value;
 
@@ -133,6 +133,7 @@ fn run<E: GainPrior + Momentum + Glue, T: Sample + Real>(engine: &E, case: &Case
         "gain_prior_separation" => gain_prior_case(engine, case),
         "stft" => stft_case::<T>(case),
         "metrics" => metrics_case(case),
+        "logfreq" => bands_case::<T>(case),
         op => Err(format!("unknown operation {op}").into()),
     }
 }
@@ -367,6 +368,34 @@ fn metrics_case(case: &Case) -> Outcome<Arrays> {
     ]))
 }
 
+fn bands_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
+    let grouping = match case.text("kind")? {
+        "overlap" => Grouping::Overlap,
+        "centre" => Grouping::Centre,
+        kind => return Err(format!("unknown grouping {kind}").into()),
+    };
+    let range = case.number("fmin")?..case.number("fmax")?;
+    let bands =
+        Bands::log_grouped(grouping, case.count("sr")? as u32, case.count("n_fft")?, case.count("per_octave")?, range)?;
+    let frames = case.matrix("X")?.reversed_axes().mapv(<T as Real>::from_f64);
+    // Identity frames are grouped into M, transposed.
+    let map = bands.group(Array2::<T>::eye(bands.bins()).view())?.reversed_axes();
+    let entries = || map.indexed_iter().filter(|(_, weight)| weight.to_f64() > 0.0);
+    let (masks, mut masks_linear) = (case.vector("masks")?, Vec::new());
+    for mask in masks.chunks(bands.bands() * frames.nrows()) {
+        let mask = ArrayView2::from_shape((bands.bands(), frames.nrows()), mask)?.mapv(<T as Real>::from_f64);
+        masks_linear.extend(real(bands.spread(mask.t())?.t().iter().copied()));
+    }
+    Ok(Arrays::from([
+        ("edges".into(), real(bands.edges().iter().copied())),
+        ("logspec".into(), real(bands.group(frames.view())?.t().iter().copied())),
+        ("matrix_rows".into(), real(entries().map(|((band, _), _)| band as f64))),
+        ("matrix_cols".into(), real(entries().map(|((_, bin), _)| bin as f64))),
+        ("matrix_values".into(), real(entries().map(|(_, &weight)| weight))),
+        ("masks_linear".into(), masks_linear),
+    ]))
+}
+
 /// One line for each array that is missing, surplus, misshapen or off.
 fn compare(got: &Arrays, expected: &Expected, bound: Bound) -> Vec<String> {
     let mut faults: Vec<String> =
@@ -480,9 +509,13 @@ fn spoiled(case: &str, spoil: impl Fn(&mut Value, &mut Array1<f64>)) -> tempfile
 #[test]
 fn a_number_spoiled_by_one_percent_is_caught() {
     let cpu = Cpu::new(Some(1)).unwrap();
-    for (case, array) in
-        [("nmf/is_wh", "W_1"), ("nmf/kl_hw_l2", "objective"), ("audio/stft_odd", "X.im"), ("audio/metrics_3src", "snr")]
-    {
+    for (case, array) in [
+        ("nmf/is_wh", "W_1"),
+        ("nmf/kl_hw_l2", "objective"),
+        ("audio/stft_odd", "X.im"),
+        ("audio/metrics_3src", "snr"),
+        ("nmf2d/logfreq_small", "logspec"),
+    ] {
         let untouched = spoiled(case, |_, _| ());
         assert_eq!(check::<_, f64>(&Reference, untouched.path(), REFERENCE_BOUND), Ok(1));
         let folder = spoiled(case, |meta, data| {

@@ -1,10 +1,12 @@
-//! Samples to frames and back.
+//! Samples to frames and back, and bins of frames to bands and back.
 
+mod bands;
 mod overlap_add;
 mod spectrum;
 mod stft;
 mod window;
 
+pub use bands::{BandMap, Bands, Grouping};
 pub use overlap_add::OverlapAdd;
 pub use spectrum::{Spectrum, level_scale};
 pub use stft::{Pad, Sample, Stft, StftParams};

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Where the overlap-added squared window is not above this, the inverse writes 0 instead of dividing by it.
 pub(super) const LEAST_WEIGHT: f64 = 1e-10;
 
-const LARGEST_FFT: usize = 1 << 20;
+pub(super) const LARGEST_FFT: usize = 1 << 20;
 
 /// A sample type: f32 for the engines, f64 for the reference.
 pub trait Sample: FftNum {

@@ -1,0 +1,475 @@
+//! Bins to bands of logarithmic frequency and back, as Schmidt and Mørup group them for the nonnegative matrix factor 2-D
+//! deconvolution (2006): there a pitch is a shift along the bands.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use ndarray::{Array2, ArrayView2, Zip};
+
+use super::{Sample, stft::LARGEST_FFT};
+use crate::{Error, Result};
+
+const MOST_BANDS: usize = 1 << 16;
+
+/// How a spectrum's bins become the F rows that are factorized; `linear` or `log:24:50-8000` in words.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BandMap {
+    /// The bins themselves.
+    Linear,
+    /// [`Bands::log`].
+    Log {
+        /// Bands an octave, from 1.
+        per_octave: usize,
+        /// From the first edge to at least the last, in Hz.
+        range_hz: Range<f64>,
+    },
+}
+
+impl BandMap {
+    /// The bands of a transform of `fft` points; none where bins are taken as they are.
+    ///
+    /// # Errors
+    /// Those of [`Bands::log`].
+    pub fn bands(&self, sample_rate: u32, fft: usize) -> Result<Option<Bands>> {
+        match self {
+            Self::Linear => Ok(None),
+            Self::Log { per_octave, range_hz } => Bands::log(sample_rate, fft, *per_octave, range_hz.clone()).map(Some),
+        }
+    }
+}
+
+impl fmt::Display for BandMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linear => f.write_str("linear"),
+            Self::Log { per_octave, range_hz } => {
+                write!(f, "log:{per_octave}:{}-{}", range_hz.start, range_hz.end)
+            }
+        }
+    }
+}
+
+impl FromStr for BandMap {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "linear" {
+            return Ok(Self::Linear);
+        }
+        let numbers = || {
+            let (per_octave, range) = text.strip_prefix("log:")?.split_once(':')?;
+            let (from, to) = range.split_once('-')?;
+            Some((per_octave.parse().ok()?, from.parse().ok()?..to.parse().ok()?))
+        };
+        let (per_octave, range_hz) = numbers().ok_or_else(|| {
+            Error::input(format!(
+                "bands '{text}' are not known; use linear, or bands an octave and Hz as in log:24:50-8000"
+            ))
+        })?;
+        count(per_octave, &range_hz)?;
+        Ok(Self::Log { per_octave, range_hz })
+    }
+}
+
+/// Which bands a bin belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grouping {
+    /// Bin k is the interval (k ± ½)·sample rate/fft and is shared among bands by length: no band is empty, however narrow.
+    Overlap,
+    /// Bin k belongs to the band that its centre k·sample rate/fft lies in: bands narrower than a bin may be empty.
+    Centre,
+}
+
+/// A map M (B x F) between the F bins of a transform and B bands, B ≤ 65536. Only what is not zero is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bands {
+    /// B + 1, in Hz.
+    edges: Vec<f64>,
+    /// The columns of M, by bin.
+    columns: Vec<Column>,
+    /// The bins that a band touches. They have no gaps, since bands have none.
+    touched: Range<usize>,
+}
+
+/// What is not zero of a column of M: a weight for each of the bands from `first` on.
+#[derive(Debug, Clone, PartialEq)]
+struct Column {
+    first: usize,
+    weights: Vec<f64>,
+}
+
+impl Bands {
+    /// Bands with edges fmin·2^(b/per_octave), b = 0 ..= ⌊per_octave·log₂(fmax/fmin)⌋, where `range_hz` is fmin..fmax, by
+    /// [`Grouping::Overlap`]. 24 an octave from 50 to 8000 Hz are the 175 bands of the paper, up to 7833.94 Hz.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where 0 < fmin < fmax ≤ sample_rate/2 does not hold, where the range is shorter than a band or
+    /// makes more than 65536, or where `fft` is not 1 to 2^20.
+    pub fn log(sample_rate: u32, fft: usize, per_octave: usize, range_hz: Range<f64>) -> Result<Self> {
+        Self::log_grouped(Grouping::Overlap, sample_rate, fft, per_octave, range_hz)
+    }
+
+    /// [`Bands::log`] with another grouping.
+    ///
+    /// # Errors
+    /// Those of [`Bands::log`], and [`Error::Input`] where no bin has its centre in a band.
+    pub fn log_grouped(
+        grouping: Grouping,
+        sample_rate: u32,
+        fft: usize,
+        per_octave: usize,
+        range_hz: Range<f64>,
+    ) -> Result<Self> {
+        let bands = count(per_octave, &range_hz)?;
+        if range_hz.end > f64::from(sample_rate) / 2.0 {
+            return Err(Error::input(format!(
+                "bands up to {} Hz do not fit a sample rate of {sample_rate}; use at most half of it",
+                range_hz.end
+            )));
+        }
+        if !(1..=LARGEST_FFT).contains(&fft) {
+            return Err(Error::input(format!("an fft of {fft} points has no bands; use 1 to {LARGEST_FFT}")));
+        }
+        let edge = |b| range_hz.start * (b as f64 / per_octave as f64).exp2();
+        let edges: Vec<f64> = (0..=bands).map(edge).collect();
+        let width = f64::from(sample_rate) / fft as f64;
+        let column = |k| match grouping {
+            Grouping::Overlap => overlap(&edges, k as f64, width),
+            Grouping::Centre => centre(&edges, k as f64 * width),
+        };
+        let columns: Vec<Column> = (0..=fft / 2).map(column).collect();
+        let touches = |column: &Column| !column.weights.is_empty();
+        let (Some(first), Some(last)) = (columns.iter().position(touches), columns.iter().rposition(touches)) else {
+            return Err(Error::input(format!(
+                "no bin of an fft of {fft} points has its centre in a band from {} to {} Hz; use a longer fft",
+                range_hz.start, range_hz.end
+            )));
+        };
+        Ok(Self { edges, columns, touched: first..last + 1 })
+    }
+
+    /// B + 1 edges in Hz: band b is from edge b to edge b + 1.
+    pub fn edges(&self) -> &[f64] {
+        &self.edges
+    }
+
+    /// B.
+    pub fn bands(&self) -> usize {
+        self.edges.len() - 1
+    }
+
+    /// F = fft/2 + 1.
+    pub fn bins(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The bands (N,B) of frames (N,F) of magnitudes: M |x| of each frame x.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if F is not the transform's.
+    pub fn group<T: Sample>(&self, data: ArrayView2<T>) -> Result<Array2<T>> {
+        check(data, self.bins(), "bins")?;
+        let columns: Vec<_> = self.columns.iter().map(|column| column.weighted::<T>(1.0)).collect();
+        let mut out = Array2::zeros((data.nrows(), self.bands()));
+        Zip::from(out.rows_mut()).and(data.rows()).par_for_each(|mut out, x| {
+            for (&x, (first, weights)) in x.iter().zip(&columns) {
+                for (b, &weight) in (*first..).zip(weights) {
+                    out[b] = out[b] + weight * x;
+                }
+            }
+        });
+        Ok(out)
+    }
+
+    /// Masks of bins (N,F) from masks of bands (N,B): the mean of the masks of the bands that a bin touches, weighted by M.
+    /// Bins that no band touches copy the nearest that one touches. Masks of several sources that sum to 1 still do; one
+    /// that is 0 or 1 in every band becomes a fraction where a bin touches several.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if B is not this map's.
+    pub fn spread<T: Sample>(&self, masks: ArrayView2<T>) -> Result<Array2<T>> {
+        check(masks, self.bands(), "bands")?;
+        let nearest = |k: usize| &self.columns[k.clamp(self.touched.start, self.touched.end - 1)];
+        let mean = |column: &Column| column.weighted::<T>(column.weights.iter().sum());
+        let columns: Vec<_> = (0..self.bins()).map(|k| mean(nearest(k))).collect();
+        let mut out = Array2::zeros((masks.nrows(), self.bins()));
+        Zip::from(out.rows_mut()).and(masks.rows()).par_for_each(|mut out, masks| {
+            for (out, (first, weights)) in out.iter_mut().zip(&columns) {
+                *out = (*first..).zip(weights).fold(T::zero(), |sum, (b, &weight)| sum + weight * masks[b]);
+            }
+        });
+        Ok(out)
+    }
+}
+
+impl Column {
+    /// The first band, and the weights divided by `total`.
+    fn weighted<T: Sample>(&self, total: f64) -> (usize, Vec<T>) {
+        (self.first, self.weights.iter().map(|weight| T::rounded(weight / total)).collect())
+    }
+}
+
+/// The number of bands, once the range can have some.
+fn count(per_octave: usize, range_hz: &Range<f64>) -> Result<usize> {
+    let &Range { start, end } = range_hz;
+    let refused = |reason: &str| Err(Error::input(format!("bands log:{per_octave}:{start}-{end} {reason}")));
+    if !(start > 0.0 && start < end && end.is_finite()) {
+        return refused("have no range; use one that begins above 0 Hz and ends above that");
+    }
+    // What rounding takes from a whole number of bands is not a band less.
+    let bands = (per_octave as f64 * (end / start).log2() + 1e-9).floor();
+    if bands < 1.0 {
+        return refused("are none: a band is wider than the range; use more an octave or a wider range");
+    }
+    if bands > MOST_BANDS as f64 {
+        return refused(&format!("are more than {MOST_BANDS}; use fewer an octave or a narrower range"));
+    }
+    Ok(bands as usize)
+}
+
+/// The column of bin k, an interval of 1 bin, by what of it lies in each band.
+fn overlap(edges: &[f64], k: f64, width: f64) -> Column {
+    let (from, to) = ((k - 0.5) * width, (k + 0.5) * width);
+    let first = edges.partition_point(|&edge| edge <= from).saturating_sub(1);
+    let end = edges.partition_point(|&edge| edge < to).min(edges.len() - 1);
+    let share = |band: &[f64]| (band[1].min(to) - band[0].max(from)) / width;
+    let weights = edges.windows(2).take(end).skip(first).map(share).collect();
+    Column { first, weights }
+}
+
+/// The column of the bin centred at so many Hz: one band or none.
+fn centre(edges: &[f64], hz: f64) -> Column {
+    match edges.partition_point(|&edge| edge <= hz) {
+        above if above == 0 || above == edges.len() => Column { first: 0, weights: Vec::new() },
+        above => Column { first: above - 1, weights: vec![1.0] },
+    }
+}
+
+fn check<T>(frames: ArrayView2<T>, expected: usize, of: &str) -> Result<()> {
+    if frames.ncols() == expected {
+        return Ok(());
+    }
+    Err(Error::input(format!("frames of {} {of} do not fit a map of {expected}", frames.ncols())))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{array, s};
+
+    use super::*;
+
+    /// M (B x F): identity frames are grouped into its transpose.
+    fn map(bands: &Bands) -> Array2<f64> {
+        bands.group(Array2::<f64>::eye(bands.bins()).view()).unwrap().reversed_axes()
+    }
+
+    fn near(a: &Array2<f64>, b: &Array2<f64>) {
+        assert!(a.dim() == b.dim() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{a} is not {b}");
+    }
+
+    /// Numbers in (0, 1) without a pattern along either axis.
+    fn scattered(rows: usize, columns: usize) -> Array2<f64> {
+        Array2::from_shape_fn((rows, columns), |(n, k)| ((n * columns + k) as f64 * 12.9898).sin().powi(2))
+    }
+
+    #[test]
+    fn edges_by_hand() {
+        let close = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+        let octaves = Bands::log(8000, 16, 1, 500.0..4000.0).unwrap();
+        assert!(close(octaves.edges(), &[500.0, 1000.0, 2000.0, 4000.0]), "{:?}", octaves.edges());
+        // Half an octave more would pass 3900 Hz.
+        let halves = Bands::log(8000, 16, 2, 1000.0..3900.0).unwrap();
+        let root = 2f64.sqrt();
+        assert!(close(halves.edges(), &[1000.0, 1000.0 * root, 2000.0, 2000.0 * root]), "{:?}", halves.edges());
+        let paper = Bands::log(16_000, 2048, 24, 50.0..8000.0).unwrap();
+        assert_eq!((paper.bands(), paper.bins()), (175, 1025));
+        assert!((paper.edges()[175] - 7833.94).abs() < 0.005, "{}", paper.edges()[175]);
+        // An upper end that is an edge, but for rounding either way, loses no band.
+        for b in 1..=84 {
+            let fmax = 55.0 * 2f64.powf(f64::from(b) / 12.0);
+            assert_eq!(Bands::log(16_000, 16, 12, 55.0..fmax).unwrap().bands(), b as usize, "up to {fmax} Hz");
+        }
+    }
+
+    /// Bins of 500 Hz from -250 Hz on, bands from 500, 1000 and 2000 to 4000 Hz.
+    #[test]
+    fn maps_by_hand() {
+        let octaves = Bands::log(8000, 16, 1, 500.0..4000.0).unwrap();
+        let expected = array![
+            [0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [0.0, 0.0, 0.5, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0],
+            [0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 0.5]
+        ];
+        near(&map(&octaves), &expected);
+        let centres = Bands::log_grouped(Grouping::Centre, 8000, 16, 1, 500.0..4000.0).unwrap();
+        let expected = array![
+            [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0]
+        ];
+        near(&map(&centres), &expected);
+        // Bin 1, from 250 to 750 Hz, holds a whole band, from 300 to 600 Hz, and parts of both its neighbours.
+        let narrow = Bands::log(8000, 16, 1, 150.0..1200.0).unwrap();
+        near(&map(&narrow).slice(s![.., 1..2]).to_owned(), &array![[0.1], [0.6], [0.3]]);
+    }
+
+    #[test]
+    fn frames_are_grouped_and_masks_spread_by_hand() {
+        let octaves = Bands::log(8000, 16, 1, 500.0..4000.0).unwrap();
+        let frames = array![[9.0, 2.0, 4.0, 1.0, 6.0, 0.0, 0.0, 5.0, 8.0], [1.0; 9]];
+        near(&octaves.group(frames.view()).unwrap(), &array![[3.0, 6.0, 12.0], [1.0, 2.0, 4.0]]);
+        let masks = octaves.spread(array![[0.2, 0.6, 1.0]].view()).unwrap();
+        // Bin 0 is touched by no band and copies bin 1.
+        near(&masks, &array![[0.2, 0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0]]);
+        // Bins of 750 Hz, bands from 625, 1250 and 2500 Hz.
+        let few = Bands::log(9000, 12, 1, 625.0..2500.0).unwrap();
+        near(
+            &map(&few),
+            &array![[0.0, 2.0 / 3.0, 1.0 / 6.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 5.0 / 6.0, 5.0 / 6.0, 0.0, 0.0, 0.0]],
+        );
+        near(&few.spread(array![[0.0, 0.6]].view()).unwrap(), &array![[0.0, 0.0, 0.5, 0.6, 0.6, 0.6, 0.6]]);
+        assert_eq!(few.group(Array2::<f32>::zeros((0, 7)).view()).unwrap().dim(), (0, 2));
+    }
+
+    #[test]
+    fn every_bin_inside_the_range_is_shared_out_whole() {
+        for (sample_rate, fft, per_octave, range) in
+            [(16_000, 2048, 24, 50.0..8000.0), (44_100, 4096, 24, 50.0..22_050.0), (44_100, 441, 12, 27.5..20_000.0)]
+        {
+            let bands = Bands::log(sample_rate, fft, per_octave, range.clone()).unwrap();
+            let (map, width) = (map(&bands), f64::from(sample_rate) / fft as f64);
+            let [low, high] = [bands.edges()[0], bands.edges()[bands.bands()]];
+            assert!(map.rows().into_iter().all(|band| band.sum() > 0.0), "an empty band");
+            assert!(map.iter().all(|&weight| (0.0..=1.0 + 1e-12).contains(&weight)));
+            let mut whole = 0;
+            for (k, column) in map.columns().into_iter().enumerate() {
+                let [from, to] = [(k as f64 - 0.5) * width, (k as f64 + 0.5) * width];
+                let inside = (to.min(high) - from.max(low)).max(0.0) / width;
+                assert!((column.sum() - inside).abs() < 1e-9, "bin {k} of {sample_rate} Hz: {}", column.sum());
+                whole += usize::from(inside == 1.0);
+            }
+            assert!(whole > bands.bins() / 2, "{whole} bins inside");
+        }
+    }
+
+    #[test]
+    fn a_transform_of_44100_hz_has_its_bands_where_the_tone_is() {
+        for grouping in [Grouping::Overlap, Grouping::Centre] {
+            let bands = Bands::log_grouped(grouping, 44_100, 4096, 12, 55.0..14_080.0).unwrap();
+            assert_eq!((bands.bands(), bands.bins()), (96, 2049));
+            let mut frame = Array2::<f32>::zeros((1, 2049));
+            // 40 bins of 10.77 Hz are 430.7 Hz, between 415.3 and 440 Hz, which are 35 and 36 semitones above 55 Hz.
+            frame[[0, 40]] = 3.0;
+            let grouped = bands.group(frame.view()).unwrap();
+            assert!(
+                (grouped[[0, 35]] - 3.0).abs() < 1e-6 && grouped.iter().filter(|&&x| x > 0.0).count() == 1,
+                "{grouping:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn masks_that_sum_to_one_still_do() {
+        for grouping in [Grouping::Overlap, Grouping::Centre] {
+            let bands = Bands::log_grouped(grouping, 16_000, 2048, 24, 50.0..8000.0).unwrap();
+            let first = scattered(3, 175);
+            let second = first.mapv(|mask| 1.0 - mask);
+            let [first, second] = [first, second].map(|mask| bands.spread(mask.view()).unwrap());
+            near(&(&first + &second), &Array2::ones((3, 1025)));
+            assert!(first.iter().all(|mask| (0.0..=1.0).contains(mask)) && first.iter().any(|&mask| mask < 0.1));
+            let halves = bands.spread(Array2::<f32>::from_elem((2, 175), 0.5).view()).unwrap();
+            assert!(halves.iter().all(|mask| (mask - 0.5).abs() < 1e-6));
+        }
+    }
+
+    #[test]
+    fn silence_stays_silent() {
+        let bands = Bands::log(16_000, 2048, 24, 50.0..8000.0).unwrap();
+        assert_eq!(bands.group(Array2::<f32>::zeros((2, 1025)).view()).unwrap(), Array2::<f32>::zeros((2, 175)));
+        assert_eq!(bands.spread(Array2::<f32>::zeros((2, 175)).view()).unwrap(), Array2::<f32>::zeros((2, 1025)));
+    }
+
+    #[test]
+    fn frames_do_not_touch_each_other() {
+        let bands = Bands::log(16_000, 256, 12, 100.0..8000.0).unwrap();
+        let (frames, masks) = (scattered(7, bands.bins()), scattered(7, bands.bands()));
+        let (grouped, spread) = (bands.group(frames.view()).unwrap(), bands.spread(masks.view()).unwrap());
+        for n in 0..7 {
+            let alone = s![n..n + 1, ..];
+            assert_eq!(bands.group(frames.slice(alone)).unwrap(), grouped.slice(alone));
+            assert_eq!(bands.spread(masks.slice(alone)).unwrap(), spread.slice(alone));
+        }
+        // Whatever way the array lies in memory.
+        let turned = frames.t().as_standard_layout().into_owned();
+        assert_eq!(bands.group(turned.t()).unwrap(), grouped);
+    }
+
+    #[test]
+    fn bands_that_cannot_be_are_refused() {
+        let nan = f64::NAN;
+        for (sample_rate, fft, per_octave, range, part) in [
+            (16_000, 2048, 24, 0.0..8000.0, "above 0 Hz"),
+            (16_000, 2048, 24, -50.0..8000.0, "above 0 Hz"),
+            (16_000, 2048, 24, nan..8000.0, "above 0 Hz"),
+            (16_000, 2048, 24, 50.0..nan, "above 0 Hz"),
+            (16_000, 2048, 24, 50.0..f64::INFINITY, "above 0 Hz"),
+            (16_000, 2048, 24, 50.0..50.0, "above 0 Hz"),
+            (16_000, 2048, 24, 8000.0..50.0, "above 0 Hz"),
+            (16_000, 2048, 24, 50.0..8000.5, "up to 8000.5 Hz do not fit a sample rate of 16000"),
+            (0, 2048, 24, 50.0..8000.0, "sample rate of 0"),
+            (16_000, 2048, 0, 50.0..8000.0, "log:0:50-8000 are none"),
+            (16_000, 2048, 1, 50.0..99.0, "wider than the range"),
+            (16_000, 2048, 1 << 20, 50.0..8000.0, "more than 65536"),
+            (16_000, 2048, usize::MAX, 50.0..8000.0, "more than 65536"),
+            (16_000, 2048, 1000, 5e-324..8000.0, "more than 65536"),
+            (16_000, 0, 24, 50.0..8000.0, "fft of 0"),
+            (16_000, (1 << 20) + 1, 24, 50.0..8000.0, "fft of 1048577"),
+        ] {
+            match Bands::log(sample_rate, fft, per_octave, range) {
+                Err(Error::Input(reason)) => assert!(reason.contains(part), "{reason}"),
+                other => panic!("{other:?}, expected {part}"),
+            }
+        }
+        let missed = Bands::log_grouped(Grouping::Centre, 16_000, 16, 1, 10.0..900.0).unwrap_err().to_string();
+        assert!(missed.contains("no bin of an fft of 16 points"), "{missed}");
+        let bands = Bands::log(16_000, 16, 1, 10.0..900.0).unwrap();
+        assert!(matches!(bands.group(Array2::<f32>::zeros((1, 8)).view()), Err(Error::Input(_))));
+        assert!(matches!(bands.spread(Array2::<f32>::zeros((1, 9)).view()), Err(Error::Input(_))));
+    }
+
+    #[test]
+    fn words_by_hand() {
+        let map = |per_octave, range_hz| BandMap::Log { per_octave, range_hz };
+        for (text, expected) in [
+            ("linear", BandMap::Linear),
+            ("log:24:50-8000", map(24, 50.0..8000.0)),
+            ("log:12:27.5-3951.07", map(12, 27.5..3951.07)),
+        ] {
+            assert_eq!(text.parse::<BandMap>().unwrap(), expected);
+            assert_eq!(expected.to_string(), text);
+        }
+        for text in [
+            "",
+            "log",
+            "log:24",
+            "log:24:50",
+            "log:x:50-8000",
+            "log:2.5:50-8000",
+            "log:24:50-8000:1",
+            "mel:80:0-4000",
+            "Linear",
+        ] {
+            let error = text.parse::<BandMap>().unwrap_err().to_string();
+            assert!(error.contains(&format!("'{text}' are not known")), "{error}");
+        }
+        for text in ["log:24:0-8000", "log:24:8000-50", "log:0:50-8000", "log:24:50-NaN", "log:99999:50-8000"] {
+            let error = text.parse::<BandMap>().unwrap_err().to_string();
+            assert!(error.starts_with("bands log:"), "{error}");
+        }
+        assert_eq!(BandMap::Linear.bands(16_000, 2048).unwrap(), None);
+        let bands = map(24, 50.0..8000.0).bands(16_000, 2048).unwrap();
+        assert_eq!(bands, Some(Bands::log(16_000, 2048, 24, 50.0..8000.0).unwrap()));
+        assert!(map(24, 50.0..8000.0).bands(8000, 2048).is_err());
+    }
+}
