@@ -180,7 +180,7 @@ impl<E: Products> Bases<E> {
         })
     }
 
-    /// α of every source and column of the data (Z, N).
+    /// α of every source and column of the data (J, N).
     fn weights(
         &self,
         engine: &E,
