@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+pub(crate) use cpu::ShareJob;
 pub(crate) use reference::share;
 
 use crate::engine::Engine;
