@@ -362,7 +362,7 @@ impl Sums {
             }
             let of_copies = n.par_chunks_mut(height * pitch).zip(d.par_chunks_mut(height * pitch)).enumerate();
             of_copies.for_each(|(chunk, (n, d))| {
-                let mut add = |field: &[f32], sums: &mut [f32], first: usize| {
+                let add = |field: &[f32], sums: &mut [f32], first: usize| {
                     let rows = BLOCK.min(a.len - first);
                     tile::dispatch(ProductJob {
                         // Copy t reads a from t before its row: the last copy first, and rows of N go up with what they read.

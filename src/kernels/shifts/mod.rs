@@ -14,6 +14,7 @@
 //! Schmidt & Mørup, "Nonnegative matrix factor 2-D deconvolution for blind single channel source separation" (2006).
 
 mod cpu;
+mod gpu;
 mod reference;
 
 use super::glue::{Mask, check_mask};
