@@ -9,7 +9,10 @@ use serde::Serialize;
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::{Engine, Reference};
-use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, Track};
+use crate::kernels::{
+    Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, ShiftRule,
+    Shifts, Track,
+};
 use crate::random::Stream;
 
 /// (F, N, K): ones, primes, and the neighbours of every engine's tiles.
@@ -32,7 +35,7 @@ const SHAPES: [(usize, usize, usize); 15] = [
 ];
 
 /// How many rows the table has.
-pub const KERNELS: usize = 6 * 5 + 2 + 3 + 2 + 7 + 2 * 4 + 3;
+pub const KERNELS: usize = 6 * 5 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 * 4 + 3 + 2;
 
 /// What the numbers of a case are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +84,11 @@ impl Row {
 ///
 /// # Errors
 /// Where the engine fails; a wrong number is not an error but a row that has not passed.
-pub fn run<E: GainPrior + Momentum + Glue>(engine: &E, bound: f64, watch: &mut dyn FnMut(&Row)) -> Result<Vec<Row>> {
+pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
+    engine: &E,
+    bound: f64,
+    watch: &mut dyn FnMut(&Row),
+) -> Result<Vec<Row>> {
     let divergences = [
         Divergence::Euclidean,
         Divergence::KullbackLeibler,
@@ -121,12 +128,29 @@ pub fn run<E: GainPrior + Momentum + Glue>(engine: &E, bound: f64, watch: &mut d
     for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
         add(compare(format!("prior/gains {divergence}"), bound, ALONE, |case| under(engine, case, divergence)))?;
     }
+    let exact = [Divergence::Euclidean, Divergence::KullbackLeibler, Divergence::ItakuraSaito];
+    for divergence in exact {
+        let (exact, name) = ((divergence, Edges::Exact), divergence.to_string());
+        add(compare(format!("shifts/gains {name}"), bound, ALONE, |case| shifted_gains(engine, case, exact)))?;
+        add(compare(format!("shifts/bases {name}"), bound, ALONE, |case| shifted_bases(engine, case, exact)))?;
+        add(compare(format!("shifts/costs {name}"), bound, ALONE, |case| shifted_costs(engine, case, divergence)))?;
+    }
+    let printed = (Divergence::KullbackLeibler, Edges::Printed);
+    add(compare("shifts/gains kl printed".into(), bound, ALONE, |case| shifted_gains(engine, case, printed)))?;
+    add(compare("shifts/bases kl printed".into(), bound, ALONE, |case| shifted_bases(engine, case, printed)))?;
+    add(compare("shifts/models".into(), bound, ALONE, |case| shifted_models(engine, case, None)))?;
+    add(compare("shifts/masks ratio:2".into(), bound, ALONE, |case| {
+        shifted_models(engine, case, Some(Mask::Ratio(2.0)))
+    }))?;
     for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
         add(compare(format!("segments/gains {divergence}"), bound, BATCH, |batch| gains(engine, batch, divergence)))?;
         add(compare(format!("segments/bases {divergence}"), bound, BATCH, |batch| bases(engine, batch, divergence)))?;
         add(compare(format!("segments/both {divergence}"), bound, BATCH, |batch| both(engine, batch, divergence)))?;
         add(compare(format!("segments/costs {divergence}"), bound, BATCH, |batch| costs(engine, batch, divergence)))?;
     }
+    let shifted = (Divergence::ItakuraSaito, Edges::Exact);
+    add(compare("segments/shifted gains is".into(), bound, BATCH, |batch| shifted_gains(engine, batch, shifted)))?;
+    add(compare("segments/shifted bases is".into(), bound, BATCH, |batch| shifted_bases(engine, batch, shifted)))?;
     add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
     add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;
     add(compare("segments/masks ratio:1".into(), bound, BATCH, |batch| masks(engine, batch, Mask::Ratio(1.0))))?;
@@ -497,4 +521,89 @@ fn under_on<E: GainPrior>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec
     let priors = [prior(engine, &cases[0], Gradient::Exact)?];
     engine.update_gains_under(&v, &w, &mut h, rule, &priors, &prior_weights(engine, cases)?)?;
     segments(engine, &h)
+}
+
+/// Lags of a case: one, some, and more than there are frames or bins; and how many components.
+fn lags(case: &Case) -> (Lags, usize) {
+    let bins = case.v.nrows();
+    (Lags { time: [3, 1, 5, 2][bins % 4], pitch: [2, 3, 1, 9][bins / 4 % 4] }, case.w.ncols().min(5))
+}
+
+/// A batch on an engine.
+struct Shifted<E: Engine> {
+    v: E::Panel,
+    w: E::Matrix,
+    h: E::Panel,
+    lags: Lags,
+}
+
+/// V, W and H of a batch, the factors' copies made of columns and rows of the case's in turn.
+fn bring_up_shifted<E: Engine>(engine: &E, cases: &[Case]) -> Result<Shifted<E>> {
+    let (lags, components) = lags(&cases[0]);
+    let (mut bases, mut gains) = (Vec::new(), Vec::new());
+    for Case { w, h, .. } in cases {
+        let of_lag = |time| move |(f, d)| w[(f, (time * components + d) % w.ncols())];
+        bases.extend((0..lags.time).map(|time| Array2::from_shape_fn((w.nrows(), components), of_lag(time))));
+        let row = |(row, n)| h[(row % h.nrows(), n)];
+        gains.push(Array2::from_shape_fn((lags.pitch * components, h.ncols()), row));
+    }
+    let data: Vec<_> = cases.iter().map(|case| case.v.view()).collect();
+    let stack = engine.stack(&bases.iter().map(|basis| basis.view()).collect::<Vec<_>>())?;
+    let gains = engine.packed(&gains.iter().map(|gains| gains.view()).collect::<Vec<_>>())?;
+    Ok(Shifted { v: engine.packed(&data)?, w: stack, h: gains, lags })
+}
+
+fn shifted_gains<E: Shifts>(engine: &E, cases: &[Case], kind: (Divergence, Edges)) -> Result<f64> {
+    worst(&shifted_gains_on(engine, cases, kind)?, cases, |case| shifted_gains_on(&Reference, case, kind))
+}
+
+fn shifted_gains_on<E: Shifts>(
+    engine: &E,
+    cases: &[Case],
+    (divergence, edges): (Divergence, Edges),
+) -> Result<Vec<Array2<f64>>> {
+    let Shifted { v, w, mut h, lags } = bring_up_shifted(engine, cases)?;
+    let rule = Rule { sparsity: 0.01, floor: 1e-6, ..Rule::of(divergence) };
+    engine.update_shifted_gains(&v, &w, &mut h, &ShiftRule { rule, lags, edges })?;
+    segments(engine, &h)
+}
+
+fn shifted_bases<E: Shifts>(engine: &E, cases: &[Case], kind: (Divergence, Edges)) -> Result<f64> {
+    worst(&shifted_bases_on(engine, cases, kind)?, cases, |case| shifted_bases_on(&Reference, case, kind))
+}
+
+fn shifted_bases_on<E: Shifts>(
+    engine: &E,
+    cases: &[Case],
+    (divergence, edges): (Divergence, Edges),
+) -> Result<Vec<Array2<f64>>> {
+    let Shifted { v, mut w, h, lags } = bring_up_shifted(engine, cases)?;
+    engine.update_shifted_bases(&v, &mut w, &h, &ShiftRule { rule: Rule::of(divergence), lags, edges })?;
+    matrices(engine, &w, lags.time * cases[0].v.nrows())
+}
+
+fn shifted_costs<E: Shifts>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
+    worst(&shifted_costs_on(engine, cases, divergence)?, cases, |case| shifted_costs_on(&Reference, case, divergence))
+}
+
+fn shifted_costs_on<E: Shifts>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<Vec<Array2<f64>>> {
+    let Shifted { v, w, h, lags } = bring_up_shifted(engine, cases)?;
+    let costs = engine.shifted_costs(&v, &w, &h, lags, divergence)?;
+    let costs = Array2::from_shape_fn((1, engine.shape(&v).1), |(_, n)| costs.get(n).copied().unwrap_or(f64::NAN));
+    Ok(cut(costs.view(), &engine.segments(&v).1))
+}
+
+fn shifted_models<E: Shifts>(engine: &E, cases: &[Case], mask: Option<Mask>) -> Result<f64> {
+    worst(&shifted_models_on(engine, cases, mask)?, cases, |case| shifted_models_on(&Reference, case, mask))
+}
+
+/// The models, or the masks.
+fn shifted_models_on<E: Shifts>(engine: &E, cases: &[Case], mask: Option<Mask>) -> Result<Vec<Array2<f64>>> {
+    let Shifted { w, h, lags, .. } = bring_up_shifted(engine, cases)?;
+    let panels = match mask {
+        None => engine.shifted_models(&w, &h, lags)?,
+        Some(mask) => engine.shifted_masks(&w, &h, lags, mask)?,
+    };
+    let all: Result<Vec<_>> = panels.iter().map(|panel| segments(engine, panel)).collect();
+    Ok(all?.concat())
 }

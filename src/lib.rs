@@ -25,6 +25,6 @@ pub mod train;
 pub use divergence::Divergence;
 pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};
 pub use error::{EngineError, Error, Result};
-pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products};
+pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
 pub use model::Model;
 pub use ndarray;

@@ -12,14 +12,17 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
 use partwise::divergence::{DENOMINATOR_FLOOR, Divergence, MODEL_FLOOR};
 use partwise::engine::{Cpu, Real, Reference};
 use partwise::evaluate::{self, Mean};
 use partwise::kernels::prior::GAIN_FLOOR;
-use partwise::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule};
-use partwise::methods::gain_prior;
+use partwise::kernels::{
+    Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, ShiftRule,
+    Shifts,
+};
 use partwise::methods::nmf::{self, Learn, Normalization, Options, Order};
+use partwise::methods::{gain_prior, nmf2d};
 use partwise::spectrogram::{Bands, Grouping, Pad, Sample, Shape, Stft, StftParams};
 use realfft::num_complex::Complex;
 use serde_json::Value;
@@ -66,6 +69,12 @@ impl Case {
         let (meta, values) = self.arrays.get(name).ok_or_else(|| format!("no array {name}"))?;
         let [rows, columns] = dims(meta)?[..] else { return Err(format!("{name} is no matrix").into()) };
         Ok(Array2::from_shape_vec((rows, columns), values.clone())?)
+    }
+
+    fn cube(&self, name: &str) -> Outcome<Array3<f64>> {
+        let (meta, values) = self.arrays.get(name).ok_or_else(|| format!("no array {name}"))?;
+        let [depth, rows, columns] = dims(meta)?[..] else { return Err(format!("{name} is no cube").into()) };
+        Ok(Array3::from_shape_vec((depth, rows, columns), values.clone())?)
     }
 
     /// X from X.re and X.im.
@@ -124,13 +133,14 @@ fn real<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<Complex<f64>> {
 }
 
 /// Runs a case. T is the host precision that goes with the engine.
-fn run<E: GainPrior + Momentum + Glue, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
+fn run<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
     match case.op.as_str() {
         "nmf" => nmf_case(engine, case),
         "divergence" => divergence_case(engine, case),
         "gmm_em" => mixture_case(engine, case),
         "prior_grad" => gradient_case(engine, case),
         "gain_prior_separation" => gain_prior_case(engine, case),
+        "nmf2d" => nmf2d_case(engine, case),
         "stft" => stft_case::<T>(case),
         "metrics" => metrics_case(case),
         "logfreq" => bands_case::<T>(case),
@@ -181,6 +191,56 @@ fn nmf_case<E: Products + Momentum + Glue>(engine: &E, case: &Case) -> Outcome<A
         out.insert(format!("H_{done}"), real(engine.read_panel::<f64>(&h)?.iter().copied()));
     }
     out.insert("objective".into(), real(trace));
+    Ok(out)
+}
+
+fn nmf2d_case<E: Shifts>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    if case.number("eps")? != MODEL_FLOOR || case.number("den_floor")? != DENOMINATOR_FLOOR {
+        return Err("the case has other floors than this program".into());
+    }
+    // The cases' least squares have no half.
+    let (divergence, scale) = match case.text("cost")? {
+        "LS" => (Divergence::Euclidean, 2.0),
+        "KL" => (Divergence::KullbackLeibler, 1.0),
+        cost => return Err(format!("unknown cost {cost}").into()),
+    };
+    let edges = match case.text("edge")? {
+        "exact" => Edges::Exact,
+        "printed" => Edges::Printed,
+        edge => return Err(format!("unknown edge {edge}").into()),
+    };
+    let (bases, gains) = (case.cube("W0")?, case.cube("H0")?);
+    let lags = Lags { time: bases.len_of(Axis(0)), pitch: gains.len_of(Axis(0)) };
+    let v = engine.panel(case.matrix("V")?.view())?;
+    let mut w = engine.stack(&bases.outer_iter().collect::<Vec<_>>())?;
+    let gains = gains.to_shape((gains.len() / gains.len_of(Axis(2)), gains.len_of(Axis(2))))?;
+    let mut h = engine.panel(gains.view())?;
+    let models = engine.shifted_models(&w, &h, lags)?;
+    let models = models.iter().map(|model| engine.read_panel::<f64>(model)).collect::<Result<Vec<_>, _>>()?;
+    let model = models.into_iter().reduce(|sum, model| sum + model).ok_or("no components")?;
+    let mut out = Arrays::from([("model_0".into(), real(model.iter().map(|&lambda| lambda.max(MODEL_FLOOR))))]);
+    let mut options = nmf2d::Options {
+        rule: ShiftRule { edges, ..ShiftRule::of(divergence, lags) },
+        ..nmf2d::Options::of(divergence, lags, 0)
+    };
+    let (mut trace, mut done) = (Vec::new(), 0);
+    for checkpoint in case.numbers("checkpoints")? {
+        options.iterations = checkpoint as usize - done;
+        done = checkpoint as usize;
+        let fit = nmf2d::factorize(engine, &v, &mut w, &mut h, &options, |_| ())?;
+        trace.extend(fit.objective.row(0).iter().skip(usize::from(!trace.is_empty())).map(|cost| scale * cost));
+        out.insert(format!("W_{done}"), real(engine.read_matrix::<f64>(&w)?));
+        out.insert(format!("H_{done}"), real(engine.read_panel::<f64>(&h)?.iter().copied()));
+    }
+    out.insert("objective".into(), real(trace));
+    let values = |panels: Vec<E::Panel>| -> Outcome<_> {
+        let read = panels.iter().map(|panel| engine.read_panel::<f64>(panel)).collect::<Result<Vec<_>, _>>()?;
+        Ok(real(read.iter().flatten().copied()))
+    };
+    out.insert("component_models".into(), values(engine.shifted_models(&w, &h, lags)?)?);
+    for (name, mask) in [("hard", Mask::Hard), ("soft1", Mask::Ratio(1.0)), ("soft2", Mask::Ratio(2.0))] {
+        out.insert(format!("mask_{name}"), values(engine.shifted_masks(&w, &h, lags, mask)?)?);
+    }
     Ok(out)
 }
 
@@ -442,7 +502,7 @@ fn cases(root: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 /// Runs every case under `root`; the faults found, a line each, or the number of cases that all passed.
-fn check<E: GainPrior + Momentum + Glue, T: Sample + Real>(
+fn check<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(
     engine: &E,
     root: &Path,
     bound: Bound,
@@ -471,7 +531,7 @@ fn root() -> PathBuf {
     std::env::var_os("PARTWISE_GOLDEN").map_or_else(own_cases, PathBuf::from)
 }
 
-fn pass<E: GainPrior + Momentum + Glue, T: Sample + Real>(engine: &E, bound: Bound) {
+fn pass<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, bound: Bound) {
     match check::<E, T>(engine, &root(), bound) {
         Ok(count) => eprintln!("{count} golden cases pass on {}", engine.describe()),
         Err(faults) => panic!("{}\n{faults}", engine.describe()),
@@ -512,6 +572,7 @@ fn a_number_spoiled_by_one_percent_is_caught() {
     for (case, array) in [
         ("nmf/is_wh", "W_1"),
         ("nmf/kl_hw_l2", "objective"),
+        ("nmf2d/kl", "H_2"),
         ("audio/stft_odd", "X.im"),
         ("audio/metrics_3src", "snr"),
         ("nmf2d/logfreq_small", "logspec"),

@@ -21,6 +21,11 @@ struct Params {
     sparsity: f32,         // λ of the rule
     floor: f32,            // least value of what is updated, or of a source's model; least share of the gains' norm
     weights_row: u32,      // α of a prior: the row of the weights
+    time_lags: u32,        // T of shifted factors
+    pitch_lags: u32,       // Φ
+    bases_stride: u32,     // vec4s from one W^τ to the next
+    segment_pitch: u32,    // vec4s from one row to the next of a segment that was brought together
+    segment_quad: u32,     // where the window begins in it
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

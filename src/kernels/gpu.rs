@@ -21,6 +21,7 @@ pub(crate) static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS)
 pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", FLOORS, TILE);
 pub(crate) static STORED_FIELDS: Source = source!("lib/stored_fields.wgsl", TILE);
 pub(crate) static COLUMN_SUMS: Source = source!("lib/column_sums.wgsl", TILE);
+pub(crate) static SHIFTED_MODEL: Source = source!("lib/shifted_model.wgsl", PARAMS, INDEX);
 pub(crate) static LEAD: Source = source!("lib/lead.wgsl");
 static NEAR: Source = source!("lib/near.wgsl");
 
@@ -62,6 +63,11 @@ uniform! {
         sparsity: f32,
         floor: f32,
         weights_row: u32,
+        time_lags: u32,
+        pitch_lags: u32,
+        bases_stride: u32,
+        segment_pitch: u32,
+        segment_quad: u32,
     }
 }
 
@@ -174,7 +180,7 @@ pub(crate) mod tests {
     fn every_shared_file_is_a_source() {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
         let tiles = [&BLOCKS, &TILE, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
-        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &LANES, &RAISED, &RULE, &LEAD, &NEAR];
+        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &LANES, &RAISED, &RULE, &SHIFTED_MODEL, &LEAD, &NEAR];
         let lib = [tiles.as_slice(), &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));

@@ -6,6 +6,7 @@ pub mod momentum;
 pub mod peak;
 pub mod prior;
 pub mod products;
+pub mod shifts;
 
 #[cfg(test)]
 mod segments;
@@ -15,3 +16,4 @@ pub use momentum::{Momentum, Track};
 pub use peak::{Peak, Peaks};
 pub use prior::{Density, GainPrior, Gradient, Mixture, Prior};
 pub use products::{Products, Rule};
+pub use shifts::{Edges, Lags, ShiftRule, Shifts};

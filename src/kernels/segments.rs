@@ -6,7 +6,10 @@ use crate::divergence::Divergence;
 use crate::engine::gpu::tests::{gpu, numbers};
 use crate::engine::{Cpu, Engine, Gpu, Reference};
 use crate::kernels::momentum::START;
-use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, Track};
+use crate::kernels::{
+    Density, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, ShiftRule, Shifts,
+    Track,
+};
 
 /// V, W and H of a recording.
 #[derive(Clone)]
@@ -123,6 +126,59 @@ fn assert_alone<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording])
     let mut together = everything(engine, &reversed);
     together.reverse();
     assert!(together == alone);
+}
+
+/// What the shifted kernels leave of every recording: each has bases of its own, T of them made of its own.
+fn shifted<E: Shifts>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
+    let lags = Lags { time: 3, pitch: 2 };
+    let (rows, components) = batch[0].w.dim();
+    let lag = |one: &Recording, time: usize| &one.w * (1.0 + time as f32);
+    let bases: Vec<_> = batch.iter().flat_map(|one| (0..lags.time).map(move |time| lag(one, time))).collect();
+    let of_gains = |one: &Recording| concatenate(Axis(0), &[one.h.view(), (&one.h * 0.5).view()]).unwrap();
+    let gains: Vec<Array2<f32>> = batch.iter().map(of_gains).collect();
+    let v = engine.packed(&views(batch, |recording| &recording.v)).unwrap();
+    let mut w = engine.stack(&bases.iter().map(|basis| basis.view()).collect::<Vec<_>>()).unwrap();
+    let mut h = engine.packed(&gains.iter().map(|gains| gains.view()).collect::<Vec<_>>()).unwrap();
+    for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
+        let mut rule = ShiftRule::of(divergence, lags);
+        engine.update_shifted_bases(&v, &mut w, &h, &rule).unwrap();
+        rule.rule.floor = 0.05;
+        engine.update_shifted_gains(&v, &w, &mut h, &rule).unwrap();
+    }
+    let costs = engine.shifted_costs(&v, &w, &h, lags, Divergence::ItakuraSaito).unwrap();
+    let mut wide = vec![Array2::from_shape_fn((1, costs.len()), |(_, n)| costs[n] as f32)];
+    for panel in engine.shifted_masks(&w, &h, lags, Mask::Ratio(2.0)).unwrap().iter().chain([&h]) {
+        wide.push(engine.read_panel(panel).unwrap());
+    }
+    let (stack, mut first) = (engine.read_matrix::<f32>(&w).unwrap(), 0);
+    let of_segment = |(segment, one): (usize, &Recording)| {
+        let place = first..first + one.v.ncols();
+        first = place.end;
+        let bases = segment * lags.time * rows..(segment + 1) * lags.time * rows;
+        let parts = wide.iter().map(|panel| panel.slice_axis(Axis(1), place.clone().into()));
+        let parts = parts.chain([stack.slice_axis(Axis(0), bases.into())]);
+        parts.flat_map(|part| part.iter().copied().collect::<Vec<_>>()).collect()
+    };
+    assert_eq!(stack.ncols(), components);
+    batch.iter().enumerate().map(of_segment).collect()
+}
+
+fn assert_shifted_alone<E: Shifts>(engine: &E, batch: &[Recording]) {
+    let alone: Vec<Vec<f32>> = batch.chunks(1).flat_map(|recording| shifted(engine, recording)).collect();
+    assert!(alone.iter().flatten().all(|x| x.is_finite()));
+    assert!(shifted(engine, batch) == alone);
+}
+
+#[test]
+fn a_shifted_segment_has_the_bits_that_it_has_alone() {
+    assert_shifted_alone(&Reference, &recordings(5, 3, &[4, 1, 7]));
+    let cpu = Cpu::new(Some(2)).unwrap();
+    assert_shifted_alone(&cpu, &recordings(37, 3, &[1, 48, 49, 130]));
+    let Some(gpu) = gpu() else { return };
+    let batch = recordings(9, 3, &[1, 32, 33, 130]);
+    assert_shifted_alone(&gpu, &batch);
+    let whole = shifted(&gpu, &batch);
+    assert!(shifted(&gpu.with_chunk_columns(96), &batch) == whole);
 }
 
 #[test]

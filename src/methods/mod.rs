@@ -4,4 +4,5 @@ pub mod extrapolation;
 pub mod gain_prior;
 pub mod leakage;
 pub mod nmf;
+pub mod nmf2d;
 pub mod stopping;

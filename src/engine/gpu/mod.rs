@@ -108,7 +108,7 @@ impl GpuMatrix {
     }
 
     /// vec4s from one matrix to the next.
-    fn stride(&self) -> usize {
+    pub(crate) fn stride(&self) -> usize {
         (self.rows * self.pitch()).next_multiple_of(ALIGNMENT)
     }
 
@@ -123,6 +123,14 @@ impl GpuMatrix {
         let first = (segment % self.count * self.stride()) as u64;
         let storage = self.storage.part(first * vec4, (self.rows * self.pitch() + MATRIX_SLACK) as u64 * vec4);
         Self { count: 1, storage, ..*self }
+    }
+
+    /// The matrices of a segment where each has `length` of them: its own, or the only ones.
+    pub(crate) fn run_of(&self, segment: usize, length: usize) -> Storage {
+        let vec4 = (QUAD * size_of::<f32>()) as u64;
+        let first = (segment * length % self.count * self.stride()) as u64;
+        let quads = (length - 1) * self.stride() + self.rows * self.pitch() + MATRIX_SLACK;
+        self.storage.part(first * vec4, quads as u64 * vec4)
     }
 }
 

@@ -87,10 +87,10 @@ fn scale(w: &mut Array2<f32>, norm: Norm) -> Vec<f32> {
 }
 
 /// Turns the models of one strip into masks, in place.
-struct ShareJob<'a, 'm> {
-    models: &'a mut [&'m mut [f32]],
-    floor: f32,
-    mask: Mask,
+pub(crate) struct ShareJob<'a, 'm> {
+    pub(crate) models: &'a mut [&'m mut [f32]],
+    pub(crate) floor: f32,
+    pub(crate) mask: Mask,
 }
 
 impl StripJob for ShareJob<'_, '_> {

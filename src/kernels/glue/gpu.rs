@@ -7,7 +7,7 @@ use super::{Glue, Mask, Norm, check_factors, check_masks};
 use crate::Result;
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
-use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE, Tiling};
+use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{FLOORS, INDEX, PARAMS, POWER, Params, REDUCE, TILE as MODEL, Window};
 
 /// Invocations in a workgroup of every kernel here.
@@ -43,6 +43,45 @@ static DIVIDE: Kernel = Kernel {
     constants: &[],
     uniform: Params::MEMBERS,
 };
+
+impl Gpu {
+    /// Makes masks of floored models, in place, in one chunk of them; `peak`: the largest model of every cell.
+    pub(crate) fn share(&self, masks: &[GpuPanel], chunk: usize, peak: &Storage, mask: Mask) -> Result<()> {
+        let (hard, exponent) = match mask {
+            Mask::Ratio(p) => (0, p as f32),
+            Mask::Hard => (1, 1.0),
+        };
+        let chunks = || masks.iter().map(|mask| (mask.rows, &mask.chunks[chunk])).enumerate();
+        let Some((_, (rows, first))) = chunks().next() else { return Ok(()) };
+        let cells = rows * first.pitch();
+        let total = self.storage(cells)?;
+        let uniform = Params { rows: rows as u32, panel_pitch: first.pitch() as u32, exponent, ..Params::default() };
+        let (workgroups, work) = (cells.div_ceil(INVOCATIONS), cells * QUAD);
+        for (j, (_, mask)) in chunks() {
+            self.run(Run {
+                kernel: &WEIGH,
+                filling: None,
+                constants: &[u32::from(j == 0), hard],
+                uniform,
+                storages: &[peak, &mask.storage, &total],
+                workgroups,
+                work,
+            })?;
+        }
+        for (_, (_, mask)) in chunks() {
+            self.run(Run {
+                kernel: &DIVIDE,
+                filling: None,
+                constants: &[],
+                uniform,
+                storages: &[&total, &mask.storage],
+                workgroups,
+                work,
+            })?;
+        }
+        Ok(())
+    }
+}
 
 impl Glue for Gpu {
     fn normalize(&self, w: &mut GpuMatrix, h: Option<&mut GpuPanel>, norm: Norm) -> Result<()> {
@@ -87,26 +126,21 @@ impl Glue for Gpu {
         check_masks(w.columns, sources, mask)?;
         let masks: Result<Vec<GpuPanel>> = sources.iter().map(|_| self.new_panel(w.rows, h.segments.clone())).collect();
         let masks = masks?;
-        let (hard, exponent) = match mask {
-            Mask::Ratio(p) => (0, p as f32),
-            Mask::Hard => (1, 1.0),
-        };
         let windows = Window::all(h);
         for windows in windows.chunk_by(|a, b| a.index == b.index) {
             let (chunk, index) = (windows[0].chunk, windows[0].index);
             let cells = w.rows * chunk.pitch();
-            let (peak, total) = (self.storage(cells)?, self.storage(cells)?);
+            let peak = self.storage(cells)?;
             let params = Params {
                 rows: w.rows as u32,
                 components: w.columns as u32,
                 bases_pitch: w.pitch() as u32,
                 panel_pitch: chunk.pitch() as u32,
-                exponent,
                 floor: (MODEL_FLOOR / sources.len() as f64) as f32,
                 ..Params::default()
             };
-            let chunks = || masks.iter().map(|mask| &mask.chunks[index].storage).enumerate();
-            for ((j, mask), source) in zip(chunks(), sources) {
+            for (j, (mask, source)) in zip(&masks, sources).enumerate() {
+                let mask = &mask.chunks[index].storage;
                 for window in windows {
                     self.run(Run {
                         kernel: &SOURCE_MODEL,
@@ -123,28 +157,7 @@ impl Glue for Gpu {
                     })?;
                 }
             }
-            for (j, mask) in chunks() {
-                self.run(Run {
-                    kernel: &WEIGH,
-                    filling: None,
-                    constants: &[u32::from(j == 0), hard],
-                    uniform: params,
-                    storages: &[&peak, mask, &total],
-                    workgroups: cells.div_ceil(INVOCATIONS),
-                    work: cells * QUAD,
-                })?;
-            }
-            for (_, mask) in chunks() {
-                self.run(Run {
-                    kernel: &DIVIDE,
-                    filling: None,
-                    constants: &[],
-                    uniform: params,
-                    storages: &[&total, mask],
-                    workgroups: cells.div_ceil(INVOCATIONS),
-                    work: cells * QUAD,
-                })?;
-            }
+            self.share(&masks, index, &peak, mask)?;
         }
         Ok(masks)
     }

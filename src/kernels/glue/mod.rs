@@ -8,6 +8,9 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+pub(crate) use cpu::ShareJob;
+pub(crate) use reference::share;
+
 use crate::engine::Engine;
 use crate::{Error, Result};
 
@@ -98,6 +101,11 @@ pub(crate) fn check_masks(components: usize, sources: &[Range<usize>], mask: Mas
     if sources.is_empty() || sources.iter().any(|range| range.is_empty() || range.end > components) {
         return Err(Error::input(format!("sources {sources:?} do not divide {components} components")));
     }
+    check_mask(mask)
+}
+
+/// Checks that a mask's exponent is sane.
+pub(crate) fn check_mask(mask: Mask) -> Result<()> {
     match mask {
         Mask::Ratio(p) if !(p > 0.0 && p <= 16.0) => {
             Err(Error::input(format!("mask ratio:{p}: the exponent must be above 0 and at most 16")))

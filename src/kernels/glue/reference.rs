@@ -51,13 +51,18 @@ fn check(w: &Stack, h: &Stack) -> Result<()> {
 }
 
 fn of_segment(w: &Array2<f64>, h: &Array2<f64>, sources: &[Range<usize>], mask: Mask) -> Vec<Array2<f64>> {
-    let floor = MODEL_FLOOR / sources.len() as f64;
-    let model = |range: &Range<usize>| {
-        w.slice(s![.., range.clone()]).dot(&h.slice(s![range.clone(), ..])).mapv_into(|lambda| lambda.max(floor))
-    };
-    let mut masks: Vec<Array2<f64>> = sources.iter().map(model).collect();
-    for f in 0..w.nrows() {
-        for n in 0..h.ncols() {
+    let model = |range: &Range<usize>| w.slice(s![.., range.clone()]).dot(&h.slice(s![range.clone(), ..]));
+    share(sources.iter().map(model).collect(), mask)
+}
+
+/// The masks of sources whose models are given, before the floor.
+pub(crate) fn share(models: Vec<Array2<f64>>, mask: Mask) -> Vec<Array2<f64>> {
+    let floor = MODEL_FLOOR / models.len() as f64;
+    let mut masks: Vec<Array2<f64>> =
+        models.into_iter().map(|model| model.mapv_into(|lambda| lambda.max(floor))).collect();
+    let (rows, columns) = masks.first().map_or((0, 0), Array2::dim);
+    for f in 0..rows {
+        for n in 0..columns {
             let models: Vec<f64> = masks.iter().map(|lambda| lambda[(f, n)]).collect();
             // Powers are taken of the quotient by the largest model: it is in (0, 1], whatever the level.
             let peak = models.iter().copied().fold(0.0, f64::max);

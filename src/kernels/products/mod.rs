@@ -15,7 +15,7 @@ use crate::divergence::{DENOMINATOR_FLOOR, Divergence};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
-pub(crate) use cpu::{ModelJob, StoreSink, Terms, shape_of, update_with};
+pub(crate) use cpu::{Fields, ModelJob, StoreSink, Terms, VectorRule, fields, shape_of, update_with, with_fields};
 pub(crate) use gpu::params;
 pub(crate) use reference::gain_sums;
 

@@ -7,7 +7,7 @@ use crate::engine::math::{self, Less};
 use crate::engine::tile;
 
 /// P and Q of a divergence on vectors. λ is floored already.
-pub(super) trait Fields: Copy + Send + Sync {
+pub(crate) trait Fields: Copy + Send + Sync {
     /// Whether Q is 1 everywhere, so that D is a plain sum of the other factor and its product is not formed.
     const UNIT_Q: bool = false;
 
@@ -18,7 +18,7 @@ pub(super) trait Fields: Copy + Send + Sync {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Euclidean;
+pub(crate) struct Euclidean;
 
 impl Fields for Euclidean {
     #[inline(always)]
@@ -34,7 +34,7 @@ impl Fields for Euclidean {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct KullbackLeibler;
+pub(crate) struct KullbackLeibler;
 
 impl Fields for KullbackLeibler {
     const UNIT_Q: bool = true;
@@ -57,7 +57,7 @@ impl Fields for KullbackLeibler {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct ItakuraSaito;
+pub(crate) struct ItakuraSaito;
 
 impl Fields for ItakuraSaito {
     #[inline(always)]
@@ -84,7 +84,7 @@ fn ratio<S: Simd>(simd: S, v: S::f32s, lambda: S::f32s) -> (S::f32s, S::f32s) {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Beta(pub(super) f32);
+pub(crate) struct Beta(pub(crate) f32);
 
 impl Fields for Beta {
     #[inline(always)]
@@ -126,4 +126,4 @@ macro_rules! with_fields {
         }
     };
 }
-pub(super) use with_fields;
+pub(crate) use with_fields;

@@ -286,7 +286,7 @@ impl<F: Fields> StripJob for TrialJob<'_, F> {
 }
 
 /// [`Rule::apply`] on vectors.
-pub(super) struct VectorRule<S: Simd> {
+pub(crate) struct VectorRule<S: Simd> {
     sparsity: S::f32s,
     floor: S::f32s,
     exponent: f32,
@@ -294,13 +294,13 @@ pub(super) struct VectorRule<S: Simd> {
 
 impl<S: Simd> VectorRule<S> {
     #[inline(always)]
-    pub(super) fn new(simd: S, rule: &Rule) -> Self {
+    pub(crate) fn new(simd: S, rule: &Rule) -> Self {
         let (sparsity, floor) = (simd.splat_f32s(rule.sparsity as f32), simd.splat_f32s(rule.floor as f32));
         Self { sparsity, floor, exponent: rule.exponent as f32 }
     }
 
     #[inline(always)]
-    pub(super) fn apply(&self, simd: S, x: S::f32s, numerator: S::f32s, denominator: S::f32s) -> S::f32s {
+    pub(crate) fn apply(&self, simd: S, x: S::f32s, numerator: S::f32s, denominator: S::f32s) -> S::f32s {
         let smallest = simd.splat_f32s(DENOMINATOR_FLOOR as f32);
         let denominator = simd.max_f32s(simd.add_f32s(denominator, self.sparsity), smallest);
         let ratio = power(simd, simd.div_f32s(numerator, denominator), self.exponent);

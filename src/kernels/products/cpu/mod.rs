@@ -1,7 +1,7 @@
 //! The products on the native engine: strip by strip, P and Q of a block of rows in L1, N and D of a strip in L2.
 
 mod bases;
-mod fields;
+pub(crate) mod fields;
 mod gains;
 mod joint;
 
@@ -9,8 +9,8 @@ use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use self::fields::{Fields, with_fields};
-pub(crate) use self::gains::Terms;
+pub(crate) use self::fields::{Fields, with_fields};
+pub(crate) use self::gains::{Terms, VectorRule};
 use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};

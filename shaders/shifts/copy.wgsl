@@ -1,0 +1,27 @@
+// Brings what of a segment stands in one chunk to the segment's own rows, or, where BACK, from there.
+//
+// from, to: a chunk of a panel and the rows of one segment, or the other way round. An invocation copies four columns of a row.
+
+@group(0) @binding(1) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> copied: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let cell = 64u * workgroup_index(group, groups) + lane;
+    if (cell >= params.rows * params.window_quads) {
+        return;
+    }
+    let row = cell / params.window_quads;
+    let quad = cell % params.window_quads;
+    let in_chunk = row * params.panel_pitch + params.first_quad + quad;
+    let in_segment = row * params.segment_pitch + params.segment_quad + quad;
+    if (BACK == 1u) {
+        copied[in_chunk] = source[in_segment];
+    } else {
+        copied[in_segment] = source[in_chunk];
+    }
+}

@@ -1,0 +1,147 @@
+//! Products of shifted factors: patterns that move in time and in pitch, and the multiplicative updates of both factors.
+//!
+//! With T lags of time, Φ lags of pitch and D components, V (F x N) is explained by
+//!
+//! Λ_fn = max(Σ_{τ,φ,d} W^τ_{f−φ,d} H^φ_{d,n−τ}, 1e-12), τ < T, φ < Φ, where shifts bring in zeros.
+//!
+//! With the fields P, Q of a [`Divergence`], ↓φ and ↑φ the shifts of rows, →τ and ←τ those of columns:
+//!
+//! - gains: H^φ ← H^φ ∘ (Σ_τ (↓φ W^τ)ᵀ (←τ P) / (Σ_τ (↓φ W^τ)ᵀ (←τ Q) + λ))^γ
+//! - bases: W^τ ← W^τ ∘ (Σ_φ (↑φ P) (→τ H^φ)ᵀ / (Σ_φ (↑φ Q) (→τ H^φ)ᵀ + λ))^γ
+//!
+//! All W^τ are updated from one Λ, and so are all H^φ. With one lag of pitch this is NMFD, with one of each plain NMF.
+//!
+//! Schmidt & Mørup, "Nonnegative matrix factor 2-D deconvolution for blind single channel source separation" (2006).
+
+mod cpu;
+mod gpu;
+mod reference;
+
+use super::glue::{Mask, check_mask};
+use super::products::Rule;
+use crate::divergence::Divergence;
+use crate::engine::Engine;
+use crate::{Error, Result};
+
+/// How far patterns reach: T frames and Φ bins, both at least 1. More lags than there are frames or bins are no error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lags {
+    /// T: a component is a pattern of so many frames.
+    pub time: usize,
+    /// Φ: it sounds at so many pitches, a bin apart.
+    pub pitch: usize,
+}
+
+/// What lies outside the matrix where Q is 1 (KL), in D alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Edges {
+    /// Zeros, as in N: D is a part of the gradient, and the objective cannot rise.
+    #[default]
+    Exact,
+    /// Ones, as eqs. (22), (23) are printed: what reaches beyond the last rows and columns is driven down.
+    Printed,
+}
+
+/// What an update of shifted factors does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ShiftRule {
+    /// What becomes of N and D.
+    pub rule: Rule,
+    /// T and Φ.
+    pub lags: Lags,
+    /// Only under KL may they be [`Edges::Printed`].
+    pub edges: Edges,
+}
+
+impl ShiftRule {
+    /// The plain update of a divergence.
+    pub fn of(divergence: Divergence, lags: Lags) -> Self {
+        Self { rule: Rule::of(divergence), lags, edges: Edges::Exact }
+    }
+}
+
+/// The kernels of shifted factors.
+///
+/// V: data F x N. W: a stack of T bases F x D, W^0 first, for all segments; or S stacks of T, one for each of S segments, in their
+/// order. H: gains ΦD x N in the segments of V, of which row φD + d is row d of H^φ. Shifts end where a segment ends. What a
+/// segment with bases of its own gives depends on its own data alone, to the bit.
+///
+/// All functions fail with [`Error::Input`] where shapes, lags or edges do not fit, and with [`Error::Engine`] where the device
+/// does.
+pub trait Shifts: Engine {
+    /// Updates all H^φ.
+    fn update_shifted_gains(
+        &self,
+        v: &Self::Panel,
+        w: &Self::Matrix,
+        h: &mut Self::Panel,
+        rule: &ShiftRule,
+    ) -> Result<()>;
+
+    /// Updates all W^τ, each segment's from itself or, where all share them, from N and D summed over the segments.
+    fn update_shifted_bases(
+        &self,
+        v: &Self::Panel,
+        w: &mut Self::Matrix,
+        h: &Self::Panel,
+        rule: &ShiftRule,
+    ) -> Result<()>;
+
+    /// Σ_f d(v_fn | λ_fn) of every column n.
+    fn shifted_costs(
+        &self,
+        v: &Self::Panel,
+        w: &Self::Matrix,
+        h: &Self::Panel,
+        lags: Lags,
+        divergence: Divergence,
+    ) -> Result<Vec<f64>>;
+
+    /// The part of Λ (F x N) that is each component's, before any floor.
+    fn shifted_models(&self, w: &Self::Matrix, h: &Self::Panel, lags: Lags) -> Result<Vec<Self::Panel>>;
+
+    /// The mask (F x N) of each component, its part of Λ floored at 1e-12 / D, as [`crate::kernels::Glue::masks`] makes them.
+    fn shifted_masks(&self, w: &Self::Matrix, h: &Self::Panel, lags: Lags, mask: Mask) -> Result<Vec<Self::Panel>>;
+}
+
+/// Checks that W and H fit each other. `w`: how many matrices, and their shape; `h`: rows, and the columns of every segment.
+fn check_factors((matrices, w): (usize, (usize, usize)), h: (usize, &[usize]), lags: Lags) -> Result<()> {
+    let Lags { time, pitch } = lags;
+    if time == 0 || pitch == 0 {
+        return Err(Error::input(format!("{time} lags of time and {pitch} of pitch: at least one of each")));
+    }
+    // Not by products, which a caller's numbers may make larger than any.
+    let gains = h.0.is_multiple_of(pitch) && h.0 / pitch == w.1;
+    let of_segments = matrices.is_multiple_of(time) && [1, h.1.len()].contains(&(matrices / time));
+    if gains && of_segments {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{matrices} bases {} x {} and {} rows of gains in {} segments do not fit {time} lags of time and {pitch} of pitch: T \
+         bases F x D for all segments or for each, and ΦD rows",
+        w.0,
+        w.1,
+        h.0,
+        h.1.len()
+    )))
+}
+
+/// Checks that V, W and H fit one another.
+fn check_shapes(v: (usize, &[usize]), w: (usize, (usize, usize)), h: (usize, &[usize]), lags: Lags) -> Result<()> {
+    check_factors(w, h, lags)?;
+    if v.0 == w.1.0 && v.1 == h.1 {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "data of {} rows and segments {:?} beside bases of {} rows and gains of segments {:?}",
+        v.0, v.1, w.1.0, h.1
+    )))
+}
+
+/// Checks that edges fit a divergence.
+fn check_edges(rule: &ShiftRule) -> Result<()> {
+    if rule.edges == Edges::Exact || rule.rule.divergence == Divergence::KullbackLeibler {
+        return Ok(());
+    }
+    Err(Error::input(format!("edges as printed are of kl, not of {}", rule.rule.divergence)))
+}
