@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, sum_error, tones};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Array3};
 use ndarray_npy::NpzReader;
 use partwise::audio::{self, Format, Recording};
 use partwise::random::Stream;
@@ -641,6 +641,65 @@ fn factorize_a_matrix() {
     assert!(!world.path("x.npz").exists());
     refused(&run(&["v.npy", "-o", "v.npy"]), 2, &["v.npy", "overwrite an input"]);
     refused(&run(&["v.npy", "-o", "a.npz", "--init", "a.npz"]), 2, &["a.npz", "overwrite an input"]);
+}
+
+#[test]
+fn factorize_into_patterns_that_move() {
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let noise = Stream::new(4, "v");
+    let v = Array2::from_shape_fn((7, 11), |(f, n)| noise.uniform((11 * f + n) as u64) + 0.01);
+    ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
+    let job = ["factorize", "v.npy", "--method", "nmf2d", "--rank", "2", "--iterations", "20"];
+    let run = |output: &str, options: &[&str]| {
+        let lags = ["--time-lags", "3", "--pitch-lags", "4", "-o", output, "--json"];
+        let run = world.run(&[&job, &lags[..], options].concat());
+        assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
+        let mut archive = NpzReader::new(std::fs::File::open(world.path(output)).unwrap()).unwrap();
+        let w: Array3<f32> = archive.by_name("W").unwrap();
+        let h: Array3<f32> = archive.by_name("H").unwrap();
+        let objective: Array1<f64> = archive.by_name("objective").unwrap();
+        (w, h, objective, json(&run))
+    };
+    let (w, h, objective, summary) = run("a.npz", &["--starts", "3", "--divergence", "eu"]);
+    assert_eq!((w.dim(), h.dim(), objective.len()), ((3, 7, 2), (4, 2, 11), 21));
+    assert!(objective.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)));
+    // The model of what was written costs what was written.
+    let mut model = Array2::<f64>::zeros((7, 11));
+    for ((time, row, d), &w) in w.indexed_iter() {
+        for ((pitch, _, n), &h) in h.indexed_iter().filter(|((_, of, _), _)| *of == d) {
+            if row + pitch < 7 && n + time < 11 {
+                model[(row + pitch, n + time)] += f64::from(w) * f64::from(h);
+            }
+        }
+    }
+    let cost = (&v - &model).mapv(|error| error * error).sum() / 2.0;
+    assert!((cost / objective[20] - 1.0).abs() < 1e-4, "{cost} for {}", objective[20]);
+    // The best of the starts is kept, each of which is what its own seed gives.
+    let finals: Vec<f64> =
+        summary["final_objectives"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+    let start = summary["start"].as_u64().unwrap() as usize;
+    assert!(finals.len() == 3 && finals.iter().all(|&last| last >= finals[start]) && finals[start] == objective[20]);
+    for seed in 0..3 {
+        let (alone_w, alone_h, alone, _) = run("b.npz", &["--divergence", "eu", "--seed", &seed.to_string()]);
+        assert_eq!(alone[20], finals[seed]);
+        assert_eq!((alone_w, alone_h) == (w.clone(), h.clone()), seed == start);
+    }
+    // Level does not matter.
+    let (.., kl, _) = run("c.npz", &[]);
+    ndarray_npy::write_npy(world.path("v.npy"), &(&v * 1e-20)).unwrap();
+    let (.., faint, _) = run("d.npz", &[]);
+    assert!(faint.iter().zip(&kl).all(|(a, b)| (a / (b * 1e-20) - 1.0).abs() < 1e-4), "{faint} for {kl}");
+
+    for (options, parts) in [
+        (&["--init", "a.npz"][..], ["--init", "nmf2d"]),
+        (&["--normalize", "l1"], ["--normalize", "nmf2d"]),
+        (&["--time-lags", "0"], ["0 time lags", "between 1 and"]),
+        (&["--starts", "0"], ["0 starts", "between 1 and"]),
+    ] {
+        refused(&world.run(&[&job, options, &["-o", "x.npz"]].concat()), 2, &parts);
+    }
+    let plain = ["factorize", "v.npy", "--rank", "2", "-o", "x.npz", "--pitch-lags", "3"];
+    refused(&world.run(&plain), 2, &["--pitch-lags", "--method nmf2d"]);
 }
 
 #[test]

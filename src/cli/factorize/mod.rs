@@ -1,5 +1,7 @@
 //! `partwise factorize`
 
+mod shifted;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -16,6 +18,7 @@ use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options, Updates};
 use partwise::train::MAX_RANK;
 use serde::Serialize;
 
+use self::shifted::Shifted;
 use super::engine::{open, with_engine};
 use super::{Common, Ending, print, progress, spare, write_whole};
 
@@ -28,6 +31,11 @@ pub(super) struct Factorize {
     /// Components
     #[arg(long, value_name = "K")]
     rank: usize,
+    /// nmf, or nmf2d: patterns that move in time and, where rows are log-frequencies, in pitch
+    #[arg(long, value_name = "nmf|nmf2d", default_value = "nmf")]
+    method: Method,
+    #[command(flatten)]
+    shifted: Shifted,
     /// The result: W (F,K), H (K,N) and objective (a value for each look: before the first iteration, and after each)
     #[arg(short, long, value_name = "OUT.npz")]
     output: PathBuf,
@@ -61,6 +69,12 @@ pub(super) struct Factorize {
     normalize: String,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Method {
+    Nmf,
+    Nmf2d,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Fixed {
     W,
@@ -89,6 +103,10 @@ impl Factorize {
             bail!("rank {} is not between 1 and {MAX_RANK}", self.rank);
         }
         spare(&self.output, [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path))?;
+        if self.method == Method::Nmf2d {
+            return shifted::run(&self, common);
+        }
+        self.shifted.check_absent()?;
         let v = read_matrix(&self.matrix)?;
         let (w, h) = self.start(&v, common.seed)?;
         if self.sparsity > 0.0 && self.normalize == "none" && self.fix.is_none() {

@@ -1,0 +1,202 @@
+//! `partwise factorize --method nmf2d`
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::Args;
+use ndarray::{Array1, Array2, Array3, s};
+use ndarray_npy::NpzWriter;
+use partwise::engine::Engine;
+use partwise::kernels::{Lags, Rule, Shifts};
+use partwise::methods::nmf::Updates;
+use partwise::methods::nmf2d::{self, Fit, Options};
+use serde::Serialize;
+
+use super::super::engine::{open, with_engine};
+use super::super::{Common, Ending, print, progress, write_whole};
+use super::{Factorize, level, read_matrix};
+
+/// Options of patterns that move.
+#[derive(Args)]
+pub(super) struct Shifted {
+    /// nmf2d: columns that a pattern reaches over [default: 7]
+    #[arg(long, value_name = "T")]
+    time_lags: Option<usize>,
+    /// nmf2d: rows that a pattern moves over; 1 is NMFD [default: 18]
+    #[arg(long, value_name = "P")]
+    pitch_lags: Option<usize>,
+    /// nmf2d: random starts, of which the one with the least objective is kept [default: 1]
+    #[arg(long, value_name = "S")]
+    starts: Option<usize>,
+}
+
+/// More starts than anyone waits for, and lags than any pattern has.
+const MOST: usize = 4096;
+
+impl Shifted {
+    pub(super) fn check_absent(&self) -> anyhow::Result<()> {
+        for (option, value) in
+            [("--time-lags", self.time_lags), ("--pitch-lags", self.pitch_lags), ("--starts", self.starts)]
+        {
+            if value.is_some() {
+                bail!("{option} is for --method nmf2d");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    rows: usize,
+    columns: usize,
+    rank: usize,
+    time_lags: usize,
+    pitch_lags: usize,
+    iterations: usize,
+    /// Of the start that was kept.
+    first_objective: f64,
+    /// Of every start, in order.
+    final_objectives: Vec<f64>,
+    /// The start that was kept; each has the seed of the run and its own number added.
+    start: usize,
+    /// The iterations and their looks at the objective, without files.
+    seconds: f64,
+    engine: String,
+    output: &'a Path,
+}
+
+pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending> {
+    let unfit = [
+        ("--init", command.init.is_some()),
+        ("--fix", command.fix.is_some()),
+        ("--updates", command.updates != Updates::Alternating),
+        ("--tolerance", command.tolerance > 0.0),
+        ("--normalize", command.normalize != "none"),
+    ];
+    if let Some((option, _)) = unfit.into_iter().find(|(_, given)| *given) {
+        bail!("{option} does not go with --method nmf2d");
+    }
+    let Shifted { time_lags, pitch_lags, starts } = command.shifted;
+    let (lags, starts) = (Lags { time: time_lags.unwrap_or(7), pitch: pitch_lags.unwrap_or(18) }, starts.unwrap_or(1));
+    for (what, value) in [("time lags", lags.time), ("pitch lags", lags.pitch), ("starts", starts)] {
+        if !(1..=MOST).contains(&value) {
+            bail!("{value} {what}: must be between 1 and {MOST}");
+        }
+    }
+    let v = read_matrix(&command.matrix)?;
+    let (scale, beta) = (level(&v), command.divergence.exponent_beta());
+    let mut options =
+        Options { trace_every: command.trace_every, ..Options::of(command.divergence, lags, command.iterations) };
+    // As for plain factors: d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much.
+    options.rule.rule = Rule { sparsity: command.sparsity * scale.powf(1.0 - beta), ..options.rule.rule };
+    let problem = Problem { v: &v / scale, rank: command.rank, starts, seed: common.seed, options };
+    let engine = open(common)?;
+    let bar = progress::bar(common, command.iterations as u64, "factorizing");
+    let (found, name) = with_engine!(&engine, |engine| (problem.solve(engine, |_| bar.inc(1))?, engine.describe()));
+    bar.finish_and_clear();
+    let Found { w, h, fit, seconds } = found;
+    let (objective, start) = (fit.objective.mapv(|objective| objective * scale.powf(beta)), fit.best());
+    let (h, kept) = (h * scale, objective.row(start).to_owned());
+    write_whole(&command.output, |path| write(path, &w, &h, &kept))?;
+    let summary = Summary {
+        rows: v.nrows(),
+        columns: v.ncols(),
+        rank: command.rank,
+        time_lags: lags.time,
+        pitch_lags: lags.pitch,
+        iterations: command.iterations,
+        first_objective: kept.first().copied().unwrap_or_default(),
+        final_objectives: objective.columns().into_iter().next_back().map(|last| last.to_vec()).unwrap_or_default(),
+        start,
+        seconds,
+        engine: name,
+        output: &command.output,
+    };
+    print(common.json, &summary, || text(&summary))?;
+    Ok(Ending::Done)
+}
+
+struct Problem {
+    /// (F, N)
+    v: Array2<f64>,
+    rank: usize,
+    starts: usize,
+    seed: u64,
+    options: Options,
+}
+
+/// The start that was kept, and how all went.
+struct Found {
+    /// (T, F, D)
+    w: Array3<f64>,
+    /// (P, D, N)
+    h: Array3<f64>,
+    fit: Fit,
+    seconds: f64,
+}
+
+impl Problem {
+    /// All starts side by side, each a segment with bases of its own.
+    fn solve<E: Shifts>(&self, engine: &E, watch: impl FnMut(usize) + Send) -> partwise::Result<Found> {
+        let Lags { time, pitch } = self.options.rule.lags;
+        let seeds = (0..self.starts).map(|start| self.seed.wrapping_add(start as u64));
+        let starts: Vec<_> =
+            seeds.map(|seed| nmf2d::random_start(self.v.view(), self.rank, self.options.rule.lags, seed)).collect();
+        let bases: Vec<_> = starts.iter().flat_map(|(w, _)| w).map(|w| w.view()).collect();
+        let gains: Vec<_> = starts.iter().map(|(_, h)| h.view()).collect();
+        let v = engine.packed(&vec![self.v.view(); self.starts])?;
+        let (mut w, mut h) = (engine.stack(&bases)?, engine.packed(&gains)?);
+        // Reading a factor back waits until it is there: before, for the data to be up, and after, for the last update.
+        engine.read_matrix::<f32>(&w)?;
+        let started = Instant::now();
+        let fit = nmf2d::factorize(engine, &v, &mut w, &mut h, &self.options, watch)?;
+        let w: Array2<f64> = engine.read_matrix(&w)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let h: Array2<f64> = engine.read_panel(&h)?;
+        let (best, (rows, columns)) = (fit.best(), self.v.dim());
+        let shape = |cause: ndarray::ShapeError| partwise::Error::Input(cause.to_string());
+        let w = w.slice(s![best * time * rows..(best + 1) * time * rows, ..]).to_owned();
+        let h = h.slice(s![.., best * columns..(best + 1) * columns]).as_standard_layout().into_owned();
+        Ok(Found {
+            w: w.into_shape_with_order((time, rows, self.rank)).map_err(shape)?,
+            h: h.into_shape_with_order((pitch, self.rank, columns)).map_err(shape)?,
+            fit,
+            seconds,
+        })
+    }
+}
+
+fn write(path: &Path, w: &Array3<f64>, h: &Array3<f64>, objective: &Array1<f64>) -> std::io::Result<()> {
+    let other = |cause: ndarray_npy::WriteNpzError| std::io::Error::other(cause);
+    let mut archive = NpzWriter::new(File::create(path)?);
+    archive.add_array("W", &w.mapv(|x| x as f32)).map_err(other)?;
+    archive.add_array("H", &h.mapv(|x| x as f32)).map_err(other)?;
+    archive.add_array("objective", objective).map_err(other)?;
+    archive.finish().map_err(other)?;
+    Ok(())
+}
+
+fn text(summary: &Summary) -> String {
+    let last = &summary.final_objectives;
+    let starts = match last.len() {
+        1 => String::new(),
+        count => format!(", the best of {count} starts (number {})", summary.start),
+    };
+    format!(
+        "{} x {} by {} patterns of {} columns at {} pitches: objective {:.6e} -> {:.6e} in {} iterations and {:.2} s{starts}, on {}\n{}\n",
+        summary.rows,
+        summary.columns,
+        summary.rank,
+        summary.time_lags,
+        summary.pitch_lags,
+        summary.first_objective,
+        last.get(summary.start).copied().unwrap_or_default(),
+        summary.iterations,
+        summary.seconds,
+        summary.engine,
+        summary.output.display(),
+    )
+}
