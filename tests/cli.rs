@@ -679,9 +679,9 @@ fn factorize_into_patterns_that_move() {
         summary["final_objectives"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
     let start = summary["start"].as_u64().unwrap() as usize;
     assert!(finals.len() == 3 && finals.iter().all(|&last| last >= finals[start]) && finals[start] == objective[20]);
-    for seed in 0..3 {
+    for (seed, &last) in finals.iter().enumerate() {
         let (alone_w, alone_h, alone, _) = run("b.npz", &["--divergence", "eu", "--seed", &seed.to_string()]);
-        assert_eq!(alone[20], finals[seed]);
+        assert_eq!(alone[20], last);
         assert_eq!((alone_w, alone_h) == (w.clone(), h.clone()), seed == start);
     }
     // Level does not matter.
