@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use crate::divergence::tests::ALL;
     use crate::engine::gpu::tests::numbers;
-    use crate::kernels::{Glue, Products};
+    use crate::kernels::{Glue, Products, Rule};
 
     const LAGS: Lags = Lags { time: 2, pitch: 2 };
 
@@ -244,13 +244,18 @@ mod tests {
 
     #[test]
     fn bases_of_all_segments_are_summed_over_them() {
-        let ((v, w, h), rule) = (case(), ShiftRule::of(Divergence::KullbackLeibler, LAGS));
+        // 2N / (2D + 2λ) = N / (D + λ)
+        let (v, w, h) = case();
+        let rule = |sparsity: f64| ShiftRule {
+            rule: Rule { sparsity, ..Rule::of(Divergence::KullbackLeibler) },
+            ..ShiftRule::of(Divergence::KullbackLeibler, LAGS)
+        };
         let (twice, mut shared, mut alone) = (|one: &Stack| [one.as_slice(), one].concat(), w.clone(), w.clone());
-        Reference.update_shifted_bases(&twice(&v), &mut shared, &twice(&h), &rule).unwrap();
-        Reference.update_shifted_bases(&v, &mut alone, &h, &rule).unwrap();
+        Reference.update_shifted_bases(&twice(&v), &mut shared, &twice(&h), &rule(2.0)).unwrap();
+        Reference.update_shifted_bases(&v, &mut alone, &h, &rule(1.0)).unwrap();
         near(&shared[0], &alone[0]);
         let mut own = twice(&w);
-        Reference.update_shifted_bases(&twice(&v), &mut own, &twice(&h), &rule).unwrap();
+        Reference.update_shifted_bases(&twice(&v), &mut own, &twice(&h), &rule(1.0)).unwrap();
         assert_eq!(own, twice(&alone));
     }
 
