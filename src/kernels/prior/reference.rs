@@ -251,7 +251,7 @@ mod tests {
     fn what_pads_a_segment_is_not_felt() {
         let near = |bases: [Array2<f64>; 2]| {
             for (bases, expected) in bases.iter().zip(bases_after(&Reference)) {
-                assert!((bases - &expected).iter().all(|error| error.abs() < 1e-4), "{bases} for {expected}");
+                assert!((bases - &expected).iter().all(|error| error.abs() < 1e-5), "{bases} for {expected}");
             }
         };
         near(bases_after(&Cpu::new(Some(1)).unwrap()));
