@@ -73,6 +73,9 @@ pub trait Engine: Send + Sync {
         (rows, segments.iter().sum())
     }
 
+    /// How many matrices a stack has.
+    fn matrices(&self, stack: &Self::Matrix) -> usize;
+
     /// Rows of a panel, and the columns of each of its segments.
     fn segments(&self, panel: &Self::Panel) -> (usize, Vec<usize>);
 

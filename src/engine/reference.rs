@@ -17,6 +17,10 @@ impl Engine for Reference {
         "reference (f64)".into()
     }
 
+    fn matrices(&self, stack: &Vec<Array2<f64>>) -> usize {
+        stack.len()
+    }
+
     fn segments(&self, panel: &Vec<Array2<f64>>) -> (usize, Vec<usize>) {
         (panel.first().map_or(0, Array2::nrows), panel.iter().map(Array2::ncols).collect())
     }

@@ -2,16 +2,15 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use ndarray::{Array1, Array2, Array3, s};
+use ndarray::{Array1, Array3, Axis};
 use ndarray_npy::NpzWriter;
 use partwise::engine::Engine;
-use partwise::kernels::{Lags, Rule, Shifts};
+use partwise::kernels::{Lags, Rule};
 use partwise::methods::nmf::Updates;
-use partwise::methods::nmf2d::{self, Fit, Options};
+use partwise::methods::nmf2d::{self, Found, Options, Start};
 use serde::Serialize;
 
 use super::super::engine::{open, with_engine};
@@ -92,14 +91,19 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         Options { trace_every: command.trace_every, ..Options::of(command.divergence, lags, command.iterations) };
     // As for plain factors: d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much.
     options.rule.rule = Rule { sparsity: command.sparsity * scale.powf(1.0 - beta), ..options.rule.rule };
-    let problem = Problem { v: &v / scale, rank: command.rank, starts, seed: common.seed, options };
+    let v = v / scale;
+    let start = Start::Random { components: command.rank, starts, seed: common.seed };
     let engine = open(common)?;
     let bar = progress::bar(common, command.iterations as u64, "factorizing");
-    let (found, name) = with_engine!(&engine, |engine| (problem.solve(engine, |_| bar.inc(1))?, engine.describe()));
+    let (found, name) = with_engine!(&engine, |engine| {
+        (nmf2d::search(engine, &[v.view()], start, &options, |_| bar.inc(1))?, engine.describe())
+    });
     bar.finish_and_clear();
-    let Found { w, h, fit, seconds } = found;
-    let (objective, start) = (fit.objective.mapv(|objective| objective * scale.powf(beta)), fit.best());
-    let (h, kept) = (h * scale, objective.row(start).to_owned());
+    let Found { bases, gains, fit, start, seconds } = found;
+    let objective = fit.objective.mapv(|objective| objective * scale.powf(beta));
+    let (h, kept) = (&gains[0] * scale, objective.row(start).to_owned());
+    let w = ndarray::stack(Axis(0), &bases.iter().map(|w| w.view()).collect::<Vec<_>>())?;
+    let h = h.into_shape_with_order((lags.pitch, command.rank, v.ncols()))?;
     write_whole(&command.output, |path| write(path, &w, &h, &kept))?;
     let summary = Summary {
         rows: v.nrows(),
@@ -117,56 +121,6 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     };
     print(common.json, &summary, || text(&summary))?;
     Ok(Ending::Done)
-}
-
-struct Problem {
-    /// (F, N)
-    v: Array2<f64>,
-    rank: usize,
-    starts: usize,
-    seed: u64,
-    options: Options,
-}
-
-/// The start that was kept, and how all went.
-struct Found {
-    /// (T, F, D)
-    w: Array3<f64>,
-    /// (P, D, N)
-    h: Array3<f64>,
-    fit: Fit,
-    seconds: f64,
-}
-
-impl Problem {
-    /// All starts side by side, each a segment with bases of its own.
-    fn solve<E: Shifts>(&self, engine: &E, watch: impl FnMut(usize) + Send) -> partwise::Result<Found> {
-        let Lags { time, pitch } = self.options.rule.lags;
-        let seeds = (0..self.starts).map(|start| self.seed.wrapping_add(start as u64));
-        let starts: Vec<_> =
-            seeds.map(|seed| nmf2d::random_start(self.v.view(), self.rank, self.options.rule.lags, seed)).collect();
-        let bases: Vec<_> = starts.iter().flat_map(|(w, _)| w).map(|w| w.view()).collect();
-        let gains: Vec<_> = starts.iter().map(|(_, h)| h.view()).collect();
-        let v = engine.packed(&vec![self.v.view(); self.starts])?;
-        let (mut w, mut h) = (engine.stack(&bases)?, engine.packed(&gains)?);
-        // Reading a factor back waits until it is there: before, for the data to be up, and after, for the last update.
-        engine.read_matrix::<f32>(&w)?;
-        let started = Instant::now();
-        let fit = nmf2d::factorize(engine, &v, &mut w, &mut h, &self.options, watch)?;
-        let w: Array2<f64> = engine.read_matrix(&w)?;
-        let seconds = started.elapsed().as_secs_f64();
-        let h: Array2<f64> = engine.read_panel(&h)?;
-        let (best, (rows, columns)) = (fit.best(), self.v.dim());
-        let shape = |cause: ndarray::ShapeError| partwise::Error::Input(cause.to_string());
-        let w = w.slice(s![best * time * rows..(best + 1) * time * rows, ..]).to_owned();
-        let h = h.slice(s![.., best * columns..(best + 1) * columns]).as_standard_layout().into_owned();
-        Ok(Found {
-            w: w.into_shape_with_order((time, rows, self.rank)).map_err(shape)?,
-            h: h.into_shape_with_order((pitch, self.rank, columns)).map_err(shape)?,
-            fit,
-            seconds,
-        })
-    }
 }
 
 fn write(path: &Path, w: &Array3<f64>, h: &Array3<f64>, objective: &Array1<f64>) -> std::io::Result<()> {

@@ -171,6 +171,10 @@ impl Engine for Cpu {
         self.install(work)
     }
 
+    fn matrices(&self, stack: &Vec<Array2<f32>>) -> usize {
+        stack.len()
+    }
+
     fn segments(&self, panel: &CpuPanel) -> (usize, Vec<usize>) {
         (panel.rows, panel.segments.clone())
     }

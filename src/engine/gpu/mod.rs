@@ -275,6 +275,10 @@ impl Engine for Gpu {
         format!("gpu ({}, {})", self.adapter.name, self.adapter.backend)
     }
 
+    fn matrices(&self, stack: &GpuMatrix) -> usize {
+        stack.count
+    }
+
     fn segments(&self, panel: &GpuPanel) -> (usize, Vec<usize>) {
         (panel.rows, panel.segments.clone())
     }

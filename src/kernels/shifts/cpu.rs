@@ -463,7 +463,7 @@ fn segments_of(h: &CpuPanel) -> Vec<(Range<usize>, usize, &[f32])> {
     h.strips_of_segments().zip(h.segments()).map(of).collect()
 }
 
-/// The bases of every problem, one or one for each segment.
+/// Every stack of bases.
 fn bases_of(shelf: &Shelf, w: &[Array2<f32>], lags: Lags) -> Vec<Factor> {
     w.par_chunks(lags.time).map(|w| Factor::of_bases(shelf, w, lags)).collect()
 }
@@ -481,8 +481,10 @@ fn update_gains<F: Fields>(
     let places: Vec<_> = h.strips_of_segments().zip(h.segments().to_vec()).collect();
     let strip_len = h.strip_len();
     let mut rest = h.values_mut();
+    let shared = places.len().div_ceil(bases.len());
     let mut tasks = Vec::with_capacity(places.len());
-    for ((strips, columns), bases) in places.into_iter().zip(bases.iter().cycle()) {
+    for (segment, (strips, columns)) in places.into_iter().enumerate() {
+        let bases = &bases[segment / shared];
         let h = rest.split_off_mut(..strips.len() * strip_len).unwrap_or_default();
         tasks.push((strips, columns, bases, h));
     }
@@ -504,17 +506,15 @@ fn update_bases<F: Fields>(
 ) {
     let (shelf, lags, components) = (engine.shelf(), rule.lags, shape_of(w).1);
     let mut bases = bases_of(shelf, w, lags);
-    let problems = bases.len();
+    let shared = h.segments().len().div_ceil(bases.len());
     let of_segment = |(segment, (strips, columns, h)): (usize, (Range<usize>, usize, &[f32]))| {
         let gains = Factor::of_gains(shelf, h, components, columns, lags);
         let data = Data::columns(shelf, v, strips, columns);
-        Sums::of(shelf, fields, &data, &gains, &bases[segment % problems], rule.edges)
+        Sums::of(shelf, fields, &data, &gains, &bases[segment / shared], rule.edges)
     };
     let mut sums: Vec<Sums> = segments_of(h).into_par_iter().enumerate().map(of_segment).collect();
-    // All segments in order where they share the bases, one where each has its own.
-    let shared = sums.len() / problems;
-    let problems = bases.par_iter_mut().zip(w.par_chunks_mut(lags.time)).zip(sums.par_chunks_mut(shared));
-    problems.for_each(|((bases, w), sums)| {
+    let stacks = bases.par_iter_mut().zip(w.par_chunks_mut(lags.time)).zip(sums.par_chunks_mut(shared));
+    stacks.for_each(|((bases, w), sums)| {
         if let [total, others @ ..] = sums {
             others.iter().for_each(|one| total.add(one));
             total.apply(&rule.rule, bases);
@@ -579,10 +579,11 @@ impl Shifts for Cpu {
         let (shelf, components) = (self.shelf(), shape_of(w).1);
         let costs: Vec<Vec<f64>> = self.install(|| {
             let bases = bases_of(shelf, w, lags);
+            let shared = h.segments().len().div_ceil(bases.len());
             let of_segment = |(segment, (strips, columns, h)): (usize, (Range<usize>, usize, &[f32]))| {
                 let gains = Factor::of_gains(shelf, h, components, columns, lags);
                 let data = Data::rows(shelf, v, strips, columns);
-                let bases = &bases[segment % bases.len()];
+                let bases = &bases[segment / shared];
                 with_fields!(divergence, |fields| costs_of(shelf, fields, &data, bases, &gains))
             };
             segments_of(h).into_par_iter().enumerate().map(of_segment).collect()
@@ -598,6 +599,7 @@ impl Shifts for Cpu {
         let mut models: Vec<CpuPanel> = (0..components).map(zeros).collect();
         self.install(|| {
             let bases = bases_of(shelf, w, lags);
+            let shared = h.segments().len().div_ceil(bases.len());
             let of_segment = |(_, columns, h): &(Range<usize>, usize, &[f32])| {
                 Factor::of_gains(shelf, h, components, *columns, lags)
             };
@@ -608,7 +610,7 @@ impl Shifts for Cpu {
                 for (segment, (strips, columns, _)) in segments.iter().enumerate() {
                     let pitch = padded(*columns);
                     let mut lambda = shelf.take(rows * pitch);
-                    let product = Model::new(&bases[segment % bases.len()], &gains[segment], component..component + 1);
+                    let product = Model::new(&bases[segment / shared], &gains[segment], component..component + 1);
                     let blocks = lambda.par_chunks_mut(ROWS * pitch).enumerate();
                     blocks.for_each(|(block, lambda)| product.form(block * ROWS, lambda, pitch));
                     let to = &mut model.values_mut()[strips.start * strip_len..strips.end * strip_len];

@@ -68,6 +68,7 @@ struct Segment<'a> {
 
 impl<'a> Segment<'a> {
     fn all(windows: &'a [Window<'a>], w: &GpuMatrix, lags: Lags, rule: &Rule) -> Vec<Self> {
+        let shared = shared(windows, w, lags);
         let of = |windows: &'a [Window<'a>]| {
             let columns = windows.iter().map(|window| window.columns).sum();
             let pitch = windows.iter().map(|window| window.tiles * TILE / QUAD).sum();
@@ -79,7 +80,7 @@ impl<'a> Segment<'a> {
                 bases_stride: w.stride() as u32,
                 ..params(w, rule)
             };
-            Self { windows, pitch, columns, uniform, bases: w.run_of(windows[0].segment, lags.time) }
+            Self { windows, pitch, columns, uniform, bases: w.run_of(windows[0].segment / shared, lags.time) }
         };
         windows.chunk_by(|a, b| a.segment == b.segment).map(of).collect()
     }
@@ -89,6 +90,12 @@ impl<'a> Segment<'a> {
         let Params { rows, components, time_lags, pitch_lags, .. } = self.uniform;
         [rows, components, time_lags, pitch_lags].iter().fold(self.columns, |work, &count| work * count as usize)
     }
+}
+
+/// How many segments share a stack of bases.
+fn shared(windows: &[Window], w: &GpuMatrix, lags: Lags) -> usize {
+    let segments = windows.last().map_or(0, |last| last.segment + 1);
+    (segments * lags.time).div_ceil(w.count).max(1)
 }
 
 impl Gpu {
@@ -178,10 +185,10 @@ impl Shifts for Gpu {
         let (n, d) = (self.storage(cells)?, self.storage(cells)?);
         let windows = Window::all(v);
         let segments = Segment::all(&windows, w, rule.lags, &rule.rule);
-        let shared = w.count == rule.lags.time;
+        let shared = shared(&windows, w, rule.lags);
         for (index, segment) in segments.iter().enumerate() {
             let [p, q, gains] = self.shifted_fields(segment, v, h, rule.rule.divergence)?;
-            let (first, last) = (!shared || index == 0, !shared || index + 1 == segments.len());
+            let (first, last) = (index % shared == 0, (index + 1) % shared == 0);
             let constants = [printed, u32::from(first), u32::from(last)];
             self.over(segment, (&BASES, None), &constants, &[&gains, &p, &q, &n, &d, &segment.bases], cells)?;
         }

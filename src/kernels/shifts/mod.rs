@@ -62,9 +62,9 @@ impl ShiftRule {
 
 /// The kernels of shifted factors.
 ///
-/// V: data F x N. W: a stack of T bases F x D, W^0 first, for all segments; or S stacks of T, one for each of S segments, in their
-/// order. H: gains ΦD x N in the segments of V, of which row φD + d is row d of H^φ. Shifts end where a segment ends. What a
-/// segment with bases of its own gives depends on its own data alone, to the bit.
+/// V: data F x N. W: stacks of T bases F x D, W^0 first. One stack is for all segments; of G stacks, which must divide S segments,
+/// each is for the next S/G of them. H: gains ΦD x N in the segments of V, of which row φD + d is row d of H^φ. Shifts end where a
+/// segment ends. What segments with bases of their own give depends on their own data alone, to the bit.
 ///
 /// All functions fail with [`Error::Input`] where shapes, lags or edges do not fit, and with [`Error::Engine`] where the device
 /// does.
@@ -78,7 +78,7 @@ pub trait Shifts: Engine {
         rule: &ShiftRule,
     ) -> Result<()>;
 
-    /// Updates all W^τ, each segment's from itself or, where all share them, from N and D summed over the segments.
+    /// Updates all W^τ, each stack from N and D summed over the segments that it is for.
     fn update_shifted_bases(
         &self,
         v: &Self::Panel,
@@ -112,13 +112,14 @@ fn check_factors((matrices, w): (usize, (usize, usize)), h: (usize, &[usize]), l
     }
     // Not by products, which a caller's numbers may make larger than any.
     let gains = h.0.is_multiple_of(pitch) && h.0 / pitch == w.1;
-    let of_segments = matrices.is_multiple_of(time) && [1, h.1.len()].contains(&(matrices / time));
+    let (stacks, segments) = (matrices / time, h.1.len().max(1));
+    let of_segments = matrices.is_multiple_of(time) && stacks > 0 && segments.is_multiple_of(stacks);
     if gains && of_segments {
         return Ok(());
     }
     Err(Error::input(format!(
         "{matrices} bases {} x {} and {} rows of gains in {} segments do not fit {time} lags of time and {pitch} of pitch: T \
-         bases F x D for all segments or for each, and ΦD rows",
+         bases F x D for all segments or for each of equal groups, and ΦD rows",
         w.0,
         w.1,
         h.0,

@@ -112,12 +112,17 @@ fn check(v: &Stack, w: &Stack, h: &Stack, lags: Lags) -> Result<()> {
     check_shapes((v.0, &v.1), extent(w), (h.0, &h.1), lags)
 }
 
-// T matrices go round: they meet every segment. Of S times as many each segment meets its own.
+/// The stack of every segment.
+fn stacks(w: &Stack, time: usize, segments: usize) -> impl Iterator<Item = &[Array2<f64>]> {
+    let shared = segments * time / w.len();
+    w.chunks(time).flat_map(move |stack| std::iter::repeat_n(stack, shared))
+}
+
 impl Shifts for Reference {
     fn update_shifted_gains(&self, v: &Stack, w: &Stack, h: &mut Stack, rule: &ShiftRule) -> Result<()> {
         check(v, w, h, rule.lags)?;
         check_edges(rule)?;
-        for ((v, w), h) in v.iter().zip(w.chunks(rule.lags.time).cycle()).zip(h) {
+        for ((v, w), h) in v.iter().zip(stacks(w, rule.lags.time, v.len())).zip(h) {
             update_gains(v, w, h, rule);
         }
         Ok(())
@@ -126,9 +131,9 @@ impl Shifts for Reference {
     fn update_shifted_bases(&self, v: &Stack, w: &mut Stack, h: &Stack, rule: &ShiftRule) -> Result<()> {
         check(v, w, h, rule.lags)?;
         check_edges(rule)?;
-        let problems = w.len() / rule.lags.time;
-        for (problem, w) in w.chunks_mut(rule.lags.time).enumerate() {
-            let segments = v.iter().zip(h).skip(problem).step_by(problems);
+        let shared = v.len() * rule.lags.time / w.len();
+        for (stack, w) in w.chunks_mut(rule.lags.time).enumerate() {
+            let segments = v.iter().zip(h).skip(stack * shared).take(shared);
             let sums: Vec<_> = segments.map(|(v, h)| base_sums(v, w, h, rule)).collect();
             for (time, w) in w.iter_mut().enumerate() {
                 let total = |part: usize| sums.iter().fold(Array2::zeros(w.dim()), |sum, one| sum + &one[time][part]);
@@ -142,7 +147,7 @@ impl Shifts for Reference {
     fn shifted_costs(&self, v: &Stack, w: &Stack, h: &Stack, lags: Lags, divergence: Divergence) -> Result<Vec<f64>> {
         check(v, w, h, lags)?;
         let mut columns = Vec::new();
-        for ((v, w), h) in v.iter().zip(w.chunks(lags.time).cycle()).zip(h) {
+        for ((v, w), h) in v.iter().zip(stacks(w, lags.time, v.len())).zip(h) {
             let costs = Zip::from(v).and(&floored(w, h, lags)).map_collect(|&v, &lambda| divergence.cost(v, lambda));
             columns.extend(costs.sum_axis(Axis(0)));
         }
@@ -152,7 +157,8 @@ impl Shifts for Reference {
     fn shifted_models(&self, w: &Stack, h: &Stack, lags: Lags) -> Result<Vec<Stack>> {
         let (rows, segments) = self.segments(h);
         check_factors(extent(w), (rows, &segments), lags)?;
-        let of = |d: usize| w.chunks(lags.time).cycle().zip(h).map(move |(w, h)| model(w, h, lags, d..d + 1)).collect();
+        let of_segments = || stacks(w, lags.time, h.len()).zip(h);
+        let of = |d: usize| of_segments().map(|(w, h)| model(w, h, lags, d..d + 1)).collect();
         Ok((0..w[0].ncols()).map(of).collect())
     }
 
