@@ -600,9 +600,11 @@ fn shifted_models<E: Shifts>(engine: &E, cases: &[Case], mask: Option<Mask>) -> 
 /// The models, or the masks.
 fn shifted_models_on<E: Shifts>(engine: &E, cases: &[Case], mask: Option<Mask>) -> Result<Vec<Array2<f64>>> {
     let Shifted { w, h, lags, .. } = bring_up_shifted(engine, cases)?;
+    // The first component by itself, and all of them: a component may be in several sources.
+    let sources = [0..1, 0..engine.shape(&h).0 / lags.pitch];
     let panels = match mask {
-        None => engine.shifted_models(&w, &h, lags)?,
-        Some(mask) => engine.shifted_masks(&w, &h, lags, mask)?,
+        None => engine.shifted_models(&w, &h, &sources, lags)?,
+        Some(mask) => engine.shifted_masks(&w, &h, &sources, lags, mask)?,
     };
     let all: Result<Vec<_>> = panels.iter().map(|panel| segments(engine, panel)).collect();
     Ok(all?.concat())

@@ -215,7 +215,8 @@ fn nmf2d_case<E: Shifts>(engine: &E, case: &Case) -> Outcome<Arrays> {
     let mut w = engine.stack(&bases.outer_iter().collect::<Vec<_>>())?;
     let gains = gains.to_shape((gains.len() / gains.len_of(Axis(2)), gains.len_of(Axis(2))))?;
     let mut h = engine.panel(gains.view())?;
-    let models = engine.shifted_models(&w, &h, lags)?;
+    let each: Vec<_> = (0..bases.len_of(Axis(2))).map(|d| d..d + 1).collect();
+    let models = engine.shifted_models(&w, &h, &each, lags)?;
     let models = models.iter().map(|model| engine.read_panel::<f64>(model)).collect::<Result<Vec<_>, _>>()?;
     let model = models.into_iter().reduce(|sum, model| sum + model).ok_or("no components")?;
     let mut out = Arrays::from([("model_0".into(), real(model.iter().map(|&lambda| lambda.max(MODEL_FLOOR))))]);
@@ -237,9 +238,9 @@ fn nmf2d_case<E: Shifts>(engine: &E, case: &Case) -> Outcome<Arrays> {
         let read = panels.iter().map(|panel| engine.read_panel::<f64>(panel)).collect::<Result<Vec<_>, _>>()?;
         Ok(real(read.iter().flatten().copied()))
     };
-    out.insert("component_models".into(), values(engine.shifted_models(&w, &h, lags)?)?);
+    out.insert("component_models".into(), values(engine.shifted_models(&w, &h, &each, lags)?)?);
     for (name, mask) in [("hard", Mask::Hard), ("soft1", Mask::Ratio(1.0)), ("soft2", Mask::Ratio(2.0))] {
-        out.insert(format!("mask_{name}"), values(engine.shifted_masks(&w, &h, lags, mask)?)?);
+        out.insert(format!("mask_{name}"), values(engine.shifted_masks(&w, &h, &each, lags, mask)?)?);
     }
     Ok(out)
 }

@@ -1,6 +1,6 @@
-// Floors the model of one component, and finds the largest of the models so far: Λ_d = max(Λ_d, floor), peak = max(peak, Λ_d).
+// Floors the model of one source, and finds the largest of the models so far: Λ_j = max(Λ_j, floor), peak = max(peak, Λ_j).
 //
-// model: Λ_d (F, N), peak: (F, N), whose content is not read where this component is FIRST.
+// model: Λ_j (F, N), peak: (F, N), whose content is not read where this source is FIRST.
 
 @group(0) @binding(1) var<storage, read_write> model: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> peak: array<vec4<f32>>;

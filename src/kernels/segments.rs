@@ -147,7 +147,9 @@ fn shifted<E: Shifts>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
     }
     let costs = engine.shifted_costs(&v, &w, &h, lags, Divergence::ItakuraSaito).unwrap();
     let mut wide = vec![Array2::from_shape_fn((1, costs.len()), |(_, n)| costs[n] as f32)];
-    for panel in engine.shifted_masks(&w, &h, lags, Mask::Ratio(2.0)).unwrap().iter().chain([&h]) {
+    for panel in
+        engine.shifted_masks(&w, &h, &[0..1, 1..components], lags, Mask::Ratio(2.0)).unwrap().iter().chain([&h])
+    {
         wide.push(engine.read_panel(panel).unwrap());
     }
     let (stack, mut first) = (engine.read_matrix::<f32>(&w).unwrap(), 0);

@@ -10,7 +10,7 @@ use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_factors, check_mask, check_shapes};
+use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_shapes, check_sources};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::tile::{self, StripJob};
@@ -591,12 +591,18 @@ impl Shifts for Cpu {
         Ok(costs.concat())
     }
 
-    fn shifted_models(&self, w: &Vec<Array2<f32>>, h: &CpuPanel, lags: Lags) -> Result<Vec<CpuPanel>> {
+    fn shifted_models(
+        &self,
+        w: &Vec<Array2<f32>>,
+        h: &CpuPanel,
+        sources: &[Range<usize>],
+        lags: Lags,
+    ) -> Result<Vec<CpuPanel>> {
         let (rows, components) = shape_of(w);
-        check_factors((w.len(), (rows, components)), h.extent(), lags)?;
+        check_sources((w.len(), (rows, components)), h.extent(), lags, sources, Mask::Hard)?;
         let shelf = self.shelf();
         let zeros = |_| CpuPanel::zeros(shelf, rows, h.segments().to_vec());
-        let mut models: Vec<CpuPanel> = (0..components).map(zeros).collect();
+        let mut models: Vec<CpuPanel> = sources.iter().map(zeros).collect();
         self.install(|| {
             let bases = bases_of(shelf, w, lags);
             let shared = h.segments().len().div_ceil(bases.len());
@@ -605,12 +611,12 @@ impl Shifts for Cpu {
             };
             let segments = segments_of(h);
             let gains: Vec<Factor> = segments.par_iter().map(of_segment).collect();
-            models.par_iter_mut().enumerate().for_each(|(component, model)| {
+            models.par_iter_mut().zip(sources).for_each(|(model, source)| {
                 let strip_len = model.strip_len();
                 for (segment, (strips, columns, _)) in segments.iter().enumerate() {
                     let pitch = padded(*columns);
                     let mut lambda = shelf.take(rows * pitch);
-                    let product = Model::new(&bases[segment / shared], &gains[segment], component..component + 1);
+                    let product = Model::new(&bases[segment / shared], &gains[segment], source.clone());
                     let blocks = lambda.par_chunks_mut(ROWS * pitch).enumerate();
                     blocks.for_each(|(block, lambda)| product.form(block * ROWS, lambda, pitch));
                     let to = &mut model.values_mut()[strips.start * strip_len..strips.end * strip_len];
@@ -625,9 +631,16 @@ impl Shifts for Cpu {
         Ok(models)
     }
 
-    fn shifted_masks(&self, w: &Vec<Array2<f32>>, h: &CpuPanel, lags: Lags, mask: Mask) -> Result<Vec<CpuPanel>> {
-        check_mask(mask)?;
-        let mut masks = self.shifted_models(w, h, lags)?;
+    fn shifted_masks(
+        &self,
+        w: &Vec<Array2<f32>>,
+        h: &CpuPanel,
+        sources: &[Range<usize>],
+        lags: Lags,
+        mask: Mask,
+    ) -> Result<Vec<CpuPanel>> {
+        check_sources((w.len(), shape_of(w)), h.extent(), lags, sources, mask)?;
+        let mut masks = self.shifted_models(w, h, sources, lags)?;
         let floor = (MODEL_FLOOR / masks.len() as f64) as f32;
         let mut strips: Vec<Vec<&mut [f32]>> = (0..h.strip_count()).map(|_| Vec::with_capacity(masks.len())).collect();
         for mask in &mut masks {

@@ -1,6 +1,8 @@
 //! Shifted factors on the gpu. A segment is brought together from its chunks first: shifts cross from one to the next.
 
-use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_factors, check_mask, check_shapes};
+use std::ops::Range;
+
+use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_shapes, check_sources};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::gpu::shader::{Access, Kernel, Source, Uniform, source};
@@ -215,17 +217,23 @@ impl Shifts for Gpu {
         Ok(crate::engine::Engine::read_panel::<f64>(self, &all)?.into_raw_vec_and_offset().0)
     }
 
-    fn shifted_models(&self, w: &GpuMatrix, h: &GpuPanel, lags: Lags) -> Result<Vec<GpuPanel>> {
-        check_factors(w.extent(), h.extent(), lags)?;
+    fn shifted_models(
+        &self,
+        w: &GpuMatrix,
+        h: &GpuPanel,
+        sources: &[Range<usize>],
+        lags: Lags,
+    ) -> Result<Vec<GpuPanel>> {
+        check_sources(w.extent(), h.extent(), lags, sources, Mask::Hard)?;
         let new = |_| self.new_panel(w.rows, h.segments.clone());
-        let models = (0..w.columns).map(new).collect::<Result<Vec<GpuPanel>>>()?;
+        let models = sources.iter().map(new).collect::<Result<Vec<GpuPanel>>>()?;
         let windows = Window::all(h);
         for mut segment in Segment::all(&windows, w, lags, &Rule::of(Divergence::Euclidean)) {
             let gains = self.rows_of(&segment, h)?;
             let rows = self.rows(w.rows, segment.pitch)?;
-            for (component, model) in (0..).zip(&models) {
-                segment.uniform.first_component = component;
-                segment.uniform.end_component = component + 1;
+            for (source, model) in sources.iter().zip(&models) {
+                segment.uniform.first_component = source.start as u32;
+                segment.uniform.end_component = source.end as u32;
                 let storages = [&segment.bases, &gains, &rows];
                 self.over(&segment, (&MODEL, None), &[], &storages, w.rows * segment.pitch)?;
                 self.copy(&segment, model, &rows, true)?;
@@ -234,18 +242,25 @@ impl Shifts for Gpu {
         Ok(models)
     }
 
-    fn shifted_masks(&self, w: &GpuMatrix, h: &GpuPanel, lags: Lags, mask: Mask) -> Result<Vec<GpuPanel>> {
-        check_mask(mask)?;
-        let masks = self.shifted_models(w, h, lags)?;
+    fn shifted_masks(
+        &self,
+        w: &GpuMatrix,
+        h: &GpuPanel,
+        sources: &[Range<usize>],
+        lags: Lags,
+        mask: Mask,
+    ) -> Result<Vec<GpuPanel>> {
+        check_sources(w.extent(), h.extent(), lags, sources, mask)?;
+        let masks = self.shifted_models(w, h, sources, lags)?;
         let floor = (MODEL_FLOOR / masks.len() as f64) as f32;
         for (index, chunk) in h.chunks.iter().enumerate() {
             let cells = w.rows * chunk.pitch();
             let peak = self.storage(cells)?;
-            for (component, model) in masks.iter().enumerate() {
+            for (source, model) in masks.iter().enumerate() {
                 self.run(Run {
                     kernel: &PEAK,
                     filling: None,
-                    constants: &[u32::from(component == 0)],
+                    constants: &[u32::from(source == 0)],
                     uniform: Params {
                         rows: w.rows as u32,
                         panel_pitch: chunk.pitch() as u32,

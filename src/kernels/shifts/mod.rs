@@ -17,7 +17,9 @@ mod cpu;
 mod gpu;
 mod reference;
 
-use super::glue::{Mask, check_mask};
+use std::ops::Range;
+
+use super::glue::{Mask, check_masks};
 use super::products::Rule;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
@@ -97,11 +99,24 @@ pub trait Shifts: Engine {
         divergence: Divergence,
     ) -> Result<Vec<f64>>;
 
-    /// The part of Λ (F x N) that is each component's, before any floor.
-    fn shifted_models(&self, w: &Self::Matrix, h: &Self::Panel, lags: Lags) -> Result<Vec<Self::Panel>>;
+    /// The part of Λ (F x N) that is every source's, before any floor; source j has the components `sources[j]`.
+    fn shifted_models(
+        &self,
+        w: &Self::Matrix,
+        h: &Self::Panel,
+        sources: &[Range<usize>],
+        lags: Lags,
+    ) -> Result<Vec<Self::Panel>>;
 
-    /// The mask (F x N) of each component, its part of Λ floored at 1e-12 / D, as [`crate::kernels::Glue::masks`] makes them.
-    fn shifted_masks(&self, w: &Self::Matrix, h: &Self::Panel, lags: Lags, mask: Mask) -> Result<Vec<Self::Panel>>;
+    /// The mask (F x N) of every source, its part of Λ floored at 1e-12 / J, as [`crate::kernels::Glue::masks`] makes them.
+    fn shifted_masks(
+        &self,
+        w: &Self::Matrix,
+        h: &Self::Panel,
+        sources: &[Range<usize>],
+        lags: Lags,
+        mask: Mask,
+    ) -> Result<Vec<Self::Panel>>;
 }
 
 /// Checks that W and H fit each other. `w`: how many matrices, and their shape; `h`: rows, and the columns of every segment.
@@ -125,6 +140,18 @@ fn check_factors((matrices, w): (usize, (usize, usize)), h: (usize, &[usize]), l
         h.0,
         h.1.len()
     )))
+}
+
+/// Checks that W and H fit each other, and that sources can share their components by a mask.
+fn check_sources(
+    w: (usize, (usize, usize)),
+    h: (usize, &[usize]),
+    lags: Lags,
+    sources: &[Range<usize>],
+    mask: Mask,
+) -> Result<()> {
+    check_factors(w, h, lags)?;
+    check_masks(w.1.1, sources, mask)
 }
 
 /// Checks that V, W and H fit one another.

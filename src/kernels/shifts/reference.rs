@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis, Zip, s};
 
-use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_factors, check_mask, check_shapes};
+use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_shapes, check_sources};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::{Engine, Reference};
@@ -154,17 +154,25 @@ impl Shifts for Reference {
         Ok(columns)
     }
 
-    fn shifted_models(&self, w: &Stack, h: &Stack, lags: Lags) -> Result<Vec<Stack>> {
+    fn shifted_models(&self, w: &Stack, h: &Stack, sources: &[Range<usize>], lags: Lags) -> Result<Vec<Stack>> {
         let (rows, segments) = self.segments(h);
-        check_factors(extent(w), (rows, &segments), lags)?;
+        check_sources(extent(w), (rows, &segments), lags, sources, Mask::Hard)?;
         let of_segments = || stacks(w, lags.time, h.len()).zip(h);
-        let of = |d: usize| of_segments().map(|(w, h)| model(w, h, lags, d..d + 1)).collect();
-        Ok((0..w[0].ncols()).map(of).collect())
+        let of = |source: &Range<usize>| of_segments().map(|(w, h)| model(w, h, lags, source.clone())).collect();
+        Ok(sources.iter().map(of).collect())
     }
 
-    fn shifted_masks(&self, w: &Stack, h: &Stack, lags: Lags, mask: Mask) -> Result<Vec<Stack>> {
-        check_mask(mask)?;
-        let models = self.shifted_models(w, h, lags)?;
+    fn shifted_masks(
+        &self,
+        w: &Stack,
+        h: &Stack,
+        sources: &[Range<usize>],
+        lags: Lags,
+        mask: Mask,
+    ) -> Result<Vec<Stack>> {
+        let (rows, segments) = self.segments(h);
+        check_sources(extent(w), (rows, &segments), lags, sources, mask)?;
+        let models = self.shifted_models(w, h, sources, lags)?;
         let mut masks = vec![Vec::new(); models.len()];
         for segment in 0..h.len() {
             let models = models.iter().map(|model| model[segment].clone()).collect();
@@ -210,7 +218,9 @@ mod tests {
     #[test]
     fn models_and_costs_by_hand() {
         let (v, w, h) = case();
-        assert_eq!(Reference.shifted_models(&w, &h, LAGS).unwrap(), [[array![[1.0, 3.0], [4.0, 7.0]]]]);
+        let whole = |range: Range<usize>| Reference.shifted_models(&w, &h, &[range], LAGS);
+        assert_eq!(whole(0..1).unwrap(), [[array![[1.0, 3.0], [4.0, 7.0]]]]);
+        assert!(whole(0..2).is_err() && whole(1..1).is_err());
         assert_eq!(Reference.shifted_costs(&v, &w, &h, LAGS, Divergence::Euclidean).unwrap(), [2.5, 24.5]);
     }
 
@@ -286,8 +296,9 @@ mod tests {
             assert!(costs[0].iter().zip(&costs[1]).all(|(a, b)| (a - b).abs() <= 1e-12 * b), "{costs:?}");
         }
         for mask in [Mask::Ratio(2.0), Mask::Hard] {
-            let masks = Reference.shifted_masks(&w, &h, lags, mask).unwrap();
-            let plain = Reference.masks(&w, &h, &[0..1, 1..2, 2..3], mask).unwrap();
+            let sources = [0..2, 2..3];
+            let masks = Reference.shifted_masks(&w, &h, &sources, lags, mask).unwrap();
+            let plain = Reference.masks(&w, &h, &sources, mask).unwrap();
             masks.iter().zip(&plain).for_each(|(mask, plain)| near(&mask[0], &plain[0]));
         }
     }
@@ -315,7 +326,11 @@ mod tests {
         assert!(refused(&v, &w[..1].to_vec(), &h, &kl));
         let printed = ShiftRule { edges: Edges::Printed, ..ShiftRule::of(Divergence::Euclidean, LAGS) };
         assert!(refused(&v, &w, &h, &printed));
-        assert!(Reference.shifted_masks(&w, &h, LAGS, Mask::Ratio(0.0)).is_err());
-        assert!(Reference.shifted_masks(&w, &v, Lags { time: 2, pitch: 3 }, Mask::Hard).is_err());
+        assert!(Reference.shifted_masks(&w, &h, std::slice::from_ref(&(0..1)), LAGS, Mask::Ratio(0.0)).is_err());
+        assert!(
+            Reference
+                .shifted_masks(&w, &v, std::slice::from_ref(&(0..1)), Lags { time: 2, pitch: 3 }, Mask::Hard)
+                .is_err()
+        );
     }
 }
