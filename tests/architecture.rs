@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("check", &["kernels", "engine", "divergence", "random"]),
     ("methods", &["kernels", "engine", "divergence", "random"]),
     ("model", &["kernels", "divergence", "spectrogram"]),
-    ("separate", &["methods", "model", "kernels", "divergence"]),
+    ("separate", &["methods", "model", "kernels", "divergence", "spectrogram"]),
     ("train", &["methods", "model", "kernels", "divergence", "audio", "spectrogram"]),
     ("schedule", &["separate", "model", "kernels", "audio", "spectrogram"]),
     (

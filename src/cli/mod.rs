@@ -12,6 +12,7 @@ mod manifest;
 mod progress;
 mod reproduce;
 mod separate;
+mod sources;
 mod stations;
 mod train;
 mod tuning;
@@ -36,7 +37,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(train::Train),
-    Separate(separate::Separate),
+    Separate(Box<separate::Separate>),
     Manifest(manifest::Manifest),
     Evaluate(evaluate::Evaluate),
     Factorize(factorize::Factorize),

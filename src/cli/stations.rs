@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use partwise::engine::{self, Adapter, Cpu, GpuChoice};
-use partwise::kernels::{GainPrior, Glue, Momentum};
+use partwise::kernels::{GainPrior, Glue, Momentum, Shifts};
 use partwise::model::Model;
 use partwise::schedule::{Relay, Station, Successor};
-use partwise::separate::{OnEngine, Separator, Settings};
+use partwise::separate::{Blind, BlindSettings, OnEngine, Separator, Settings};
 
 use super::Common;
 use super::engine::{ALL, AnyEngine, Choice, open, open_gpu, with_engine};
@@ -14,13 +14,16 @@ use super::engine::{ALL, AnyEngine, Choice, open, open_gpu, with_engine};
 /// Panels that a card works at in turn: while it computes one, another is brought up or its masks down.
 const CARD_LANES: usize = 2;
 
+/// What the engines of a job are to do.
+#[derive(Clone, Copy)]
+pub(super) enum Task<'a> {
+    Model(&'a Model, &'a Settings),
+    Blind(&'a BlindSettings),
+}
+
 /// What the options ask for: one engine, or one for every GPU of this machine.
-pub(super) fn stations<'a>(
-    common: &'a Common,
-    model: &'a Model,
-    settings: &'a Settings,
-) -> partwise::Result<Vec<Station<'a>>> {
-    let maker = Maker { common, model, settings };
+pub(super) fn stations<'a>(common: &'a Common, task: Task<'a>) -> partwise::Result<Vec<Station<'a>>> {
+    let maker = Maker { common, task };
     let asked = common.gpu.as_deref() == Some(ALL) && matches!(common.engine, Choice::Gpu | Choice::Auto);
     if !asked {
         return Ok(vec![maker.station(open(common)?)?]);
@@ -43,13 +46,15 @@ fn address(adapter: &Adapter) -> GpuChoice {
 #[derive(Clone, Copy)]
 struct Maker<'a> {
     common: &'a Common,
-    model: &'a Model,
-    settings: &'a Settings,
+    task: Task<'a>,
 }
 
 impl<'a> Maker<'a> {
-    fn on<E: GainPrior + Momentum + Glue + 'a>(self, engine: E) -> Box<dyn Separator + 'a> {
-        Box::new(OnEngine::new(engine, self.model, self.settings.clone()))
+    fn on<E: GainPrior + Momentum + Glue + Shifts + 'a>(self, engine: E) -> Box<dyn Separator + 'a> {
+        match self.task {
+            Task::Model(model, settings) => Box::new(OnEngine::new(engine, model, settings.clone())),
+            Task::Blind(settings) => Box::new(Blind::new(engine, settings)),
+        }
     }
 
     fn station(self, engine: AnyEngine) -> partwise::Result<Station<'a>> {
@@ -102,14 +107,20 @@ impl FromStr for Memory {
 }
 
 impl Memory {
-    /// What a job takes where the user does not say: a quarter of the machine at most, and no more than pays. A processor is
-    /// busy with a few thousand columns; a card wants tens of thousands, or most of it is idle.
-    pub(super) fn usual(stations: &[Station]) -> Self {
+    /// What a job takes where the user does not say: a quarter of the machine at most, and, where it can be less, no more than
+    /// pays. A processor is busy with a few thousand columns; a card wants tens of thousands, or most of it is idle.
+    pub(super) fn usual(stations: &[Station], whole: bool) -> Self {
         let gpu = stations.iter().any(|station| station.describe().starts_with("gpu"));
         let mut system = sysinfo::System::new();
         system.refresh_memory();
         let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
-        let pays = if gpu { 3 << 30 } else { 512 << 20 };
+        let pays = if whole {
+            u64::MAX
+        } else if gpu {
+            3 << 30
+        } else {
+            512 << 20
+        };
         Self((system.total_memory().min(limit) / 4).min(pays))
     }
 }

@@ -8,12 +8,11 @@ use clap::Args;
 use partwise::divergence::Divergence;
 use partwise::kernels::Norm;
 use partwise::model::{MixtureTraining, Model, SourceTraining, Training};
-use partwise::schedule;
-use partwise::spectrogram::Shape;
-use partwise::train::{self, Event, Length, Material, TrainOptions, Transform, Updates};
+use partwise::spectrogram::{Length, Shape, Transform};
+use partwise::train::{self, Event, Material, TrainOptions, Updates};
 
 use super::engine::{open, with_engine};
-use super::{Common, Ending, print, progress, spare, table, write_whole};
+use super::{Common, Ending, print, progress, sources, spare, table, write_whole};
 
 /// Learn a model from recordings of each source alone
 #[derive(Args)]
@@ -118,25 +117,9 @@ impl Train {
 
     /// The sources with their files and ranks.
     fn material(&self) -> anyhow::Result<Vec<Material>> {
-        let mut material: Vec<Material> = Vec::new();
-        let mut name = None;
-        for word in &self.sources {
-            let path = match word.split_once('=') {
-                Some((new, path)) => {
-                    name = Some(new);
-                    path
-                }
-                None => word,
-            };
-            let name =
-                name.with_context(|| format!("--source {word}: expected NAME=PATH, such as speech=recordings/"))?;
-            let inputs = schedule::list(&[path.to_string()], None).with_context(|| format!("source '{name}'"))?;
-            let files = inputs.into_iter().map(|input| input.path).collect();
-            match material.iter_mut().find(|material| material.name == name) {
-                Some(known) => known.files.extend::<Vec<_>>(files),
-                None => material.push(Material { name: name.to_string(), files, rank: 0 }),
-            }
-        }
+        let named = sources::named("--source", &self.sources)?;
+        let mut material: Vec<Material> =
+            named.into_iter().map(|(name, files)| Material { name, files, rank: 0 }).collect();
         let ranks = Ranks::parse(&self.rank)?;
         for source in &mut material {
             source.rank = *ranks.by_name.get(&source.name).unwrap_or(&ranks.default);

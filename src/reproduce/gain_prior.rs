@@ -12,8 +12,8 @@ use crate::kernels::{GainPrior, Glue, Gradient, Mask, Momentum, Norm};
 use crate::model::Model;
 use crate::report::{self, Curve, Panel, heatmap};
 use crate::separate::{Bases, PriorSettings, Settings, Updates, Weight, gains, separate, stretches};
-use crate::spectrogram::{Shape, Stft, level_scale};
-use crate::train::{Event, Length, Material, TrainOptions, Transform, train};
+use crate::spectrogram::{Length, Shape, Stft, Transform, level_scale};
+use crate::train::{Event, Material, TrainOptions, train};
 use crate::{Error, Result};
 
 const PAPER: &str = "E. M. Grais, H. Erdogan: Gaussian mixture gain priors for regularized nonnegative matrix factorization in \

@@ -1,18 +1,18 @@
 //! Files to pieces.
 
+use std::collections::HashMap;
 use std::fs::Metadata;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
 use super::{Input, Piece, Step, Track};
 use crate::audio::{Reader, Resampler};
-use crate::model::Model;
-use crate::separate::STRETCH;
-use crate::spectrogram::Stft;
+use crate::separate::{STRETCH, Scheme};
+use crate::spectrogram::View;
 use crate::{Error, Result};
 
 /// Columns of a piece, about: small enough that packing loses little, large enough that handing it on costs nothing.
@@ -56,6 +56,28 @@ impl Stand {
     }
 }
 
+/// How the recordings of a job are shown, by their sample rates: a transform is planned once.
+pub(super) struct Views<'a> {
+    scheme: &'a Scheme,
+    of: Mutex<HashMap<u32, Arc<View>>>,
+}
+
+impl<'a> Views<'a> {
+    pub(super) fn new(scheme: &'a Scheme) -> Self {
+        Self { scheme, of: Mutex::default() }
+    }
+
+    fn of(&self, sample_rate: u32) -> Result<Arc<View>> {
+        let mut known = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(view) = known.get(&sample_rate) {
+            return Ok(Arc::clone(view));
+        }
+        let view = Arc::new(self.scheme.view(sample_rate)?);
+        known.insert(sample_rate, Arc::clone(&view));
+        Ok(view)
+    }
+}
+
 /// A file that was read once, from end to end: what it holds is known, and it is ready to be read again.
 pub(super) struct Opened {
     pub(super) track: Track,
@@ -78,16 +100,20 @@ impl Samples {
     }
 }
 
+/// A file that is to be read.
+pub(super) struct Begun<'a> {
+    /// Its place among the inputs.
+    pub(super) index: usize,
+    pub(super) input: &'a Input,
+    pub(super) outputs: &'a [PathBuf],
+    pub(super) stand: Stand,
+    pub(super) reader: Reader,
+    pub(super) hash: String,
+}
+
 /// Reads a file for what must be known before its first frame: its length and its peak, and that it can be read at all.
-pub(super) fn open(
-    index: usize,
-    input: &Input,
-    outputs: &[PathBuf],
-    stand: Stand,
-    mut reader: Reader,
-    hash: String,
-    job: &super::Job,
-) -> Result<Opened> {
+pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Opened> {
+    let Begun { index, input, outputs, stand, mut reader, hash } = begun;
     let path = &input.path;
     let (mut length, mut peak) = (0, 0.0_f32);
     let (mut kept, mut block) = (Some(Vec::new()), Vec::new());
@@ -104,9 +130,10 @@ pub(super) fn open(
     if length == 0 {
         return Err(Error::audio(path, "holds no audio: 0 samples"));
     }
-    let (sample_rate, signal_rate) = (reader.sample_rate(), job.model.sample_rate);
+    let sample_rate = reader.sample_rate();
+    let view = views.of(sample_rate).map_err(|error| Error::audio(path, error.to_string()))?;
     // A recording of a sample or two may have none at a lower rate. One of silence leaves all of it to be shared equally.
-    let signal_length = Resampler::length(length, sample_rate, signal_rate).max(1);
+    let signal_length = Resampler::length(length, sample_rate, view.sample_rate).max(1);
     let track = Track {
         index,
         input: input.clone(),
@@ -119,7 +146,8 @@ pub(super) fn open(
         length,
         peak,
         warnings: reader.warnings().to_vec(),
-        signal_rate,
+        view,
+        whole: job.scheme.whole,
         signal_length: usize::try_from(signal_length)
             .map_err(|_| Error::audio(path, "is too long for this machine"))?,
         failed: AtomicBool::new(false),
@@ -132,11 +160,12 @@ pub(super) fn open(
 }
 
 /// Cuts a track into pieces of about a thousand columns, or as many as a panel has, and hands them on; `send` returns whether to
-/// go on. They are cut at stretches.
-pub(super) fn pieces(opened: Opened, stft: &Stft<f32>, columns: usize, mut send: impl FnMut(Step<Piece>) -> bool) {
+/// go on. They are cut at stretches, or not at all where a recording is separated as a whole.
+pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<Piece>) -> bool) {
     let track = Arc::new(opened.track);
-    let of = stft.frames(track.signal_length);
+    let of = track.view.stft.frames(track.signal_length);
     let step = (PIECE_COLUMNS.min(columns) / track.channels / STRETCH * STRETCH).max(STRETCH);
+    let step = if track.whole { of.max(1) } else { step };
     let mut signal = match Signal::new(&track, opened.samples) {
         Ok(signal) => signal,
         Err(error) => {
@@ -147,7 +176,7 @@ pub(super) fn pieces(opened: Opened, stft: &Stft<f32>, columns: usize, mut send:
     for start in (0..of).step_by(step) {
         let frames = start..of.min(start + step);
         let last = frames.end == of;
-        let piece = signal.piece(&track, stft, frames, of).and_then(|piece| {
+        let piece = signal.piece(&track, frames, of).and_then(|piece| {
             if last && !opened.stand.is_still(&track.input.path) { Err(changed(&track.input.path)) } else { Ok(piece) }
         });
         match piece {
@@ -184,7 +213,7 @@ struct Signal {
 
 impl Signal {
     fn new(track: &Track, samples: Samples) -> Result<Self> {
-        let resampler = |_| Resampler::new(track.sample_rate, track.signal_rate);
+        let resampler = |_| Resampler::new(track.sample_rate, track.view.sample_rate);
         let empty = vec![Vec::new(); track.channels];
         Ok(Self {
             samples,
@@ -198,13 +227,8 @@ impl Signal {
     }
 
     /// The frames of a piece, which come in order.
-    fn piece(
-        &mut self,
-        track: &Arc<Track>,
-        stft: &Stft<f32>,
-        frames: std::ops::Range<usize>,
-        of: usize,
-    ) -> Result<Piece> {
+    fn piece(&mut self, track: &Arc<Track>, frames: std::ops::Range<usize>, of: usize) -> Result<Piece> {
+        let stft = &track.view.stft;
         let needed = if frames.end == of { track.signal_length } else { stft.reach(frames.clone()).end };
         while self.start + self.channels.first().map_or(0, Vec::len) < needed {
             if !self.fill(track)? {
@@ -249,12 +273,4 @@ impl Signal {
         }
         Ok(any)
     }
-}
-
-/// The bins that a recording can have anything in: those up to its own Nyquist frequency. Were the empty ones above kept,
-/// IS would weigh each of them like a full one and pull all gains down.
-pub(super) fn usable_bins(model: &Model, sample_rate: u32) -> usize {
-    let share = f64::from(sample_rate) / f64::from(model.sample_rate);
-    let bins = (share * model.stft.fft as f64 / 2.0).floor() as usize + 1;
-    bins.min(model.bins())
 }

@@ -12,7 +12,7 @@ use super::outputs::{Pending, publish};
 use super::reports::Reports;
 use super::{Masked, Step, Track};
 use crate::audio::Resampler;
-use crate::spectrogram::{OverlapAdd, Stft};
+use crate::spectrogram::OverlapAdd;
 use crate::{Error, Result};
 
 /// Writes the outputs of tracks whose pieces come in.
@@ -21,7 +21,6 @@ pub(super) struct Encoder<'a, 'r> {
     written: &'a [usize],
     /// J, those included that are not written.
     source_count: usize,
-    stft: &'a Stft<f32>,
     reports: &'a Reports<'r>,
     open: HashMap<usize, Open>,
 }
@@ -36,13 +35,8 @@ struct Open {
 }
 
 impl<'a, 'r> Encoder<'a, 'r> {
-    pub(super) fn new(
-        written: &'a [usize],
-        source_count: usize,
-        stft: &'a Stft<f32>,
-        reports: &'a Reports<'r>,
-    ) -> Self {
-        Self { written, source_count, stft, reports, open: HashMap::new() }
+    pub(super) fn new(written: &'a [usize], source_count: usize, reports: &'a Reports<'r>) -> Self {
+        Self { written, source_count, reports, open: HashMap::new() }
     }
 
     /// Takes what comes until nobody sends any more.
@@ -72,7 +66,7 @@ impl<'a, 'r> Encoder<'a, 'r> {
         let mut open = match self.open.remove(&track.index) {
             Some(open) => open,
             None => Open {
-                outputs: Outputs::create(track, self.written, self.source_count, self.stft)?,
+                outputs: Outputs::create(track, self.written, self.source_count)?,
                 next: 0,
                 early: BTreeMap::new(),
             },
@@ -135,7 +129,7 @@ pub(super) struct Finished {
 
 impl Outputs {
     /// Opens the files of a track. `written` are the indices of the sources that are written, out of `source_count`.
-    fn create(track: &Track, written: &[usize], source_count: usize, stft: &Stft<f32>) -> Result<Self> {
+    fn create(track: &Track, written: &[usize], source_count: usize) -> Result<Self> {
         let mut sources = Vec::with_capacity(source_count);
         for index in 0..source_count {
             let path = written.iter().position(|&source| source == index).and_then(|place| track.outputs.get(place));
@@ -143,10 +137,10 @@ impl Outputs {
             if path.is_none() && !track.is_resampled() {
                 continue;
             }
-            let resampler = |_| Resampler::new(track.signal_rate, track.sample_rate);
+            let resampler = |_| Resampler::new(track.view.sample_rate, track.sample_rate);
             sources.push(SourceOutput {
                 index,
-                inverse: (0..track.channels).map(|_| stft.overlap_add(track.signal_length)).collect(),
+                inverse: (0..track.channels).map(|_| track.view.stft.overlap_add(track.signal_length)).collect(),
                 resamplers: (0..track.channels).map(resampler).collect::<Result<_>>()?,
                 block: vec![Vec::new(); track.channels],
                 file: path.map(|path| Pending::create(path, track)).transpose()?,
@@ -186,7 +180,8 @@ impl Outputs {
             let mask = separated.masks[source.index].t();
             for (channel, spectra) in piece.spectra.iter().enumerate() {
                 let start = column + channel * piece.frames.len();
-                let frames = apply(spectra.view(), mask.slice(s![start..start + piece.frames.len(), ..]), share);
+                let mask = piece.track.view.spread(mask.slice_move(s![start..start + piece.frames.len(), ..]))?;
+                let frames = apply(spectra.view(), mask.view(), share);
                 source.inverse[channel].push(frames.view(), &mut estimate)?;
                 // Gains may be finite whose products with the bases are not.
                 if !estimate.iter().all(|sample| sample.is_finite()) {

@@ -13,10 +13,12 @@ use super::*;
 use crate::audio::{FormatChoice, Recording, write};
 use crate::engine::Cpu;
 use crate::engine::gpu::tests::gpu;
+use crate::kernels::Lags;
 use crate::kernels::{Gradient, Mask};
+use crate::methods::nmf2d::Options;
 use crate::model::{Model, Source, Training};
 use crate::random::Stream;
-use crate::separate::{OnEngine, PriorSettings, Separator, Settings, Updates};
+use crate::separate::{Blind, BlindSettings, OnEngine, Patterns, PriorSettings, Scheme, Separator, Settings, Updates};
 use crate::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use crate::{Divergence, EngineError, Result};
 
@@ -38,6 +40,7 @@ fn noise(name: &str, count: usize) -> Vec<f32> {
 struct World {
     folder: tempfile::TempDir,
     model: Model,
+    scheme: Scheme,
 }
 
 impl World {
@@ -60,7 +63,8 @@ impl World {
             training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
             stft,
         };
-        let world = Self { folder: tempfile::tempdir().unwrap(), model };
+        let scheme = Scheme::of_model(&model);
+        let world = Self { folder: tempfile::tempdir().unwrap(), model, scheme };
         for (index, &length) in lengths.iter().enumerate() {
             world.record(&format!("{index:02}.wav"), length, RATE);
         }
@@ -68,9 +72,18 @@ impl World {
     }
 
     fn record(&self, name: &str, length: usize, sample_rate: u32) {
-        let recording = Recording { channels: vec![noise(name, length)], sample_rate, warnings: Vec::new() };
+        self.record_channels(name, vec![noise(name, length)], sample_rate);
+    }
+
+    fn record_channels(&self, name: &str, channels: Vec<Vec<f32>>, sample_rate: u32) {
+        let recording = Recording { channels, sample_rate, warnings: Vec::new() };
         std::fs::create_dir_all(self.path("in")).unwrap();
         write(&self.path("in").join(name), &recording, FormatChoice::Same.of(Some(16))).unwrap();
+    }
+
+    /// Memory for panels of so many columns, one of them on an engine.
+    fn room(&self, columns: usize) -> u64 {
+        memory::bytes_for(columns, &self.scheme, &self.scheme.view(RATE).unwrap(), 1)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -92,7 +105,7 @@ impl World {
         static GO_ON: AtomicBool = AtomicBool::new(false);
         let inputs = Box::leak(list(&[self.path("in").display().to_string()], None).unwrap().into_boxed_slice());
         let mut job = Job {
-            model: &self.model,
+            scheme: &self.scheme,
             inputs,
             shard: None,
             naming: Naming { folder: self.path(out), pattern: PATTERN.into(), format: FormatChoice::Same },
@@ -101,7 +114,7 @@ impl World {
             resume: false,
             on_error: OnError::Continue,
             threads: 1,
-            columns: 1024,
+            memory: self.room(1024),
             stop: &GO_ON,
         };
         change(&mut job);
@@ -156,6 +169,10 @@ impl<F: Fn(usize, usize) -> Result<()> + Send + Sync> Separator for Faulty<'_, F
         (self.first)(self.panels.fetch_add(1, Ordering::Relaxed), data.nrows())?;
         self.then.separate(data, segments)
     }
+
+    fn by_segment(&self) -> bool {
+        self.then.by_segment()
+    }
 }
 
 fn faulty<'a>(
@@ -179,7 +196,7 @@ fn no_byte_depends_on_panels_engines_or_order() {
     let world = World::new(&[3, 4000, 70_000, 900, 200_000]);
     let expected = world.undisturbed();
     for (out, columns, threads) in [("narrow", 1, 1), ("wide", 1 << 20, 1), ("threads", 700, 3)] {
-        let change = |job: &mut Job| (job.columns, job.threads) = (columns, threads);
+        let change = |job: &mut Job| (job.memory, job.threads) = (world.room(columns), threads);
         world.run(out, &mut [alone(world.separator())], &mut Unwatched, change);
         assert!(world.files(out) == expected, "{out}");
     }
@@ -250,7 +267,7 @@ fn a_gpu_that_is_destroyed_loses_no_file() {
     let Some(first) = gpu() else { return };
     let world = World::new(&[30_000, 4000, 60_000]);
     let device = |gpu| Box::new(OnEngine::new(gpu, &world.model, SETTINGS)) as Box<dyn Separator>;
-    world.run("well", &mut [alone(device(first))], &mut Unwatched, |job| job.columns = 128);
+    world.run("well", &mut [alone(device(first))], &mut Unwatched, |job| job.memory = world.room(128));
     let dying = |panel: usize| {
         let Some(gpu) = gpu() else { panic!("there was a gpu") };
         let destroy = gpu.destroyer();
@@ -267,7 +284,8 @@ fn a_gpu_that_is_destroyed_loses_no_file() {
         opened.fetch_add(1, Ordering::Relaxed);
         Some(Ok(if opened.load(Ordering::Relaxed) == 1 { dying(1) } else { device(gpu()?) }))
     });
-    let outcome = world.run("dying", &mut [Station::new(vec![relay])], &mut Unwatched, |job| job.columns = 128);
+    let outcome =
+        world.run("dying", &mut [Station::new(vec![relay])], &mut Unwatched, |job| job.memory = world.room(128));
     assert!(outcome.failure.is_none() && outcome.reports.iter().all(|report| report.status == Status::Done));
     assert!(world.files("dying") == world.files("well"));
     assert_eq!(opened.into_inner(), 2);
@@ -295,7 +313,7 @@ fn where_nothing_takes_over_what_is_done_stays_and_the_rest_is_listed() {
     let world = World::new(&[4000; 30]);
     let expected = world.undisturbed();
     let device = faulty(world.separator(), |panel, _| if panel < 2 { Ok(()) } else { lost() });
-    let outcome = world.run("out", &mut [alone(device)], &mut Unwatched, |job| job.columns = 200);
+    let outcome = world.run("out", &mut [alone(device)], &mut Unwatched, |job| job.memory = world.room(200));
     assert!(matches!(outcome.failure, Some(crate::Error::Engine(EngineError::Lost(_)))));
     let ends = world.ends("out");
     let failed: Vec<_> = ends.values().flatten().collect();
@@ -371,7 +389,7 @@ impl Watch for StopAfterOne<'_> {
 fn an_interrupted_job_finishes_what_it_began_and_goes_on_later() {
     let world = World::new(&[4000; 60]);
     let stop = Box::leak(Box::new(AtomicBool::new(false)));
-    let narrow = |job: &mut Job| (job.columns, job.threads) = (1, 1);
+    let narrow = |job: &mut Job| (job.memory, job.threads) = (world.room(1), 1);
     let outcome = world.run("out", &mut [alone(world.separator())], &mut StopAfterOne(stop), |job| {
         narrow(job);
         job.stop = stop;
@@ -440,8 +458,56 @@ fn the_engine_s_time_is_counted_once() {
     };
     let lane = || Relay::new(faulty(world.separator(), slow), |_| None);
     let mut stations = [Station::new(vec![lane(), lane()])];
-    let busy = world.run("out", &mut stations, &mut Unwatched, |job| job.columns = 100).busy;
+    let busy = world.run("out", &mut stations, &mut Unwatched, |job| job.memory = world.room(100)).busy;
     assert!(busy > 0.3 && busy <= 1.0, "{busy}");
     let idle = world.run("again", &mut stations, &mut Unwatched, |job| job.resume = true);
     assert!(idle.busy <= 1.0, "what the first job took is counted again: {}", idle.busy);
+}
+
+/// Recordings that are separated as one are a panel each, their channels its segments, however little fits into a panel of
+/// others; they are not done in halves, and one too long for the memory fails by itself.
+#[test]
+fn a_recording_that_is_separated_as_one_stays_whole() {
+    let mut world = World::new(&[30_000, 5_000, 4_000]);
+    world.record_channels("00.wav", vec![noise("left", 20_000), noise("right", 20_000)], RATE);
+    world.record("02.wav", 9_000, 2 * RATE);
+    world.scheme.whole = true;
+    world.scheme.sample_rate = None;
+    let settings = BlindSettings {
+        options: Options::of(Divergence::KullbackLeibler, Lags { time: 3, pitch: 2 }, 5),
+        patterns: Patterns::Found { sources: 2, starts: 2, seed: 0 },
+        mask: Mask::Ratio(2.0),
+    };
+    let blind = |threads| Box::new(Blind::new(Cpu::new(Some(threads)).unwrap(), &settings)) as Box<dyn Separator>;
+    let panels = Mutex::new(Vec::new());
+    let noted = |_, columns: usize| {
+        panels.lock().unwrap().push(columns);
+        Ok(())
+    };
+    let outcome = world.run("out", &mut [alone(faulty(blind(2), noted))], &mut Unwatched, |_| ());
+    assert!(outcome.failure.is_none() && outcome.reports.iter().all(|report| report.status == Status::Done));
+    let frames = |samples: usize| (samples + 64).div_ceil(64);
+    let mut panels = std::mem::take(&mut *panels.lock().unwrap());
+    panels.sort_unstable();
+    assert_eq!(panels, [frames(5_000), frames(9_000), 2 * frames(20_000)]);
+
+    // Three at once, on one thread, on a device that is too small for the longest.
+    let small = |_, columns: usize| {
+        let full = columns > 300;
+        if full { Err(EngineError::OutOfMemory("300 columns are too many".into()).into()) } else { Ok(()) }
+    };
+    let relay = Relay::new(faulty(blind(1), small), |successor| {
+        assert_eq!(successor, Successor::Other);
+        Some(Ok(blind(1)))
+    });
+    let outcome = world.run("small", &mut [Station::new(vec![relay])], &mut Unwatched, |job| job.threads = 3);
+    assert!(outcome.failure.is_none() && world.files("small") == world.files("out"));
+    assert!(outcome.reports.iter().any(|report| report.engine.starts_with("cpu")));
+
+    let outcome = world.run("less", &mut [alone(blind(1))], &mut Unwatched, |job| job.memory = world.room(400));
+    let errors: Vec<&str> = outcome.reports.iter().filter_map(|report| report.error.as_deref()).collect();
+    assert_eq!((outcome.reports.len(), errors.len()), (3, 1));
+    assert!(errors[0].contains("00.wav") && errors[0].contains("separated as a whole, which takes"), "{}", errors[0]);
+    let files = world.files("out").into_iter().filter(|(name, _)| !name.to_string_lossy().contains("00."));
+    assert!(world.files("less") == files.collect());
 }

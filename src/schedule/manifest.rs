@@ -1,6 +1,6 @@
 //! `manifest.jsonl`: a line for every file that was worked on, done or failed. Later lines overrule earlier ones.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,9 @@ pub enum Status {
 pub struct Parameters {
     /// Of the program.
     pub version: String,
-    /// SHA-256 of the model file, in hex.
+    /// What it was separated by.
+    pub method: String,
+    /// SHA-256 of the model file, in hex; empty without one.
     pub model: String,
     /// How cells are shared.
     pub mask: String,
@@ -43,6 +45,9 @@ pub struct Parameters {
     pub prior_weights: Vec<String>,
     /// Which gradient of them; empty without priors.
     pub prior_gradient: String,
+    /// Options of the method, where no model has them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
     /// What is written.
     pub format: String,
     /// The one source that is written; all of them if it is missing.

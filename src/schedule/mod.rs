@@ -18,7 +18,7 @@ mod shard;
 pub use decode::hash;
 pub use inputs::{Input, list};
 pub use manifest::{FileReport, MANIFEST, Parameters, Record, Status, read_manifest};
-pub use memory::panel_columns;
+pub use memory::check_memory;
 pub use outputs::{Naming, PATTERN};
 pub use pipeline::{Job, OnError, run};
 pub use relay::{Relay, Station, Successor};
@@ -36,6 +36,7 @@ use realfft::num_complex::Complex;
 use crate::Error;
 use crate::audio::Format;
 use crate::separate::{Separated, stretches};
+use crate::spectrogram::View;
 
 /// One file on its way through the pipeline.
 struct Track {
@@ -58,9 +59,11 @@ struct Track {
     peak: f32,
     /// What was odd about the file.
     warnings: Vec<String>,
-    /// The model's sample rate.
-    signal_rate: u32,
-    /// Samples of a channel at the model's sample rate, at least one.
+    /// How it is shown to the separator.
+    view: Arc<View>,
+    /// Whether it is separated as one, and not cut into stretches.
+    whole: bool,
+    /// Samples of a channel at the view's sample rate, at least one.
     signal_length: usize,
     /// Set when it has failed, so that no more of it is decoded.
     failed: AtomicBool,
@@ -68,7 +71,7 @@ struct Track {
 
 impl Track {
     fn is_resampled(&self) -> bool {
-        self.sample_rate != self.signal_rate
+        self.sample_rate != self.view.sample_rate
     }
 
     fn seconds(&self) -> f64 {
@@ -93,7 +96,7 @@ struct Piece {
     of: usize,
     /// A spectrum (n, F) for every channel.
     spectra: Vec<Array2<Complex<f32>>>,
-    /// The recording's own samples (C, m) that were read for it, where the model has another sample rate.
+    /// The recording's own samples (C, m) that were read for it, where it is shown at another sample rate.
     original: Vec<Vec<f32>>,
 }
 
@@ -103,10 +106,11 @@ impl Piece {
         self.spectra.len() * self.frames.len()
     }
 
-    /// The stretches that its columns are made of.
+    /// What its columns are made of: stretches, or channels as a whole.
     fn segments(&self) -> impl Iterator<Item = usize> {
-        let frames = self.frames.len();
-        self.spectra.iter().flat_map(move |_| stretches(frames))
+        let (frames, whole) = (self.frames.len(), self.track.whole);
+        let of_channel = move |_| if whole { vec![frames] } else { stretches(frames).collect() };
+        self.spectra.iter().flat_map(of_channel)
     }
 
     fn is_last(&self) -> bool {

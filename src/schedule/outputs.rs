@@ -229,10 +229,12 @@ impl Drop for Pending {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
     use super::*;
     use crate::audio::Format;
+    use crate::spectrogram::{BandMap, Front, Length, Shape, Spectrum, Transform};
 
     fn naming(folder: &Path, pattern: &str) -> Naming {
         Naming { folder: folder.into(), pattern: pattern.into(), format: FormatChoice::Same }
@@ -342,6 +344,8 @@ mod tests {
     }
 
     fn track(outputs: &[PathBuf]) -> Track {
+        let transform = Transform { window: Some(Length::Samples(8)), hop: None, fft: None, shape: Shape::Hann };
+        let front = Front { transform, spectrum: Spectrum::Power, bands: Some(BandMap::Linear) };
         Track {
             index: 0,
             input: input("in.wav", ""),
@@ -354,7 +358,8 @@ mod tests {
             length: 1,
             peak: 0.5,
             warnings: Vec::new(),
-            signal_rate: 8000,
+            view: Arc::new(front.view(8000, 8000).unwrap()),
+            whole: false,
             signal_length: 1,
             failed: AtomicBool::new(false),
         }

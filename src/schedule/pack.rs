@@ -2,12 +2,13 @@
 
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
-use super::decode::usable_bins;
+use super::memory::panel_columns;
 use super::{Piece, Step};
-use crate::model::Model;
+use crate::separate::Scheme;
 use crate::spectrogram::level_scale;
+use crate::{Error, Result};
 
 /// The data of several pieces side by side.
 pub(super) struct Panel {
@@ -18,45 +19,68 @@ pub(super) struct Panel {
     pub(super) segments: Vec<usize>,
 }
 
-/// Packs pieces into panels of at most `columns` columns, or of one piece. It runs beside the engines, so that the next
-/// panel is there when one has done the last. Ends when there are no more pieces, or nobody wants panels.
-pub(super) fn pack_all(model: &Model, columns: usize, pieces: Receiver<Step<Piece>>, panels: &SyncSender<Step<Panel>>) {
-    let mut packed = Vec::new();
-    let (mut width, mut bins) = (0, 0);
-    for step in pieces {
-        let sent = match step {
-            Step::Part(piece) => {
-                let its_bins = usable_bins(model, piece.track.sample_rate);
-                let fits = width + piece.columns() <= columns && its_bins == bins;
-                let full = (!fits && !packed.is_empty()).then(|| std::mem::take(&mut packed));
-                (width, bins) = (if fits { width } else { 0 } + piece.columns(), its_bins);
-                packed.push(piece);
-                full.is_none_or(|full| panels.send(Step::Part(panel(model, full))).is_ok())
+/// Packs pieces into panels of as many columns as the memory has room for, or of one piece. It runs beside the engines, so that
+/// the next panel is there when one has done the last. Ends when there are no more pieces, or nobody wants panels.
+pub(super) struct Packer<'a> {
+    pub(super) scheme: &'a Scheme,
+    pub(super) memory: u64,
+    pub(super) lanes: usize,
+}
+
+impl Packer<'_> {
+    pub(super) fn run(&self, pieces: Receiver<Step<Piece>>, panels: &SyncSender<Step<Panel>>) {
+        let mut packed = Vec::new();
+        for step in pieces {
+            let sent = match step {
+                Step::Part(piece) => {
+                    let full = (!self.fits(&packed, &piece)).then(|| std::mem::take(&mut packed));
+                    packed.push(piece);
+                    full.is_none_or(|full| send(full, panels))
+                }
+                Step::Broken(track, error) => panels.send(Step::Broken(track, error)).is_ok(),
+            };
+            if !sent {
+                return;
             }
-            Step::Broken(track, error) => panels.send(Step::Broken(track, error)).is_ok(),
-        };
-        if !sent {
-            return;
+        }
+        if !packed.is_empty() {
+            // Nobody is left to take it where every engine has given up.
+            send(packed, panels);
         }
     }
-    if !packed.is_empty() {
-        // Nobody is left to take it where every engine has given up.
-        let _ = panels.send(Step::Part(panel(model, packed)));
+
+    /// Whether a piece goes into a panel with others: of as many rows, and not where recordings are separated as a whole.
+    fn fits(&self, packed: &[Piece], piece: &Piece) -> bool {
+        let Some(first) = packed.first() else { return true };
+        let (view, columns) = (&first.track.view, packed.iter().map(Piece::columns).sum::<usize>());
+        !first.track.whole
+            && piece.track.view.rows() == view.rows()
+            && columns + piece.columns() <= panel_columns(self.memory, self.scheme, view, self.lanes)
     }
 }
 
-fn panel(model: &Model, pieces: Vec<Piece>) -> Panel {
-    let bins = pieces.first().map_or(0, |piece| usable_bins(model, piece.track.sample_rate));
-    let columns: usize = pieces.iter().map(Piece::columns).sum();
-    let mut data = Array2::zeros((columns, bins));
-    let mut rows = data.outer_iter_mut();
-    for piece in &pieces {
-        let scale = level_scale(piece.track.peak);
-        let frames = piece.spectra.iter().flat_map(|spectra| spectra.outer_iter());
-        for (mut row, frame) in rows.by_ref().take(piece.columns()).zip(frames) {
-            row.iter_mut().zip(frame).for_each(|(datum, &bin)| *datum = model.spectrum.of(bin * scale));
+/// Sends pieces as a panel; whether anybody wants more.
+fn send(pieces: Vec<Piece>, panels: &SyncSender<Step<Panel>>) -> bool {
+    match panel(&pieces) {
+        Ok((data, segments)) => panels.send(Step::Part(Panel { pieces, data, segments })).is_ok(),
+        Err(error) => {
+            let broken = |piece: Piece| Step::Broken(piece.track, Error::input(error.to_string()));
+            pieces.into_iter().map(broken).all(|step| panels.send(step).is_ok())
         }
     }
-    let segments = pieces.iter().flat_map(Piece::segments).collect();
-    Panel { pieces, data, segments }
+}
+
+/// The data of pieces, and its segments.
+fn panel(pieces: &[Piece]) -> Result<(Array2<f32>, Vec<usize>)> {
+    let rows = pieces.first().map_or(0, |piece| piece.track.view.rows());
+    let mut data = Array2::zeros((pieces.iter().map(Piece::columns).sum(), rows));
+    let mut rest = data.view_mut();
+    for piece in pieces {
+        for spectra in &piece.spectra {
+            let (channel, after) = rest.split_at(Axis(0), spectra.nrows());
+            piece.track.view.show(spectra.view(), level_scale(piece.track.peak), channel)?;
+            rest = after;
+        }
+    }
+    Ok((data, pieces.iter().flat_map(Piece::segments).collect()))
 }

@@ -7,17 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use super::decode::{self, Opened, Stand};
+use super::decode::{self, Begun, Opened, Stand, Views};
 use super::encode::Encoder;
 use super::manifest::{Parameters, Record};
-use super::pack::{Panel, pack_all};
+use super::memory::{bytes_for, panel_columns};
+use super::pack::{Packer, Panel};
 use super::relay::{Busy, Relay, Station};
 use super::reports::{Outcome, Reports, Watch};
 use super::{Input, Masked, Naming, Piece, Shard, Step, Track};
 use crate::audio::Reader;
-use crate::model::Model;
-use crate::separate::Separated;
-use crate::spectrogram::Stft;
+use crate::separate::{Scheme, Separated};
 use crate::{Error, Result};
 
 /// What to do with the other files when one fails.
@@ -31,8 +30,8 @@ pub enum OnError {
 
 /// A separation job.
 pub struct Job<'a> {
-    /// The model.
-    pub model: &'a Model,
+    /// What recordings are separated into, and how they are shown to the engines, which are to suit it.
+    pub scheme: &'a Scheme,
     /// The files, see [`super::list`].
     pub inputs: &'a [Input],
     /// Which of them; all if it is missing.
@@ -49,8 +48,8 @@ pub struct Job<'a> {
     pub on_error: OnError,
     /// Threads that decode and threads that encode, each; beside those of the engines.
     pub threads: usize,
-    /// Columns of a panel, about; see [`super::panel_columns`].
-    pub columns: usize,
+    /// Bytes that the panels may take, on the host and on each device; see [`super::check_memory`].
+    pub memory: u64,
     /// Once set, what is in flight is finished and no more begun.
     pub stop: &'a AtomicBool,
 }
@@ -62,7 +61,7 @@ pub struct Job<'a> {
 /// [`Error::Input`] where names would collide, [`Error::Io`] where the manifest cannot be opened. Once the job has begun there are
 /// no errors: a file that fails is reported, and so is what ends a job early.
 pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result<Outcome> {
-    let names: Vec<&str> = job.model.sources.iter().map(|source| source.name.as_str()).collect();
+    let names: Vec<&str> = job.scheme.sources.iter().map(String::as_str).collect();
     let written: Vec<usize> = job.only.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);
     // Names are given before the shards are parted, so that those of one shard do not depend on how many there are.
     let plan = job.naming.plan(job.inputs, &written.iter().map(|&source| names[source]).collect::<Vec<_>>())?;
@@ -70,11 +69,13 @@ pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result
         .filter(|&(index, _)| job.shard.is_none_or(|shard| shard.holds(index)))
         .map(|(index, (input, outputs))| (index, input, outputs.as_slice()))
         .collect();
-    let stft = Stft::new(job.model.stft.clone())?;
+    let lanes = stations.iter().map(Station::lanes).sum();
     let record = if job.resume { Some(Record::read(&job.naming.folder)?) } else { None };
     let reports = Reports::new(job, watch)?;
     let threads = job.threads.max(1);
-    let decoder = Decoder { job, files: &files, record: record.as_ref(), stft: &stft, next: AtomicUsize::new(0) };
+    let views = Views::new(job.scheme);
+    let decoder =
+        Decoder { job, files: &files, record: record.as_ref(), views: &views, lanes, next: AtomicUsize::new(0) };
     let started = Instant::now();
     thread::scope(|scope| {
         let (reports, decoder) = (&reports, &decoder);
@@ -85,10 +86,11 @@ pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result
         }
         drop(pieces);
         let (panels, packed) = sync_channel::<Step<Panel>>(1);
-        scope.spawn(move || pack_all(job.model, job.columns, to_pack, &panels));
+        let packer = Packer { scheme: job.scheme, memory: job.memory, lanes };
+        scope.spawn(move || packer.run(to_pack, &panels));
         let encode = |_| {
             let (masked, queue) = sync_channel(1);
-            let encoder = Encoder::new(&written, names.len(), &stft, reports);
+            let encoder = Encoder::new(&written, names.len(), reports);
             scope.spawn(move || encoder.run(queue));
             masked
         };
@@ -112,7 +114,9 @@ struct Decoder<'a> {
     job: &'a Job<'a>,
     files: &'a [(usize, &'a Input, &'a [PathBuf])],
     record: Option<&'a Record>,
-    stft: &'a Stft<f32>,
+    views: &'a Views<'a>,
+    /// Panels that are on engines at once.
+    lanes: usize,
     /// The file that is begun next.
     next: AtomicUsize,
 }
@@ -126,16 +130,20 @@ impl Decoder<'_> {
             };
             match self.open(index, input, outputs, reports) {
                 Ok(None) => {}
-                Ok(Some(opened)) => {
-                    decode::pieces(opened, self.stft, self.job.columns, |piece| pieces.send(piece).is_ok())
-                }
+                Ok(Some((opened, columns))) => decode::pieces(opened, columns, |piece| pieces.send(piece).is_ok()),
                 Err(error) => reports.unreadable(input, &error),
             }
         }
     }
 
-    /// A file that is to be done; `None` for one that was.
-    fn open(&self, index: usize, input: &Input, outputs: &[PathBuf], reports: &Reports) -> Result<Option<Opened>> {
+    /// A file that is to be done, and the columns that a panel of it may have; `None` for one that was.
+    fn open(
+        &self,
+        index: usize,
+        input: &Input,
+        outputs: &[PathBuf],
+        reports: &Reports,
+    ) -> Result<Option<(Opened, usize)>> {
         // The reader first: it knows what can be read at all, and does not wait at a pipe for somebody to write.
         let (stand, reader) = (Stand::of(&input.path)?, Reader::open(&input.path)?);
         let hash = decode::hash(&input.path)?;
@@ -143,7 +151,20 @@ impl Decoder<'_> {
             reports.resumed(stand.bytes(), report.clone());
             return Ok(None);
         }
-        decode::open(index, input, outputs, stand, reader, hash, self.job).map(Some)
+        let opened = decode::open(Begun { index, input, outputs, stand, reader, hash }, self.job, self.views)?;
+        let (scheme, view) = (self.job.scheme, &opened.track.view);
+        let columns = panel_columns(self.job.memory, scheme, view, self.lanes);
+        let needed = view.stft.frames(opened.track.signal_length) * opened.track.channels;
+        if scheme.whole && needed > columns {
+            let least = bytes_for(needed, scheme, view, self.lanes).div_ceil(1 << 20);
+            return Err(Error::audio(
+                &input.path,
+                format!(
+                    "is separated as a whole, which takes {least} MiB; give as much memory, or a shorter recording"
+                ),
+            ));
+        }
+        Ok(Some((opened, columns)))
     }
 }
 

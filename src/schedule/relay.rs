@@ -71,7 +71,8 @@ impl<'a> Relay<'a> {
     /// panel, and the last successor has none.
     fn mend(&mut self, cause: EngineError, columns: usize, segments: &[usize]) -> Result<()> {
         let widest = columns.min(self.widest);
-        if matches!(cause, EngineError::OutOfMemory(_)) && segments.iter().any(|&segment| segment < widest) {
+        let divisible = self.separator.by_segment() && segments.iter().any(|&segment| segment < widest);
+        if matches!(cause, EngineError::OutOfMemory(_)) && divisible {
             self.widest = widest / 2;
             log::warn!("{}: {cause}; its panels are halved, to {} columns", self.engine, self.widest);
             return Ok(());
@@ -176,7 +177,7 @@ impl Busy {
 
 /// Separates a panel in parts of whole segments and at most `widest` columns, or of one segment.
 fn in_parts(separator: &dyn Separator, data: ArrayView2<f32>, segments: &[usize], widest: usize) -> Result<Separated> {
-    if data.nrows() <= widest {
+    if data.nrows() <= widest || !separator.by_segment() {
         return separator.separate(data, segments);
     }
     let mut whole: Option<Separated> = None;

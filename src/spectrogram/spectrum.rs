@@ -19,6 +19,11 @@ pub enum Spectrum {
 }
 
 impl Spectrum {
+    /// What suits a β-divergence: the power for β < 1/2, the magnitude above.
+    pub fn suiting(beta: f64) -> Self {
+        if beta < 0.5 { Self::Power } else { Self::Magnitude }
+    }
+
     /// The datum of a bin.
     pub fn of(self, bin: Complex<f32>) -> f32 {
         match self {
@@ -75,6 +80,11 @@ mod tests {
             assert_eq!(spectrum.to_string().parse::<Spectrum>().unwrap(), spectrum);
         }
         assert!("loudness".parse::<Spectrum>().is_err());
+    }
+
+    #[test]
+    fn power_for_is_and_magnitude_for_the_rest() {
+        assert_eq!([0.0, 1.0, 2.0].map(Spectrum::suiting), [Spectrum::Power, Spectrum::Magnitude, Spectrum::Magnitude]);
     }
 
     #[test]

@@ -5,13 +5,12 @@ use rayon::prelude::*;
 
 use super::{Event, Material};
 use crate::audio::{self, Recording};
-use crate::divergence::Divergence;
 use crate::spectrogram::{Spectrum, Stft, level_scale};
 use crate::{Error, Result};
 
 /// Frames whose power is below this share of the loudest frame's are silence: nothing of the source is to be learned from
 /// them, yet IS would weigh them like any other.
-const SILENCE: f64 = 1e-7;
+pub(super) const SILENCE: f64 = 1e-7;
 
 /// The usable recordings of a source.
 pub(super) fn read(source: &Material, watch: &mut dyn FnMut(Event)) -> Result<Vec<Recording>> {
@@ -68,20 +67,4 @@ pub(super) fn data(
     }
     let count = data.len() / stft.bins();
     Array2::from_shape_vec((count, stft.bins()), data).map_err(|cause| Error::input(cause.to_string()))
-}
-
-/// The datum that suits a divergence: the power for β < 1/2, the magnitude above.
-pub(super) fn suiting(divergence: Divergence) -> Spectrum {
-    if divergence.exponent_beta() < 0.5 { Spectrum::Power } else { Spectrum::Magnitude }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn power_for_is_and_magnitude_for_the_rest() {
-        let suits = [Divergence::ItakuraSaito, Divergence::KullbackLeibler, Divergence::Euclidean].map(suiting);
-        assert_eq!(suits, [Spectrum::Power, Spectrum::Magnitude, Spectrum::Magnitude]);
-    }
 }

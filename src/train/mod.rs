@@ -2,7 +2,7 @@
 
 mod data;
 mod leakage;
-mod transform;
+mod patterns;
 
 use std::path::PathBuf;
 
@@ -15,11 +15,11 @@ use crate::methods::gain_prior::{self, Fitting};
 pub use crate::methods::nmf::Updates;
 use crate::methods::nmf::{self, Fit, Learn, Normalization, Options};
 use crate::model::{self, MixtureTraining, Model, Source, SourceTraining, Training};
-use crate::spectrogram::Stft;
+use crate::spectrogram::{Spectrum, Stft, Transform};
 use crate::{Error, Result};
-use data::{data, read, suiting};
+use data::{data, read};
 use leakage::{Halves, measure_leakage};
-pub use transform::{Length, Transform};
+pub use patterns::{OneShots, one_shots};
 
 /// The highest rank of a source; beyond it a spectrogram is not explained but copied.
 pub const MAX_RANK: usize = 4096;
@@ -107,7 +107,7 @@ pub fn train<E: GainPrior + Momentum + Glue>(
     let rates = recordings.iter().flatten().map(|recording| recording.sample_rate);
     let sample_rate = rates.min().unwrap_or_default();
     let stft = Stft::new(options.transform.at(sample_rate))?;
-    let spectrum = suiting(options.divergence);
+    let spectrum = Spectrum::suiting(options.divergence.exponent_beta());
     let (mut sources, mut summaries, mut halves) = (Vec::new(), Vec::new(), Vec::new());
     for (Material { name, rank, .. }, recordings) in material.iter().zip(recordings) {
         let (files, seconds) = (recordings.len(), recordings.iter().map(Recording::seconds).sum());
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::audio::{self, Format};
     use crate::engine::Reference;
-    use crate::spectrogram::Shape;
+    use crate::spectrogram::{Length, Shape};
 
     pub(super) fn options(mixtures: Option<usize>) -> TrainOptions {
         TrainOptions {

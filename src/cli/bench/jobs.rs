@@ -12,13 +12,13 @@ use partwise::kernels::Mask;
 use partwise::model::{Model, Source, Training};
 use partwise::random::Stream;
 use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Station, Watch};
-use partwise::separate::{PriorSettings, Settings, Updates};
+use partwise::separate::{PriorSettings, Scheme, Settings, Updates};
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use partwise::{Divergence, Error};
 use serde::Serialize;
 
 use super::super::engine::AnyEngine;
-use super::super::stations::{Memory, stations};
+use super::super::stations::{Memory, Task, stations};
 use super::super::{Common, separate};
 use super::{advanced, kernels};
 
@@ -61,7 +61,7 @@ pub(super) fn times(
         mask: Mask::Ratio(world.model.spectrum.power_exponent()),
         priors: PriorSettings::default(),
     };
-    let mut stations = stations(common, &world.model, &settings)?;
+    let mut stations = stations(common, Task::Model(&world.model, &settings))?;
     if let Some(&first) = clips.first() {
         world.separate(&mut stations, common, first)?;
     }
@@ -153,9 +153,8 @@ impl World {
 
     fn separate(&self, stations: &mut [Station], common: &Common, clips: usize) -> anyhow::Result<()> {
         let inputs = schedule::list(&[self.list(clips)?], None)?;
-        let lanes = stations.iter().map(Station::lanes).sum();
         let job = Job {
-            model: &self.model,
+            scheme: &Scheme::of_model(&self.model),
             inputs: &inputs,
             shard: None,
             naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: FormatChoice::Same },
@@ -164,7 +163,7 @@ impl World {
             resume: false,
             on_error: OnError::Stop,
             threads: separate::stage_threads(common),
-            columns: schedule::panel_columns(Memory::usual(stations).0, &self.model, lanes)?,
+            memory: Memory::usual(stations, false).0,
             stop: &AtomicBool::new(false),
         };
         let outcome = schedule::run(stations, &job, &mut Unwatched)?;

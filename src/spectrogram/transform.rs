@@ -1,6 +1,6 @@
 //! The transform, as a user gives it.
 
-use crate::spectrogram::{Pad, Shape, StftParams};
+use super::{Pad, Shape, StftParams};
 use crate::{Error, Result};
 
 /// A length of time, as a user gives it.
@@ -13,10 +13,27 @@ pub enum Length {
 }
 
 impl Length {
+    /// One part of so many, rounded up to a sample.
+    pub fn part(self, parts: usize) -> Self {
+        match self {
+            Self::Samples(samples) => Self::Samples(samples.div_ceil(parts)),
+            Self::Milliseconds(ms) => Self::Milliseconds(ms / parts as f64),
+        }
+    }
+
     fn at(self, sample_rate: u32) -> usize {
         match self {
             Self::Samples(samples) => samples,
             Self::Milliseconds(ms) => (ms * f64::from(sample_rate) / 1000.0).round() as usize,
+        }
+    }
+}
+
+impl std::fmt::Display for Length {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Samples(samples) => write!(f, "{samples}"),
+            Self::Milliseconds(ms) => write!(f, "{ms}ms"),
         }
     }
 }
@@ -64,6 +81,9 @@ mod tests {
     fn lengths_parse() {
         assert_eq!("480".parse::<Length>().unwrap(), Length::Samples(480));
         assert_eq!("30ms".parse::<Length>().unwrap(), Length::Milliseconds(30.0));
+        for text in ["480", "30ms", "2.5ms"] {
+            assert_eq!(text.parse::<Length>().unwrap().to_string(), text);
+        }
         assert_eq!("2.5ms".parse::<Length>().unwrap().at(16_000), 40);
         for bad in ["", "0", "-3", "ms", "0ms", "-1ms", "nanms", "1e9ms", "3s", "4.5"] {
             assert!(bad.parse::<Length>().is_err(), "{bad} was taken");
@@ -79,6 +99,10 @@ mod tests {
         };
         assert_eq!(sizes(transform(None, None, None), 16_000), (2048, 512, 2048));
         assert_eq!(sizes(transform(None, None, None), 44_100), (5645, 1412, 8192));
+        assert_eq!(
+            ("30ms".parse::<Length>().unwrap().part(2), Length::Samples(7).part(2)),
+            (Length::Milliseconds(15.0), Length::Samples(4))
+        );
         let paper = transform(Some(Length::Milliseconds(30.0)), Some(Length::Milliseconds(12.0)), None);
         assert_eq!(sizes(paper, 16_000), (480, 192, 512));
         assert_eq!(sizes(transform(Some(Length::Samples(7)), None, Some(9)), 8_000), (7, 2, 9));

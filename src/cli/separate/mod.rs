@@ -1,5 +1,7 @@
 //! `partwise separate`
 
+mod blind;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
@@ -14,28 +16,35 @@ use partwise::model::Model;
 use partwise::schedule::{
     self, FileReport, Job, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station, Status,
 };
-use partwise::separate::{PriorSettings, Settings, Updates, Weight};
+use partwise::separate::{PriorSettings, Scheme, Settings, Updates, Weight};
+use partwise::spectrogram::Spectrum;
 use serde::Serialize;
 
 use super::interrupt::Interrupts;
 use super::progress::JobBar;
-use super::stations::{Memory, stations};
+use super::stations::{Memory, Task, stations};
 use super::{Common, Ending, print};
+use blind::{Blindly, Plan};
+
+const NMF2D: &str = "nmf2d";
 
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
     common.thread_count().div_ceil(2).min(4)
 }
 
-/// Separate recordings with a trained model
+/// Separate recordings with a trained model, or with none by --method nmf2d
 #[derive(Args)]
 pub(super) struct Separate {
     /// Files, folders, globs, @list.txt or @list.jsonl
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<String>,
     /// The model
-    #[arg(long, value_name = "MODEL.safetensors")]
-    model: PathBuf,
+    #[arg(long, value_name = "MODEL.safetensors", required_unless_present = "method")]
+    model: Option<PathBuf>,
+    /// Separate without a model: nmf2d, each source a pattern in time and log-frequency that moves to wherever it sounds
+    #[arg(long, value_name = "nmf2d", value_parser = ["nmf2d"], conflicts_with = "model")]
+    method: Option<String>,
     /// The folder of the results, one file a source, and of manifest.jsonl
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -55,13 +64,13 @@ pub(super) struct Separate {
     /// [default: extrapolated, or alternating with a gain prior]
     #[arg(long, value_name = "extrapolated|alternating")]
     updates: Option<Updates>,
-    /// Updates of the gains [default: 40, or 100 alternating ones]
+    /// Updates of the gains [default: 40, or 100 alternating ones; nmf2d: 300, or 100 with --init-bases]
     #[arg(long, value_name = "N")]
     iterations: Option<usize>,
     /// Stop the updates of a stretch of frames once five of them lower its objective by less than this share of its first
-    /// value; 0: never
-    #[arg(long, default_value_t = 0.0, value_name = "T")]
-    tolerance: f64,
+    /// value; 0: never [default: 0]
+    #[arg(long, value_name = "T")]
+    tolerance: Option<f64>,
     /// How much the gain priors of the model count for, all alike or NAME=A for one source: auto (by how far a source's models
     /// can be trusted at its level in the recording), or a number; 0: not at all [default: auto]
     #[arg(long, value_name = "A|NAME=A")]
@@ -84,12 +93,23 @@ pub(super) struct Separate {
     /// What a file that fails means for the others: continue or stop
     #[arg(long, default_value = "continue", value_name = "continue|stop")]
     on_error: OnErrorChoice,
+    #[command(flatten)]
+    blindly: Blindly,
 }
 
 #[derive(Clone, Copy)]
 enum MaskChoice {
     Wiener,
     Given(Mask),
+}
+
+impl MaskChoice {
+    fn given(self, spectrum: Spectrum) -> Mask {
+        match self {
+            Self::Wiener => Mask::Ratio(spectrum.power_exponent()),
+            Self::Given(mask) => mask,
+        }
+    }
 }
 
 impl FromStr for MaskChoice {
@@ -161,64 +181,103 @@ impl Separate {
 
     /// Separates; also, what ended the job early.
     pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
+        let Some(path) = &self.model else {
+            self.check_without_model()?;
+            let Plan { scheme, settings, options } = self.blindly.plan(self.mask, self.iterations, common)?;
+            let parameters = Parameters {
+                method: NMF2D.into(),
+                mask: settings.mask.to_string(),
+                iterations: settings.options.iterations,
+                options,
+                ..Parameters::default()
+            };
+            return self.run_job(common, &scheme, Task::Blind(&settings), parameters);
+        };
+        self.blindly.check_absent()?;
+        let model = Model::load(path)?;
+        let settings = self.settings(&model)?;
+        let parameters = Parameters {
+            method: model.method().into(),
+            model: schedule::hash(path)?,
+            mask: settings.mask.to_string(),
+            updates: settings.updates.to_string(),
+            iterations: settings.iterations,
+            tolerance: settings.tolerance,
+            prior_weights: settings.priors.weights.iter().map(Weight::to_string).collect(),
+            prior_gradient: if settings.priors.any() { settings.priors.gradient.to_string() } else { String::new() },
+            ..Parameters::default()
+        };
+        self.run_job(common, &Scheme::of_model(&model), Task::Model(&model, &settings), parameters)
+    }
+
+    /// How gains are found under a model.
+    fn settings(&self, model: &Model) -> anyhow::Result<Settings> {
         if self.updates == Some(Updates::Joint) {
             bail!(
                 "--updates joint is for learning both factors; here the bases are fixed: use extrapolated or alternating"
             );
         }
-        let model = Model::load(&self.model)?;
-        let weights = prior_weights(&model, &self.prior_weight)?;
+        let weights = prior_weights(model, &self.prior_weight)?;
         let usual = if weights.contains(&Weight::Auto) { Gradient::Paper } else { Gradient::Exact };
         let priors = PriorSettings { weights, gradient: self.prior_gradient.unwrap_or(usual) };
         let usual = if priors.any() { Updates::Alternating } else { Updates::Extrapolated };
         let updates = self.updates.unwrap_or(usual);
         let iterations = self.iterations.unwrap_or(if updates == Updates::Extrapolated { 40 } else { 100 });
-        nmf::check_options(iterations, self.tolerance, 0.0)?;
+        let tolerance = self.tolerance.unwrap_or(0.0);
+        nmf::check_options(iterations, tolerance, 0.0)?;
+        let settings = Settings { updates, iterations, tolerance, priors, mask: self.mask.given(model.spectrum) };
+        settings.check(model)?;
+        Ok(settings)
+    }
+
+    fn check_without_model(&self) -> anyhow::Result<()> {
+        let given = [
+            ("--updates", self.updates.is_some()),
+            ("--tolerance", self.tolerance.is_some()),
+            ("--prior-weight", !self.prior_weight.is_empty()),
+            ("--prior-gradient", self.prior_gradient.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) => bail!("{option} does not go with --method {NMF2D}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Separates all inputs; `parameters` lack what is alike whatever is done to them.
+    fn run_job(
+        self,
+        common: &Common,
+        scheme: &Scheme,
+        task: Task,
+        parameters: Parameters,
+    ) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
         let only = self
             .only
             .as_ref()
-            .map(|name| source(&model, name).with_context(|| format!("--only {name}")))
+            .map(|name| source(&scheme.sources, name).with_context(|| format!("--only {name}")))
             .transpose()?;
         let inputs = schedule::list(&self.inputs, Some(&self.output))?;
-        let settings = Settings {
-            updates,
-            iterations,
-            tolerance: self.tolerance,
-            priors,
-            mask: match self.mask {
-                MaskChoice::Wiener => Mask::Ratio(model.spectrum.power_exponent()),
-                MaskChoice::Given(mask) => mask,
-            },
-        };
-        settings.check(&model)?;
-        let mut stations = stations(common, &model, &settings)?;
+        let mut stations = stations(common, task)?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
-        let lanes = stations.iter().map(Station::lanes).sum();
-        let memory = self.memory.unwrap_or_else(|| Memory::usual(&stations));
+        let Memory(memory) = self.memory.unwrap_or_else(|| Memory::usual(&stations, scheme.whole));
+        schedule::check_memory(memory, scheme, stations.iter().map(Station::lanes).sum())?;
         let interrupts = Interrupts::listen()?;
-        let parameters = Parameters {
-            version: env!("CARGO_PKG_VERSION").into(),
-            model: schedule::hash(&self.model)?,
-            mask: settings.mask.to_string(),
-            updates: settings.updates.to_string(),
-            iterations,
-            tolerance: settings.tolerance,
-            prior_weights: settings.priors.weights.iter().map(Weight::to_string).collect(),
-            prior_gradient: if settings.priors.any() { settings.priors.gradient.to_string() } else { String::new() },
-            format: self.format.to_string(),
-            only: self.only,
-        };
         let job = Job {
-            model: &model,
+            scheme,
             inputs: &inputs,
             shard: self.shard,
-            parameters,
+            parameters: Parameters {
+                version: env!("CARGO_PKG_VERSION").into(),
+                format: self.format.to_string(),
+                only: self.only,
+                ..parameters
+            },
             naming: Naming { folder: self.output, pattern: self.name, format: self.format },
             only,
             resume: self.resume,
             on_error: self.on_error.0,
             threads: stage_threads(common),
-            columns: schedule::panel_columns(memory.0, &model, lanes)?,
+            memory,
             stop: interrupts.noted(),
         };
         let of_shard =
@@ -234,10 +293,9 @@ impl Separate {
     }
 }
 
-fn source(model: &Model, name: &str) -> anyhow::Result<usize> {
-    let names: Vec<&str> = model.sources.iter().map(|source| source.name.as_str()).collect();
-    let found = names.iter().position(|&known| known == name);
-    found.with_context(|| format!("the model has no such source; it has {}", names.join(", ")))
+fn source(names: &[String], name: &str) -> anyhow::Result<usize> {
+    let found = names.iter().position(|known| known == name);
+    found.with_context(|| format!("there is no such source; there are {}", names.join(", ")))
 }
 
 /// The weight of every source's prior; none for a model without priors. Later words overrule earlier ones.
@@ -245,12 +303,13 @@ fn prior_weights(model: &Model, words: &[String]) -> anyhow::Result<Vec<Weight>>
     if model.sources.iter().all(|source| source.mixture.is_none()) && words.is_empty() {
         return Ok(Vec::new());
     }
-    let mut weights = vec![Weight::Auto; model.sources.len()];
+    let names: Vec<String> = model.sources.iter().map(|source| source.name.clone()).collect();
+    let mut weights = vec![Weight::Auto; names.len()];
     for word in words {
         let (name, weight) = word.split_once('=').map_or((None, word.as_str()), |(name, weight)| (Some(name), weight));
         let weight = weight.parse().with_context(|| format!("--prior-weight {word}"))?;
         match name {
-            Some(name) => weights[source(model, name).with_context(|| format!("--prior-weight {word}"))?] = weight,
+            Some(name) => weights[source(&names, name).with_context(|| format!("--prior-weight {word}"))?] = weight,
             None => weights.fill(weight),
         }
     }

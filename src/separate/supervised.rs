@@ -1,4 +1,4 @@
-//! The way of one panel: data → gains → masks.
+//! The way of one panel under a trained model: data → gains → masks.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView2, s};
 
+use super::{Separated, Separator};
 use crate::divergence::Divergence;
 use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Momentum, Prior, Products, Rule};
 use crate::methods::gain_prior;
 use crate::methods::leakage::{self, Leakage};
-pub use crate::methods::nmf::Updates;
+use crate::methods::nmf::Updates;
 use crate::methods::nmf::{self, Until};
 use crate::model::{Model, Source};
 use crate::{Error, Result};
@@ -121,15 +122,6 @@ impl Settings {
     }
 }
 
-/// Frames of a channel that are judged together, from the first frame of a recording on: where updates stop early and how much
-/// priors count for does not depend on where panels are cut.
-pub const STRETCH: usize = 128;
-
-/// The stretches of so many frames of a channel, the first of which begins one.
-pub fn stretches(frames: usize) -> impl Iterator<Item = usize> {
-    (0..frames).step_by(STRETCH).map(move |start| STRETCH.min(frames - start))
-}
-
 /// A model's bases and priors on an engine, for data of a certain number of bins.
 pub struct Bases<E: Products> {
     on_host: Array2<f32>,
@@ -211,29 +203,6 @@ impl<E: Products> Bases<E> {
     }
 }
 
-/// The masks of a panel, and how well the model explains it.
-pub struct Separated {
-    /// A mask (F, N) for every source, stored frame by frame.
-    pub masks: Vec<Array2<f32>>,
-    /// The objective of every column (N) after the last update.
-    pub costs: Vec<f64>,
-    /// The updates that each segment took.
-    pub iterations: Vec<usize>,
-}
-
-/// Turns panels of data into masks: a model's bases on an engine of whatever kind.
-pub trait Separator: Send + Sync {
-    /// Which engine, as [`crate::engine::Engine::describe`].
-    fn describe(&self) -> String;
-
-    /// Separates `data` (N, F), frame by frame, F at most the model's bins: its segments one after the other, `segments` the
-    /// columns of each. See [`separate`].
-    ///
-    /// # Errors
-    /// [`Error::Input`] where shapes do not fit, and those of the engine.
-    fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated>;
-}
-
 /// An engine with a model's bases on it, one set for every number of bins that was asked for.
 pub struct OnEngine<'a, E: Products> {
     engine: E,
@@ -266,6 +235,10 @@ impl<E: GainPrior + Momentum + Glue> Separator for OnEngine<'_, E> {
 
     fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
         separate(&self.engine, data.t(), segments, &*self.bases(data.ncols())?, &self.settings)
+    }
+
+    fn by_segment(&self) -> bool {
+        true
     }
 }
 

@@ -1,0 +1,164 @@
+//! What of a recording is factorized: from samples to data, and from masks of the data to masks of the spectrum.
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2, s};
+use realfft::num_complex::Complex;
+
+use super::{BandMap, Bands, Spectrum, Stft, Transform};
+use crate::{Error, Result};
+
+/// How recordings are shown to a separator, whatever their sample rate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Front {
+    /// The transform.
+    pub transform: Transform,
+    /// What of it is factorized.
+    pub spectrum: Spectrum,
+    /// As bins or in bands; if it is missing, in bands of 24 an octave from 50 Hz to 8 kHz, or half the sample rate where that is
+    /// less.
+    pub bands: Option<BandMap>,
+}
+
+impl Front {
+    /// How recordings of `recording_rate` Hz are shown, brought to `sample_rate` Hz.
+    ///
+    /// # Errors
+    /// Those of [`Stft::new`] and of [`Bands::log`].
+    pub fn view(&self, sample_rate: u32, recording_rate: u32) -> Result<View> {
+        let stft = Stft::new(self.transform.at(sample_rate))?;
+        let nyquist = f64::from(sample_rate) / 2.0;
+        let usual = || BandMap::Log { per_octave: 24, range_hz: 50.0..nyquist.min(8000.0) };
+        let bands = self.bands.clone().unwrap_or_else(usual).bands(sample_rate, stft.params().fft)?;
+        // Above its own Nyquist frequency a recording has nothing to explain. Were the empty bins kept, IS would weigh each of them
+        // like a full one and pull all gains down.
+        let share = f64::from(recording_rate) / f64::from(sample_rate);
+        let usable = (share * stft.params().fft as f64 / 2.0).floor() as usize + 1;
+        Ok(View { sample_rate, spectrum: self.spectrum, bins: usable.min(stft.bins()), bands, stft })
+    }
+}
+
+/// How recordings of one sample rate are shown to a separator.
+pub struct View {
+    /// What they are resampled to, in Hz.
+    pub sample_rate: u32,
+    /// The transform.
+    pub stft: Stft<f32>,
+    spectrum: Spectrum,
+    /// The lowest bins, which hold something.
+    bins: usize,
+    bands: Option<Bands>,
+}
+
+impl View {
+    /// F, the rows of the data: bands, or bins that hold something.
+    pub fn rows(&self) -> usize {
+        self.bands.as_ref().map_or(self.bins, Bands::bands)
+    }
+
+    /// The exponent that turns data into powers.
+    pub fn power_exponent(&self) -> f64 {
+        self.spectrum.power_exponent()
+    }
+
+    /// Fills `data` (N, F) from spectra (N, bins) times `scale`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where shapes do not fit.
+    pub fn show(&self, spectra: ArrayView2<Complex<f32>>, scale: f32, mut data: ArrayViewMut2<f32>) -> Result<()> {
+        if (spectra.nrows(), self.rows()) != data.dim() || spectra.ncols() != self.stft.bins() {
+            return Err(Error::input(format!("spectra {:?} do not make data {:?}", spectra.dim(), data.dim())));
+        }
+        match &self.bands {
+            None => data.zip_mut_with(&spectra.slice(s![.., ..self.bins]), |datum, &bin| {
+                *datum = self.spectrum.of(bin * scale);
+            }),
+            Some(bands) => {
+                let bins: Array2<f32> = spectra.mapv(|bin| self.spectrum.of(bin * scale));
+                data.assign(&bands.group(bins.view())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Masks (N, bins) from masks of the data (N, F); bins that hold nothing may be missing.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where F does not fit.
+    pub fn spread<'a>(&self, masks: ArrayView2<'a, f32>) -> Result<CowArray<'a, f32, Ix2>> {
+        match &self.bands {
+            None => Ok(masks.into()),
+            Some(bands) => Ok(bands.spread(masks)?.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+    use crate::spectrogram::{Length, Shape};
+
+    fn front(spectrum: Spectrum, bands: Option<BandMap>) -> Front {
+        let transform = Transform { window: Some(Length::Samples(16)), hop: None, fft: None, shape: Shape::Hann };
+        Front { transform, spectrum, bands }
+    }
+
+    fn shown(view: &View, spectra: &Array2<Complex<f32>>, scale: f32) -> Array2<f32> {
+        let mut data = Array2::from_elem((spectra.nrows(), view.rows()), 9.0);
+        view.show(spectra.view(), scale, data.view_mut()).unwrap();
+        data
+    }
+
+    #[test]
+    fn bins_that_a_recording_cannot_fill_are_left_out() {
+        let linear = front(Spectrum::Power, Some(BandMap::Linear));
+        let spectra = Array2::from_shape_fn((2, 9), |(n, k)| Complex::new(k as f32, n as f32));
+        let whole = linear.view(8000, 8000).unwrap();
+        assert_eq!((whole.rows(), whole.stft.bins(), whole.sample_rate, whole.power_exponent()), (9, 9, 8000, 1.0));
+        let powers = Array2::from_shape_fn((2, 9), |(n, k)| 0.25 * (k * k + n * n) as f32);
+        assert_eq!(shown(&whole, &spectra, 0.5), powers);
+        let part = linear.view(8000, 5000).unwrap();
+        assert_eq!((part.rows(), part.sample_rate), (6, 8000));
+        assert_eq!(shown(&part, &spectra, 0.5), powers.slice(s![.., ..6]));
+        let masks = array![[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]];
+        assert_eq!(part.spread(masks.view()).unwrap(), masks);
+        // A recording of a higher rate has all.
+        assert_eq!(linear.view(8000, 44_100).unwrap().rows(), 9);
+    }
+
+    #[test]
+    fn bands_take_magnitudes_together_and_give_masks_to_all_bins() {
+        let octaves = Some(BandMap::Log { per_octave: 1, range_hz: 500.0..4000.0 });
+        let view = front(Spectrum::Magnitude, octaves).view(8000, 8000).unwrap();
+        let spectra = Array2::from_shape_fn((1, 9), |(_, k)| Complex::new(0.0, -(k as f32)));
+        // Half of bin 1 and of bin 2; half of bin 2, bin 3 and half of bin 4; half of bin 4, bins 5 to 7 and half of bin 8.
+        assert_eq!(shown(&view, &spectra, 2.0), array![[3.0, 12.0, 48.0]]);
+        let masks = array![[0.2, 0.6, 1.0]];
+        let masks = view.spread(masks.view()).unwrap();
+        assert_eq!(masks.dim(), (1, 9));
+        assert!((masks[(0, 2)] - 0.4).abs() < 1e-6 && masks[(0, 8)] == 1.0);
+    }
+
+    #[test]
+    fn the_usual_bands_end_where_the_sample_rate_does() {
+        let of = |rate: u32| {
+            let window = Some(Length::Milliseconds(128.0));
+            let transform = Transform { window, hop: None, fft: None, shape: Shape::Hann };
+            let front = Front { transform, spectrum: Spectrum::Magnitude, bands: None };
+            front.view(rate, rate).unwrap().rows()
+        };
+        assert_eq!([of(16_000), of(44_100), of(8000)], [175, 175, 151]);
+        let beyond = Some(BandMap::Log { per_octave: 24, range_hz: 50.0..8000.0 });
+        assert!(front(Spectrum::Magnitude, beyond).view(8000, 8000).is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let view = front(Spectrum::Power, Some(BandMap::Linear)).view(8000, 8000).unwrap();
+        let spectra = Array2::<Complex<f32>>::zeros((2, 9));
+        for shape in [(1, 9), (2, 8)] {
+            assert!(view.show(spectra.view(), 1.0, Array2::zeros(shape).view_mut()).is_err());
+        }
+        assert!(view.show(spectra.slice(s![.., ..8]), 1.0, Array2::zeros((2, 9)).view_mut()).is_err());
+    }
+}
