@@ -2,7 +2,7 @@
 //! `partwise bench` measures any engine, and whole jobs.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use partwise::kernels::Rule;
+use partwise::kernels::{Lags, Rule, ShiftRule, Shifts};
 use partwise::ndarray::Array2;
 use partwise::random::Stream;
 use partwise::{Cpu, Divergence, Engine, Glue, Mask, Momentum, Norm, Products, Result};
@@ -62,8 +62,31 @@ fn kernels(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
+/// F, N, D, T, Φ: a recording of half a minute on a scale of log-frequency, and two patterns that move.
+const SHIFTED: [usize; 5] = [175, 500, 2, 7, 18];
+
+fn shifted(criterion: &mut Criterion) -> Result<()> {
+    let (engine, [f, n, d, time, pitch]) = (Cpu::new(None)?, SHIFTED);
+    let v = engine.panel(numbers("v", f, n).view())?;
+    let bases = numbers("w", f, d);
+    let (mut w, mut h) = (engine.stack(&vec![bases.view(); time])?, engine.panel(numbers("h", pitch * d, n).view())?);
+    let shape = SHIFTED.map(|number| number.to_string()).join("x");
+    for divergence in DIVERGENCES {
+        let rule = ShiftRule::of(divergence, Lags { time, pitch });
+        let mut group = criterion.benchmark_group(format!("shifts {divergence}"));
+        group.throughput(Throughput::Elements(SHIFTED.iter().product::<usize>() as u64)).sample_size(10);
+        group.bench_function(BenchmarkId::new("gains", &shape), |bench| {
+            bench.iter(|| engine.update_shifted_gains(&v, &w, &mut h, &rule));
+        });
+        group.bench_function(BenchmarkId::new("bases", &shape), |bench| {
+            bench.iter(|| engine.update_shifted_bases(&v, &mut w, &h, &rule));
+        });
+    }
+    Ok(())
+}
+
 fn all(criterion: &mut Criterion) {
-    if let Err(error) = kernels(criterion) {
+    if let Err(error) = kernels(criterion).and_then(|()| shifted(criterion)) {
         eprintln!("{error}");
         std::process::exit(2);
     }

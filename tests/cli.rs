@@ -9,7 +9,7 @@ use std::process::Command;
 
 use common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, sum_error, tones};
 use ndarray::{Array1, Array2, Array3};
-use ndarray_npy::NpzReader;
+use ndarray_npy::{NpzReader, NpzWriter};
 use partwise::audio::{self, Format, Recording};
 use partwise::random::Stream;
 
@@ -605,6 +605,11 @@ fn factorize_a_matrix() {
     let (kept, _, further) = factors(&world.path("c.npz"));
     assert_eq!(kept, w);
     assert!((further[0] / objective[20] - 1.0).abs() < 1e-5, "goes on where the first run stopped");
+    let output = run(&["v.npy", "-o", "d.npz", "--normalize", "l1", "--trace-every", "0", "--json"]);
+    assert!(json(&output)["first_objective"].is_null(), "nothing was looked at before the first iteration");
+    assert_eq!(json(&output)["final_objective"].as_f64(), Some(objective[20]));
+    let text = stdout(&run(&["v.npy", "-o", "d.npz", "--trace-every", "0"]));
+    assert!(text.contains("objective") && !text.contains("->"), "{text}");
     run(&["v.npy", "-o", "r.npz", "--normalize", "l1", "--engine", "reference"]);
     let (.., reference) = factors(&world.path("r.npz"));
     assert!(reference.iter().zip(&objective).all(|(a, b)| (a / b - 1.0).abs() < 1e-5));
@@ -691,8 +696,7 @@ fn factorize_into_patterns_that_move() {
     assert!(faint.iter().zip(&kl).all(|(a, b)| (a / (b * 1e-20) - 1.0).abs() < 1e-4), "{faint} for {kl}");
 
     for (options, parts) in [
-        (&["--init", "a.npz"][..], ["--init", "nmf2d"]),
-        (&["--normalize", "l1"], ["--normalize", "nmf2d"]),
+        (&["--normalize", "l1"][..], ["--normalize", "nmf2d"]),
         (&["--time-lags", "0"], ["0 time lags", "between 1 and"]),
         (&["--starts", "0"], ["0 starts", "between 1 and"]),
     ] {
@@ -700,6 +704,91 @@ fn factorize_into_patterns_that_move() {
     }
     let plain = ["factorize", "v.npy", "--rank", "2", "-o", "x.npz", "--pitch-lags", "3"];
     refused(&world.run(&plain), 2, &["--pitch-lags", "--method nmf2d"]);
+}
+
+#[test]
+fn factorize_into_patterns_from_factors_that_are_given() {
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let noise = Stream::new(4, "v");
+    let v = Array2::from_shape_fn((7, 11), |(f, n)| 1e-6 * (noise.uniform((11 * f + n) as u64) + 0.01));
+    ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
+    let job = ["factorize", "v.npy", "--method", "nmf2d", "--rank", "2", "--json"];
+    let run = |output: &str, options: &[&str]| {
+        let run = world.run(&[&job, &["-o", output][..], options].concat());
+        assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
+        let mut archive = NpzReader::new(std::fs::File::open(world.path(output)).unwrap()).unwrap();
+        let w: Array3<f32> = archive.by_name("W").unwrap();
+        let h: Array3<f32> = archive.by_name("H").unwrap();
+        let objective: Array1<f64> = archive.by_name("objective").unwrap();
+        (w, h, objective, json(&run))
+    };
+    let init = |name: &str, w: Option<&Array3<f64>>, h: Option<&Array3<f64>>| {
+        let mut archive = NpzWriter::new(std::fs::File::create(world.path(name)).unwrap());
+        for (name, factor) in [("W", w), ("H", h)] {
+            if let Some(factor) = factor {
+                archive.add_array(name, factor).unwrap();
+            }
+        }
+        archive.finish().unwrap();
+    };
+    let lags = ["--time-lags", "3", "--pitch-lags", "4"];
+    let (w, h, objective, _) = run("a.npz", &[&lags[..], &["--iterations", "20"]].concat());
+    // Lags are those of the factors, in f32 and f64, and it goes on where the first run stopped.
+    init("wh.npz", Some(&w.mapv(f64::from)), Some(&h.mapv(f64::from)));
+    let first = run("b.npz", &["--init", "a.npz", "--iterations", "5"]);
+    let second = run("c.npz", &["--init", "wh.npz", "--iterations", "5", "--starts", "1", "--pitch-lags", "4"]);
+    assert_eq!((&first.0, &first.1, &first.2), (&second.0, &second.1, &second.2));
+    assert!((first.2[0] / objective[20] - 1.0).abs() < 1e-5 && first.2[5] < objective[20], "{}", first.2);
+    let fixed_w = run("d.npz", &["--init", "a.npz", "--iterations", "5", "--fix", "w"]);
+    assert_eq!((&fixed_w.0, fixed_w.1 == h), (&w, false));
+    let fixed_h = run("e.npz", &["--init", "a.npz", "--iterations", "5", "--fix", "h"]);
+    let near = |a: &Array3<f32>, b: &Array3<f32>| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6 * b);
+    assert!(near(&fixed_h.1, &h) && !near(&fixed_h.0, &w), "H is scaled and scaled back");
+
+    // What is missing is what the seed gives without the file.
+    let (random_w, random_h, ..) =
+        run("f.npz", &[&lags[..], &["--iterations", "1", "--fix", "h", "--seed", "7"]].concat());
+    init("w.npz", Some(&w.mapv(f64::from)), None);
+    init("h.npz", None, Some(&h.mapv(f64::from)));
+    let (kept, missing, ..) =
+        run("g.npz", &["--init", "w.npz", "--iterations", "1", "--fix", "h", "--seed", "7", "--pitch-lags", "4"]);
+    assert_eq!((kept.dim(), &missing), (w.dim(), &random_h));
+    let (missing, kept, ..) =
+        run("i.npz", &["--init", "h.npz", "--iterations", "1", "--fix", "w", "--seed", "7", "--time-lags", "3"]);
+    let (seeded, ..) = run("j.npz", &[&lags[..], &["--iterations", "1", "--fix", "w", "--seed", "7"]].concat());
+    assert_eq!((kept.dim(), &missing), (h.dim(), &seeded));
+    assert_ne!(random_w, seeded);
+
+    // Without a look before the first iteration there is no first objective.
+    let options = ["--init", "a.npz", "--iterations", "5", "--trace-every", "0"];
+    let (.., last, summary) = run("k.npz", &options);
+    assert_eq!((last.len(), last[0]), (1, first.2[5]));
+    assert!(summary["first_objective"].is_null(), "{summary}");
+    assert_eq!(first.3["first_objective"].as_f64(), Some(first.2[0]));
+
+    let mut negative = w.mapv(f64::from);
+    negative[(2, 3, 1)] = -0.5;
+    init("negative.npz", Some(&negative), None);
+    init("neither.npz", None, None);
+    init("flat.npz", Some(&Array3::zeros((3, 6, 2))), None);
+    init("none.npz", Some(&Array3::zeros((0, 7, 2))), None);
+    for (options, parts) in [
+        (&["--init", "a.npz", "--starts", "2"][..], ["--starts 2", "--init"]),
+        (&["--init", "a.npz", "--time-lags", "4"], ["--time-lags 4", "has 3"]),
+        (&["--init", "a.npz", "--pitch-lags", "3"], ["--pitch-lags 3", "has 4"]),
+        (&["--init", "a.npz", "--rank", "3"], ["a.npz: W is 3 x 7 x 2", "must be T x 7 x 3"]),
+        (&["--init", "flat.npz"], ["flat.npz: W is 3 x 6 x 2", "must be T x 7 x 2"]),
+        (&["--init", "none.npz"], ["0 time lags", "between 1 and"]),
+        (&["--init", "negative.npz"], ["negative.npz: W", "-0.5 at lag 2, row 3, component 1"]),
+        (&["--init", "neither.npz"], ["neither.npz", "neither W nor H"]),
+        (&["--init", "v.npy"], ["v.npy", "npz"]),
+        (&["--init", "absent.npz"], ["absent.npz", "cannot open"]),
+    ] {
+        let command = [&["factorize", "v.npy", "--method", "nmf2d", "-o", "x.npz"], options].concat();
+        let rank = if options.contains(&"--rank") { &[][..] } else { &["--rank", "2"] };
+        refused(&world.run(&[&command, rank].concat()), 2, &parts);
+    }
+    assert!(!world.path("x.npz").exists());
 }
 
 #[test]
@@ -852,7 +941,7 @@ fn bench_kernels(report: &serde_json::Value) -> Vec<serde_json::Value> {
 #[test]
 fn bench_measures_peaks_kernels_transforms_and_jobs_and_draws_them() {
     let world = World { folder: tempfile::tempdir().unwrap() };
-    let tiny = ["bench", "--shape", "8x10x3", "--divergence", "eu", "kl", "--seconds", "0.01", "--json"];
+    let tiny = ["bench", "--shape", "8x10x3", "8x10x2x3x4", "--divergence", "eu", "kl", "--seconds", "0.01", "--json"];
     let output = world.run(&[&tiny[..], &["--clips", "1", "--against", "reference", "--plot", "roof.svg"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let report = json(&output);
@@ -860,16 +949,23 @@ fn bench_measures_peaks_kernels_transforms_and_jobs_and_draws_them() {
     let names: Vec<String> = kernels.iter().map(|row| format!("{} {}", row["kernel"], row["divergence"])).collect();
     let updates = ["gains", "bases", "iteration", "gains, prior", "joint"];
     let mut expected: Vec<String> =
-        ["eu", "kl"].iter().flat_map(|d| updates.map(|update| format!("{update} {d}"))).collect();
-    expected.push("masks".into());
+        ["eu", "kl"].iter().flat_map(|d| updates.map(|update| format!("{update} {d} 8x10x3"))).collect();
+    expected.push("masks 8x10x3".into());
+    let shifted = ["shifted gains", "shifted bases"];
+    expected.extend(["eu", "kl"].iter().flat_map(|d| shifted.map(|update| format!("{update} {d} 8x10x2x3x4"))));
     let svg = std::fs::read_to_string(world.path("roof.svg")).unwrap();
     for (name, expected) in names.iter().zip(&expected) {
-        assert_eq!(name.replace('"', "").trim_end_matches(" null"), expected.as_str());
-        assert!(svg.contains(&format!(">{expected} 8x10x3: ")), "{expected} in {svg}");
+        let name = name.replace('"', "");
+        assert!(expected.starts_with(name.trim_end_matches(" null")), "{name} for {expected}");
+        assert!(svg.contains(&format!(">{expected}: ")), "{expected} in {svg}");
     }
     assert_eq!((names.len(), svg.matches("<circle").count()), (expected.len(), expected.len()));
     // 2 flop a multiply-add, three products of 8 x 10 x 3 under EU and two under KL.
     assert_eq!((kernels[0]["flop"].as_f64(), kernels[5]["flop"].as_f64()), (Some(1440.0), Some(960.0)));
+    // At 3 lags of time and 4 of pitch 12 times as many, of two components.
+    let shifted = |row: usize| (kernels[row]["flop"].as_f64(), &kernels[row]["lags"]);
+    assert_eq!(shifted(11), (Some(11_520.0), &serde_json::json!([3, 4])));
+    assert_eq!((shifted(13).0, kernels[0]["lags"].is_null()), (Some(7680.0), true));
     let against = &report["against"];
     assert!(against["engine"].as_str().unwrap().starts_with("reference") && against["peaks"].is_null(), "{against}");
     for (row, other) in kernels.iter().zip(against["kernels"].as_array().unwrap()) {
@@ -887,7 +983,8 @@ fn bench_measures_a_gpu_by_its_own_clock() {
         return;
     }
     let world = World { folder: tempfile::tempdir().unwrap() };
-    let tiny = ["bench", "--engine", "gpu", "--shape", "8x10x3", "--divergence", "is", "--seconds", "0.01"];
+    let tiny = ["bench", "--engine", "gpu", "--shape", "8x10x3", "8x10x2x3x4"];
+    let tiny = [&tiny[..], &["--divergence", "is", "--seconds", "0.01"]].concat();
     let output = world.run(&[&tiny[..], &["--clips", "0", "--against", "none", "--json"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let report = json(&output);

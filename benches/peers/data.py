@@ -1,5 +1,6 @@
 """Data for all programs alike: power spectrograms of recordings, the factors to start from, and the judge of results."""
 
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -37,27 +38,74 @@ def spectrogram(samples, bins, frames):
 class Problem:
     """V (F, N), and W (F, K), H (K, N) to start from; V.npy and INIT.npz in `folder` hold the same for partwise."""
 
-    def __init__(self, samples, shape, divergence, w=None):
-        bins, frames, self.rank = shape
-        self.divergence, self.beta = divergence, BETA[divergence]
-        self.v = spectrogram(samples, bins, frames)
-        random = np.random.default_rng(0)
-        scale = np.sqrt(self.v.mean() / self.rank)
-        start = [scale * random.uniform(0.1, 1.0, size) for size in ((bins, self.rank), (self.rank, frames))]
-        self.w, self.h = (factor.astype(np.float32) for factor in start)
-        if w is not None:
-            self.w = w
+    options = []
+
+    def __init__(self, v, w, h, divergence):
+        self.v, self.w, self.h = (array.astype(np.float32) for array in (v, w, h))
+        self.rank, self.divergence, self.beta = w.shape[-1], divergence, BETA[divergence]
         self.temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self.temporary.name)
         np.save(self.folder / "V.npy", self.v)
         np.savez(self.folder / "INIT.npz", W=self.w, H=self.h)
 
+    @classmethod
+    def of(cls, samples, shape, divergence, w=None):
+        """A spectrogram of so many bins and frames; W is random unless it is given."""
+        bins, frames, rank = shape
+        v = spectrogram(samples, bins, frames)
+        random = np.random.default_rng(0)
+        scale = np.sqrt(v.mean() / rank)
+        start = [scale * random.uniform(0.1, 1.0, size) for size in ((bins, rank), (rank, frames))]
+        return cls(v, start[0] if w is None else w, start[1], divergence)
+
+    def model(self, w, h):
+        return w @ h
+
     def objective(self, w, h):
-        """Σ d(v|wh) in f64, with wh floored like v."""
+        """Σ d(v|λ) in f64, with λ floored like v."""
         v = self.v.astype(np.float64)
-        model = np.maximum(w.astype(np.float64) @ h.astype(np.float64), FLOOR)
+        model = np.maximum(self.model(w.astype(np.float64), h.astype(np.float64)), FLOOR)
         if self.divergence == "is":
             return float((v / model - np.log(v / model) - 1).sum())
         if self.divergence == "kl":
             return float((v * np.log(v / model) - v + model).sum())
         return float(((v - model) ** 2).sum() / 2)
+
+
+class Moving(Problem):
+    """Patterns that move in time and pitch, W (T, F, K) and H (P, K, N), at the size of Schmidt & Mørup (2006).
+
+    Those of torchnmf end where a shift would carry them over the edge: W has F-P+1 rows, and H N-T+1 columns. The same model
+    starts with zeros beyond them, which multiplicative updates keep."""
+
+    options = ["--method", "nmf2d"]
+    bins, frames, components, times, pitches = 175, 63, 2, 7, 12
+
+    @classmethod
+    def of(cls, divergence):
+        """Notes of two sources, harmonic and with odd harmonics alone, at 24 bins an octave; magnitudes, peak 1e6, over noise."""
+        random = np.random.default_rng(0)
+        v = np.zeros((cls.bins, cls.frames))
+        harmonics = [np.arange(1, 9), np.arange(1, 9, 2)]
+        for lowest, numbers, decay, every in zip((20, 45), harmonics, (2, 5), (5, 7)):
+            rows = lowest + 24 * np.log2(numbers)
+            peaks = np.exp(-0.5 * (np.arange(cls.bins)[:, None] - rows) ** 2)
+            pattern = np.outer(peaks @ (1 / numbers), np.exp(-np.arange(cls.times) / decay))
+            for frame in range(random.integers(every), cls.frames - cls.times + 1, every):
+                pitch = random.integers(cls.pitches)
+                note = random.uniform(0.5, 1.0) * pattern[: cls.bins - pitch]
+                v[pitch:, frame : frame + cls.times] += note
+        v += random.uniform(1e-4, 1e-3, v.shape)
+        v *= PEAK / v.max()
+        scale = np.sqrt(v.mean() / (cls.components * cls.times * cls.pitches))
+        w = scale * random.uniform(0.1, 1.0, (cls.times, cls.bins, cls.components))
+        h = scale * random.uniform(0.1, 1.0, (cls.pitches, cls.components, cls.frames))
+        w[:, cls.bins - cls.pitches + 1 :] = 0
+        h[:, :, cls.frames - cls.times + 1 :] = 0
+        return cls(v, w, h, divergence)
+
+    def model(self, w, h):
+        model = np.zeros(self.v.shape)
+        for (time, basis), (pitch, gains) in itertools.product(enumerate(w), enumerate(h)):
+            model[pitch:, time:] += basis[: self.bins - pitch] @ gains[:, : self.frames - time]
+        return model

@@ -11,6 +11,9 @@ ms/iteration    One iteration updates H and W. The time of 10 + m iterations les
                 either length. Peers are as installed.
 time to quality 200 iterations of torchnmf take 200 times its median. The first iteration at which partwise's own trace is no
                 higher than the objective torchnmf then has, times partwise's median, is set against that.
+nmf2d           Patterns that move, V 175 x 63, 2 patterns of 7 columns at 12 pitches: ms/iteration and start of partwise, from the
+                same start as torchnmf and from eight random ones side by side (whose best objective is another), and of torchnmf.
+                From the same start both must have the same objective after 200 iterations, within 1e-3.
 fixed bases     W as partwise learned it, H from the start: 100 plain passes over H, and the extrapolated ones that reach as low.
 
 With --engine gpu partwise and torchnmf run on the GPU (CUDA, synchronized); numpy and scikit-learn stay on the CPU.
@@ -28,12 +31,13 @@ from pathlib import Path
 
 import threadpoolctl
 
-from data import BETA, Problem, recordings
-from programs import Numpy, Partwise, ScikitLearn, TorchNmf, majorizing
+from data import BETA, Moving, Problem, recordings
+from programs import Numpy, Partwise, PartwiseStarts, ScikitLearn, TorchNmf, TorchNmf2d, majorizing
 
 SHAPES = [(257, 1000, 64), (513, 4000, 30), (1025, 5168, 88), (257, 20000, 128)]
 PLAIN, JOINT, EXTRAPOLATED = UPDATES = [f"partwise {updates}" for updates in ("alternating", "joint", "extrapolated")]
 TOLERANCE = 1e-3
+METHODS = ["nmf", "nmf2d"]
 
 
 def shape(text):
@@ -44,8 +48,9 @@ def shape(text):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--partwise", metavar="PATH", required=True, help="its binary; `run` builds it where this is missing")
+    parser.add_argument("--method", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--shape", metavar="FxNxK", type=shape, nargs="+", default=SHAPES)
-    parser.add_argument("--divergence", nargs="+", choices=BETA, default=["is", "kl"])
+    parser.add_argument("--divergence", nargs="+", choices=BETA, default=["is", "kl"], help="of nmf; nmf2d has kl and eu")
     parser.add_argument("--engine", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--iterations", type=int, default=50, help="of the check of agreement (50)")
@@ -156,6 +161,38 @@ def fixed_bases(programs, problem, args, failures, passes=100):
     return result
 
 
+def moving(problem, args, failures, iterations=200):
+    """A row of figures for each program that works: partwise from one start, and from several, and torchnmf."""
+    makers = {
+        PLAIN: lambda: Partwise(args.partwise, "alternating", args.engine, args.threads),
+        "partwise, 8 starts": lambda: PartwiseStarts(args.partwise, args.engine, args.threads),
+        "torchnmf": lambda: TorchNmf2d(args.engine, args.threads),
+    }
+    programs = [program for name, make in makers.items() if (program := attempt(name, make, failures))]
+    fits = {p.name: fit for p in programs if (fit := attempt(p.name, lambda: p.run(problem, iterations), failures))}
+    times = per_iteration([program for program in programs if program.name in fits], problem, args)
+    line("", "ms/iteration", "minimum", "of torchnmf", "objective", "off by")
+    objectives = {name: problem.objective(fit.w, fit.h) for name, fit in fits.items()}
+    rows = {}
+    for name, row in times.items():
+        rows[name] = row = {**row, "objective": objectives[name]}
+        if name == "torchnmf" and PLAIN in objectives:
+            row["off_by"] = abs(objectives[name] / objectives[PLAIN] - 1)
+        if "torchnmf" in times:
+            row["times_faster"] = {key: times["torchnmf"][key] / row[key] for key in ("median", "minimum")}
+        milliseconds = (f"{1e3 * row[key]:.3f}" for key in ("median", "minimum"))
+        faster = f"1/{row['times_faster']['minimum']:.0f}" if "times_faster" in row else ""
+        off = f"{row['off_by']:.1e}" if "off_by" in row else ""
+        line(name, *milliseconds, faster, f"{row['objective']:.6g}", off)
+    return rows
+
+
+def disagreements(title, rows, failures):
+    """What of these makes a run fail."""
+    wrong = [f"{title}: {name} does not agree" for name, row in rows.items() if not row.get("off_by", 0) <= TOLERANCE]
+    return wrong + [f"{title}: {failure['program']} failed" for failure in failures if "partwise" in failure["program"]]
+
+
 def processor():
     try:
         names = [text for text in Path("/proc/cpuinfo").read_text().splitlines() if text.startswith("model name")]
@@ -166,7 +203,7 @@ def processor():
 
 def main():
     args = arguments()
-    samples, failures = recordings(args.audio), []
+    failures = []
     makers = {name: lambda name=name: Partwise(args.partwise, name.split()[1], args.engine, args.threads) for name in UPDATES}
     makers |= {"torchnmf": lambda: TorchNmf(args.engine, args.threads), "scikit-learn": ScikitLearn, "numpy": Numpy}
     programs = {name: program for name, make in makers.items() if (program := attempt(name, make, failures))}
@@ -178,21 +215,27 @@ def main():
     print(f"{report['processor']}, {args.threads} threads; BLAS: {', '.join(blas)}\n{'; '.join(versions)}")
 
     report["results"], wrong = [], [f"{failure['program']} is missing" for failure in failures if failure["program"] in UPDATES]
-    for dimensions in args.shape:
+    samples = recordings(args.audio) if "nmf" in args.method else None
+    for dimensions in args.shape if "nmf" in args.method else []:
         for divergence in args.divergence:
             title, failures = f"{' x '.join(map(str, dimensions))}, {divergence}", []
             print(f"\n{title}: {args.iterations} iterations", flush=True)
-            problem = Problem(samples, dimensions, divergence)
+            problem = Problem.of(samples, dimensions, divergence)
             rows, fits = side_by_side(programs.values(), problem, args, failures)
             result = {"shape": dimensions, "divergence": divergence, "programs": rows, "failures": failures}
             if {"torchnmf", PLAIN} <= rows.keys():
                 result["quality"] = time_to_quality(programs, problem, rows, failures)
             if args.fixed_bases and {PLAIN, EXTRAPOLATED} <= rows.keys():
-                problem = Problem(samples, dimensions, divergence, w=fits[PLAIN].w)
+                problem = Problem.of(samples, dimensions, divergence, w=fits[PLAIN].w)
                 result["fixed_bases"] = fixed_bases(programs, problem, args, failures)
             report["results"].append(result)
-            wrong += [f"{title}: {name} does not agree" for name, row in rows.items() if not row.get("off_by", 0) <= TOLERANCE]
-            wrong += [f"{title}: {failure['program']} failed" for failure in failures if failure["program"] in UPDATES]
+            wrong += disagreements(title, rows, failures)
+    for divergence in ["kl", "eu"] if "nmf2d" in args.method else []:
+        title, failures = f"nmf2d, {divergence}", []
+        print(f"\n{title}: 175 x 63, 2 patterns of 7 columns at 12 pitches, 200 iterations", flush=True)
+        rows = moving(Moving.of(divergence), args, failures)
+        report["results"].append({"method": "nmf2d", "divergence": divergence, "programs": rows, "failures": failures})
+        wrong += disagreements(title, rows, failures)
 
     if args.json:
         Path(args.json).write_text(json.dumps(report, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """The programs, each behind the same few lines: `run` does iterations of its own routine and says how long it took.
 
-All are brought to partwise's order, gains H before bases W. torchnmf and scikit-learn update the factor they call W first:
+All are brought to partwise's order, gains H before bases W, but for patterns that move, W before H. torchnmf and scikit-learn update the factor they call W first:
 torchnmf's model of V is H Wᵀ, so its W is our Hᵀ; scikit-learn is given Vᵀ ≈ Hᵀ Wᵀ, frames by bins, as its users give it.
 """
 
@@ -43,7 +43,7 @@ class Partwise:
     def run(self, problem, iterations, fix_w=False, trace_every=0):
         output = problem.folder / "OUT.npz"
         command = [self.binary, "factorize", problem.folder / "V.npy", "--rank", problem.rank, "-o", output]
-        command += ["--init", problem.folder / "INIT.npz", "--divergence", problem.divergence]
+        command += [*problem.options, "--divergence", problem.divergence, *self.start(problem)]
         command += ["--iterations", iterations, "--trace-every", trace_every, *self.options]
         command += ["--fix", "w"] if fix_w else []
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
@@ -51,6 +51,25 @@ class Partwise:
             raise RuntimeError(done.stderr.strip() or f"exit status {done.returncode}")
         with np.load(output) as factors:
             return Fit(json.loads(done.stdout)["seconds"], factors["W"], factors["H"], factors["objective"])
+
+    def start(self, problem):
+        return ["--init", problem.folder / "INIT.npz"]
+
+
+class PartwiseStarts(Partwise):
+    """Patterns that move, from several random starts side by side; the seconds are those of one."""
+
+    def __init__(self, binary, engine, threads, starts=8):
+        super().__init__(binary, "alternating", engine, threads)
+        self.name, self.starts = f"partwise, {starts} starts", starts
+
+    def run(self, problem, iterations):
+        fit = super().run(problem, iterations)
+        fit.seconds /= self.starts
+        return fit
+
+    def start(self, problem):
+        return ["--starts", self.starts, "--time-lags", problem.times, "--pitch-lags", problem.pitches]
 
 
 class Numpy:
@@ -107,9 +126,9 @@ class TorchNmf:
 
     def __init__(self, engine, threads):
         import torch
-        from torchnmf.nmf import NMF
+        import torchnmf.nmf
 
-        self.torch, self.model = torch, NMF
+        self.torch, self.models = torch, torchnmf.nmf
         torch.set_num_threads(threads)
         if engine == "gpu" and not torch.cuda.is_available():
             raise RuntimeError("torch sees no CUDA device")
@@ -122,12 +141,32 @@ class TorchNmf:
 
     def run(self, problem, iterations):
         tensor = self.torch.from_numpy
-        model = self.model(W=tensor(problem.h.T.copy()), H=tensor(problem.w)).to(self.device)
-        v = tensor(problem.v).to(self.device)
-        self.synchronize()
-        started = time.perf_counter()
-        model.fit(v, beta=problem.beta, tol=-np.inf, max_iter=iterations)
-        self.synchronize()
-        seconds = time.perf_counter() - started
+        model = self.models.NMF(W=tensor(problem.h.T.copy()), H=tensor(problem.w))
+        seconds = self.fit(model, tensor(problem.v), problem.beta, iterations)
         h, w = (factor.detach().cpu().numpy() for factor in (model.W, model.H))
         return Fit(seconds, w, h.T)
+
+    def fit(self, model, v, beta, iterations):
+        """Its seconds."""
+        model, v = model.to(self.device), v.to(self.device)
+        self.synchronize()
+        started = time.perf_counter()
+        model.fit(v, beta=beta, tol=-np.inf, max_iter=iterations)
+        self.synchronize()
+        return time.perf_counter() - started
+
+
+class TorchNmf2d(TorchNmf):
+    """Its W (1, K, F-P+1, T) and H (1, K, P, N-T+1) are ours in another order of axes, and it updates W first, as partwise does."""
+
+    def run(self, problem, iterations):
+        rows, columns = problem.bins - problem.pitches + 1, problem.frames - problem.times + 1
+        w = np.ascontiguousarray(problem.w[:, :rows].transpose(2, 1, 0))
+        h = np.ascontiguousarray(problem.h[:, :, :columns].transpose(1, 0, 2))
+        w, h, v = (self.torch.from_numpy(array)[None] for array in (w, h, problem.v[None]))
+        model = self.models.NMF2D(W=w, H=h)
+        seconds = self.fit(model, v, problem.beta, iterations)
+        of_w, of_h = (factor.detach().cpu().numpy()[0] for factor in (model.W, model.H))
+        w, h = np.zeros_like(problem.w), np.zeros_like(problem.h)
+        w[:, :rows], h[:, :, :columns] = of_w.transpose(2, 1, 0), of_h.transpose(1, 0, 2)
+        return Fit(seconds, w, h)

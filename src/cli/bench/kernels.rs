@@ -8,7 +8,9 @@ use indicatif::ProgressBar;
 use ndarray::{Array1, Array2};
 use partwise::Divergence;
 use partwise::engine::{Cpu, Engine, Timing};
-use partwise::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Peak, Peaks, Prior, Rule};
+use partwise::kernels::{
+    Density, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Peak, Peaks, Prior, Rule, ShiftRule, Shifts,
+};
 use partwise::random::Stream;
 use partwise::report::Roof;
 use serde::Serialize;
@@ -27,9 +29,25 @@ const MIXTURES: usize = 32;
 /// A problem's size: data F x N, of rank K.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Shape {
-    pub(super) bins: usize,
-    pub(super) frames: usize,
-    pub(super) components: usize,
+    bins: usize,
+    frames: usize,
+    components: usize,
+    /// T of time and Φ of pitch, where components are patterns that move.
+    lags: Option<[usize; 2]>,
+}
+
+impl Shape {
+    /// 1 of each where nothing moves.
+    fn lags(self) -> Lags {
+        let [time, pitch] = self.lags.unwrap_or([1, 1]);
+        Lags { time, pitch }
+    }
+
+    /// Its numbers, with something between them.
+    pub(super) fn joined(self, between: &str) -> String {
+        let numbers = [self.bins, self.frames, self.components].into_iter().chain(self.lags.into_iter().flatten());
+        numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(between)
+    }
 }
 
 impl FromStr for Shape {
@@ -38,8 +56,15 @@ impl FromStr for Shape {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers: Option<Vec<usize>> = text.split('x').map(|number| number.parse().ok()).collect();
         match numbers.as_deref() {
-            Some(&[bins @ 1..=65_536, frames @ 1..=16_777_216, components @ 2..=4096]) if bins * frames <= 1 << 31 => {
-                Ok(Self { bins, frames, components })
+            Some(&[bins @ 1..=65_536, frames @ 1..=16_777_216, components @ 2..=4096, ref lags @ ..])
+                if bins * frames <= 1 << 31 =>
+            {
+                let lags = match *lags {
+                    [] => None,
+                    [time @ 1..=4096, pitch @ 1..=4096] => Some([time, pitch]),
+                    _ => return Err("expected lags of time and of pitch, such as 175x500x2x7x18".into()),
+                };
+                Ok(Self { bins, frames, components, lags })
             }
             _ => Err("expected bins, frames and at least 2 components, such as 257x1000x64".into()),
         }
@@ -94,12 +119,13 @@ pub(super) struct KernelTime {
     pub(super) times_faster: Option<f64>,
 }
 
-/// What a kernel works on: V, W and H, of two sources.
+/// What a kernel works on: V, W and H, of two sources; where components move, T bases and Φ times the gains.
 struct Problem<'a, E: Engine> {
     v: &'a E::Panel,
     w: E::Matrix,
     h: E::Panel,
     rule: Rule,
+    shifts: ShiftRule,
     sources: [Range<usize>; 2],
     /// Of both sources, of [`MIXTURES`] components.
     priors: Vec<Prior<E::Matrix>>,
@@ -119,7 +145,7 @@ struct Kernel<E: Engine> {
     run: fn(&E, &mut Problem<'_, E>) -> partwise::Result<()>,
 }
 
-/// What costs are made of: a product of F x N x K in flop, operands in bytes.
+/// What costs are made of: a product of F x N x K in flop, at every pair of lags, and operands in bytes.
 struct Sizes {
     product: f64,
     /// Products of an update: Λ, Wᵀ P and Wᵀ Q, or their like; where Q is 1 the last is but a sum.
@@ -130,14 +156,15 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(Shape { bins, frames, components }: Shape, divergence: Option<Divergence>) -> Self {
+    fn of(shape: Shape, divergence: Option<Divergence>) -> Self {
+        let (Shape { bins, frames, components, .. }, Lags { time, pitch }) = (shape, shape.lags());
         let bytes = |numbers: usize| (numbers * size_of::<f32>()) as f64;
         Self {
-            product: 2.0 * bins as f64 * frames as f64 * components as f64,
+            product: 2.0 * [bins, frames, components, time, pitch].map(|size| size as f64).iter().product::<f64>(),
             update: if divergence == Some(Divergence::KullbackLeibler) { 2.0 } else { 3.0 },
             v: bytes(bins * frames),
-            w: bytes(bins * components),
-            h: bytes(components * frames),
+            w: bytes(time * bins * components),
+            h: bytes(pitch * components * frames),
         }
     }
 }
@@ -186,13 +213,38 @@ fn others<E: Glue>() -> Vec<Kernel<E>> {
     }]
 }
 
+/// The updates of components that move.
+fn shifted<E: Shifts>() -> Vec<Kernel<E>> {
+    vec![
+        Kernel {
+            name: "shifted gains",
+            cost: |s| Cost { flop: s.update * s.product, bytes: s.v + s.w + 2.0 * s.h },
+            run: |engine, p| engine.update_shifted_gains(p.v, &p.w, &mut p.h, &p.shifts),
+        },
+        Kernel {
+            name: "shifted bases",
+            cost: |s| Cost { flop: s.update * s.product, bytes: s.v + 2.0 * s.w + s.h },
+            run: |engine, p| engine.update_shifted_bases(p.v, &mut p.w, &p.h, &p.shifts),
+        },
+    ]
+}
+
+/// The kernels of a shape: those that a divergence matters to, and the others.
+fn of_shape<E: GainPrior + Glue + Shifts>(shape: Shape) -> [Vec<Kernel<E>>; 2] {
+    if shape.lags.is_some() { [shifted(), Vec::new()] } else { [updates(), others()] }
+}
+
 /// Steps of the bar that [`measure`] takes.
 pub(super) fn steps(plan: &Plan) -> usize {
-    2 + plan.shapes.len() * (updates::<Cpu>().len() * plan.divergences.len() + others::<Cpu>().len())
+    let of_each = plan.shapes.iter().map(|&shape| {
+        let [updates, others] = of_shape::<Cpu>(shape);
+        updates.len() * plan.divergences.len() + others.len()
+    });
+    2 + of_each.sum::<usize>()
 }
 
 /// Measures the peaks and all kernels of an engine.
-pub(super) fn measure<E: GainPrior + Glue + Peak>(
+pub(super) fn measure<E: GainPrior + Glue + Shifts + Peak>(
     engine: &E,
     plan: &Plan,
     bar: &ProgressBar,
@@ -202,13 +254,14 @@ pub(super) fn measure<E: GainPrior + Glue + Peak>(
     let mut kernels = Vec::new();
     for &shape in &plan.shapes {
         let given = Given::of(engine, shape)?;
+        let [updates, others] = of_shape(shape);
         for &divergence in &plan.divergences {
-            for kernel in updates() {
-                kernels.push(advanced(bar, time(engine, &kernel, &given, Some(divergence), plan.least)?));
+            for kernel in &updates {
+                kernels.push(advanced(bar, time(engine, kernel, &given, Some(divergence), plan.least)?));
             }
         }
-        for kernel in others() {
-            kernels.push(advanced(bar, time(engine, &kernel, &given, None, plan.least)?));
+        for kernel in &others {
+            kernels.push(advanced(bar, time(engine, kernel, &given, None, plan.least)?));
         }
     }
     let after = advanced(bar, engine.peaks(PEAK_TIMES * plan.least)?);
@@ -231,18 +284,19 @@ pub(super) fn compare(kernels: &mut [KernelTime], others: &[KernelTime]) {
 struct Given<E: Engine> {
     shape: Shape,
     v: E::Panel,
-    w: Array2<f32>,
+    /// One for each lag of time.
+    w: Vec<Array2<f32>>,
     h: Array2<f32>,
 }
 
 impl<E: Engine> Given<E> {
     fn of(engine: &E, shape: Shape) -> partwise::Result<Self> {
-        let Shape { bins, frames, components } = shape;
+        let (Shape { bins, frames, components, .. }, Lags { time, pitch }) = (shape, shape.lags());
         Ok(Self {
             shape,
             v: engine.panel(numbers("v", bins, frames).view())?,
-            w: numbers("w", bins, components),
-            h: numbers("h", components, frames),
+            w: vec![numbers("w", bins, components); time],
+            h: numbers("h", pitch * components, frames),
         })
     }
 }
@@ -271,27 +325,30 @@ fn time<E: GainPrior>(
     engine: &E,
     kernel: &Kernel<E>,
     given: &Given<E>,
-    divergence: Option<Divergence>,
+    of: Option<Divergence>,
     least: Duration,
 ) -> partwise::Result<KernelTime> {
     let shape = given.shape;
     let middle = shape.components / 2;
+    let divergence = of.unwrap_or(Divergence::ItakuraSaito);
+    let bases: Vec<_> = given.w.iter().map(|w| w.view()).collect();
     let timing = Timing::shortest(least, LONG_ENOUGH, |times| {
         let mut problem = Problem {
             v: &given.v,
-            w: engine.matrix(given.w.view())?,
+            w: engine.stack(&bases)?,
             h: engine.panel(given.h.view())?,
-            rule: Rule::of(divergence.unwrap_or(Divergence::ItakuraSaito)),
+            rule: Rule::of(divergence),
+            shifts: ShiftRule::of(divergence, shape.lags()),
             sources: [0..middle, middle..shape.components],
             priors: priors(engine, [0..middle, middle..shape.components])?,
             weights: engine.panel(Array2::from_elem((2, shape.frames), 0.1f32).view())?,
         };
         engine.timed(|| (0..times).try_for_each(|_| (kernel.run)(engine, &mut problem)))
     })?;
-    let Cost { flop, bytes } = (kernel.cost)(&Sizes::of(shape, divergence));
+    let Cost { flop, bytes } = (kernel.cost)(&Sizes::of(shape, of));
     Ok(KernelTime {
         kernel: kernel.name,
-        divergence: divergence.map(|divergence| divergence.to_string()),
+        divergence: of.map(|divergence| divergence.to_string()),
         shape,
         milliseconds: timing.wall * 1e3,
         device_milliseconds: timing.device.map(|seconds| seconds * 1e3),
@@ -333,6 +390,14 @@ mod tests {
         let kl = costs(Some(Divergence::KullbackLeibler), updates());
         assert_eq!(kl, [(120.0, 184.0), (120.0, 164.0), (240.0, 348.0), (3960.0, 184.0), (180.0, 224.0)]);
         assert_eq!(costs(None, others()), [(60.0, 148.0)]);
+        // With 2 lags of time and 4 of pitch a product is 480 flop, W 80 bytes, H 240.
+        let shape: Shape = "2x3x5x2x4".parse().unwrap();
+        let shifted = |divergence| {
+            let costs = shifted::<partwise::Cpu>().into_iter().map(|k| (k.cost)(&Sizes::of(shape, Some(divergence))));
+            costs.map(|cost| (cost.flop, cost.bytes)).collect::<Vec<_>>()
+        };
+        assert_eq!(shifted(Divergence::ItakuraSaito), [(1440.0, 584.0), (1440.0, 424.0)]);
+        assert_eq!(shifted(Divergence::KullbackLeibler), [(960.0, 584.0), (960.0, 424.0)]);
     }
 
     #[test]
@@ -349,10 +414,14 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_three_numbers() {
-        let shape = Shape { bins: 257, frames: 1000, components: 64 };
+    fn shapes_are_three_numbers_or_five() {
+        let shape = Shape { bins: 257, frames: 1000, components: 64, lags: None };
         assert_eq!("257x1000x64".parse(), Ok(shape));
-        for wrong in ["", "257", "257x1000", "257x1000x", "0x10x3", "8x10x1", "8x10x3x2", "65536x1000000x2", "axbxc"] {
+        let moving = Shape { lags: Some([7, 18]), ..shape };
+        assert_eq!("257x1000x64x7x18".parse(), Ok(moving));
+        assert_eq!([shape, moving].map(|shape| shape.joined("x")), ["257x1000x64", "257x1000x64x7x18"]);
+        let wrong = ["", "257", "257x1000", "257x1000x", "0x10x3", "8x10x1", "8x10x3x2", "65536x1000000x2", "axbxc"];
+        for wrong in wrong.into_iter().chain(["8x10x3x2x0", "8x10x3x5000x1", "8x10x3x2x2x2"]) {
             assert!(wrong.parse::<Shape>().is_err(), "{wrong}");
         }
     }

@@ -25,7 +25,7 @@ use super::{Common, Ending, print, progress, write_whole};
 /// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
 ///
 /// A kernel's GFLOP/s and GB/s are those of the products it must do (6FNK flop for a factor, 4FNK under KL, 2FNK for the
-/// masks of two sources) and of each operand moved once, over the time that the device itself says it took or, where it
+/// masks of two sources; TP times as many for patterns that move over T lags of time and P of pitch) and of each operand moved once, over the time that the device itself says it took or, where it
 /// does not say, over the wall's. "of FMA" is the share of the flop/s that multiply-adds reach in registers; "of roof"
 /// the share of what that and the bandwidth of a copy allow together. Times are the shortest of many runs.
 ///
@@ -34,12 +34,12 @@ use super::{Common, Ending, print, progress, write_whole};
 /// What else runs meanwhile is measured with it: leave the machine alone.
 #[derive(Args)]
 pub(super) struct Bench {
-    /// Bins, frames and components of the kernels' problems; one or several
+    /// Bins, frames and components of the kernels' problems, and where patterns move lags of time and of pitch; one or several
     #[arg(
         long,
-        value_name = "FxNxK",
+        value_name = "FxNxK[xTxP]",
         num_args = 1..,
-        default_values = ["257x1000x64", "513x4000x30", "1025x5168x88", "257x20000x128"]
+        default_values = ["257x1000x64", "513x4000x30", "1025x5168x88", "257x20000x128", "175x500x2x7x18"]
     )]
     shape: Vec<Shape>,
     /// The divergences of the updates: eu, kl, is or beta:B; one or several

@@ -12,17 +12,10 @@ pub(super) fn roofline(measured: &Measured, peaks: PeakRates) -> partwise::Resul
 }
 
 fn point(time: &KernelTime) -> Point {
-    let (shape, share) = (time.shape, time.share_of_roofline.unwrap_or_default());
+    let share = time.share_of_roofline.unwrap_or_default();
+    let (name, shape) = (name(time), time.shape.joined("x"));
     Point {
-        label: format!(
-            "{} {}x{}x{}: {:.0} GFLOP/s, {:.0} %",
-            name(time),
-            shape.bins,
-            shape.frames,
-            shape.components,
-            time.gflops,
-            100.0 * share
-        ),
+        label: format!("{name} {shape}: {:.0} GFLOP/s, {:.0} %", time.gflops, 100.0 * share),
         series: time.kernel.into(),
         intensity: time.flop_per_byte,
         flops: time.gflops * 1e9,

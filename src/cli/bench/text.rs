@@ -36,7 +36,7 @@ fn kernels(measured: &Measured, against: Option<&Measured>) -> String {
     let mut columns: Vec<Column> = Vec::new();
     let mut column = |heading, cell| columns.push((heading, cell));
     column("kernel", name);
-    column("F x N x K", |time| format!("{} x {} x {}", time.shape.bins, time.shape.frames, time.shape.components));
+    column("F x N x K (x T x P)", |time| time.shape.joined(" x "));
     column("ms", |time| format!("{:.3}", time.milliseconds));
     if measured.kernels.iter().any(|time| time.device_milliseconds.is_some()) {
         column("on device", |time| time.device_milliseconds.map_or_else(String::new, |ms| format!("{ms:.3}")));

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use ndarray::{Array1, Array2};
+use ndarray::{Array, Array1, Array2, Dimension, IntoDimension, Ix2, OwnedRepr};
 use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError};
 use partwise::Error;
 use partwise::divergence::Divergence;
@@ -39,7 +39,7 @@ pub(super) struct Factorize {
     /// The result: W (F,K), H (K,N) and objective (a value for each look: before the first iteration, and after each)
     #[arg(short, long, value_name = "OUT.npz")]
     output: PathBuf,
-    /// Start from W (F,K) and H (K,N) of this file instead of random numbers; either may be missing
+    /// Start from W (F,K) and H (K,N) of this file instead of random numbers; either may be missing. nmf2d: W (T,F,K), H (P,K,N)
     #[arg(long, value_name = "INIT.npz")]
     init: Option<PathBuf>,
     /// Keep a factor as it is
@@ -88,7 +88,8 @@ struct Summary<'a> {
     rank: usize,
     iterations: usize,
     converged: bool,
-    first_objective: f64,
+    /// Missing where --trace-every 0 has nothing looked at before the first iteration.
+    first_objective: Option<f64>,
     final_objective: f64,
     /// The iterations and their looks at the objective, without files.
     seconds: f64,
@@ -116,11 +117,7 @@ impl Factorize {
             updates: self.updates,
             trace_every: self.trace_every,
             tolerance: self.tolerance,
-            learn: match self.fix {
-                None => Learn::Both,
-                Some(Fixed::W) => Learn::Gains,
-                Some(Fixed::H) => Learn::Bases,
-            },
+            learn: self.learn(),
             normalization: match self.normalize.as_str() {
                 "none" => None,
                 norm => Some(Normalization { norm: norm.parse()?, compensate: true }),
@@ -146,7 +143,7 @@ impl Factorize {
             rank: self.rank,
             iterations: fit.iterations,
             converged: fit.converged,
-            first_objective: fit.objective.first().copied().unwrap_or_default(),
+            first_objective: self.first_objective(fit.objective.first()),
             final_objective: fit.objective.last().copied().unwrap_or_default(),
             seconds,
             engine: name,
@@ -161,34 +158,31 @@ impl Factorize {
         let (w, h) = nmf::random_start(v.view(), self.rank, seed);
         let (mut w, mut h) = (w.mapv(f64::from), h.mapv(f64::from));
         if let Some(path) = &self.init {
-            let file = File::open(path).map_err(Error::io(path, "open"))?;
-            let mut archive = NpzReader::new(file).with_context(|| format!("{}: not an .npz file", path.display()))?;
-            let names = archive.names().with_context(|| format!("{}: not an .npz file", path.display()))?;
-            let mut found = false;
-            for (name, factor) in [("W", &mut w), ("H", &mut h)] {
-                let entry = format!("{name}.npy");
-                if !names.iter().any(|known| *known == entry || known == name) {
-                    continue;
-                }
-                found = true;
-                let given = archive
-                    .by_name::<ndarray::OwnedRepr<f64>, ndarray::Ix2>(name)
-                    .or_else(|_| {
-                        archive.by_name::<ndarray::OwnedRepr<f32>, ndarray::Ix2>(name).map(|m| m.mapv(f64::from))
-                    })
-                    .with_context(|| format!("{}: {name} is no matrix of f32 or f64", path.display()))?;
+            let given = read_factors::<Ix2, 2>(path, [["row", "column"]; 2])?;
+            for ((name, factor), given) in [("W", &mut w), ("H", &mut h)].into_iter().zip(given) {
+                let Some(given) = given else { continue };
                 if given.dim() != factor.dim() {
                     let (got, want) = (given.dim(), factor.dim());
                     bail!("{}: {name} is {} x {}; it must be {} x {}", path.display(), got.0, got.1, want.0, want.1);
                 }
-                check(&given, &format!("{}: {name}", path.display()))?;
                 *factor = given;
-            }
-            if !found {
-                bail!("{}: holds neither W nor H", path.display());
             }
         }
         Ok((w, h))
+    }
+
+    /// The factors that are not fixed.
+    fn learn(&self) -> Learn {
+        match self.fix {
+            None => Learn::Both,
+            Some(Fixed::W) => Learn::Gains,
+            Some(Fixed::H) => Learn::Bases,
+        }
+    }
+
+    /// What the objective was before the first iteration, if it was looked at there.
+    fn first_objective(&self, first: Option<&f64>) -> Option<f64> {
+        first.copied().filter(|_| self.trace_every > 0)
     }
 }
 
@@ -236,18 +230,48 @@ fn read_matrix(path: &Path) -> anyhow::Result<Array2<f64>> {
     if matrix.is_empty() {
         bail!("{}: is {} x {}; there is nothing to factorize", path.display(), matrix.nrows(), matrix.ncols());
     }
-    check(&matrix, &path.display().to_string())?;
+    check(&matrix, &path.display().to_string(), ["row", "column"])?;
     Ok(matrix)
 }
 
-/// Checks that a matrix is finite and not negative.
-fn check(matrix: &Array2<f64>, what: &str) -> anyhow::Result<()> {
-    match matrix.indexed_iter().find(|(_, x)| !(x.is_finite() && **x >= 0.0)) {
-        Some(((row, column), x)) => {
-            bail!("{what}: has {x} at row {row}, column {column}; it must be finite and not negative")
+/// W and H of an .npz file, of which one may be missing; `axes` are what the places in each are called.
+fn read_factors<D: Dimension, const A: usize>(
+    path: &Path,
+    axes: [[&str; A]; 2],
+) -> anyhow::Result<[Option<Array<f64, D>>; 2]> {
+    let file = File::open(path).map_err(Error::io(path, "open"))?;
+    let mut archive = NpzReader::new(file).with_context(|| format!("{}: not an .npz file", path.display()))?;
+    let names = archive.names().with_context(|| format!("{}: not an .npz file", path.display()))?;
+    let mut read = |name: &str, axes| {
+        if !names.iter().any(|known| known.strip_suffix(".npy").unwrap_or(known) == name) {
+            return Ok(None);
         }
-        None => Ok(()),
+        let factor = archive
+            .by_name::<OwnedRepr<f64>, D>(name)
+            .or_else(|_| archive.by_name::<OwnedRepr<f32>, D>(name).map(|factor| factor.mapv(f64::from)))
+            .with_context(|| format!("{}: {name} is no array of f32 or f64 with {A} axes", path.display()))?;
+        check(&factor, &format!("{}: {name}", path.display()), axes)?;
+        anyhow::Ok(Some(factor))
+    };
+    let [of_w, of_h] = axes;
+    match [read("W", of_w)?, read("H", of_h)?] {
+        [None, None] => bail!("{}: holds neither W nor H", path.display()),
+        factors => Ok(factors),
     }
+}
+
+/// Checks that an array is finite and not negative; `axes` are what its places are called.
+fn check<D: Dimension, const A: usize>(array: &Array<f64, D>, what: &str, axes: [&str; A]) -> anyhow::Result<()> {
+    let wrong = ndarray::indices_of(array).into_iter().zip(array).find(|(_, x)| !(x.is_finite() && **x >= 0.0));
+    let Some((place, x)) = wrong else { return Ok(()) };
+    let place = place.into_dimension();
+    let place: Vec<String> = axes.iter().zip(place.slice()).map(|(axis, at)| format!("{axis} {at}")).collect();
+    bail!("{what}: has {x} at {}; it must be finite and not negative", place.join(", "))
+}
+
+/// A run's first objective, for the text: with what leads to the last.
+fn from(first: Option<f64>) -> String {
+    first.map_or_else(String::new, |first| format!("{first:.6e} -> "))
 }
 
 fn write_npz(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> std::io::Result<()> {
@@ -262,11 +286,11 @@ fn write_npz(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> std::io:
 
 fn text(summary: &Summary) -> String {
     format!(
-        "{} x {} at rank {}: objective {:.6e} -> {:.6e} in {} iterations{} and {:.2} s, on {}\n{}\n",
+        "{} x {} at rank {}: objective {}{:.6e} in {} iterations{} and {:.2} s, on {}\n{}\n",
         summary.rows,
         summary.columns,
         summary.rank,
-        summary.first_objective,
+        from(summary.first_objective),
         summary.final_objective,
         summary.iterations,
         if summary.converged { " (converged)" } else { "" },

@@ -15,15 +15,15 @@ use serde::Serialize;
 
 use super::super::engine::{open, with_engine};
 use super::super::{Common, Ending, print, progress, write_whole};
-use super::{Factorize, level, read_matrix};
+use super::{Factorize, from, level, read_factors, read_matrix};
 
 /// Options of patterns that move.
 #[derive(Args)]
 pub(super) struct Shifted {
-    /// nmf2d: columns that a pattern reaches over [default: 7]
+    /// nmf2d: columns that a pattern reaches over [default: those of --init, or 7]
     #[arg(long, value_name = "T")]
     time_lags: Option<usize>,
-    /// nmf2d: rows that a pattern moves over; 1 is NMFD [default: 18]
+    /// nmf2d: rows that a pattern moves over; 1 is NMFD [default: those of --init, or 18]
     #[arg(long, value_name = "P")]
     pitch_lags: Option<usize>,
     /// nmf2d: random starts, of which the one with the least objective is kept [default: 1]
@@ -55,8 +55,8 @@ struct Summary<'a> {
     time_lags: usize,
     pitch_lags: usize,
     iterations: usize,
-    /// Of the start that was kept.
-    first_objective: f64,
+    /// Of the start that was kept; missing where --trace-every 0 has nothing looked at before the first iteration.
+    first_objective: Option<f64>,
     /// Of every start, in order.
     final_objectives: Vec<f64>,
     /// The start that was kept; each has the seed of the run and its own number added.
@@ -69,8 +69,6 @@ struct Summary<'a> {
 
 pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending> {
     let unfit = [
-        ("--init", command.init.is_some()),
-        ("--fix", command.fix.is_some()),
         ("--updates", command.updates != Updates::Alternating),
         ("--tolerance", command.tolerance > 0.0),
         ("--normalize", command.normalize != "none"),
@@ -79,20 +77,44 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         bail!("{option} does not go with --method nmf2d");
     }
     let Shifted { time_lags, pitch_lags, starts } = command.shifted;
-    let (lags, starts) = (Lags { time: time_lags.unwrap_or(7), pitch: pitch_lags.unwrap_or(18) }, starts.unwrap_or(1));
+    let starts = starts.unwrap_or(1);
+    if command.init.is_some() && starts > 1 {
+        bail!("--starts {starts} does not go with --init, which is one start");
+    }
+    let v = read_matrix(&command.matrix)?;
+    let [w, h] = given(command, v.dim())?;
+    let lags = Lags {
+        time: lags("--time-lags", time_lags, w.as_ref(), 7)?,
+        pitch: lags("--pitch-lags", pitch_lags, h.as_ref(), 18)?,
+    };
     for (what, value) in [("time lags", lags.time), ("pitch lags", lags.pitch), ("starts", starts)] {
         if !(1..=MOST).contains(&value) {
             bail!("{value} {what}: must be between 1 and {MOST}");
         }
     }
-    let v = read_matrix(&command.matrix)?;
     let (scale, beta) = (level(&v), command.divergence.exponent_beta());
-    let mut options =
-        Options { trace_every: command.trace_every, ..Options::of(command.divergence, lags, command.iterations) };
+    let mut options = Options {
+        trace_every: command.trace_every,
+        learn: command.learn(),
+        ..Options::of(command.divergence, lags, command.iterations)
+    };
     // As for plain factors: d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much.
     options.rule.rule = Rule { sparsity: command.sparsity * scale.powf(1.0 - beta), ..options.rule.rule };
     let v = v / scale;
-    let start = Start::Random { components: command.rank, starts, seed: common.seed };
+    let (mut bases, mut gains);
+    let start = if command.init.is_none() {
+        Start::Random { components: command.rank, starts, seed: common.seed }
+    } else {
+        (bases, gains) = nmf2d::random_start(&[v.view()], command.rank, lags, common.seed);
+        if let Some(w) = w {
+            bases = w.outer_iter().map(|w| w.to_owned()).collect();
+        }
+        if let Some(h) = h {
+            let rows = lags.pitch * command.rank;
+            gains = vec![(h / scale).to_shape((rows, v.ncols()))?.into_owned()];
+        }
+        Start::Given { bases: &bases, gains: Some(&gains) }
+    };
     let engine = open(common)?;
     let bar = progress::bar(common, command.iterations as u64, "factorizing");
     let (found, name) = with_engine!(&engine, |engine| {
@@ -103,7 +125,7 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     let objective = fit.objective.mapv(|objective| objective * scale.powf(beta));
     let (h, kept) = (&gains[0] * scale, objective.row(start).to_owned());
     let w = ndarray::stack(Axis(0), &bases.iter().map(|w| w.view()).collect::<Vec<_>>())?;
-    let h = h.into_shape_with_order((lags.pitch, command.rank, v.ncols()))?;
+    let h = h.to_shape((lags.pitch, command.rank, v.ncols()))?.into_owned();
     write_whole(&command.output, |path| write(path, &w, &h, &kept))?;
     let summary = Summary {
         rows: v.nrows(),
@@ -112,7 +134,7 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         time_lags: lags.time,
         pitch_lags: lags.pitch,
         iterations: command.iterations,
-        first_objective: kept.first().copied().unwrap_or_default(),
+        first_objective: command.first_objective(kept.first()),
         final_objectives: objective.columns().into_iter().next_back().map(|last| last.to_vec()).unwrap_or_default(),
         start,
         seconds,
@@ -121,6 +143,31 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     };
     print(common.json, &summary, || text(&summary))?;
     Ok(Ending::Done)
+}
+
+/// W (T,F,D) and H (Φ,D,N) of --init, for data F x N.
+fn given(command: &Factorize, (rows, columns): (usize, usize)) -> anyhow::Result<[Option<Array3<f64>>; 2]> {
+    let Some(path) = &command.init else { return Ok([None, None]) };
+    let factors = read_factors(path, [["lag", "row", "component"], ["lag", "component", "column"]])?;
+    let wanted = [("W", "T", [rows, command.rank]), ("H", "P", [command.rank, columns])];
+    for (factor, (name, lags, want)) in factors.iter().zip(wanted) {
+        if let Some(&[first, second, third]) = factor.as_ref().map(Array3::shape)
+            && [second, third] != want
+        {
+            let got = format!("{name} is {first} x {second} x {third}");
+            bail!("{}: {got}; it must be {lags} x {} x {}", path.display(), want[0], want[1]);
+        }
+    }
+    Ok(factors)
+}
+
+/// How many lags there are: as many as the factor has that is given, or as are asked for.
+fn lags(option: &str, asked: Option<usize>, factor: Option<&Array3<f64>>, default: usize) -> anyhow::Result<usize> {
+    let given = factor.map(|factor| factor.len_of(Axis(0)));
+    match asked.zip(given) {
+        Some((asked, given)) if asked != given => bail!("{option} {asked}: the factor of --init has {given}"),
+        _ => Ok(given.or(asked).unwrap_or(default)),
+    }
 }
 
 fn write(path: &Path, w: &Array3<f64>, h: &Array3<f64>, objective: &Array1<f64>) -> std::io::Result<()> {
@@ -140,13 +187,13 @@ fn text(summary: &Summary) -> String {
         count => format!(", the best of {count} starts (number {})", summary.start),
     };
     format!(
-        "{} x {} by {} patterns of {} columns at {} pitches: objective {:.6e} -> {:.6e} in {} iterations and {:.2} s{starts}, on {}\n{}\n",
+        "{} x {} by {} patterns of {} columns at {} pitches: objective {}{:.6e} in {} iterations and {:.2} s{starts}, on {}\n{}\n",
         summary.rows,
         summary.columns,
         summary.rank,
         summary.time_lags,
         summary.pitch_lags,
-        summary.first_objective,
+        from(summary.first_objective),
         last.get(summary.start).copied().unwrap_or_default(),
         summary.iterations,
         summary.seconds,
