@@ -35,7 +35,7 @@ const SHAPES: [(usize, usize, usize); 15] = [
 ];
 
 /// How many rows the table has.
-pub const KERNELS: usize = 6 * 5 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 * 4 + 3 + 2;
+pub const KERNELS: usize = 6 * 5 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 * 4 + 3 + 3;
 
 /// What the numbers of a case are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +142,9 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     add(compare("shifts/masks ratio:2".into(), bound, ALONE, |case| {
         shifted_models(engine, case, Some(Mask::Ratio(2.0)))
     }))?;
+    for norm in [Norm::L1, Norm::L2] {
+        add(compare(format!("shifts/normalize {norm}"), bound, ALONE, |case| shifted_norms(engine, case, norm)))?;
+    }
     for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
         add(compare(format!("segments/gains {divergence}"), bound, BATCH, |batch| gains(engine, batch, divergence)))?;
         add(compare(format!("segments/bases {divergence}"), bound, BATCH, |batch| bases(engine, batch, divergence)))?;
@@ -151,6 +154,7 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     let shifted = (Divergence::ItakuraSaito, Edges::Exact);
     add(compare("segments/shifted gains is".into(), bound, BATCH, |batch| shifted_gains(engine, batch, shifted)))?;
     add(compare("segments/shifted bases is".into(), bound, BATCH, |batch| shifted_bases(engine, batch, shifted)))?;
+    add(compare("segments/shifted norms l2".into(), bound, BATCH, |batch| shifted_norms(engine, batch, Norm::L2)))?;
     add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
     add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;
     add(compare("segments/masks ratio:1".into(), bound, BATCH, |batch| masks(engine, batch, Mask::Ratio(1.0))))?;
@@ -591,6 +595,16 @@ fn shifted_costs_on<E: Shifts>(engine: &E, cases: &[Case], divergence: Divergenc
     let costs = engine.shifted_costs(&v, &w, &h, lags, divergence)?;
     let costs = Array2::from_shape_fn((1, engine.shape(&v).1), |(_, n)| costs.get(n).copied().unwrap_or(f64::NAN));
     Ok(cut(costs.view(), &engine.segments(&v).1))
+}
+
+fn shifted_norms<E: Shifts>(engine: &E, cases: &[Case], norm: Norm) -> Result<f64> {
+    worst(&shifted_norms_on(engine, cases, norm)?, cases, |case| shifted_norms_on(&Reference, case, norm))
+}
+
+fn shifted_norms_on<E: Shifts>(engine: &E, cases: &[Case], norm: Norm) -> Result<Vec<Array2<f64>>> {
+    let Shifted { mut w, mut h, lags, .. } = bring_up_shifted(engine, cases)?;
+    engine.normalize_patterns(&mut w, &mut h, lags, norm)?;
+    Ok(alternately(matrices(engine, &w, lags.time * cases[0].v.nrows())?, segments(engine, &h)?))
 }
 
 fn shifted_models<E: Shifts>(engine: &E, cases: &[Case], mask: Option<Mask>) -> Result<f64> {

@@ -73,7 +73,6 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         ("--fix", command.fix.is_some()),
         ("--updates", command.updates != Updates::Alternating),
         ("--tolerance", command.tolerance > 0.0),
-        ("--normalize", command.normalize != "none"),
     ];
     if let Some((option, _)) = unfit.into_iter().find(|(_, given)| *given) {
         bail!("{option} does not go with --method nmf2d");
@@ -87,8 +86,12 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     }
     let v = read_matrix(&command.matrix)?;
     let (scale, beta) = (level(&v), command.divergence.exponent_beta());
-    let mut options =
-        Options { trace_every: command.trace_every, ..Options::of(command.divergence, lags, command.iterations) };
+    let normalize = if command.normalize == "none" { None } else { Some(command.normalize.parse()?) };
+    let mut options = Options {
+        trace_every: command.trace_every,
+        normalize,
+        ..Options::of(command.divergence, lags, command.iterations)
+    };
     // As for plain factors: d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much.
     options.rule.rule = Rule { sparsity: command.sparsity * scale.powf(1.0 - beta), ..options.rule.rule };
     let v = v / scale;

@@ -15,7 +15,7 @@ use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::tile::{self, StripJob};
 use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, Shelf};
-use crate::kernels::glue::{Mask, ShareJob};
+use crate::kernels::glue::{Mask, Norm, ShareJob};
 use crate::kernels::products::{Fields, Rule, VectorRule, fields, shape_of, with_fields};
 
 /// Rows are of a multiple of so many numbers: whole vectors of every instruction set, and cache lines.
@@ -589,6 +589,12 @@ impl Shifts for Cpu {
             segments_of(h).into_par_iter().enumerate().map(of_segment).collect()
         });
         Ok(costs.concat())
+    }
+
+    fn normalize_patterns(&self, w: &mut Vec<Array2<f32>>, h: &mut CpuPanel, lags: Lags, norm: Norm) -> Result<()> {
+        check_factors((w.len(), shape_of(w)), h.extent(), lags)?;
+        self.normalize_stacks(w, lags.time, Some(h), norm);
+        Ok(())
     }
 
     fn shifted_models(&self, w: &Vec<Array2<f32>>, h: &CpuPanel, lags: Lags) -> Result<Vec<CpuPanel>> {

@@ -5,7 +5,7 @@ use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::gpu::shader::{Access, Kernel, Source, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE};
-use crate::kernels::glue::Mask;
+use crate::kernels::glue::{Mask, Norm};
 use crate::kernels::gpu::{FLOORS, INDEX, PARAMS, Params, RULE, SHIFTED_MODEL, Window, filling};
 use crate::kernels::products::{Rule, params};
 
@@ -213,6 +213,11 @@ impl Shifts for Gpu {
             self.copy(segment, &all, &costs, true)?;
         }
         Ok(crate::engine::Engine::read_panel::<f64>(self, &all)?.into_raw_vec_and_offset().0)
+    }
+
+    fn normalize_patterns(&self, w: &mut GpuMatrix, h: &mut GpuPanel, lags: Lags, norm: Norm) -> Result<()> {
+        check_factors(w.extent(), h.extent(), lags)?;
+        self.normalize_stacks(w, lags.time, Some(h), norm)
     }
 
     fn shifted_models(&self, w: &GpuMatrix, h: &GpuPanel, lags: Lags) -> Result<Vec<GpuPanel>> {

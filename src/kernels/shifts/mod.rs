@@ -17,7 +17,7 @@ mod cpu;
 mod gpu;
 mod reference;
 
-use super::glue::{Mask, check_mask};
+use super::glue::{Mask, Norm, check_mask};
 use super::products::Rule;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
@@ -96,6 +96,10 @@ pub trait Shifts: Engine {
         lags: Lags,
         divergence: Divergence,
     ) -> Result<Vec<f64>>;
+
+    /// Scales every component's pattern, its column of all W^τ of a stack, to unit norm; a zero pattern stays. Its rows of H in
+    /// the segments that the stack is for are multiplied by what its norm was, so that Λ does not change.
+    fn normalize_patterns(&self, w: &mut Self::Matrix, h: &mut Self::Panel, lags: Lags, norm: Norm) -> Result<()>;
 
     /// The part of Λ (F x N) that is each component's, before any floor.
     fn shifted_models(&self, w: &Self::Matrix, h: &Self::Panel, lags: Lags) -> Result<Vec<Self::Panel>>;
