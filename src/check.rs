@@ -530,7 +530,7 @@ fn under_on<E: GainPrior>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec
 /// Lags of a case: one, some, and more than there are frames or bins; and how many components.
 fn lags(case: &Case) -> (Lags, usize) {
     let bins = case.v.nrows();
-    (Lags { time: [3, 1, 5, 2][bins % 4], pitch: [2, 3, 1, 9][bins / 4 % 4] }, case.w.ncols().min(5))
+    (Lags { time: [2, 3, 11, 5, 1, 1, 8][bins % 7], pitch: [2, 3, 1, 9][bins / 4 % 4] }, case.w.ncols().min(5))
 }
 
 /// A batch on an engine.

@@ -130,12 +130,18 @@ fn assert_alone<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording])
 
 /// What the shifted kernels leave of every `shared` recordings, which have T bases together, made of those of their first.
 fn shifted<E: Shifts>(engine: &E, batch: &[Recording], shared: usize) -> Vec<Vec<f32>> {
-    let lags = Lags { time: 3, pitch: 2 };
+    shifted_by(engine, batch, shared, Lags { time: 3, pitch: 2 })
+}
+
+fn shifted_by<E: Shifts>(engine: &E, batch: &[Recording], shared: usize, lags: Lags) -> Vec<Vec<f32>> {
     let (rows, components) = batch[0].w.dim();
     let lag = |one: &Recording, time: usize| &one.w * (1.0 + time as f32);
     let firsts = batch.iter().step_by(shared);
     let bases: Vec<_> = firsts.flat_map(|one| (0..lags.time).map(move |time| lag(one, time))).collect();
-    let of_gains = |one: &Recording| concatenate(Axis(0), &[one.h.view(), (&one.h * 0.5).view()]).unwrap();
+    let of_gains = |one: &Recording| {
+        let at_pitch: Vec<_> = (0..lags.pitch).map(|pitch| &one.h * 0.5f32.powi(pitch as i32)).collect();
+        concatenate(Axis(0), &at_pitch.iter().map(|h| h.view()).collect::<Vec<_>>()).unwrap()
+    };
     let gains: Vec<Array2<f32>> = batch.iter().map(of_gains).collect();
     let v = engine.packed(&views(batch, |recording| &recording.v)).unwrap();
     let mut w = engine.stack(&bases.iter().map(|basis| basis.view()).collect::<Vec<_>>()).unwrap();
@@ -196,6 +202,44 @@ fn shifted_segments_that_share_bases_have_the_bits_that_they_have_without_others
         assert_shifted_alone(&gpu, &batch, 2);
         assert!(shifted(&gpu, &batch, 2) == whole, "{chunk_columns}");
     }
+}
+
+/// Whether an engine is near the reference after all that [`shifted`] does, with bases for every `shared` recordings.
+fn assert_shifted_near<E: Shifts>(engine: &E, batch: &[Recording], shared: usize, lags: Lags) {
+    let (got, expected) = (shifted_by(engine, batch, shared, lags), shifted_by(&Reference, batch, shared, lags));
+    for (got, expected) in got.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((got - expected).abs() <= 1e-3 * expected.abs() + 1e-5, "{got} for {expected}, {lags:?}, {shared}");
+    }
+}
+
+#[test]
+fn shifted_segments_are_what_the_reference_makes_of_them() {
+    let (few, many) = (Lags { time: 3, pitch: 2 }, Lags { time: 10, pitch: 9 });
+    let (small, large) = (recordings(9, 3, &[1, 60, 33, 130]), recordings(37, 5, &[70, 150]));
+    let cpu = Cpu::new(Some(2)).unwrap();
+    assert_shifted_near(&cpu, &small, 2, few);
+    assert_shifted_near(&cpu, &large, 1, many);
+    let Some(gpu) = gpu() else { return };
+    assert_shifted_near(&gpu, &large, 1, many);
+    assert_shifted_near(&gpu.with_chunk_columns(64), &small, 2, few);
+}
+
+#[test]
+fn shifted_kernels_use_nothing_that_is_not_theirs() {
+    let Some(gpu) = gpu() else { return };
+    // Two tiles of rows, blocks of components, of lags and of pitches each, and two splits of the columns.
+    let (batch, lags) = (recordings(37, 5, &[70, 150]), Lags { time: 10, pitch: 9 });
+    let clean = shifted_by(&gpu, &batch, 1, lags);
+    let junk: Vec<_> = [1, 5, 37, 45, 64, 100, 150]
+        .iter()
+        .flat_map(|&rows| {
+            [96, 160].map(|columns| gpu.panel(Array2::from_elem((rows, columns), f32::NAN).view()).unwrap())
+        })
+        .collect();
+    drop(junk);
+    assert!(shifted_by(&gpu, &batch, 1, lags) == clean, "dirty memory");
+    gpu.check_indices();
+    assert!(shifted_by(&gpu, &batch, 1, lags) == clean, "checked indices");
 }
 
 #[test]
