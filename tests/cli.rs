@@ -686,7 +686,7 @@ fn factorize_into_patterns_that_move() {
     }
     for (norm, power) in [("l1", 1), ("l2", 2)] {
         let (w, ..) = run("n.npz", &["--normalize", norm, "--sparsity", "0.1"]);
-        for pattern in w.axis_iter(Axis(2)) {
+        for pattern in w.axis_iter(ndarray::Axis(2)) {
             let size: f64 = pattern.iter().map(|&w| f64::from(w).powi(power)).sum();
             assert!((size - 1.0).abs() < 1e-5, "{norm}: {size}");
         }
