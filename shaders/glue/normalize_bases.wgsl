@@ -1,10 +1,15 @@
-// Scales every column of the bases to unit norm: W[:, k] ← W[:, k] / s_k, s_k = (Σ_f W[f, k]^NORM)^(1 / NORM).
+// Scales every column of a stack of bases to unit norm: W^τ[:, k] ← W^τ[:, k] / s_k, s_k = (Σ_{τ,f} W^τ[f, k]^NORM)^(1 / NORM).
 //
-// bases: W (F, K), sizes: s (K), 1 for a zero column, which stays as it is. NORM is 1 or 2.
+// bases: W^τ (F, K), one after another, sizes: s (K), 1 for a zero column, which stays as it is. NORM is 1 or 2.
 // A workgroup owns four columns. The largest entry is divided out first: squares of small bases leave the range of f32.
 
 @group(0) @binding(1) var<storage, read_write> bases: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> sizes: array<vec4<f32>>;
+
+// Where row f of W^τ is, given τF + f.
+fn place(row: u32, quad: u32) -> u32 {
+    return row / params.rows * params.bases_stride + row % params.rows * params.bases_pitch + quad;
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -16,14 +21,15 @@ fn main(
     if (quad >= params.bases_pitch) {
         return;
     }
+    let rows = params.time_lags * params.rows;
     var largest = vec4<f32>();
-    for (var row = lane; row < params.rows; row += 64u) {
-        largest = max(largest, bases[row * params.bases_pitch + quad]);
+    for (var row = lane; row < rows; row += 64u) {
+        largest = max(largest, bases[place(row, quad)]);
     }
     let unit = max(workgroup_max(largest, lane), vec4<f32>(DENOMINATOR_FLOOR));
     var sum = vec4<f32>();
-    for (var row = lane; row < params.rows; row += 64u) {
-        let w = bases[row * params.bases_pitch + quad] / unit;
+    for (var row = lane; row < rows; row += 64u) {
+        let w = bases[place(row, quad)] / unit;
         if (NORM == 2u) {
             sum = fma(w, w, sum);
         } else {
@@ -36,8 +42,8 @@ fn main(
     }
     let size = unit * sum;
     let scale = select(vec4<f32>(1.0), size, size > vec4<f32>(DENOMINATOR_FLOOR));
-    for (var row = lane; row < params.rows; row += 64u) {
-        bases[row * params.bases_pitch + quad] /= scale;
+    for (var row = lane; row < rows; row += 64u) {
+        bases[place(row, quad)] /= scale;
     }
     if (lane == 0u) {
         sizes[quad] = scale;

@@ -1,6 +1,6 @@
-// Multiplies every row of the gains by the size its basis had: H[k, :] ← s_k H[k, :].
+// Multiplies every row of the gains by the size its basis had: H[k, :] ← s_k H[k, :], k the row's number modulo K.
 //
-// sizes: s (K), gains: H (K, N), of which the window is scaled. An invocation owns four columns of a row.
+// sizes: s (K), gains: H (a multiple of K, N), of which the window is scaled. An invocation owns four columns of a row.
 
 @group(0) @binding(1) var<storage, read> sizes: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> gains: array<vec4<f32>>;
@@ -12,9 +12,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = 64u * workgroup_index(group, groups) + lane;
-    if (index < params.components * params.window_quads) {
-        let component = index / params.window_quads;
+    if (index < params.rows * params.window_quads) {
+        let row = index / params.window_quads;
+        let component = row % params.components;
         let quad = params.first_quad + index % params.window_quads;
-        gains[component * params.panel_pitch + quad] *= sizes[component / 4u][component % 4u];
+        gains[row * params.panel_pitch + quad] *= sizes[component / 4u][component % 4u];
     }
 }

@@ -2,7 +2,7 @@
 
 struct Params {
     rows: u32,             // F
-    columns: u32,          // the chunk's columns up to the end of the window's segment
+    columns: u32,          // the chunk's columns up to the end of the window's segment; of shifted factors, the segment's own
     components: u32,       // K
     bases_pitch: u32,      // vec4s from one row of the bases to the next
     panel_pitch: u32,      // vec4s from one row of the panels' chunk to the next
@@ -15,7 +15,7 @@ struct Params {
     first_tile: u32,       // tiles of TILE columns that stand before the window in what is summed
     split_tiles: u32,      // tiles in a split, the share of them that is summed by itself
     first_split: u32,      // splits first_split..end_split have columns in the window
-    end_split: u32,
+    end_split: u32,        // of shifted factors, how many there are
     beta: f32,             // of the divergence
     exponent: f32,         // γ of the rule, p of the mask, or the power of a ratio of gains
     sparsity: f32,         // λ of the rule

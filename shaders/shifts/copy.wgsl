@@ -1,20 +1,15 @@
 // Brings what of a segment stands in one chunk to the segment's own rows, or, where BACK, from there.
 //
-// from, to: a chunk of a panel and the rows of one segment, or the other way round. An invocation copies four columns of a row.
+// source, copied: a chunk of a panel and the rows of one segment, or the other way round. A cell is four columns of a row.
 
 @group(0) @binding(1) var<storage, read> source: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> copied: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let cell = 64u * workgroup_index(group, groups) + lane;
-    if (cell >= params.rows * params.window_quads) {
-        return;
-    }
+fn cells() -> u32 {
+    return params.rows * params.window_quads;
+}
+
+fn work(cell: u32) {
     let row = cell / params.window_quads;
     let quad = cell % params.window_quads;
     let in_chunk = row * params.panel_pitch + params.first_quad + quad;

@@ -1,35 +1,45 @@
 // The cost of every column of one segment: Σ_f d(v[f, n] | λ[f, n]).
 //
-// bases: W^τ (F, D), gains: H (ΦD, N), data: V (F, N), costs: (1, N). A workgroup of 64 owns four columns; an invocation has
-// every 64th row of them, and the 64 sums are added in order.
+// bases: W^τ (F, D), gains: H (ΦD, N), data: V (F, N), costs: (1, N). A workgroup owns 32 columns and walks down the rows a tile
+// at a time; an invocation's rows are added as they come, and the sums of the 8 invocations of a column in order.
 
 @group(0) @binding(3) var<storage, read> data: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> costs: array<vec4<f32>>;
 
-var<workgroup> sh_costs: array<vec4<f32>, 64>;
+var<workgroup> sh_costs: array<vec4<f32>, INVOCATIONS>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let quad = workgroup_index(group, groups);
-    if (quad >= params.segment_pitch) {
-        return;
+fn row_cost(row: u32, quad: u32, product: vec4<f32>) -> vec4<f32> {
+    if (row >= params.rows) {
+        return vec4<f32>(0.0);
     }
-    var sum = vec4<f32>();
-    for (var row = lane; row < params.rows; row += 64u) {
-        let lambda = max(shifted_model(row, quad), vec4<f32>(MODEL_FLOOR));
-        sum += cost(data[row * params.segment_pitch + quad], lambda);
+    let v = data[row * params.panel_pitch + params.first_quad + quad];
+    return cost(v, max(product, vec4<f32>(MODEL_FLOOR)));
+}
+
+fn workgroups() -> u32 {
+    return params.window_quads / TILE_QUADS;
+}
+
+fn work(index: u32, x: u32, y: u32) {
+    let first_quad = index * TILE_QUADS;
+    var sums = mat4x4<f32>();
+    for (var first_row = 0u; first_row < params.rows; first_row += TILE) {
+        let product = model_tile(first_row, first_quad, x, y);
+        let row = first_row + y;
+        sums += mat4x4<f32>(
+            row_cost(row, first_quad + x, product[0]),
+            row_cost(row + LANES, first_quad + x, product[1]),
+            row_cost(row + 2u * LANES, first_quad + x, product[2]),
+            row_cost(row + 3u * LANES, first_quad + x, product[3]),
+        );
     }
-    sh_costs[lane] = sum;
+    sh_costs[y * LANES + x] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     workgroupBarrier();
-    if (lane == 0u) {
+    if (y == 0u) {
         var total = vec4<f32>();
-        for (var other = 0u; other < 64u; other++) {
-            total += sh_costs[other];
+        for (var lane = x; lane < INVOCATIONS; lane += LANES) {
+            total += sh_costs[lane];
         }
-        costs[quad] = total;
+        costs[params.first_quad + first_quad + x] = total;
     }
 }

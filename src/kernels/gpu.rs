@@ -13,6 +13,7 @@ pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
 pub(crate) static INDEX: Source = source!("lib/index.wgsl");
 pub(crate) static POWER: Source = source!("lib/power.wgsl");
 pub(crate) static REDUCE: Source = source!("lib/reduce.wgsl");
+pub(crate) static CELLS: Source = source!("lib/cells.wgsl");
 pub(crate) static LANES: Source = source!("lib/lanes.wgsl", PARAMS, INDEX);
 pub(crate) static RAISED: Source = source!("lib/raised.wgsl", PARAMS);
 pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, FLOORS, POWER);
@@ -21,7 +22,10 @@ pub(crate) static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS)
 pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", FLOORS, TILE);
 pub(crate) static STORED_FIELDS: Source = source!("lib/stored_fields.wgsl", TILE);
 pub(crate) static COLUMN_SUMS: Source = source!("lib/column_sums.wgsl", TILE);
-pub(crate) static SHIFTED_MODEL: Source = source!("lib/shifted_model.wgsl", PARAMS, INDEX);
+pub(crate) static SHIFTS: Source = source!("lib/shifts.wgsl", PARAMS, INDEX, BLOCKS);
+pub(crate) static SHIFTED_GAINS: Source = source!("lib/shifted_gains.wgsl", SHIFTS);
+pub(crate) static SHIFTED_MODEL: Source = source!("lib/shifted_model.wgsl", SHIFTED_GAINS);
+pub(crate) static SHIFTED_TILES: Source = source!("lib/shifted_tiles.wgsl", SHIFTED_MODEL);
 pub(crate) static LEAD: Source = source!("lib/lead.wgsl");
 static NEAR: Source = source!("lib/near.wgsl");
 
@@ -158,6 +162,12 @@ impl Splits {
         Self { tiles: each, count: tiles.div_ceil(each) }
     }
 
+    /// The same columns in at most so many splits.
+    pub(crate) fn at_most(self, most: usize) -> Self {
+        let together = self.count.div_ceil(most);
+        Self { tiles: together * self.tiles, count: self.count.div_ceil(together) }
+    }
+
     /// Those that have columns in a window.
     pub(crate) fn of_window(self, window: &Window) -> Range<usize> {
         window.before / self.tiles..(window.before + window.tiles).div_ceil(self.tiles)
@@ -180,10 +190,20 @@ pub(crate) mod tests {
     fn every_shared_file_is_a_source() {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
         let tiles = [&BLOCKS, &TILE, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
-        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &LANES, &RAISED, &RULE, &SHIFTED_MODEL, &LEAD, &NEAR];
-        let lib = [tiles.as_slice(), &others].concat();
+        let shifts = [&SHIFTS, &SHIFTED_GAINS, &SHIFTED_MODEL, &SHIFTED_TILES];
+        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &LEAD, &NEAR];
+        let lib = [tiles.as_slice(), &shifts, &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));
+    }
+
+    #[test]
+    fn splits_are_brought_together_where_there_may_be_few() {
+        let splits = Splits { tiles: 4, count: 7 };
+        for (most, tiles, count) in [(9, 4, 7), (7, 4, 7), (6, 8, 4), (3, 12, 3), (1, 28, 1)] {
+            let few = splits.at_most(most);
+            assert_eq!((few.tiles, few.count), (tiles, count), "{most}");
+        }
     }
 
     #[test]

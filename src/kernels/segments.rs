@@ -128,13 +128,20 @@ fn assert_alone<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording])
     assert!(together == alone);
 }
 
-/// What the shifted kernels leave of every recording: each has bases of its own, T of them made of its own.
-fn shifted<E: Shifts>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
-    let lags = Lags { time: 3, pitch: 2 };
+/// What the shifted kernels leave of every `shared` recordings, which have T bases together, made of those of their first.
+fn shifted<E: Shifts>(engine: &E, batch: &[Recording], shared: usize) -> Vec<Vec<f32>> {
+    shifted_by(engine, batch, shared, Lags { time: 3, pitch: 2 })
+}
+
+fn shifted_by<E: Shifts>(engine: &E, batch: &[Recording], shared: usize, lags: Lags) -> Vec<Vec<f32>> {
     let (rows, components) = batch[0].w.dim();
     let lag = |one: &Recording, time: usize| &one.w * (1.0 + time as f32);
-    let bases: Vec<_> = batch.iter().flat_map(|one| (0..lags.time).map(move |time| lag(one, time))).collect();
-    let of_gains = |one: &Recording| concatenate(Axis(0), &[one.h.view(), (&one.h * 0.5).view()]).unwrap();
+    let firsts = batch.iter().step_by(shared);
+    let bases: Vec<_> = firsts.flat_map(|one| (0..lags.time).map(move |time| lag(one, time))).collect();
+    let of_gains = |one: &Recording| {
+        let at_pitch: Vec<_> = (0..lags.pitch).map(|pitch| &one.h * 0.5f32.powi(pitch as i32)).collect();
+        concatenate(Axis(0), &at_pitch.iter().map(|h| h.view()).collect::<Vec<_>>()).unwrap()
+    };
     let gains: Vec<Array2<f32>> = batch.iter().map(of_gains).collect();
     let v = engine.packed(&views(batch, |recording| &recording.v)).unwrap();
     let mut w = engine.stack(&bases.iter().map(|basis| basis.view()).collect::<Vec<_>>()).unwrap();
@@ -145,6 +152,7 @@ fn shifted<E: Shifts>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
         rule.rule.floor = 0.05;
         engine.update_shifted_gains(&v, &w, &mut h, &rule).unwrap();
     }
+    engine.normalize_patterns(&mut w, &mut h, lags, Norm::L2).unwrap();
     let costs = engine.shifted_costs(&v, &w, &h, lags, Divergence::ItakuraSaito).unwrap();
     let mut wide = vec![Array2::from_shape_fn((1, costs.len()), |(_, n)| costs[n] as f32)];
     for panel in
@@ -153,34 +161,87 @@ fn shifted<E: Shifts>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
         wide.push(engine.read_panel(panel).unwrap());
     }
     let (stack, mut first) = (engine.read_matrix::<f32>(&w).unwrap(), 0);
-    let of_segment = |(segment, one): (usize, &Recording)| {
-        let place = first..first + one.v.ncols();
+    let of_group = |(group, recordings): (usize, &[Recording])| {
+        let place = first..first + recordings.iter().map(|one| one.v.ncols()).sum::<usize>();
         first = place.end;
-        let bases = segment * lags.time * rows..(segment + 1) * lags.time * rows;
+        let bases = group * lags.time * rows..(group + 1) * lags.time * rows;
         let parts = wide.iter().map(|panel| panel.slice_axis(Axis(1), place.clone().into()));
         let parts = parts.chain([stack.slice_axis(Axis(0), bases.into())]);
         parts.flat_map(|part| part.iter().copied().collect::<Vec<_>>()).collect()
     };
-    assert_eq!(stack.ncols(), components);
-    batch.iter().enumerate().map(of_segment).collect()
+    assert_eq!(stack.dim(), (batch.len() / shared * lags.time * rows, components));
+    batch.chunks(shared).enumerate().map(of_group).collect()
 }
 
-fn assert_shifted_alone<E: Shifts>(engine: &E, batch: &[Recording]) {
-    let alone: Vec<Vec<f32>> = batch.chunks(1).flat_map(|recording| shifted(engine, recording)).collect();
+/// Whether every `shared` recordings, which have bases together, have the bits that they have without the others.
+fn assert_shifted_alone<E: Shifts>(engine: &E, batch: &[Recording], shared: usize) {
+    let alone: Vec<Vec<f32>> = batch.chunks(shared).flat_map(|group| shifted(engine, group, shared)).collect();
     assert!(alone.iter().flatten().all(|x| x.is_finite()));
-    assert!(shifted(engine, batch) == alone);
+    assert!(shifted(engine, batch, shared) == alone);
 }
 
 #[test]
 fn a_shifted_segment_has_the_bits_that_it_has_alone() {
-    assert_shifted_alone(&Reference, &recordings(5, 3, &[4, 1, 7]));
-    let cpu = Cpu::new(Some(2)).unwrap();
-    assert_shifted_alone(&cpu, &recordings(37, 3, &[1, 48, 49, 130]));
+    assert_shifted_alone(&Reference, &recordings(5, 3, &[4, 1, 7]), 1);
+    assert_shifted_alone(&Cpu::new(Some(2)).unwrap(), &recordings(37, 3, &[1, 48, 49, 130]), 1);
     let Some(gpu) = gpu() else { return };
     let batch = recordings(9, 3, &[1, 32, 33, 130]);
-    assert_shifted_alone(&gpu, &batch);
-    let whole = shifted(&gpu, &batch);
-    assert!(shifted(&gpu.with_chunk_columns(96), &batch) == whole);
+    assert_shifted_alone(&gpu, &batch, 1);
+    let whole = shifted(&gpu, &batch, 1);
+    assert!(shifted(&gpu.with_chunk_columns(96), &batch, 1) == whole);
+}
+
+#[test]
+fn shifted_segments_that_share_bases_have_the_bits_that_they_have_without_others() {
+    assert_shifted_alone(&Reference, &recordings(5, 3, &[4, 1, 7, 2]), 2);
+    assert_shifted_alone(&Cpu::new(Some(2)).unwrap(), &recordings(37, 3, &[1, 48, 49, 130]), 2);
+    let Some(mut gpu) = gpu() else { return };
+    // The second and the fourth lie across chunks of two tiles.
+    let batch = recordings(9, 3, &[1, 60, 33, 130]);
+    let whole = shifted(&gpu, &batch, 2);
+    for chunk_columns in [1 << 16, 64] {
+        gpu = gpu.with_chunk_columns(chunk_columns);
+        assert_shifted_alone(&gpu, &batch, 2);
+        assert!(shifted(&gpu, &batch, 2) == whole, "{chunk_columns}");
+    }
+}
+
+/// Whether an engine is near the reference after all that [`shifted`] does, with bases for every `shared` recordings.
+fn assert_shifted_near<E: Shifts>(engine: &E, batch: &[Recording], shared: usize, lags: Lags) {
+    let (got, expected) = (shifted_by(engine, batch, shared, lags), shifted_by(&Reference, batch, shared, lags));
+    for (got, expected) in got.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((got - expected).abs() <= 1e-3 * expected.abs() + 1e-5, "{got} for {expected}, {lags:?}, {shared}");
+    }
+}
+
+#[test]
+fn shifted_segments_are_what_the_reference_makes_of_them() {
+    let (few, many) = (Lags { time: 3, pitch: 2 }, Lags { time: 10, pitch: 9 });
+    let (small, large) = (recordings(9, 3, &[1, 60, 33, 130]), recordings(37, 5, &[70, 150]));
+    let cpu = Cpu::new(Some(2)).unwrap();
+    assert_shifted_near(&cpu, &small, 2, few);
+    assert_shifted_near(&cpu, &large, 1, many);
+    let Some(gpu) = gpu() else { return };
+    assert_shifted_near(&gpu, &large, 1, many);
+    assert_shifted_near(&gpu.with_chunk_columns(64), &small, 2, few);
+}
+
+#[test]
+fn shifted_kernels_use_nothing_that_is_not_theirs() {
+    let Some(gpu) = gpu() else { return };
+    // Two tiles of rows, blocks of components, of lags and of pitches each, and two splits of the columns.
+    let (batch, lags) = (recordings(37, 5, &[70, 150]), Lags { time: 10, pitch: 9 });
+    let clean = shifted_by(&gpu, &batch, 1, lags);
+    let junk: Vec<_> = [1, 5, 37, 45, 64, 100, 150]
+        .iter()
+        .flat_map(|&rows| {
+            [96, 160].map(|columns| gpu.panel(Array2::from_elem((rows, columns), f32::NAN).view()).unwrap())
+        })
+        .collect();
+    drop(junk);
+    assert!(shifted_by(&gpu, &batch, 1, lags) == clean, "dirty memory");
+    gpu.check_indices();
+    assert!(shifted_by(&gpu, &batch, 1, lags) == clean, "checked indices");
 }
 
 #[test]

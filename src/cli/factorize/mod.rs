@@ -64,7 +64,7 @@ pub(super) struct Factorize {
     /// The weight of an L1 penalty on H
     #[arg(long, value_name = "L", default_value_t = 0.0)]
     sparsity: f64,
-    /// Scale W's columns to norm 1, and H's rows so that WH stays: none, l1 or l2
+    /// Scale W's columns, or with nmf2d whole patterns, to norm 1, and H's rows so that the model stays: none, l1 or l2
     #[arg(long, default_value = "none", value_parser = ["none", "l1", "l2"])]
     normalize: String,
 }
@@ -104,15 +104,15 @@ impl Factorize {
             bail!("rank {} is not between 1 and {MAX_RANK}", self.rank);
         }
         spare(&self.output, [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path))?;
+        if self.sparsity > 0.0 && self.normalize == "none" && self.fix.is_none() {
+            log::warn!("--sparsity without --normalize: W grows as H shrinks, and the penalty says nothing");
+        }
         if self.method == Method::Nmf2d {
             return shifted::run(&self, common);
         }
         self.shifted.check_absent()?;
         let v = read_matrix(&self.matrix)?;
         let (w, h) = self.start(&v, common.seed)?;
-        if self.sparsity > 0.0 && self.normalize == "none" && self.fix.is_none() {
-            log::warn!("--sparsity without --normalize: W grows as H shrinks, and the penalty says nothing");
-        }
         let options = Options {
             updates: self.updates,
             trace_every: self.trace_every,

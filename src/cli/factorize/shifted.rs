@@ -68,11 +68,7 @@ struct Summary<'a> {
 }
 
 pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending> {
-    let unfit = [
-        ("--updates", command.updates != Updates::Alternating),
-        ("--tolerance", command.tolerance > 0.0),
-        ("--normalize", command.normalize != "none"),
-    ];
+    let unfit = [("--updates", command.updates != Updates::Alternating), ("--tolerance", command.tolerance > 0.0)];
     if let Some((option, _)) = unfit.into_iter().find(|(_, given)| *given) {
         bail!("{option} does not go with --method nmf2d");
     }
@@ -93,9 +89,11 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         }
     }
     let (scale, beta) = (level(&v), command.divergence.exponent_beta());
+    let normalize = if command.normalize == "none" { None } else { Some(command.normalize.parse()?) };
     let mut options = Options {
         trace_every: command.trace_every,
         learn: command.learn(),
+        normalize,
         ..Options::of(command.divergence, lags, command.iterations)
     };
     // As for plain factors: d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much.

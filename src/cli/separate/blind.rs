@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use clap::Args;
 use partwise::divergence::Divergence;
-use partwise::kernels::Lags;
+use partwise::kernels::{Lags, Norm};
 use partwise::methods::nmf::{self, Learn};
 use partwise::methods::nmf2d::Options;
 use partwise::schedule;
@@ -139,6 +139,9 @@ impl Blindly {
         };
         let mut options = Options { trace_every: 0, ..Options::of(divergence, lags, iterations) };
         options.rule.rule.sparsity = sparsity;
+        // Without it patterns would grow as gains shrink, and the penalty would say nothing. In L1 it would say nothing under KL: there
+        // the gains' sum is that of the data.
+        options.normalize = (sparsity > 0.0).then_some(Norm::L2);
         if given && !self.adapt {
             options.learn = Learn::Gains;
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayViewMut1, s};
+use ndarray::{Array2, s};
 use pulp::Simd;
 use rayon::prelude::*;
 
@@ -13,21 +13,30 @@ use crate::engine::tile::{self, StripJob};
 use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, math, padded};
 use crate::kernels::products::{ModelJob, shape_of};
 
+impl Cpu {
+    /// Normalises W in stacks of T, each for as many of the segments: the norm is over a column of all T, and every row of the
+    /// gains of a component is scaled by it.
+    pub(crate) fn normalize_stacks(&self, w: &mut [Array2<f32>], time: usize, h: Option<&mut CpuPanel>, norm: Norm) {
+        self.install(|| {
+            let sizes: Vec<Vec<f32>> = w.par_chunks_mut(time).map(|w| scale(w, norm)).collect();
+            let Some(h) = h else { return };
+            let (places, shared) = (h.places(), h.segments().len() / sizes.len());
+            h.strips_mut().zip(&places).for_each(|(strip, place)| {
+                let sizes = sizes[place.segment / shared].iter().cycle();
+                for (gains, &size) in strip.chunks_exact_mut(STRIP).zip(sizes) {
+                    gains.iter_mut().for_each(|gain| *gain *= size);
+                }
+            });
+        });
+    }
+}
+
 impl Glue for Cpu {
     fn normalize(&self, w: &mut Vec<Array2<f32>>, h: Option<&mut CpuPanel>, norm: Norm) -> Result<()> {
         if let Some(h) = &h {
             check(w, h)?;
         }
-        self.install(|| {
-            let sizes: Vec<Vec<f32>> = w.par_iter_mut().map(|w| scale(w, norm)).collect();
-            let Some(h) = h else { return };
-            let places = h.places();
-            h.strips_mut().zip(&places).for_each(|(strip, place)| {
-                for (gains, &size) in strip.chunks_exact_mut(STRIP).zip(&sizes[place.segment % sizes.len()]) {
-                    gains.iter_mut().for_each(|gain| *gain *= size);
-                }
-            });
-        });
+        self.normalize_stacks(w, 1, h, norm);
         Ok(())
     }
 
@@ -69,21 +78,18 @@ fn check(w: &[Array2<f32>], h: &CpuPanel) -> Result<()> {
     check_factors((w.len(), shape_of(w)), (h.rows(), h.segments().len()))
 }
 
-/// Scales the columns of W to unit norm, and returns what they were.
-fn scale(w: &mut Array2<f32>, norm: Norm) -> Vec<f32> {
-    let one = |mut column: ArrayViewMut1<f32>| {
-        let entries = column.iter().map(|&w| f64::from(w));
-        let size = match norm {
-            Norm::L1 => entries.sum::<f64>(),
-            Norm::L2 => entries.map(|w| w * w).sum::<f64>().sqrt(),
-        };
+/// Scales every column to unit norm over all of W, and returns what they were.
+fn scale(w: &mut [Array2<f32>], norm: Norm) -> Vec<f32> {
+    let columns = shape_of(w).1;
+    let one = |column: usize| {
+        let size = norm.of(w.iter().flat_map(|w| w.column(column)).map(|&w| f64::from(w)));
         if size <= DENOMINATOR_FLOOR {
             return 1.0;
         }
-        column.mapv_inplace(|w| (f64::from(w) / size) as f32);
+        w.iter_mut().flat_map(|w| w.column_mut(column)).for_each(|w| *w = (f64::from(*w) / size) as f32);
         size as f32
     };
-    w.columns_mut().into_iter().map(one).collect()
+    (0..columns).map(one).collect()
 }
 
 /// Turns the models of one strip into masks, in place.

@@ -81,6 +81,59 @@ impl Gpu {
         }
         Ok(())
     }
+
+    /// Normalises W in stacks of T, each for as many of the segments: the norm is over a column of all T, and every row of the
+    /// gains of a component is scaled by it.
+    pub(crate) fn normalize_stacks(
+        &self,
+        w: &GpuMatrix,
+        time: usize,
+        h: Option<&mut GpuPanel>,
+        norm: Norm,
+    ) -> Result<()> {
+        let constant = match norm {
+            Norm::L1 => 1,
+            Norm::L2 => 2,
+        };
+        let mut sizes = Vec::with_capacity(w.count / time);
+        for stack in 0..w.count / time {
+            let of_columns = self.storage(w.pitch())?;
+            self.run(Run {
+                kernel: &NORMALIZE_BASES,
+                filling: None,
+                constants: &[constant],
+                uniform: Params {
+                    rows: w.rows as u32,
+                    bases_pitch: w.pitch() as u32,
+                    time_lags: time as u32,
+                    bases_stride: w.stride() as u32,
+                    ..Params::default()
+                },
+                storages: &[&w.run_of(stack, time), &of_columns],
+                workgroups: w.pitch(),
+                work: 3 * time * w.rows * w.columns,
+            })?;
+            sizes.push(of_columns);
+        }
+        let Some(h) = h else { return Ok(()) };
+        let shared = h.segments.len() / sizes.len();
+        for window in Window::all(h) {
+            self.run(Run {
+                kernel: &SCALE_GAINS,
+                filling: None,
+                constants: &[],
+                uniform: window.params(Params {
+                    rows: h.rows as u32,
+                    components: w.columns as u32,
+                    ..Params::default()
+                }),
+                storages: &[&sizes[window.segment / shared], &window.chunk.storage],
+                workgroups: (h.rows * window.tiles * TILE / QUAD).div_ceil(INVOCATIONS),
+                work: h.rows * window.columns,
+            })?;
+        }
+        Ok(())
+    }
 }
 
 impl Glue for Gpu {
@@ -88,37 +141,7 @@ impl Glue for Gpu {
         if let Some(h) = &h {
             check_factors(w.extent(), (h.rows, h.segments.len()))?;
         }
-        let constant = match norm {
-            Norm::L1 => 1,
-            Norm::L2 => 2,
-        };
-        let mut sizes = Vec::with_capacity(w.count);
-        for w in (0..w.count).map(|matrix| w.of(matrix)) {
-            let of_columns = self.storage(w.pitch())?;
-            self.run(Run {
-                kernel: &NORMALIZE_BASES,
-                filling: None,
-                constants: &[constant],
-                uniform: Params { rows: w.rows as u32, bases_pitch: w.pitch() as u32, ..Params::default() },
-                storages: &[&w.storage, &of_columns],
-                workgroups: w.pitch(),
-                work: 3 * w.rows * w.columns,
-            })?;
-            sizes.push(of_columns);
-        }
-        for window in h.iter().flat_map(|h| Window::all(h)) {
-            let components = w.columns;
-            self.run(Run {
-                kernel: &SCALE_GAINS,
-                filling: None,
-                constants: &[],
-                uniform: window.params(Params { components: components as u32, ..Params::default() }),
-                storages: &[&sizes[window.segment % w.count], &window.chunk.storage],
-                workgroups: (components * window.tiles * TILE / QUAD).div_ceil(INVOCATIONS),
-                work: components * window.columns,
-            })?;
-        }
-        Ok(())
+        self.normalize_stacks(w, 1, h, norm)
     }
 
     fn masks(&self, w: &GpuMatrix, h: &GpuPanel, sources: &[Range<usize>], mask: Mask) -> Result<Vec<GpuPanel>> {

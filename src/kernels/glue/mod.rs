@@ -23,6 +23,16 @@ pub enum Norm {
     L2,
 }
 
+impl Norm {
+    /// Of numbers that are not below 0.
+    pub(crate) fn of(self, numbers: impl Iterator<Item = f64>) -> f64 {
+        match self {
+            Self::L1 => numbers.sum(),
+            Self::L2 => numbers.map(|x| x * x).sum::<f64>().sqrt(),
+        }
+    }
+}
+
 impl fmt::Display for Norm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -19,10 +19,7 @@ impl Glue for Reference {
         let matrices = w.len();
         for (matrix, w) in w.iter_mut().enumerate() {
             for (k, mut column) in w.columns_mut().into_iter().enumerate() {
-                let size = match norm {
-                    Norm::L1 => column.sum(),
-                    Norm::L2 => column.dot(&column).sqrt(),
-                };
+                let size = norm.of(column.iter().copied());
                 if size > DENOMINATOR_FLOOR {
                     column /= size;
                     for h in h.iter_mut().flat_map(|h| h.iter_mut().skip(matrix).step_by(matrices)) {

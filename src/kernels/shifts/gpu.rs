@@ -1,27 +1,36 @@
-//! Shifted factors on the gpu. A segment is brought together from its chunks first: shifts cross from one to the next.
+//! Shifted factors on the gpu. Shifts must not end where a chunk does: a segment that lies across chunks is brought together first,
+//! and any other stays where it is. Every product is a kernel over tiles, whose strips of both factors serve all shifts from
+//! workgroup memory.
 
 use std::ops::Range;
 
-use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_shapes, check_sources};
+use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_factors, check_shapes, check_sources};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::gpu::shader::{Access, Kernel, Source, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE};
-use crate::kernels::glue::Mask;
-use crate::kernels::gpu::{FLOORS, INDEX, PARAMS, Params, RULE, SHIFTED_MODEL, Window, filling};
+use crate::kernels::glue::{Mask, Norm};
+use crate::kernels::gpu::{
+    CELLS, FLOORS, INDEX, PARAMS, Params, RULE, SHIFTED_GAINS, SHIFTED_MODEL, SHIFTED_TILES, SHIFTS, Splits, Window,
+    filling,
+};
 use crate::kernels::products::{Rule, params};
 
-/// Invocations in a workgroup of every kernel here.
+/// Invocations in a workgroup of the kernels over cells.
 const INVOCATIONS: usize = 64;
+/// Pairs of a component and four lags that a workgroup of [`BASES`] has.
+const PAIRS: usize = 8;
+/// vec4s that the sums of a segment may take.
+const SUMS_QUADS: usize = 64 << 20 >> 4;
 
 static COPY: Kernel = Kernel {
-    source: source!("shifts/copy.wgsl", PARAMS, INDEX),
+    source: source!("shifts/copy.wgsl", PARAMS, INDEX, CELLS),
     storages: &[Access::Read, Access::Write],
     constants: &[("BACK", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static FIELDS: Kernel = Kernel {
-    source: source!("shifts/fields.wgsl", FLOORS, SHIFTED_MODEL),
+    source: source!("shifts/fields.wgsl", FLOORS, SHIFTED_TILES),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
     constants: &[],
     uniform: Params::MEMBERS,
@@ -33,25 +42,31 @@ static COSTS: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static MODEL: Kernel = Kernel {
-    source: source!("shifts/model.wgsl", SHIFTED_MODEL),
+    source: source!("shifts/model.wgsl", SHIFTED_TILES),
     storages: &[Access::Read, Access::Read, Access::Write],
     constants: &[],
     uniform: Params::MEMBERS,
 };
 static GAINS: Kernel = Kernel {
-    source: source!("shifts/gains.wgsl", INDEX, RULE),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    source: source!("shifts/gains.wgsl", SHIFTS, RULE),
+    storages: &[Access::Read, Access::Write, Access::Read, Access::Read],
     constants: &[("PRINTED", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static BASES: Kernel = Kernel {
-    source: source!("shifts/bases.wgsl", INDEX, RULE),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
-    constants: &[("PRINTED", &[0, 1]), ("FIRST", &[0, 1]), ("LAST", &[0, 1])],
+    source: source!("shifts/bases.wgsl", SHIFTED_GAINS),
+    storages: &[Access::Write, Access::Read, Access::Read, Access::Read],
+    constants: &[("PRINTED", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
+static BASES_REDUCE: Kernel = Kernel {
+    source: source!("shifts/bases_reduce.wgsl", INDEX, CELLS, RULE),
+    storages: &[Access::Write, Access::Write],
+    constants: &[("FIRST", &[0, 1]), ("LAST", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static PEAK: Kernel = Kernel {
-    source: source!("shifts/peak.wgsl", PARAMS, INDEX),
+    source: source!("shifts/peak.wgsl", PARAMS, INDEX, CELLS),
     storages: &[Access::Write, Access::Write],
     constants: &[("FIRST", &[0, 1])],
     uniform: Params::MEMBERS,
@@ -60,8 +75,8 @@ static PEAK: Kernel = Kernel {
 /// A segment: its windows in the panels' chunks, and what kernels are told of it.
 struct Segment<'a> {
     windows: &'a [Window<'a>],
-    /// vec4s from one of its rows to the next.
-    pitch: usize,
+    /// Tiles of columns.
+    tiles: usize,
     columns: usize,
     uniform: Params,
     /// The T bases that it meets.
@@ -73,18 +88,35 @@ impl<'a> Segment<'a> {
         let shared = shared(windows, w, lags);
         let of = |windows: &'a [Window<'a>]| {
             let columns = windows.iter().map(|window| window.columns).sum();
-            let pitch = windows.iter().map(|window| window.tiles * TILE / QUAD).sum();
+            let tiles: usize = windows.iter().map(|window| window.tiles).sum();
+            let quads = (tiles * TILE / QUAD) as u32;
+            let (panel_pitch, first_quad) = match windows {
+                [window] => (window.chunk.pitch() as u32, (window.first_tile * TILE / QUAD) as u32),
+                _ => (quads, 0),
+            };
             let uniform = Params {
                 columns: columns as u32,
-                segment_pitch: pitch as u32,
+                panel_pitch,
+                first_quad,
+                window_quads: quads,
                 time_lags: lags.time as u32,
                 pitch_lags: lags.pitch as u32,
                 bases_stride: w.stride() as u32,
                 ..params(w, rule)
             };
-            Self { windows, pitch, columns, uniform, bases: w.run_of(windows[0].segment / shared, lags.time) }
+            Self { windows, tiles, columns, uniform, bases: w.run_of(windows[0].segment / shared, lags.time) }
         };
         windows.chunk_by(|a, b| a.segment == b.segment).map(of).collect()
+    }
+
+    /// vec4s from one row to the next where it has rows of its own.
+    fn pitch(&self) -> usize {
+        self.tiles * TILE / QUAD
+    }
+
+    /// Tiles of so many rows.
+    fn tiles_of(&self, rows: usize) -> usize {
+        rows.div_ceil(TILE) * self.tiles
     }
 
     /// Multiply-adds of a product.
@@ -100,6 +132,13 @@ fn shared(windows: &[Window], w: &GpuMatrix, lags: Lags) -> usize {
     (segments * lags.time).div_ceil(w.count).max(1)
 }
 
+/// How the columns of a segment are divided where the sums of a split are of so many `cells`: they take memory beside what the
+/// segments before gave.
+fn splits(windows: &[Window], cells: usize) -> Splits {
+    let splits = Splits::of(windows);
+    splits.at_most((SUMS_QUADS / (2 * cells)).saturating_sub(1).max(1))
+}
+
 impl Gpu {
     /// Copies between a panel and the rows of one of its segments.
     fn copy(&self, segment: &Segment, panel: &GpuPanel, rows: &Storage, back: bool) -> Result<()> {
@@ -113,7 +152,7 @@ impl Gpu {
                 constants: &[u32::from(back)],
                 uniform: window.params(Params {
                     rows: panel.rows as u32,
-                    segment_pitch: segment.pitch as u32,
+                    segment_pitch: segment.pitch() as u32,
                     segment_quad: before,
                     ..Params::default()
                 }),
@@ -126,23 +165,38 @@ impl Gpu {
         Ok(())
     }
 
-    /// The rows of a panel's segment.
+    /// Where the rows of a segment of a panel are to be written, and whether they are the panel's own.
+    fn place(&self, segment: &Segment, panel: &GpuPanel) -> Result<(Storage, bool)> {
+        match segment.windows {
+            [window] => Ok((panel.chunks[window.index].storage.clone(), true)),
+            _ => Ok((self.rows(panel.rows, segment.pitch())?, false)),
+        }
+    }
+
+    /// The rows of a panel's segment: the panel's own, or brought together.
     fn rows_of(&self, segment: &Segment, panel: &GpuPanel) -> Result<Storage> {
-        let rows = self.rows(panel.rows, segment.pitch)?;
-        self.copy(segment, panel, &rows, false)?;
+        let (rows, own) = self.place(segment, panel)?;
+        if !own {
+            self.copy(segment, panel, &rows, false)?;
+        }
         Ok(rows)
     }
 
-    /// A kernel over so many cells of a segment.
+    /// Brings rows back to a panel's segment, unless they are the panel's own.
+    fn bring_back(&self, segment: &Segment, panel: &GpuPanel, rows: &Storage) -> Result<()> {
+        if segment.windows.len() == 1 { Ok(()) } else { self.copy(segment, panel, rows, true) }
+    }
+
+    /// A kernel over a segment.
     fn over(
         &self,
         segment: &Segment,
         (kernel, filling): (&'static Kernel, Option<&'static Source>),
         constants: &[u32],
         storages: &[&Storage],
-        cells: usize,
+        workgroups: usize,
     ) -> Result<()> {
-        let (workgroups, work) = (cells.div_ceil(INVOCATIONS), segment.work());
+        let work = segment.work();
         self.run(Run { kernel, filling, constants, uniform: segment.uniform, storages, workgroups, work })
     }
 
@@ -155,9 +209,9 @@ impl Gpu {
         divergence: Divergence,
     ) -> Result<[Storage; 3]> {
         let (data, gains) = (self.rows_of(segment, v)?, self.rows_of(segment, h)?);
-        let (p, q) = (self.rows(v.rows, segment.pitch)?, self.rows(v.rows, segment.pitch)?);
+        let (p, q) = (self.rows(v.rows, segment.pitch())?, self.rows(v.rows, segment.pitch())?);
         let storages = [&segment.bases, &gains, &data, &p, &q];
-        self.over(segment, (&FIELDS, Some(filling(divergence))), &[], &storages, v.rows * segment.pitch)?;
+        self.over(segment, (&FIELDS, Some(filling(divergence))), &[], &storages, segment.tiles_of(v.rows))?;
         Ok([p, q, gains])
     }
 }
@@ -173,9 +227,9 @@ impl Shifts for Gpu {
         let printed = u32::from(rule.edges == Edges::Printed);
         for segment in &Segment::all(&Window::all(v), w, rule.lags, &rule.rule) {
             let [p, q, gains] = self.shifted_fields(segment, v, h, rule.rule.divergence)?;
-            let storages = [&segment.bases, &p, &q, &gains];
-            self.over(segment, (&GAINS, None), &[printed], &storages, h.rows * segment.pitch)?;
-            self.copy(segment, h, &gains, true)?;
+            let storages = [&segment.bases, &gains, &p, &q];
+            self.over(segment, (&GAINS, None), &[printed], &storages, segment.tiles_of(h.rows))?;
+            self.bring_back(segment, h, &gains)?;
         }
         Ok(())
     }
@@ -183,16 +237,24 @@ impl Shifts for Gpu {
     fn update_shifted_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &ShiftRule) -> Result<()> {
         check(v, w, h, rule)?;
         let printed = u32::from(rule.edges == Edges::Printed);
-        let cells = rule.lags.time * w.rows * w.pitch();
-        let (n, d) = (self.storage(cells)?, self.storage(cells)?);
+        let pairs = w.columns * rule.lags.time.div_ceil(QUAD);
+        let cells = pairs * w.rows;
         let windows = Window::all(v);
-        let segments = Segment::all(&windows, w, rule.lags, &rule.rule);
+        let mut segments = Segment::all(&windows, w, rule.lags, &rule.rule);
         let shared = shared(&windows, w, rule.lags);
-        for (index, segment) in segments.iter().enumerate() {
+        let most = segments.iter().map(|segment| splits(segment.windows, cells).count).max().unwrap_or(0);
+        let sums = self.storage(2 * (most + 1) * cells)?;
+        for (index, segment) in segments.iter_mut().enumerate() {
             let [p, q, gains] = self.shifted_fields(segment, v, h, rule.rule.divergence)?;
+            let splits = splits(segment.windows, cells);
+            segment.uniform.split_tiles = splits.tiles as u32;
+            segment.uniform.end_split = splits.count as u32;
+            let workgroups = splits.count * w.rows.div_ceil(TILE) * pairs.div_ceil(PAIRS);
+            self.over(segment, (&BASES, None), &[printed], &[&sums, &gains, &p, &q], workgroups)?;
             let (first, last) = (index % shared == 0, (index + 1) % shared == 0);
-            let constants = [printed, u32::from(first), u32::from(last)];
-            self.over(segment, (&BASES, None), &constants, &[&gains, &p, &q, &n, &d, &segment.bases], cells)?;
+            let constants = [u32::from(first), u32::from(last)];
+            let storages = [&sums, &segment.bases];
+            self.over(segment, (&BASES_REDUCE, None), &constants, &storages, cells.div_ceil(INVOCATIONS))?;
         }
         Ok(())
     }
@@ -209,12 +271,17 @@ impl Shifts for Gpu {
         let all = self.new_panel(1, v.segments.clone())?;
         for segment in &Segment::all(&Window::all(v), w, lags, &Rule::of(divergence)) {
             let (data, gains) = (self.rows_of(segment, v)?, self.rows_of(segment, h)?);
-            let costs = self.rows(1, segment.pitch)?;
+            let (costs, _) = self.place(segment, &all)?;
             let storages = [&segment.bases, &gains, &data, &costs];
-            self.over(segment, (&COSTS, Some(filling(divergence))), &[], &storages, INVOCATIONS * segment.pitch)?;
-            self.copy(segment, &all, &costs, true)?;
+            self.over(segment, (&COSTS, Some(filling(divergence))), &[], &storages, segment.tiles)?;
+            self.bring_back(segment, &all, &costs)?;
         }
         Ok(crate::engine::Engine::read_panel::<f64>(self, &all)?.into_raw_vec_and_offset().0)
+    }
+
+    fn normalize_patterns(&self, w: &mut GpuMatrix, h: &mut GpuPanel, lags: Lags, norm: Norm) -> Result<()> {
+        check_factors(w.extent(), h.extent(), lags)?;
+        self.normalize_stacks(w, lags.time, Some(h), norm)
     }
 
     fn shifted_models(
@@ -230,13 +297,13 @@ impl Shifts for Gpu {
         let windows = Window::all(h);
         for mut segment in Segment::all(&windows, w, lags, &Rule::of(Divergence::Euclidean)) {
             let gains = self.rows_of(&segment, h)?;
-            let rows = self.rows(w.rows, segment.pitch)?;
             for (source, model) in sources.iter().zip(&models) {
+                let (rows, _) = self.place(&segment, model)?;
                 segment.uniform.first_component = source.start as u32;
                 segment.uniform.end_component = source.end as u32;
                 let storages = [&segment.bases, &gains, &rows];
-                self.over(&segment, (&MODEL, None), &[], &storages, w.rows * segment.pitch)?;
-                self.copy(&segment, model, &rows, true)?;
+                self.over(&segment, (&MODEL, None), &[], &storages, segment.tiles_of(w.rows))?;
+                self.bring_back(&segment, model, &rows)?;
             }
         }
         Ok(models)
@@ -285,7 +352,7 @@ mod tests {
 
     #[test]
     fn shaders_are_what_the_host_says() {
-        let closed = [&COPY, &MODEL, &GAINS, &BASES, &PEAK];
+        let closed = [&COPY, &MODEL, &GAINS, &BASES, &BASES_REDUCE, &PEAK];
         crate::engine::gpu::shader_check::check_family("shifts", &[&FIELDS, &COSTS], &DIVERGENCES, &closed);
     }
 }

@@ -19,7 +19,7 @@ mod reference;
 
 use std::ops::Range;
 
-use super::glue::{Mask, check_masks};
+use super::glue::{Mask, Norm, check_masks};
 use super::products::Rule;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
@@ -98,6 +98,10 @@ pub trait Shifts: Engine {
         lags: Lags,
         divergence: Divergence,
     ) -> Result<Vec<f64>>;
+
+    /// Scales every component's pattern, its column of all W^τ of a stack, to unit norm; a zero pattern stays. Its rows of H in
+    /// the segments that the stack is for are multiplied by what its norm was, so that Λ does not change.
+    fn normalize_patterns(&self, w: &mut Self::Matrix, h: &mut Self::Panel, lags: Lags, norm: Norm) -> Result<()>;
 
     /// The part of Λ (F x N) that is every source's, before any floor; source j has the components `sources[j]`.
     fn shifted_models(

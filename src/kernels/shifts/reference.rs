@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis, Zip, s};
 
-use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_shapes, check_sources};
+use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_factors, check_shapes, check_sources};
 use crate::Result;
-use crate::divergence::{Divergence, MODEL_FLOOR};
+use crate::divergence::{DENOMINATOR_FLOOR, Divergence, MODEL_FLOOR};
 use crate::engine::{Engine, Reference};
-use crate::kernels::glue::{Mask, share};
+use crate::kernels::glue::{Mask, Norm, share};
 
 type Stack = Vec<Array2<f64>>;
 
@@ -154,6 +154,23 @@ impl Shifts for Reference {
         Ok(columns)
     }
 
+    fn normalize_patterns(&self, w: &mut Stack, h: &mut Stack, lags: Lags, norm: Norm) -> Result<()> {
+        let (gain_rows, segments) = self.segments(h);
+        check_factors(extent(w), (gain_rows, &segments), lags)?;
+        let shared = h.len() * lags.time / w.len();
+        for (w, h) in w.chunks_mut(lags.time).zip(h.chunks_mut(shared)) {
+            let components = w[0].ncols();
+            for d in 0..components {
+                let size = norm.of(w.iter().flat_map(|w| w.column(d)).copied());
+                if size > DENOMINATOR_FLOOR {
+                    w.iter_mut().for_each(|w| w.column_mut(d).mapv_inplace(|w| w / size));
+                    h.iter_mut().for_each(|h| h.slice_mut(s![d..; components, ..]).mapv_inplace(|h| h * size));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn shifted_models(&self, w: &Stack, h: &Stack, sources: &[Range<usize>], lags: Lags) -> Result<Vec<Stack>> {
         let (rows, segments) = self.segments(h);
         check_sources(extent(w), (rows, &segments), lags, sources, Mask::Hard)?;
@@ -273,6 +290,33 @@ mod tests {
         let mut own = twice(&w);
         Reference.update_shifted_bases(&twice(&v), &mut own, &twice(&h), &rule(1.0)).unwrap();
         assert_eq!(own, twice(&alone));
+    }
+
+    #[test]
+    fn patterns_are_normalised_by_hand() {
+        // Two components: patterns [1 2; 0 2] and nothing, and of the second stack [0 3; 4 0] and [0 0; 0 2].
+        let w0 = vec![
+            array![[1.0, 0.0], [0.0, 0.0]],
+            array![[2.0, 0.0], [2.0, 0.0]],
+            array![[0.0, 0.0], [4.0, 0.0]],
+            array![[3.0, 0.0], [0.0, 2.0]],
+        ];
+        let h0 = vec![array![[1.0], [2.0], [3.0], [4.0]]; 3];
+        let h0 = [&h0[..], &[array![[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 5.0]]]].concat();
+        let (mut w, mut h) = (w0.clone(), h0.clone());
+        Reference.normalize_patterns(&mut w, &mut h, LAGS, Norm::L2).unwrap();
+        let third = 1.0 / 3.0;
+        near(&w[0], &array![[third, 0.0], [0.0, 0.0]]);
+        near(&w[1], &array![[2.0 * third, 0.0], [2.0 * third, 0.0]]);
+        assert_eq!(w[2..], [array![[0.0, 0.0], [0.8, 0.0]], array![[0.6, 0.0], [0.0, 1.0]]]);
+        assert_eq!(h[..2], [array![[3.0], [2.0], [9.0], [4.0]], array![[3.0], [2.0], [9.0], [4.0]]]);
+        assert_eq!(h[2], array![[5.0], [4.0], [15.0], [8.0]]);
+        assert_eq!(h[3], array![[5.0, 0.0], [0.0, 2.0], [5.0, 5.0], [0.0, 10.0]]);
+        let (mut w, mut h) = (w0, h0);
+        Reference.normalize_patterns(&mut w, &mut h, LAGS, Norm::L1).unwrap();
+        near(&w[3], &array![[3.0 / 7.0, 0.0], [0.0, 1.0]]);
+        assert_eq!(h[2], array![[7.0], [4.0], [21.0], [8.0]]);
+        assert!(Reference.normalize_patterns(&mut w, &mut h, Lags { time: 3, pitch: 2 }, Norm::L1).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub use search::{Factors, Found, Start, random_start, search};
 
 use super::nmf::Learn;
 use crate::divergence::Divergence;
-use crate::kernels::{Lags, Rule, ShiftRule, Shifts};
+use crate::kernels::{Lags, Norm, Rule, ShiftRule, Shifts};
 use crate::{Error, Result};
 
 /// What to do, and for how long.
@@ -26,12 +26,16 @@ pub struct Options {
     pub trace_every: usize,
     /// Which factors are updated.
     pub learn: Learn,
+    /// Scales patterns to unit norm after each update of the bases, and gains with them. Without it a sparsity says nothing
+    /// where bases are learned: W grows as H shrinks; with both the objective may rise. Under KL the gains of patterns of one
+    /// L1 norm have about one sum however they are distributed, so a sparsity asks for [`Norm::L2`].
+    pub normalize: Option<Norm>,
 }
 
 impl Options {
     /// `iterations` of a divergence's plain update.
     pub fn of(divergence: Divergence, lags: Lags, iterations: usize) -> Self {
-        Self { rule: ShiftRule::of(divergence, lags), iterations, trace_every: 1, learn: Learn::Both }
+        Self { rule: ShiftRule::of(divergence, lags), iterations, trace_every: 1, learn: Learn::Both, normalize: None }
     }
 }
 
@@ -79,6 +83,9 @@ pub fn factorize<E: Shifts>(
             if done > 0 {
                 if options.learn != Learn::Gains {
                     engine.update_shifted_bases(v, w, h, &bases_rule)?;
+                    if let Some(norm) = options.normalize {
+                        engine.normalize_patterns(w, h, gains_rule.lags, norm)?;
+                    }
                 }
                 if options.learn != Learn::Bases {
                     engine.update_shifted_gains(v, w, h, &gains_rule)?;
@@ -251,6 +258,47 @@ mod tests {
         options.learn = Learn::Bases;
         let learned = search(&Reference, &[v.view()], given, &options, |_| ()).unwrap();
         assert_eq!((&learned.gains, learned.bases == bases), (&found.gains, false));
+    }
+
+    /// The share of gains below a thousandth of the largest.
+    fn idle(gains: &Array2<f64>) -> f64 {
+        let largest = gains.fold(0.0f64, |largest, &h| largest.max(h));
+        gains.iter().filter(|&&h| h < 1e-3 * largest).count() as f64 / gains.len() as f64
+    }
+
+    #[test]
+    fn a_sparsity_makes_gains_sparse_where_patterns_are_normalised() {
+        let found = |sparsity: f64, normalize: Option<Norm>| {
+            let mut options = Options { normalize, ..Options::of(Divergence::KullbackLeibler, LAGS, 200) };
+            options.rule.rule.sparsity = sparsity;
+            run(&options, 1, 0)
+        };
+        for norm in [Norm::L1, Norm::L2] {
+            let (plain, sparse) = (found(0.0, Some(norm)), found(4.0, Some(norm)));
+            for found in [&plain, &sparse] {
+                for d in 0..2 {
+                    let size = norm.of(found.bases.iter().flat_map(|w| w.column(d)).copied());
+                    assert!((size - 1.0).abs() < 1e-12, "{norm}: {size}");
+                }
+            }
+            let shares = [&plain, &sparse].map(|found| idle(&found.gains[0]));
+            // Patterns of one sum leave gains of about one sum under KL, however they are distributed: it takes the other norm.
+            if norm == Norm::L2 {
+                assert!(shares[1] > shares[0] + 0.1, "{shares:?}");
+            }
+        }
+        // Without a norm it says nothing.
+        let [plain, sparse] = [0.0, 4.0].map(|sparsity| idle(&found(sparsity, None).gains[0]));
+        assert!((sparse - plain).abs() < 0.05, "{sparse} after {plain}");
+        // Where nothing is learned of the bases they stay as they are.
+        let (bases, _) = random_start(&[data().view()], 2, LAGS, 4);
+        let given = Start::Given { bases: &bases, gains: None };
+        let options = Options {
+            learn: Learn::Gains,
+            normalize: Some(Norm::L2),
+            ..Options::of(Divergence::KullbackLeibler, LAGS, 3)
+        };
+        assert_eq!(search(&Reference, &[data().view()], given, &options, |_| ()).unwrap().bases, bases);
     }
 
     #[test]

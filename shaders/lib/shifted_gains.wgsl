@@ -1,0 +1,14 @@
+// The gains of one segment, and zeros around them.
+//
+// gains: H (ΦD, N), the segment's columns from first_quad on.
+
+@group(0) @binding(2) var<storage, read> gains: array<vec4<f32>>;
+
+// Four columns of a row. A quad before the first is a large number.
+fn shifted_gains(row: u32, quad: u32) -> vec4<f32> {
+    if (quad >= params.window_quads) {
+        return vec4<f32>(0.0);
+    }
+    let inside = entries(quad) < vec4<u32>(params.columns);
+    return select(vec4<f32>(0.0), gains[row * params.panel_pitch + params.first_quad + quad], inside);
+}

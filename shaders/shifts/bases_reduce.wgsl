@@ -1,0 +1,37 @@
+// Adds the sums of one segment's splits in order, and updates the bases at the LAST segment that has a share in them:
+// W^τ ← rule(W^τ, Σ N, Σ D).
+//
+// sums: as bases.wgsl leaves them, the first slot what the segments before gave, not read at the FIRST; bases: W^τ (F, D), one
+// after another. An invocation owns four lags of a row and a component.
+
+@group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> bases: array<f32>;
+
+fn cells() -> u32 {
+    return params.components * ((params.time_lags + 3u) / 4u) * params.rows;
+}
+
+fn work(cell: u32) {
+    var n = vec4<f32>();
+    var d = vec4<f32>();
+    for (var slot = FIRST; slot <= params.end_split; slot++) {
+        n += sums[2u * slot * cells() + cell];
+        d += sums[(2u * slot + 1u) * cells() + cell];
+    }
+    if (LAST == 0u) {
+        sums[cell] = n;
+        sums[cells() + cell] = d;
+        return;
+    }
+    let pair = cell / params.rows;
+    let times = entries(pair / params.components);
+    let row = times * params.bases_stride + cell % params.rows * params.bases_pitch;
+    let inside = times < vec4<u32>(params.time_lags);
+    let at = select(vec4<u32>(0u), 4u * row + pair % params.components, inside);
+    let factor = updated(vec4<f32>(bases[at.x], bases[at.y], bases[at.z], bases[at.w]), n, d);
+    for (var lag = 0u; lag < 4u; lag++) {
+        if (inside[lag]) {
+            bases[at[lag]] = factor[lag];
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The cases, and how far an engine is off in them.
+
+use ndarray::{Array2, ArrayView2, Axis, Zip};
+
+use super::Row;
+use crate::Result;
+use crate::engine::Engine;
+use crate::random::Stream;
+
+/// (F, N, K): ones, primes, and the neighbours of every engine's tiles.
+const SHAPES: [(usize, usize, usize); 15] = [
+    (1, 1, 1),
+    (2, 1, 3),
+    (1, 7, 1),
+    (5, 47, 4),
+    (8, 48, 8),
+    (9, 49, 31),
+    (31, 33, 32),
+    (33, 31, 33),
+    (63, 65, 2),
+    (64, 64, 64),
+    (65, 97, 7),
+    (13, 193, 1),
+    (129, 17, 130),
+    (257, 5, 16),
+    (23, 29, 260),
+];
+
+/// What the numbers of a case are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Data {
+    /// Near 1.
+    Ordinary,
+    /// Four in ten are 0, one frame and one bin are silent, and so are entries of the factors.
+    Zeros,
+    /// From 1e-12 to 1e6.
+    Wide,
+    /// Within 8 % of the model, where the closed forms of the costs cancel.
+    Near,
+}
+
+/// The widths of the segments of a case of N columns: one, or a batch in which each has bases of its own.
+pub(super) type Widths = fn(usize) -> Vec<usize>;
+pub(super) const ALONE: Widths = |columns| vec![columns];
+pub(super) const BATCH: Widths = |columns| vec![columns, columns / 2 + 1, columns + 33];
+
+const DATA: [Data; 4] = [Data::Ordinary, Data::Zeros, Data::Wide, Data::Near];
+
+/// V (F, N), W (F, K), H (K, N).
+pub(super) struct Case {
+    pub(super) v: Array2<f32>,
+    pub(super) w: Array2<f32>,
+    pub(super) h: Array2<f32>,
+}
+
+impl Case {
+    /// The `index`-th of a batch.
+    fn new((f, n, k): (usize, usize, usize), data: Data, index: u64) -> Self {
+        let fill = |name: &str, rows: usize, columns: usize| {
+            let (size, chance) = (Stream::new(2 * index + 1, name), Stream::new(2 * index + 2, name));
+            Array2::from_shape_fn((rows, columns), |(row, column)| {
+                let index = (row * columns + column) as u64;
+                let value = size.uniform(index);
+                let silent = data == Data::Zeros && (chance.uniform(index) < 0.4 || row == 3 || column == 1);
+                match data {
+                    _ if silent => 0.0,
+                    Data::Wide if name == "v" => 10f64.powf(18.0 * value - 12.0) as f32,
+                    _ => (value + 0.05) as f32,
+                }
+            })
+        };
+        let (mut v, w, h) = (fill("v", f, n), fill("w", f, k), fill("h", k, n));
+        if data == Data::Near {
+            v.zip_mut_with(&w.dot(&h), |v, lambda| *v = lambda * (0.92 + 0.16 * (*v - 0.05)));
+        }
+        Self { v, w, h }
+    }
+}
+
+pub(super) fn compare(
+    kernel: String,
+    bound: f64,
+    widths: Widths,
+    errors: impl Fn(&[Case]) -> Result<f64>,
+) -> Result<Row> {
+    let mut row = Row { kernel, cases: 0, worst: 0.0, at: String::new(), bound };
+    for (f, n, k) in SHAPES {
+        for data in DATA {
+            let cases: Vec<Case> =
+                widths(n).into_iter().zip(0..).map(|(n, index)| Case::new((f, n, k), data, index)).collect();
+            let error = errors(&cases)?;
+            row.cases += 1;
+            if row.at.is_empty() || error > row.worst {
+                row.worst = error;
+                row.at = format!("{f} x {n} x {k}, {data:?}").to_lowercase();
+            }
+        }
+    }
+    Ok(row)
+}
+
+/// max |a − b| / max |b|; infinite where a number is not finite.
+pub(super) fn error(a: ArrayView2<f64>, b: ArrayView2<f64>) -> f64 {
+    let scale = b.iter().fold(0.0f64, |scale, b| scale.max(b.abs()));
+    let worst = Zip::from(a).and(b).fold(0.0f64, |worst, a, b| worst.max((a - b).abs()));
+    if a.iter().any(|a| !a.is_finite()) {
+        f64::INFINITY
+    } else if scale == 0.0 {
+        worst
+    } else {
+        worst / scale
+    }
+}
+
+/// The largest error of what an engine made of a batch, against what the reference makes of each case alone. Both give as
+/// many arrays for every case.
+pub(super) fn worst(
+    got: &[Array2<f64>],
+    cases: &[Case],
+    alone: impl Fn(&[Case]) -> Result<Vec<Array2<f64>>>,
+) -> Result<f64> {
+    let expected: Result<Vec<_>> = cases.chunks(1).map(alone).collect();
+    let expected = expected?.concat();
+    let errors = got.iter().zip(&expected).map(|(got, expected)| error(got.view(), expected.view()));
+    Ok(if got.len() == expected.len() { errors.fold(0.0, f64::max) } else { f64::INFINITY })
+}
+
+/// V, W and H of a batch.
+pub(super) fn bring_up<E: Engine>(engine: &E, cases: &[Case]) -> Result<(E::Panel, E::Matrix, E::Panel)> {
+    let views = |part: fn(&Case) -> &Array2<f32>| cases.iter().map(|case| part(case).view()).collect::<Vec<_>>();
+    Ok((
+        engine.packed(&views(|case| &case.v))?,
+        engine.stack(&views(|case| &case.w))?,
+        engine.packed(&views(|case| &case.h))?,
+    ))
+}
+
+/// The matrices of a stack, of `rows` rows each.
+pub(super) fn matrices<E: Engine>(engine: &E, stack: &E::Matrix, rows: usize) -> Result<Vec<Array2<f64>>> {
+    let all = engine.read_matrix::<f64>(stack)?;
+    Ok(all.axis_chunks_iter(Axis(0), rows).map(|matrix| matrix.to_owned()).collect())
+}
+
+/// The segments of a panel.
+pub(super) fn segments<E: Engine>(engine: &E, panel: &E::Panel) -> Result<Vec<Array2<f64>>> {
+    Ok(cut(engine.read_panel(panel)?.view(), &engine.segments(panel).1))
+}
+
+pub(super) fn cut(mut rest: ArrayView2<f64>, segments: &[usize]) -> Vec<Array2<f64>> {
+    let mut cut = Vec::new();
+    for &columns in segments {
+        let (segment, after) = rest.split_at(Axis(1), columns);
+        cut.push(segment.to_owned());
+        rest = after;
+    }
+    cut
+}
+
+/// a₁ b₁ a₂ b₂ …
+pub(super) fn alternately(a: Vec<Array2<f64>>, b: Vec<Array2<f64>>) -> Vec<Array2<f64>> {
+    a.into_iter().zip(b).flat_map(|(a, b)| [a, b]).collect()
+}

@@ -1,0 +1,128 @@
+//! Every kernel of an engine against the f64 reference, on awkward shapes and awkward numbers: what `partwise check` runs on
+//! a user's machine, and the tests on ours.
+
+mod cases;
+mod glue;
+mod momentum;
+mod prior;
+mod products;
+mod shifts;
+
+use serde::Serialize;
+
+use self::cases::{ALONE, BATCH, compare};
+use self::glue::{masks, normalize};
+use self::momentum::{advance, lead};
+use self::prior::{add_priors, log_normalize, moments, responsibilities, under};
+use self::products::{bases, both, costs, gains, trial};
+use self::shifts::{shifted_bases, shifted_costs, shifted_gains, shifted_models, shifted_norms};
+use crate::Result;
+use crate::divergence::Divergence;
+use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Momentum, Norm, Shifts};
+
+/// How many rows the table has.
+pub const KERNELS: usize = 6 * 5 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 * 4 + 3 + 3;
+
+/// One kernel's verdict.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// The kernel, with what it was specialised to: "products/gains is".
+    pub kernel: String,
+    /// Cases compared.
+    pub cases: usize,
+    /// The largest error: max |a − b| / max |b| over the arrays of a case; infinite for a number that is not finite.
+    pub worst: f64,
+    /// The case of the largest error.
+    pub at: String,
+    /// What is allowed.
+    pub bound: f64,
+}
+
+impl Row {
+    /// Whether the kernel keeps its bound.
+    pub fn passed(&self) -> bool {
+        self.worst <= self.bound
+    }
+}
+
+/// Compares every kernel of `engine` with the reference. `bound` is the engine's: 5e-6 for exact f32 arithmetic, 2e-5 for
+/// shaders, whose division, exp and log are looser. `watch` sees each row when it is there.
+///
+/// # Errors
+/// Where the engine fails; a wrong number is not an error but a row that has not passed.
+pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
+    engine: &E,
+    bound: f64,
+    watch: &mut dyn FnMut(&Row),
+) -> Result<Vec<Row>> {
+    let divergences = [
+        Divergence::Euclidean,
+        Divergence::KullbackLeibler,
+        Divergence::ItakuraSaito,
+        Divergence::Beta(0.5),
+        Divergence::Beta(3.0),
+        Divergence::Beta(-1.0),
+    ];
+    let mut rows = Vec::with_capacity(KERNELS);
+    let mut add = |row: Result<Row>| -> Result<()> {
+        let row = row?;
+        watch(&row);
+        rows.push(row);
+        Ok(())
+    };
+    for divergence in divergences {
+        add(compare(format!("products/gains {divergence}"), bound, ALONE, |case| gains(engine, case, divergence)))?;
+        add(compare(format!("products/bases {divergence}"), bound, ALONE, |case| bases(engine, case, divergence)))?;
+        add(compare(format!("products/try {divergence}"), bound, ALONE, |case| trial(engine, &case[0], divergence)))?;
+        add(compare(format!("products/both {divergence}"), bound, ALONE, |case| both(engine, case, divergence)))?;
+        add(compare(format!("products/costs {divergence}"), bound, ALONE, |case| costs(engine, case, divergence)))?;
+    }
+    for norm in [Norm::L1, Norm::L2] {
+        add(compare(format!("glue/normalize {norm}"), bound, ALONE, |case| normalize(engine, case, norm)))?;
+    }
+    for (name, mask) in [("ratio:1", Mask::Ratio(1.0)), ("ratio:2", Mask::Ratio(2.0)), ("hard", Mask::Hard)] {
+        add(compare(format!("glue/masks {name}"), bound, ALONE, |case| masks(engine, case, mask)))?;
+    }
+    add(compare("momentum/lead".into(), bound, ALONE, |case| lead(engine, &case[0])))?;
+    add(compare("momentum/advance".into(), bound, ALONE, |case| advance(engine, &case[0])))?;
+    add(compare("prior/log-normalize".into(), bound, ALONE, |case| log_normalize(engine, case)))?;
+    add(compare("prior/responsibilities".into(), bound, ALONE, |case| responsibilities(engine, case)))?;
+    add(compare("prior/moments".into(), bound, ALONE, |case| moments(engine, &case[0])))?;
+    for gradient in [Gradient::Exact, Gradient::Paper] {
+        add(compare(format!("prior/add {gradient}"), bound, ALONE, |case| add_priors(engine, &case[0], gradient)))?;
+    }
+    for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
+        add(compare(format!("prior/gains {divergence}"), bound, ALONE, |case| under(engine, case, divergence)))?;
+    }
+    let exact = [Divergence::Euclidean, Divergence::KullbackLeibler, Divergence::ItakuraSaito];
+    for divergence in exact {
+        let (exact, name) = ((divergence, Edges::Exact), divergence.to_string());
+        add(compare(format!("shifts/gains {name}"), bound, ALONE, |case| shifted_gains(engine, case, exact)))?;
+        add(compare(format!("shifts/bases {name}"), bound, ALONE, |case| shifted_bases(engine, case, exact)))?;
+        add(compare(format!("shifts/costs {name}"), bound, ALONE, |case| shifted_costs(engine, case, divergence)))?;
+    }
+    let printed = (Divergence::KullbackLeibler, Edges::Printed);
+    add(compare("shifts/gains kl printed".into(), bound, ALONE, |case| shifted_gains(engine, case, printed)))?;
+    add(compare("shifts/bases kl printed".into(), bound, ALONE, |case| shifted_bases(engine, case, printed)))?;
+    add(compare("shifts/models".into(), bound, ALONE, |case| shifted_models(engine, case, None)))?;
+    add(compare("shifts/masks ratio:2".into(), bound, ALONE, |case| {
+        shifted_models(engine, case, Some(Mask::Ratio(2.0)))
+    }))?;
+    for norm in [Norm::L1, Norm::L2] {
+        add(compare(format!("shifts/normalize {norm}"), bound, ALONE, |case| shifted_norms(engine, case, norm)))?;
+    }
+    for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
+        add(compare(format!("segments/gains {divergence}"), bound, BATCH, |batch| gains(engine, batch, divergence)))?;
+        add(compare(format!("segments/bases {divergence}"), bound, BATCH, |batch| bases(engine, batch, divergence)))?;
+        add(compare(format!("segments/both {divergence}"), bound, BATCH, |batch| both(engine, batch, divergence)))?;
+        add(compare(format!("segments/costs {divergence}"), bound, BATCH, |batch| costs(engine, batch, divergence)))?;
+    }
+    let shifted = (Divergence::ItakuraSaito, Edges::Exact);
+    add(compare("segments/shifted gains is".into(), bound, BATCH, |batch| shifted_gains(engine, batch, shifted)))?;
+    add(compare("segments/shifted bases is".into(), bound, BATCH, |batch| shifted_bases(engine, batch, shifted)))?;
+    add(compare("segments/shifted norms l2".into(), bound, BATCH, |batch| shifted_norms(engine, batch, Norm::L2)))?;
+    add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
+    add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;
+    add(compare("segments/masks ratio:1".into(), bound, BATCH, |batch| masks(engine, batch, Mask::Ratio(1.0))))?;
+    Ok(rows)
+}

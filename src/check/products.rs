@@ -1,0 +1,77 @@
+//! The products.
+
+use ndarray::{Array2, Zip};
+
+use super::cases::{Case, alternately, bring_up, cut, error, matrices, segments, worst};
+use crate::Result;
+use crate::divergence::Divergence;
+use crate::engine::Reference;
+use crate::kernels::{Products, Rule};
+
+pub(super) fn gains<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
+    let rule = Rule { sparsity: 0.01, floor: 1e-6, ..Rule::of(divergence) };
+    worst(&gains_on(engine, cases, &rule)?, cases, |case| gains_on(&Reference, case, &rule))
+}
+
+fn gains_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<Array2<f64>>> {
+    let (v, w, mut h) = bring_up(engine, cases)?;
+    engine.update_gains(&v, &w, &mut h, rule)?;
+    segments(engine, &h)
+}
+
+pub(super) fn bases<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
+    let rule = Rule::of(divergence);
+    worst(&bases_on(engine, cases, &rule)?, cases, |case| bases_on(&Reference, case, &rule))
+}
+
+fn bases_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<Array2<f64>>> {
+    let (v, mut w, h) = bring_up(engine, cases)?;
+    engine.update_bases(&v, &mut w, &h, rule)?;
+    matrices(engine, &w, cases[0].v.nrows())
+}
+
+pub(super) fn trial<E: Products>(engine: &E, case: &Case, divergence: Divergence) -> Result<f64> {
+    let rule = Rule { sparsity: 0.01, ..Rule::of(divergence) };
+    let (next, costs) = try_on(engine, case, &rule)?;
+    let (expected, expected_costs) = try_on(&Reference, case, &rule)?;
+    // The costs are for deciding, not for reporting: they may be off by twice as much, and near a perfect fit they are what is
+    // left of terms near 1.
+    let terms = expected_costs.mapv(|cost| cost + 0.1 * case.v.nrows() as f64);
+    let worst = Zip::from(&costs)
+        .and(&expected_costs)
+        .and(&terms)
+        .fold(0.0f64, |worst, cost, expected, terms| worst.max((cost - expected).abs() / terms / 2.0));
+    Ok(error(next.view(), expected.view()).max(worst))
+}
+
+/// The gains and the costs of [`Products::try_gains`].
+fn try_on<E: Products>(engine: &E, case: &Case, rule: &Rule) -> Result<(Array2<f64>, Array2<f64>)> {
+    let (v, w, trial) = (engine.panel(case.v.view())?, engine.matrix(case.w.view())?, engine.panel(case.h.view())?);
+    let mut next = engine.panel(Array2::<f32>::ones(case.h.dim()).view())?;
+    let mut costs = engine.panel(Array2::<f32>::ones((1, case.v.ncols())).view())?;
+    engine.try_gains(&v, &w, &trial, &mut next, &mut costs, rule)?;
+    Ok((engine.read_panel(&next)?, engine.read_panel(&costs)?))
+}
+
+pub(super) fn both<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
+    let rule = Rule { exponent: divergence.majorizing_exponent(), sparsity: 0.01, ..Rule::of(divergence) };
+    worst(&both_on(engine, cases, &rule)?, cases, |case| both_on(&Reference, case, &rule))
+}
+
+fn both_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<Array2<f64>>> {
+    let (v, mut w, mut h) = bring_up(engine, cases)?;
+    engine.update_both(&v, &mut w, &mut h, rule)?;
+    Ok(alternately(matrices(engine, &w, cases[0].v.nrows())?, segments(engine, &h)?))
+}
+
+pub(super) fn costs<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
+    worst(&costs_on(engine, cases, divergence)?, cases, |case| costs_on(&Reference, case, divergence))
+}
+
+fn costs_on<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<Vec<Array2<f64>>> {
+    let (v, w, h) = bring_up(engine, cases)?;
+    let costs = engine.costs(&v, &w, &h, divergence)?;
+    let (_, columns) = engine.shape(&v);
+    let costs = Array2::from_shape_fn((1, columns), |(_, n)| costs.get(n).copied().unwrap_or(f64::NAN));
+    Ok(cut(costs.view(), &engine.segments(&v).1))
+}
