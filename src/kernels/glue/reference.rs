@@ -49,12 +49,12 @@ fn check(w: &Stack, h: &Stack) -> Result<()> {
 
 fn of_segment(w: &Array2<f64>, h: &Array2<f64>, sources: &[Range<usize>], mask: Mask) -> Vec<Array2<f64>> {
     let model = |range: &Range<usize>| w.slice(s![.., range.clone()]).dot(&h.slice(s![range.clone(), ..]));
-    share(sources.iter().map(model).collect(), mask)
+    let floor = MODEL_FLOOR / sources.len() as f64;
+    share(sources.iter().map(model).collect(), floor, mask)
 }
 
 /// The masks of sources whose models are given, before the floor.
-pub(crate) fn share(models: Vec<Array2<f64>>, mask: Mask) -> Vec<Array2<f64>> {
-    let floor = MODEL_FLOOR / models.len() as f64;
+pub(crate) fn share(models: Vec<Array2<f64>>, floor: f64, mask: Mask) -> Vec<Array2<f64>> {
     let mut masks: Vec<Array2<f64>> =
         models.into_iter().map(|model| model.mapv_into(|lambda| lambda.max(floor))).collect();
     let (rows, columns) = masks.first().map_or((0, 0), Array2::dim);

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::{Edges, Lags, ShiftRule, Shifts, check_edges, check_factors, check_shapes, check_sources};
 use crate::Result;
-use crate::divergence::{Divergence, MODEL_FLOOR};
+use crate::divergence::Divergence;
 use crate::engine::gpu::shader::{Access, Kernel, Source, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE};
 use crate::kernels::glue::{Mask, Norm};
@@ -319,7 +319,8 @@ impl Shifts for Gpu {
     ) -> Result<Vec<GpuPanel>> {
         check_sources(w.extent(), h.extent(), lags, sources, mask)?;
         let masks = self.shifted_models(w, h, sources, lags)?;
-        let floor = (MODEL_FLOOR / masks.len() as f64) as f32;
+        // The least number that a device need not take for 0.
+        let floor = f32::MIN_POSITIVE;
         for (index, chunk) in h.chunks.iter().enumerate() {
             let cells = w.rows * chunk.pitch();
             let peak = self.storage(cells)?;

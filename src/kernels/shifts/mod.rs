@@ -112,7 +112,9 @@ pub trait Shifts: Engine {
         lags: Lags,
     ) -> Result<Vec<Self::Panel>>;
 
-    /// The mask (F x N) of every source, its part of Λ floored at 1e-12 / J, as [`crate::kernels::Glue::masks`] makes them.
+    /// The mask (F x N) of every source, from its part of Λ as [`crate::kernels::Glue::masks`] makes them, but without its floor:
+    /// patterns that sound nearly nowhere share what is nearly silent by what they have there. Where no source has anything, all
+    /// have as much.
     fn shifted_masks(
         &self,
         w: &Self::Matrix,
@@ -176,4 +178,37 @@ fn check_edges(rule: &ShiftRule) -> Result<()> {
         return Ok(());
     }
     Err(Error::input(format!("edges as printed are of kl, not of {}", rule.rule.divergence)))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+    use crate::engine::gpu::tests::gpu;
+    use crate::engine::{Cpu, Reference};
+
+    #[test]
+    fn what_is_nearly_silent_is_shared_by_what_sources_have_there() {
+        fn check<E: Shifts>(engine: &E) {
+            let w = engine.matrix(array![[3e-10, 1e-10], [0.0, 1e-10], [0.0, 0.0]].view()).unwrap();
+            let h = engine.panel(array![[1e-10], [1e-10]].view()).unwrap();
+            let lags = Lags { time: 1, pitch: 1 };
+            for (mask, expected) in [
+                (Mask::Ratio(1.0), array![[0.75], [0.0], [0.5]]),
+                (Mask::Ratio(2.0), array![[0.9], [0.0], [0.5]]),
+                (Mask::Hard, array![[1.0], [0.0], [1.0]]),
+            ] {
+                let masks = engine.shifted_masks(&w, &h, &[0..1, 1..2], lags, mask).unwrap();
+                let [first, second] = [0, 1].map(|source| engine.read_panel::<f64>(&masks[source]).unwrap());
+                let near = |a: &Array2<f64>, b: &Array2<f64>| (a - b).iter().all(|error| error.abs() < 1e-6);
+                assert!(near(&first, &expected) && near(&second, &(1.0 - &expected)), "{mask}: {first}");
+            }
+        }
+        check(&Reference);
+        check(&Cpu::new(Some(1)).unwrap());
+        if let Some(gpu) = gpu() {
+            check(&gpu);
+        }
+    }
 }

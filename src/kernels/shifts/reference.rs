@@ -193,7 +193,7 @@ impl Shifts for Reference {
         let mut masks = vec![Vec::new(); models.len()];
         for segment in 0..h.len() {
             let models = models.iter().map(|model| model[segment].clone()).collect();
-            masks.iter_mut().zip(share(models, mask)).for_each(|(masks, mask)| masks.push(mask));
+            masks.iter_mut().zip(share(models, f64::MIN_POSITIVE, mask)).for_each(|(masks, mask)| masks.push(mask));
         }
         Ok(masks)
     }

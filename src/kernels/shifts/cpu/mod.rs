@@ -18,7 +18,7 @@ use self::products::Model;
 use self::sums::{CostJob, Sums};
 use super::{Lags, ShiftRule, Shifts, check_edges, check_factors, check_shapes, check_sources};
 use crate::Result;
-use crate::divergence::{Divergence, MODEL_FLOOR};
+use crate::divergence::Divergence;
 use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, Shelf, tile};
 use crate::kernels::glue::{Mask, Norm, ShareJob};
 use crate::kernels::products::{Fields, fields, shape_of, with_fields};
@@ -220,7 +220,8 @@ impl Shifts for Cpu {
     ) -> Result<Vec<CpuPanel>> {
         check_sources((w.len(), shape_of(w)), h.extent(), lags, sources, mask)?;
         let mut masks = self.shifted_models(w, h, sources, lags)?;
-        let floor = (MODEL_FLOOR / masks.len() as f64) as f32;
+        // The least number whose reciprocal is one too.
+        let floor = f32::MIN_POSITIVE;
         let mut strips: Vec<Vec<&mut [f32]>> = (0..h.strip_count()).map(|_| Vec::with_capacity(masks.len())).collect();
         for mask in &mut masks {
             strips.iter_mut().zip(mask.strips_mut().collect::<Vec<_>>()).for_each(|(strip, mask)| strip.push(mask));
