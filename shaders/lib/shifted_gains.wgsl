@@ -1,4 +1,4 @@
-// The gains of one segment, and zeros around them.
+// The gains of one segment, and zeros before them; what pads its last columns is zero too.
 //
 // gains: H (ΦD, N), the segment's columns from first_quad on.
 
@@ -9,6 +9,5 @@ fn shifted_gains(row: u32, quad: u32) -> vec4<f32> {
     if (quad >= params.window_quads) {
         return vec4<f32>(0.0);
     }
-    let inside = entries(quad) < vec4<u32>(params.columns);
-    return select(vec4<f32>(0.0), gains[row * params.panel_pitch + params.first_quad + quad], inside);
+    return gains[row * params.panel_pitch + params.first_quad + quad];
 }

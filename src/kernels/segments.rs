@@ -7,8 +7,8 @@ use crate::engine::gpu::tests::{gpu, numbers};
 use crate::engine::{Cpu, Engine, Gpu, Reference};
 use crate::kernels::momentum::START;
 use crate::kernels::{
-    Density, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, ShiftRule, Shifts,
-    Track,
+    Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, ShiftRule,
+    Shifts, Track,
 };
 
 /// V, W and H of a recording.
@@ -146,8 +146,9 @@ fn shifted_by<E: Shifts>(engine: &E, batch: &[Recording], shared: usize, lags: L
     let v = engine.packed(&views(batch, |recording| &recording.v)).unwrap();
     let mut w = engine.stack(&bases.iter().map(|basis| basis.view()).collect::<Vec<_>>()).unwrap();
     let mut h = engine.packed(&gains.iter().map(|gains| gains.view()).collect::<Vec<_>>()).unwrap();
-    for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
-        let mut rule = ShiftRule::of(divergence, lags);
+    let (kl, is) = (Divergence::KullbackLeibler, Divergence::ItakuraSaito);
+    for (divergence, edges) in [(kl, Edges::Exact), (kl, Edges::Printed), (is, Edges::Exact)] {
+        let mut rule = ShiftRule { edges, ..ShiftRule::of(divergence, lags) };
         engine.update_shifted_bases(&v, &mut w, &h, &rule).unwrap();
         rule.rule.floor = 0.05;
         engine.update_shifted_gains(&v, &w, &mut h, &rule).unwrap();
@@ -223,6 +224,8 @@ fn shifted_segments_are_what_the_reference_makes_of_them() {
     assert_shifted_near(&cpu, &large, 1, many);
     let Some(gpu) = gpu() else { return };
     assert_shifted_near(&gpu, &large, 1, many);
+    // Every W^τ ends where the next begins.
+    assert_shifted_near(&gpu, &recordings(16, 4, &[40]), 1, many);
     assert_shifted_near(&gpu.with_chunk_columns(64), &small, 2, few);
 }
 

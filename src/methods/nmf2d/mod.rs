@@ -255,6 +255,12 @@ mod tests {
         let w = found.bases.iter().map(|w| w.sum()).sum::<f64>() * LAGS.pitch as f64 / 9.0;
         let mean = v.iter().map(|&v| f64::from(v)).sum::<f64>() / v.len() as f64;
         assert!(found.gains[0].iter().all(|&h| (h * w / mean - 1.0).abs() < 1e-12));
+        // The objective counts the gains by their penalty.
+        let mut sparse = none.clone();
+        sparse.rule.rule.sparsity = 0.7;
+        let [plain, sparse] = [none, sparse]
+            .map(|options| search(&Reference, &[v.view()], given, &options, |_| ()).unwrap().fit.objective[(0, 0)]);
+        assert!((sparse - plain - 0.7 * found.gains[0].sum()).abs() < 1e-12 * sparse);
         options.learn = Learn::Bases;
         let learned = search(&Reference, &[v.view()], given, &options, |_| ()).unwrap();
         assert_eq!((&learned.gains, learned.bases == bases), (&found.gains, false));
