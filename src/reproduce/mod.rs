@@ -5,6 +5,7 @@
 
 pub mod gain_prior;
 mod mixtures;
+pub mod nmf2d;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
