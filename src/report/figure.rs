@@ -48,10 +48,10 @@ pub(super) fn open((width, height): (f64, f64), label: &str) -> String {
     )
 }
 
-pub(super) fn image(png: &[u8], (x, y): (f64, f64), (width, height): (f64, f64)) -> String {
+pub(super) fn image(png: &[u8], (x, y): (f64, f64), (width, height): (f64, f64), style: &str) -> String {
     let data = STANDARD.encode(png);
     format!(
-        r#"<image x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none" href="data:image/png;base64,{data}"/>
+        r#"<image x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none"{style} href="data:image/png;base64,{data}"/>
 "#
     )
 }
@@ -80,13 +80,13 @@ mod tests {
     fn two_panels_by_hand() {
         let x = Axis::new("time in s", 0.0..4.0);
         let svg = figure(&[panel("a < b"), panel("c")], &x, None, (300.0, 150.0)).unwrap();
-        // 48 + 300 + 12 by 2 (26 + 150) + 40.
-        assert!(svg.contains(r#"viewBox="0 0 360 392""#), "{svg}");
+        // 56 + 300 + 12 by 2 (26 + 150) + 40.
+        assert!(svg.contains(r#"viewBox="0 0 368 392""#), "{svg}");
         assert!(svg.contains(">a &lt; b</text>") && svg.contains(r#"aria-label="a &lt; b, c""#), "{svg}");
         assert_eq!(svg.matches("data:image/png;base64,iVBORw0KGgo").count(), 2);
         // 4 kHz is half way down the first picture, 1 s a quarter along it.
-        assert!(svg.contains(r#"<text x="41.0" y="105.0" text-anchor="end">4</text>"#), "{svg}");
-        assert!(svg.contains(r#"<text x="123.0" y="368.0" text-anchor="middle">1</text>"#), "{svg}");
+        assert!(svg.contains(r#"<text x="49.0" y="105.0" text-anchor="end">4</text>"#), "{svg}");
+        assert!(svg.contains(r#"<text x="131.0" y="368.0" text-anchor="middle">1.0</text>"#), "{svg}");
         assert_eq!(svg.matches(">time in s</text>").count(), 1);
         assert_eq!(svg.matches(">frequency in kHz</text>").count(), 2);
     }
@@ -96,9 +96,9 @@ mod tests {
         let (x, scale) = (Axis::new("time in s", 0.0..4.0), Axis::new("dB", -80.0..0.0));
         let svg = figure(&[panel("a")], &x, Some(&scale), (300.0, 150.0)).unwrap();
         assert_eq!(svg.matches("<image").count(), 2);
-        assert!(svg.contains(r#"viewBox="0 0 416 216""#), "{svg}");
-        // -40 dB in the middle: 48 + 300 + 14 + 10 + 7, 26 + 75 + 4.
-        assert!(svg.contains(r#"<text x="379.0" y="105.0" text-anchor="start">-40</text>"#), "{svg}");
+        assert!(svg.contains(r#"viewBox="0 0 432 216""#), "{svg}");
+        // -40 dB in the middle: 56 + 300 + 14 + 10 + 7, 26 + 75 + 4.
+        assert!(svg.contains(r#"<text x="387.0" y="105.0" text-anchor="start">-40</text>"#), "{svg}");
     }
 
     #[test]

@@ -31,8 +31,10 @@ pub struct Tile {
 /// What a tile shows.
 #[derive(Debug, Clone)]
 pub enum Drawing {
-    /// A picture, as of [`heatmap`], over the whole of both axes.
+    /// A picture, as of [`heatmap`], over the whole of both axes, smooth where it is enlarged.
     Picture(Vec<u8>),
+    /// The same, its pixels being cells with edges.
+    Cells(Vec<u8>),
     /// A curve through values, in the unit of the row's axis.
     Trace {
         /// The values, equally far apart.
@@ -43,17 +45,17 @@ pub enum Drawing {
 }
 
 /// Room around tiles, in pixels.
-const LEFT: f64 = 48.0;
+const LEFT: f64 = 56.0;
 const RIGHT: f64 = 12.0;
 const TITLE: f64 = 26.0;
 const BOTTOM: f64 = 40.0;
 /// From a column to the next.
 const GAP: f64 = 14.0;
 /// The room at the right that the scale of the colours takes.
-const SCALE: f64 = 68.0;
+const SCALE: f64 = 76.0;
 /// Pixels a tick has to itself, at least.
 const TICK_HEIGHT: f64 = 30.0;
-const TICK_WIDTH: f64 = 40.0;
+const TICK_WIDTH: f64 = 33.0;
 
 /// Tiles in rows and columns. A row's axis stands at the left of its first tile, a column's below its last; with `scale`, what the
 /// colours mean stands at the right of the tallest row. The SVG needs nothing beside it.
@@ -74,7 +76,8 @@ pub fn grid(rows: &[Strip], columns: &[Strip], tiles: &[Tile], scale: Option<&Ax
         let (corner, size) = ((lefts[*column], tops[*row]), (columns[*column].size, rows[*row].size));
         svg += &text((corner.0, corner.1 - 8.0), r#"font-size="13" font-weight="600""#, title);
         svg += &match drawing {
-            Drawing::Picture(png) => image(png, corner, size),
+            Drawing::Picture(png) => image(png, corner, size, ""),
+            Drawing::Cells(png) => image(png, corner, size, r#" image-rendering="pixelated""#),
             Drawing::Trace { values, span } => {
                 trace(values, span, (&columns[*column].axis, &rows[*row].axis), corner, size)?
             }
@@ -93,7 +96,7 @@ pub fn grid(rows: &[Strip], columns: &[Strip], tiles: &[Tile], scale: Option<&Ax
         let tallest = rows.iter().map(|row| row.size).fold(0.0, f64::max);
         let top = tops[rows.iter().position(|row| row.size == tallest).unwrap_or(0)];
         let colours = Array2::from_shape_fn((256, 1), |(row, _)| row as f32);
-        svg += &image(&heatmap(colours.view(), 0.0..255.0)?, (right + 14.0, top), (10.0, tallest));
+        svg += &image(&heatmap(colours.view(), 0.0..255.0)?, (right + 14.0, top), (10.0, tallest), "");
         svg += &vertical(scale, (right + 24.0, top), tallest, 1.0);
     }
     Ok(svg + "</svg>\n")
@@ -119,7 +122,7 @@ fn vertical(axis: &Axis, (x, top): (f64, f64), height: f64, side: f64) -> String
         svg += &text((x + 7.0 * side, y + 4.0), anchor, &tick.label);
     }
     // Rotated text stands above its base line, which here is to its right.
-    let (x, y) = (x + 36.0 * side + 4.0, top + height / 2.0);
+    let (x, y) = (x + 44.0 * side + 4.0, top + height / 2.0);
     svg + &text((x, y), &format!(r#"{MIDDLE} transform="rotate(-90 {x:.1} {y:.1})""#), &axis.name)
 }
 
@@ -184,20 +187,25 @@ mod tests {
     fn rows_and_columns_by_hand() {
         let rows = [strip(60.0, Axis::new("semitones", 0.0..9.0)), strip(210.0, Axis::log("Hz", 50.0..5000.0))];
         let columns = [strip(80.0, Axis::new("lag in s", 0.0..0.4)), strip(300.0, Axis::new("time in s", 0.0..4.0))];
-        let tiles = [picture((1, 0), "W"), picture((0, 1), "H"), picture((1, 1), "V")];
+        let mut tiles = [picture((1, 0), "W"), picture((0, 1), "H"), picture((1, 1), "V")];
+        if let Drawing::Picture(png) = &tiles[1].drawing {
+            tiles[1].drawing = Drawing::Cells(png.clone());
+        }
         let svg = grid(&rows, &columns, &tiles, Some(&Axis::new("dB", -40.0..0.0))).unwrap();
-        // 48 + 80 + 14 + 300 + 68 by 26 + 60 + 26 + 210 + 40.
-        assert!(svg.contains(r#"viewBox="0 0 510 362""#), "{svg}");
-        for (x, y, width, height) in [(48, 112, 80, 210), (142, 26, 300, 60), (142, 112, 300, 210), (456, 112, 10, 210)]
+        // 56 + 80 + 14 + 300 + 76 by 26 + 60 + 26 + 210 + 40.
+        assert!(svg.contains(r#"viewBox="0 0 526 362""#), "{svg}");
+        for (x, y, width, height) in [(56, 112, 80, 210), (150, 26, 300, 60), (150, 112, 300, 210), (464, 112, 10, 210)]
         {
             let image = format!(r#"<image x="{x}" y="{y}" width="{width}" height="{height}""#);
             assert!(svg.contains(&image), "{image}: {svg}");
         }
+        assert_eq!(svg.matches(r#"height="60" preserveAspectRatio="none" image-rendering="pixelated""#).count(), 1);
+        assert_eq!(svg.matches("pixelated").count(), 1);
         // Axes stand once, at the first tile of a row and below the last of a column: 500 Hz half way up the first column,
         // 5 semitones at the second.
-        assert!(svg.contains(r#"<text x="41.0" y="221.0" text-anchor="end">500</text>"#), "{svg}");
-        assert!(svg.contains(r#"<text x="135.0" y="56.7" text-anchor="end">5</text>"#), "{svg}");
-        assert!(svg.contains(r#"<text x="292.0" y="338.0" text-anchor="middle">2</text>"#), "{svg}");
+        assert!(svg.contains(r#"<text x="49.0" y="221.0" text-anchor="end">500</text>"#), "{svg}");
+        assert!(svg.contains(r#"<text x="143.0" y="56.7" text-anchor="end">5</text>"#), "{svg}");
+        assert!(svg.contains(r#"<text x="300.0" y="338.0" text-anchor="middle">2.0</text>"#), "{svg}");
         for name in ["semitones", "Hz", "lag in s", "time in s", "dB"] {
             assert_eq!(svg.matches(&format!(">{name}</text>")).count(), 1, "{name}: {svg}");
         }
@@ -212,11 +220,11 @@ mod tests {
         };
         // Half the axis is 150 pixels; 1 is at the top, and what is beyond the axis too.
         let svg = draw(&[0.0, 1.0, 3.0], 0.0..5.0, 300.0).unwrap();
-        assert!(svg.contains(r#"d="M48.0 76.0L123.0 26.0L198.0 26.0""#), "{svg}");
+        assert!(svg.contains(r#"d="M56.0 76.0L131.0 26.0L206.0 26.0""#), "{svg}");
         // Four values on two pixels: the least and the most of each pair, in its middle.
         let svg = draw(&[0.0, 1.0, 0.5, -1.0], 1.0..4.0, 2.0).unwrap();
-        assert!(svg.contains(r#"d="M48.3 76.0L48.3 26.0L48.7 126.0L48.7 51.0""#), "{svg}");
-        assert!(!draw(&[], 0.0..1.0, 300.0).unwrap().contains("stroke-width"), "no values, no path");
+        assert!(svg.contains(r#"d="M56.3 76.0L56.3 26.0L56.7 126.0L56.7 51.0""#), "{svg}");
+        assert!(!draw(&[], 0.0..1.0, 300.0).unwrap().contains("fill=\"none\""), "no values, no path");
         assert!(draw(&[f32::NAN], 0.0..1.0, 300.0).is_err());
     }
 

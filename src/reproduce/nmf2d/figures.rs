@@ -60,7 +60,7 @@ fn nmfd(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
             attempt.arm.name(),
             order.len()
         ),
-        svg: factors(scene, attempt, rows.collect(), 60.0, tiles)?,
+        svg: factors(scene, attempt, rows.collect(), tiles)?,
     })
 }
 
@@ -83,7 +83,7 @@ fn nmf2d(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
              pattern sounds. Pictures are in dB below their own loudest.",
             attempt.arm.name()
         ),
-        svg: factors(scene, attempt, rows.collect(), 120.0, tiles)?,
+        svg: factors(scene, attempt, rows.collect(), tiles)?,
     })
 }
 
@@ -92,10 +92,10 @@ fn pattern(attempt: &Attempt, component: usize, place: (usize, usize), title: St
     Ok(Tile { place, title, drawing: picture(attempt.pattern(component).view())? })
 }
 
-/// Tiles of factors around the spectrogram: a row for each of the gains and a column of `width` for each of the patterns.
-fn factors(scene: &Scene, attempt: &Attempt, mut rows: Vec<Strip>, width: f64, mut tiles: Vec<Tile>) -> Result<String> {
+/// Tiles of factors around the spectrogram: a row for each of the gains and a column for each of the patterns.
+fn factors(scene: &Scene, attempt: &Attempt, mut rows: Vec<Strip>, mut tiles: Vec<Tile>) -> Result<String> {
     let lag = Axis::new("lag in s", 0.0..attempt.arm.lags.time as f64 * hop(scene));
-    let mut columns: Vec<Strip> = rows.iter().map(|_| Strip { size: width, axis: lag.clone() }).collect();
+    let mut columns: Vec<Strip> = rows.iter().map(|_| Strip { size: 100.0, axis: lag.clone() }).collect();
     tiles.push(Tile {
         place: (rows.len(), columns.len()),
         title: "mixture".into(),
@@ -114,7 +114,7 @@ fn separated(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     let mut tiles = Vec::new();
     for (column, (name, signal)) in signals.iter().enumerate() {
         let decibels = scene.magnitudes(signal)?.mapv(|magnitude| 20.0 * (magnitude / loudest).log10());
-        let drawing = Drawing::Picture(heatmap(decibels.view(), -SHOWN as f32..0.0)?);
+        let drawing = Drawing::Cells(heatmap(decibels.view(), -SHOWN as f32..0.0)?);
         tiles.push(Tile { place: (0, column), title: name.clone(), drawing });
         let drawing = Drawing::Trace { values: (*signal).clone(), span: 0.0..scene.seconds() };
         tiles.push(Tile { place: (1, column), title: String::new(), drawing });
@@ -136,7 +136,7 @@ fn separated(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
 fn picture(values: ArrayView2<f64>) -> Result<Drawing> {
     let most = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let decibels: Array2<f32> = values.mapv(|value| (20.0 * (value / most).log10()) as f32);
-    Ok(Drawing::Picture(heatmap(decibels.view(), -SHOWN as f32..0.0)?))
+    Ok(Drawing::Cells(heatmap(decibels.view(), -SHOWN as f32..0.0)?))
 }
 
 /// In s.

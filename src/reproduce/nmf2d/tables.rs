@@ -48,7 +48,8 @@ pub(super) fn starts(attempts: &[Attempt]) -> Table {
         let scores = [means[attempt.best], low, middle, high].map(Cell::Decibels);
         let cells = [
             Cell::Text(attempt.arm.name()),
-            Cell::Number(least),
+            // What is beyond six digits differs from engine to engine.
+            Cell::Number(format!("{least:.5e}").parse().unwrap_or(least)),
             Cell::Text(format!("{near} of {}", attempt.objectives.len())),
         ];
         cells.into_iter().chain(scores).collect()
