@@ -156,10 +156,9 @@ fn the_nmf2d_experiment_says_what_it_found() {
             assert!(number(0, row, first + 2) <= number(0, 6, first + 2), "{found}");
         }
     }
-    // Melodies over 3 semitones, 6 bands, fit 8 lags of pitch and not 2, under both costs.
-    for (many, few) in [(1, 0), (4, 3)] {
-        assert!(number(0, many, 3) > 8.0 && number(0, many, 3) > number(0, few, 3) + 3.0, "{found}");
-    }
+    // Melodies over 3 semitones, 6 bands, fit 8 lags of pitch and not 2; least squares would want more starts for it.
+    assert!(number(0, 1, 3) > 15.0 && number(0, 0, 3) < 5.0, "{found}");
+    assert_eq!((number(2, 1, 2), number(2, 1, 3)), (6.0, 6.0));
     assert_eq!([0, 1, 2, 3].map(|row| number(2, row, 1)), [1.0, 7.0, 1.0, 7.0]);
     for row in 0..6 {
         let [least, low, middle, high] = [1, 4, 5, 6].map(|column| number(1, row, column));
@@ -204,7 +203,7 @@ fn instruments_that_cannot_be_told_apart_are_refused() {
         (&["--sources", "reed.wav", "empty.wav"], &["empty.wav", "no samples"]),
         (&["--sources", "reed.wav", "silent.wav"], &["silent.wav", "is silent in the 4000 samples"]),
         (&["--sources", "reed.wav", "reed.wav"], &["reed.wav", "two sources are called reed"]),
-        (&["--sources", "reed.wav", "absent.wav"], &["absent.wav", "cannot read"]),
+        (&["--sources", "reed.wav", "absent.wav"], &["absent.wav", "cannot open"]),
         (&["--sources", "reed.wav", "bell.wav", "--pitch-lags", "12,152"], &["152 pitch lags", "151 bands"]),
         (&["--sources", "reed.wav", "bell.wav", "--time-lags", "10"], &["10 time lags", "9 frames"]),
         (&["--sources", "reed.wav", "bell.wav", "--starts", "0"], &["a start", "or more"]),
