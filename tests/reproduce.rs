@@ -96,3 +96,120 @@ fn an_experiment_that_cannot_be_done_is_refused() {
         assert!(!world.path("none").exists());
     }
 }
+
+/// Notes of half a tenth of a second: harmonics of `strengths` over the pitches of a melody in semitones above `hz`.
+fn melody(hz: f32, strengths: &[f32], melody: &[f32], note: usize) -> Vec<f32> {
+    let sample = |n: usize| {
+        let (place, age) = (n / note % melody.len(), (n % note) as f32 / note as f32);
+        let pitch = hz * (melody[place] / 12.0).exp2();
+        let partial = |(k, strength): (usize, &f32)| {
+            strength * ((k + 1) as f32 * pitch * n as f32 * std::f32::consts::TAU / RATE as f32).sin()
+        };
+        0.2 * (1.0 - age) * strengths.iter().enumerate().map(partial).sum::<f32>()
+    };
+    (0..RATE as usize).map(sample).collect()
+}
+
+fn band() -> World {
+    let world = World::new();
+    world.record("reed.wav", &[melody(700.0, &[1.0, 0.1, 0.8], &[0.0, 3.0, 1.0], 1100)], RATE);
+    world.record("bell.wav", &[melody(180.0, &[1.0, 0.6], &[2.0, 0.0, 3.0, 0.0], 1600)], RATE);
+    world
+}
+
+const MOVING: [&str; 16] = [
+    "reproduce",
+    "nmf2d",
+    "--sources",
+    "reed.wav",
+    "--sources",
+    "bell.wav",
+    "--time-lags",
+    "2",
+    "--pitch-lags",
+    "8,2",
+    "--starts",
+    "3",
+    "--iterations",
+    "40",
+    "--window",
+    "1024",
+];
+
+#[test]
+fn the_nmf2d_experiment_says_what_it_found() {
+    let world = band();
+    let run = |options: &[&str]| {
+        let output = world.run(&[&MOVING, &["--hop", "512"][..], options].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        output
+    };
+    let found = json(&run(&["-o", "one", "--json"]));
+    let cell = |table: usize, row: usize, column: usize| &found["tables"][table]["rows"][row][column];
+    let number = |table: usize, row: usize, column: usize| cell(table, row, column).as_f64().unwrap();
+    assert_eq!(found["tables"][0]["heading"].as_array().unwrap()[1..4], ["reed, soft", "bell, soft", "mean, soft"]);
+    assert_eq!((cell(0, 1, 0), cell(0, 6, 0)), (&"NMF2D, kl, 8 pitch lags".into(), &"masks of the sources".into()));
+    for row in 0..7 {
+        for first in [1, 4] {
+            let mean = (number(0, row, first) + number(0, row, first + 1)) / 2.0;
+            assert!((mean - number(0, row, first + 2)).abs() < 1e-9, "{found}");
+            assert!(number(0, row, first + 2) <= number(0, 6, first + 2), "{found}");
+        }
+    }
+    // Melodies over 3 semitones, 6 bands, fit 8 lags of pitch and not 2; least squares would want more starts for it.
+    assert!(number(0, 1, 3) > 15.0 && number(0, 0, 3) < 5.0, "{found}");
+    assert_eq!((number(2, 1, 2), number(2, 1, 3)), (6.0, 6.0));
+    assert_eq!([0, 1, 2, 3].map(|row| number(2, row, 1)), [1.0, 7.0, 1.0, 7.0]);
+    for row in 0..6 {
+        let [least, low, middle, high] = [1, 4, 5, 6].map(|column| number(1, row, column));
+        assert!(least > 0.0 && low <= middle && middle <= high, "{found}");
+        assert_eq!(number(1, row, 3), number(0, row, 3), "of the start that was kept");
+        assert!((low..=high).contains(&number(1, row, 3)), "{found}");
+        let near = cell(1, row, 2).as_str().unwrap();
+        assert!(["1 of 3", "2 of 3", "3 of 3"].contains(&near), "{found}");
+    }
+    // 151 bands up to 4 kHz, ⌈(8000 + 512) / 512⌉ frames; and the paper's.
+    let row = |row: usize| (1..7).map(|column| number(3, row, column) as usize).collect::<Vec<_>>();
+    assert_eq!(row(0), [151, 17, 2, 2, 2, (2 * 151 + 2 * 17) * 2]);
+    assert_eq!(row(2), [151, 17, 2, 1, 6, (2 * 151 + 17) * 6]);
+    assert_eq!((number(3, 3, 6), number(3, 4, 6)), (3962.0, 7728.0));
+
+    let text = stdout(&run(&["-o", "two"]));
+    for part in ["reed, bell", "1.00 s at 8000 Hz", "hann 1024 / 512 / 1024", "151 bands", "two/report.html"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
+    for name in ["findings.json", "nmfd.svg", "nmf2d.svg", "separated.svg", "report.html"] {
+        assert!(read(&format!("one/{name}")) == read(&format!("two/{name}")), "{name} differs from run to run");
+    }
+    for (name, part) in [("nmfd", ">H 6, "), ("nmf2d", ">H, bell<"), ("separated", ">amplitude<")] {
+        assert!(read(&format!("one/{name}.svg")).contains(part), "{part} in {name}");
+    }
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&read("one/findings.json")).unwrap(), found);
+    assert_eq!(read("one/report.html").matches("<svg").count(), 3);
+    let other = json(&run(&["-o", "three", "--json", "--seed", "1"]));
+    assert_ne!(other["tables"][1], found["tables"][1]);
+}
+
+#[test]
+fn instruments_that_cannot_be_told_apart_are_refused() {
+    let world = band();
+    world.record("fast.wav", &[melody(700.0, &[1.0], &[0.0], 900)], 16_000);
+    world.record("empty.wav", &[vec![]], RATE);
+    world.record("silent.wav", &[vec![0.0; 4000]], RATE);
+    for (options, parts) in [
+        (&["--sources", "reed.wav"][..], &["one recording is no mixture", "--sources"][..]),
+        (&["--sources", "reed.wav", "fast.wav"], &["fast.wav", "16000 Hz beside 8000 Hz", "one sample rate"]),
+        (&["--sources", "reed.wav", "empty.wav"], &["empty.wav", "no samples"]),
+        (&["--sources", "reed.wav", "silent.wav"], &["silent.wav", "is silent in the 4000 samples"]),
+        (&["--sources", "reed.wav", "reed.wav"], &["reed.wav", "two sources are called reed"]),
+        (&["--sources", "reed.wav", "absent.wav"], &["absent.wav", "cannot open"]),
+        (&["--sources", "reed.wav", "bell.wav", "--pitch-lags", "12,152"], &["152 pitch lags", "151 bands"]),
+        (&["--sources", "reed.wav", "bell.wav", "--time-lags", "10"], &["10 time lags", "9 frames"]),
+        (&["--sources", "reed.wav", "bell.wav", "--starts", "0"], &["a start", "or more"]),
+        (&["--sources", "reed.wav", "bell.wav", "--window", "512"], &["hop of 1024", "window of 512"]),
+    ] {
+        refused(&world.run(&[&["reproduce", "nmf2d", "-o", "none"], options].concat()), 2, parts);
+        assert!(!world.path("none").exists());
+    }
+}

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use partwise::reproduce::gain_prior::{GainPriorOptions, Progress, gain_prior};
+use partwise::reproduce::nmf2d::{Nmf2dOptions, nmf2d};
 use partwise::reproduce::{Corpus, Findings};
 use partwise::schedule;
+use partwise::spectrogram::{Length, Transform};
 use partwise::train::Event;
 
 use super::engine::{open, with_engine};
@@ -22,6 +24,7 @@ pub(super) struct Reproduce {
 #[derive(Subcommand)]
 enum Experiment {
     GainPrior(GainPrior),
+    Nmf2d(Nmf2d),
 }
 
 /// Speech from music under Gaussian mixture priors of the gains (Grais & Erdogan 2012, table 1)
@@ -53,10 +56,46 @@ struct GainPrior {
     grid: Option<Vec<f64>>,
 }
 
+/// Instruments as patterns that move in time and pitch (Schmidt & Mørup 2006, section 3)
+#[derive(Args)]
+struct Nmf2d {
+    /// Recordings of each instrument alone, two or more at one sample rate; what is separated is their sum
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    sources: Vec<PathBuf>,
+    /// The folder of report.html, findings.json and the pictures
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Frames that a pattern reaches over [default: 7]
+    #[arg(long, value_name = "T")]
+    time_lags: Option<usize>,
+    /// Bands that a pattern moves over, half semitones; each is tried [default: 12,18]
+    #[arg(long, value_name = "P,..", value_delimiter = ',')]
+    pitch_lags: Option<Vec<usize>>,
+    /// Random starts of each model, of which the one with the least objective is kept [default: 8]
+    #[arg(long, value_name = "S")]
+    starts: Option<usize>,
+    /// Updates of each start [default: 300]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// Components of NMFD, whose patterns do not move in pitch [default: 6]
+    #[arg(long, value_name = "K")]
+    components: Option<usize>,
+    /// The Hann window, in samples (2048) or milliseconds (128ms) [default: 2048]
+    #[arg(long, value_name = "LENGTH")]
+    window: Option<Length>,
+    /// The hop, likewise [default: 1024]
+    #[arg(long, value_name = "LENGTH")]
+    hop: Option<Length>,
+    /// The transform's length in samples [default: the power of two that holds the window]
+    #[arg(long, value_name = "SAMPLES")]
+    fft: Option<usize>,
+}
+
 impl Reproduce {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let (findings, output) = match self.experiment {
             Experiment::GainPrior(experiment) => (experiment.run(common)?, experiment.output),
+            Experiment::Nmf2d(experiment) => (experiment.run(common)?, experiment.output),
         };
         let page = findings.write(&output)?;
         print(common.json, &findings, || format!("{}\nmore in {}\n", findings.text(table), page.display()))?;
@@ -96,6 +135,35 @@ impl GainPrior {
             }
         };
         let findings = with_engine!(&engine, |engine| gain_prior(engine, &speech, &music, &options, &mut watch))?;
+        bar.finish_and_clear();
+        Ok(findings)
+    }
+}
+
+impl Nmf2d {
+    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+        let usual = Nmf2dOptions::default();
+        let options = Nmf2dOptions {
+            time_lags: self.time_lags.unwrap_or(usual.time_lags),
+            pitch_lags: self.pitch_lags.clone().unwrap_or(usual.pitch_lags),
+            starts: self.starts.unwrap_or(usual.starts),
+            iterations: self.iterations.unwrap_or(usual.iterations),
+            components: self.components.unwrap_or(usual.components),
+            transform: Transform {
+                window: self.window.or(usual.transform.window),
+                hop: self.hop.or(usual.transform.hop),
+                fft: self.fft.or(usual.transform.fft),
+                shape: usual.transform.shape,
+            },
+            seed: common.seed,
+        };
+        let engine = open(common)?;
+        let bar = progress::bar(common, 0, "factorizing");
+        let mut watch = |done: usize, of: usize| {
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+        };
+        let findings = with_engine!(&engine, |engine| nmf2d(engine, &self.sources, &options, &mut watch))?;
         bar.finish_and_clear();
         Ok(findings)
     }

@@ -7,8 +7,10 @@ use std::ops::{Range, RangeInclusive};
 pub struct Axis {
     /// Such as "time in s".
     pub name: String,
-    /// The values at its two ends.
+    /// The values at its two ends; positive where it is logarithmic.
     pub range: Range<f64>,
+    /// Whether equal ratios, not differences, lie equally far apart.
+    pub logarithmic: bool,
 }
 
 /// A mark on an axis.
@@ -20,28 +22,52 @@ pub struct Tick {
     pub label: String,
 }
 
+/// Where a logarithmic axis has its ticks.
+const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
+/// Ends are ticks too, where rounding puts them a hair outside.
+const SLACK: f64 = 1e-9;
+
 impl Axis {
     /// An axis.
     pub fn new(name: &str, range: Range<f64>) -> Self {
-        Self { name: name.into(), range }
+        Self { name: name.into(), range, logarithmic: false }
     }
 
-    /// Ticks at the multiples of 1, 2 or 5 times a power of ten: of these distances the least that gives at most `most` of
-    /// them (1 or more). There are none on an axis without length.
+    /// A logarithmic axis between two positive values.
+    pub fn log(name: &str, range: Range<f64>) -> Self {
+        Self { name: name.into(), range, logarithmic: true }
+    }
+
+    /// The shortest logarithmic axis from one of 1, 2 and 5 times a power of ten to another that has all these values, which
+    /// are positive and finite, strictly between its ends.
+    pub(super) fn log_around(name: &str, values: impl IntoIterator<Item = f64>) -> Self {
+        let wider = |(least, most): (f64, f64), value: f64| (least.min(value), most.max(value));
+        let (least, most) = values.into_iter().fold((f64::INFINITY, 0.0), wider);
+        let power = |value: f64| value.log10().floor() as i32;
+        let steps = |powers| multiples(powers, &STEPS).into_iter().map(|tick| tick.value);
+        let start = steps(power(least) - 1..=power(least)).filter(|&step| step < least).fold(0.0, f64::max);
+        let end = steps(power(most)..=power(most) + 1).filter(|&step| step > most).fold(f64::INFINITY, f64::min);
+        Self::log(name, start..end)
+    }
+
+    /// Ticks, at most `most` (1 or more) of them. They are the multiples of 1, 2 or 5 times a power of ten, the least of these
+    /// distances that does not give more; on a logarithmic axis they are 1, 2 and 5 times the powers of ten or, where these are
+    /// too many, the powers alone. There are none on an axis without length.
     pub fn ticks(&self, most: usize) -> Vec<Tick> {
         let Range { start, end } = self.range;
-        let length = end - start;
-        if !(length > 0.0 && length.is_finite()) {
+        if !(end > start && (end - start).is_finite() && (start > 0.0 || !self.logarithmic)) {
             return Vec::new();
         }
-        let most = most.max(1) as f64;
-        let least_power = (length / most).log10().floor() as i32 - 1;
-        let distances = (least_power..).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| (digit, power)));
-        // Ends are ticks too, where rounding puts them a hair outside.
-        let slack = 1e-9;
+        if self.logarithmic { self.log_ticks(most) } else { self.even_ticks(most.max(1) as f64) }
+    }
+
+    fn even_ticks(&self, most: f64) -> Vec<Tick> {
+        let Range { start, end } = self.range;
+        let least_power = ((end - start) / most).log10().floor() as i32 - 1;
+        let distances = (least_power..).flat_map(|power| STEPS.map(|digit| (digit, power)));
         for (digit, power) in distances {
             let distance = digit * 10f64.powi(power);
-            let (first, last) = ((start / distance - slack).ceil(), (end / distance + slack).floor());
+            let (first, last) = ((start / distance - SLACK).ceil(), (end / distance + SLACK).floor());
             if last - first + 1.0 <= most {
                 let decimals = usize::try_from(-power).unwrap_or(0);
                 let count = (last - first + 1.0).max(0.0) as usize;
@@ -53,39 +79,9 @@ impl Axis {
         Vec::new()
     }
 
-    /// Where a value lies, from 0 at the start to 1 at the end.
-    pub(super) fn share(&self, value: f64) -> f64 {
-        (value - self.range.start) / (self.range.end - self.range.start)
-    }
-}
-
-/// A logarithmic axis between two positive values.
-#[derive(Debug)]
-pub(super) struct LogAxis {
-    range: Range<f64>,
-}
-
-/// Where a logarithmic axis may begin and end.
-const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
-
-impl LogAxis {
-    /// The shortest axis from one of 1, 2 and 5 times a power of ten to another that has all these values, which are
-    /// positive and finite, strictly between its ends.
-    pub(super) fn around(values: impl IntoIterator<Item = f64>) -> Self {
-        let wider = |(least, most): (f64, f64), value: f64| (least.min(value), most.max(value));
-        let (least, most) = values.into_iter().fold((f64::INFINITY, 0.0), wider);
-        let power = |value: f64| value.log10().floor() as i32;
-        let steps = |powers| multiples(powers, &STEPS).into_iter().map(|tick| tick.value);
-        let start = steps(power(least) - 1..=power(least)).filter(|&step| step < least).fold(0.0, f64::max);
-        let end = steps(power(most)..=power(most) + 1).filter(|&step| step > most).fold(f64::INFINITY, f64::min);
-        Self { range: start..end }
-    }
-
-    /// Ticks at 1, 2 and 5 times the powers of ten or, where these are more than `most`, at the powers of ten alone.
-    pub(super) fn ticks(&self, most: usize) -> Vec<Tick> {
+    fn log_ticks(&self, most: usize) -> Vec<Tick> {
         let Range { start, end } = self.range;
-        let slack = 1e-9;
-        let within = |tick: &Tick| (start * (1.0 - slack)..=end * (1.0 + slack)).contains(&tick.value);
+        let within = |tick: &Tick| (start * (1.0 - SLACK)..=end * (1.0 + SLACK)).contains(&tick.value);
         let ticks = |digits| -> Vec<Tick> {
             let powers = start.log10().floor() as i32..=end.log10().ceil() as i32;
             multiples(powers, digits).into_iter().filter(within).collect()
@@ -95,17 +91,8 @@ impl LogAxis {
 
     /// Where a value lies, from 0 at the start to 1 at the end.
     pub(super) fn share(&self, value: f64) -> f64 {
-        (value / self.range.start).ln() / (self.range.end / self.range.start).ln()
-    }
-
-    /// The value at the start.
-    pub(super) fn start(&self) -> f64 {
-        self.range.start
-    }
-
-    /// The value at the end.
-    pub(super) fn end(&self) -> f64 {
-        self.range.end
+        let Range { start, end } = self.range;
+        if self.logarithmic { (value / start).ln() / (end / start).ln() } else { (value - start) / (end - start) }
     }
 }
 
@@ -150,17 +137,19 @@ mod tests {
 
     #[test]
     fn logarithmic_axes_by_hand() {
-        let labels = |axis: &LogAxis, most| -> Vec<String> { axis.ticks(most).into_iter().map(|t| t.label).collect() };
-        let axis = LogAxis::around([30.0, 0.3, 4.0]);
-        assert_eq!((axis.start(), axis.end()), (0.2, 50.0));
+        let labels = |axis: &Axis, most| -> Vec<String> { axis.ticks(most).into_iter().map(|t| t.label).collect() };
+        let axis = Axis::log_around("x", [30.0, 0.3, 4.0]);
+        assert_eq!(axis, Axis::log("x", 0.2..50.0));
         assert_eq!(labels(&axis, 8), ["0.2", "0.5", "1", "2", "5", "10", "20", "50"]);
         assert_eq!(labels(&axis, 7), ["1", "10"]);
         assert_eq!((axis.share(0.2), axis.share(50.0)), (0.0, 1.0));
         assert!((axis.share(10f64.sqrt()) - 0.5).abs() < 1e-12, "{}", axis.share(10f64.sqrt()));
         // A value at a step lies strictly within too.
-        let axis = LogAxis::around([10.0]);
-        assert_eq!((axis.start(), axis.end()), (5.0, 20.0));
-        let axis = LogAxis::around([0.099, 200.0]);
-        assert_eq!((axis.start(), axis.end()), (0.05, 500.0));
+        assert_eq!(Axis::log_around("", [10.0]).range, 5.0..20.0);
+        assert_eq!(Axis::log_around("", [0.099, 200.0]).range, 0.05..500.0);
+        assert_eq!(labels(&Axis::log("Hz", 50.0..7834.0), 8), ["50", "100", "200", "500", "1000", "2000", "5000"]);
+        for range in [0.0..8.0, -1.0..8.0, 8.0..8.0] {
+            assert!(labels(&Axis::log("x", range.clone()), 5).is_empty(), "{range:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod axis;
 mod figure;
+mod grid;
 mod heatmap;
 pub mod html;
 mod lines;
@@ -10,6 +11,7 @@ mod spectrogram;
 
 pub use axis::{Axis, Tick};
 pub use figure::{Panel, figure};
+pub use grid::{Drawing, Strip, Tile, grid};
 pub use heatmap::heatmap;
 pub use lines::{Curve, lines};
 pub use roofline::{Point, Roof, roofline};

@@ -1,7 +1,7 @@
 //! A roofline: how fast kernels are, against what their arithmetic and their memory traffic allow (Williams, Waterman &
 //! Patterson 2009).
 
-use super::axis::LogAxis;
+use super::axis::Axis;
 use super::figure::{MIDDLE, line, open, text};
 use super::html::escape;
 use crate::{Error, Result};
@@ -68,8 +68,11 @@ pub fn roofline(title: &str, roof: Roof, points: &[Point]) -> Result<String> {
     }
     let height = (points.len() as f64 * LABEL_HEIGHT).max(LEAST_HEIGHT);
     let plot = Plot {
-        intensity: LogAxis::around(points.iter().map(|point| point.intensity).chain([roof.ridge() / BEFORE_RIDGE])),
-        flops: LogAxis::around(points.iter().map(|point| point.flops).chain([roof.flops])),
+        intensity: Axis::log_around(
+            "flop per byte that must be moved",
+            points.iter().map(|point| point.intensity).chain([roof.ridge() / BEFORE_RIDGE]),
+        ),
+        flops: Axis::log_around("GFLOP/s", points.iter().map(|point| point.flops).chain([roof.flops])),
         height,
     };
     let mut svg = open((LEFT + WIDTH + GUTTER + LABELS, TOP + height + BOTTOM), title);
@@ -81,8 +84,8 @@ pub fn roofline(title: &str, roof: Roof, points: &[Point]) -> Result<String> {
 }
 
 struct Plot {
-    intensity: LogAxis,
-    flops: LogAxis,
+    intensity: Axis,
+    flops: Axis,
     height: f64,
 }
 
@@ -109,15 +112,15 @@ impl Plot {
             svg += &line((LEFT - 4.0, y), (LEFT, y));
             svg += &text((LEFT - 7.0, y + 4.0), r#"text-anchor="end""#, &label);
         }
-        svg += &text((LEFT + WIDTH / 2.0, bottom + 35.0), MIDDLE, "flop per byte that must be moved");
+        svg += &text((LEFT + WIDTH / 2.0, bottom + 35.0), MIDDLE, &self.intensity.name);
         let (x, y) = (14.0, TOP + self.height / 2.0);
-        svg + &text((x, y), &format!(r#"{MIDDLE} transform="rotate(-90 {x:.1} {y:.1})""#), "GFLOP/s")
+        svg + &text((x, y), &format!(r#"{MIDDLE} transform="rotate(-90 {x:.1} {y:.1})""#), &self.flops.name)
     }
 
     /// The roof: up with the intensity to the ridge, then level; cut off where the plot ends.
     fn roof(&self, roof: Roof) -> String {
-        let first = self.intensity.start().max(self.flops.start() / roof.bytes);
-        let corners = [first, roof.ridge(), self.intensity.end()].map(|at| (self.x(at), self.y(roof.at(at))));
+        let first = self.intensity.range.start.max(self.flops.range.start / roof.bytes);
+        let corners = [first, roof.ridge(), self.intensity.range.end].map(|at| (self.x(at), self.y(roof.at(at))));
         let [foot, ridge, end] = corners;
         let mut svg = format!(
             "<path d=\"M{:.1} {:.1}L{:.1} {:.1}L{:.1} {:.1}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2\"/>\n",

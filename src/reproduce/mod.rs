@@ -1,10 +1,11 @@
 //! The papers' experiments, on recordings that a user names: what was found beside what the paper says.
 //!
-//! An experiment is a file here. It takes recordings of single sources, mixes them itself, and gives [`Findings`]:
+//! An experiment is a file or a folder here. It takes recordings of single sources, mixes them itself, and gives [`Findings`]:
 //! tables and pictures, whatever it is about. How they are shown is no experiment's matter.
 
 pub mod gain_prior;
 mod mixtures;
+pub mod nmf2d;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
