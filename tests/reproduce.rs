@@ -187,8 +187,12 @@ fn the_nmf2d_experiment_says_what_it_found() {
     }
     assert_eq!(serde_json::from_str::<serde_json::Value>(&read("one/findings.json")).unwrap(), found);
     assert_eq!(read("one/report.html").matches("<svg").count(), 3);
-    let other = json(&run(&["-o", "three", "--json", "--seed", "1"]));
-    assert_ne!(other["tables"][1], found["tables"][1]);
+    let other = json(&run(&["-o", "three", "--json", "--seed", "1", "--nmfd-lags", "3,1,3"]));
+    assert_ne!(other["tables"][1]["rows"][0], found["tables"][1]["rows"][0]);
+    let names = other["tables"][0]["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap());
+    let of_nmfd: Vec<&str> = names.filter(|name| name.starts_with("NMFD")).collect();
+    let expected = ["kl, 1", "kl, 3", "eu, 1", "eu, 3"].map(|arm| format!("NMFD, {arm} time lags"));
+    assert_eq!(of_nmfd, expected);
 }
 
 #[test]

@@ -68,6 +68,9 @@ struct Nmf2d {
     /// Frames that a pattern reaches over [default: 7]
     #[arg(long, value_name = "T")]
     time_lags: Option<usize>,
+    /// Frames that a pattern of NMFD reaches over; each is tried [default: 2, and as many as --time-lags]
+    #[arg(long, value_name = "T,..", value_delimiter = ',')]
+    nmfd_lags: Option<Vec<usize>>,
     /// Bands that a pattern moves over, half semitones; each is tried [default: 12,18]
     #[arg(long, value_name = "P,..", value_delimiter = ',')]
     pitch_lags: Option<Vec<usize>>,
@@ -143,8 +146,10 @@ impl GainPrior {
 impl Nmf2d {
     fn run(&self, common: &Common) -> anyhow::Result<Findings> {
         let usual = Nmf2dOptions::default();
+        let time_lags = self.time_lags.unwrap_or(usual.time_lags);
         let options = Nmf2dOptions {
-            time_lags: self.time_lags.unwrap_or(usual.time_lags),
+            time_lags,
+            nmfd_lags: self.nmfd_lags.clone().unwrap_or_else(|| vec![2, time_lags]),
             pitch_lags: self.pitch_lags.clone().unwrap_or(usual.pitch_lags),
             starts: self.starts.unwrap_or(usual.starts),
             iterations: self.iterations.unwrap_or(usual.iterations),

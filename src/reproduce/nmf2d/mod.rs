@@ -4,6 +4,7 @@ mod figures;
 mod scene;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use ndarray::Array2;
@@ -27,8 +28,10 @@ const SOFT: Mask = Mask::Ratio(2.0);
 /// What is tried.
 #[derive(Debug, Clone)]
 pub struct Nmf2dOptions {
-    /// T, of all models.
+    /// T of NMF2D.
     pub time_lags: usize,
+    /// T of NMFD: each is tried.
+    pub nmfd_lags: Vec<usize>,
     /// Φ of NMF2D: each is tried.
     pub pitch_lags: Vec<usize>,
     /// Random starts of each model.
@@ -44,11 +47,13 @@ pub struct Nmf2dOptions {
 }
 
 impl Default for Nmf2dOptions {
-    /// Those of the paper, and beside its 12 lags of pitch as many as the melody of its score needs.
+    /// Those of the paper, and beside its 12 lags of pitch as many as the melody of its score needs; for NMFD also few lags of time,
+    /// with which a component is no more than a note.
     fn default() -> Self {
         let (window, hop) = (Some(Length::Samples(2048)), Some(Length::Samples(1024)));
         Self {
             time_lags: 7,
+            nmfd_lags: vec![2, 7],
             pitch_lags: vec![12, 18],
             starts: 8,
             iterations: 300,
@@ -72,15 +77,16 @@ pub fn nmf2d<E: Shifts>(
     options: &Nmf2dOptions,
     watch: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Result<Findings> {
-    let counts = [options.time_lags, options.starts, options.iterations, options.components, options.pitch_lags.len()];
-    if counts.contains(&0) || options.pitch_lags.contains(&0) {
+    let Nmf2dOptions { time_lags, nmfd_lags, pitch_lags, .. } = options;
+    let counts = [*time_lags, options.starts, options.iterations, options.components, pitch_lags.len()];
+    if counts.iter().chain(nmfd_lags).chain(pitch_lags).any(|&count| count == 0) {
         return Err(Error::input("the experiment needs a lag, a start, an iteration and a component, or more of each"));
     }
     let scene = Scene::new(files, &options.transform)?;
     let (bands, frames) = scene.data.dim();
     for (what, lags, most, of) in [
-        ("pitch", options.pitch_lags.iter().copied().max().unwrap_or(0), bands, "bands"),
-        ("time", options.time_lags, frames, "frames"),
+        ("pitch", pitch_lags.iter().copied().max().unwrap_or(0), bands, "bands"),
+        ("time", nmfd_lags.iter().copied().fold(*time_lags, usize::max), frames, "frames"),
     ] {
         if lags > most {
             return Err(Error::input(format!("{lags} {what} lags do not fit {most} {of}; use {most} or fewer")));
@@ -150,18 +156,15 @@ struct Arm {
 }
 
 fn arms(sources: usize, options: &Nmf2dOptions) -> Vec<Arm> {
-    let mut pitch_lags = options.pitch_lags.clone();
-    pitch_lags.sort_unstable();
-    pitch_lags.dedup();
+    let different = |lags: &[usize]| lags.iter().copied().collect::<BTreeSet<usize>>();
     let of_divergence = |divergence| {
-        let arm = move |pitch, components, whole| Arm {
-            divergence,
-            lags: Lags { time: options.time_lags, pitch },
-            components,
-            whole,
-        };
-        let moving: Vec<Arm> = pitch_lags.iter().map(|&pitch| arm(pitch, sources, true)).collect();
-        moving.into_iter().chain([arm(1, options.components, false)])
+        let arm =
+            move |time, pitch, components, whole| Arm { divergence, lags: Lags { time, pitch }, components, whole };
+        let moving = different(&options.pitch_lags).into_iter();
+        let notes = different(&options.nmfd_lags).into_iter();
+        moving
+            .map(move |pitch| arm(options.time_lags, pitch, sources, true))
+            .chain(notes.map(move |time| arm(time, 1, options.components, false)))
     };
     DIVERGENCES.into_iter().flat_map(of_divergence).collect()
 }
@@ -172,7 +175,7 @@ impl Arm {
         if self.whole {
             format!("NMF2D, {divergence}, {} pitch lags", lags.pitch)
         } else {
-            format!("NMFD, {divergence}")
+            format!("NMFD, {divergence}, {} time lags", lags.time)
         }
     }
 
@@ -297,6 +300,7 @@ mod tests {
     fn options() -> Nmf2dOptions {
         Nmf2dOptions {
             time_lags: 2,
+            nmfd_lags: vec![2, 1, 2],
             pitch_lags: vec![3, 1, 3],
             starts: 3,
             iterations: 25,
@@ -322,10 +326,12 @@ mod tests {
         let expected = [
             "NMF2D, kl, 1 pitch lags",
             "NMF2D, kl, 3 pitch lags",
-            "NMFD, kl",
+            "NMFD, kl, 1 time lags",
+            "NMFD, kl, 2 time lags",
             "NMF2D, eu, 1 pitch lags",
             "NMF2D, eu, 3 pitch lags",
-            "NMFD, eu",
+            "NMFD, eu, 1 time lags",
+            "NMFD, eu, 2 time lags",
         ];
         assert_eq!(names, expected);
     }
