@@ -498,7 +498,7 @@ fn a_gain_prior_is_trained_and_separates() {
     for (model, options, parts) in [
         ("p.safetensors", ["--updates", "extrapolated"], ["extrapolated", "use alternating"]),
         ("p.safetensors", ["--tolerance", "1e-3"], ["tolerance", "gain prior"]),
-        ("p.safetensors", ["--prior-weight", "drums=1"], ["--prior-weight drums=1", "it has tones, hiss"]),
+        ("p.safetensors", ["--prior-weight", "drums=1"], ["--prior-weight drums=1", "there are tones, hiss"]),
         ("p.safetensors", ["--prior-weight", "hiss=much"], ["--prior-weight hiss=much", "neither a number nor auto"]),
         ("p.safetensors", ["--prior-weight", "-1"], ["prior weight -1", "not negative"]),
         ("m.safetensors", ["--prior-weight", "0.1"], ["no gain priors", "--method gain-prior"]),
