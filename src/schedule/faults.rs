@@ -83,7 +83,8 @@ impl World {
 
     /// Memory for panels of so many columns, one of them on an engine.
     fn room(&self, columns: usize) -> u64 {
-        memory::bytes_for(columns, &self.scheme, &self.scheme.view(RATE).unwrap(), 1)
+        let panels = memory::at_once(&self.scheme, 1, std::fs::read_dir(self.path("in")).map_or(0, Iterator::count));
+        memory::bytes_for(columns, &self.scheme, &self.scheme.view(RATE).unwrap(), panels)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -491,7 +492,7 @@ fn a_recording_that_is_separated_as_one_stays_whole() {
     panels.sort_unstable();
     assert_eq!(panels, [frames(5_000), frames(9_000), 2 * frames(20_000)]);
 
-    // Three at once, on one thread, on a device that is too small for the longest.
+    // On one thread, on a device that is too small for the longest.
     let small = |_, columns: usize| {
         let full = columns > 300;
         if full { Err(EngineError::OutOfMemory("300 columns are too many".into()).into()) } else { Ok(()) }

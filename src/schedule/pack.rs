@@ -19,12 +19,14 @@ pub(super) struct Panel {
     pub(super) segments: Vec<usize>,
 }
 
-/// Packs pieces into panels of as many columns as the memory has room for, or of one piece. It runs beside the engines, so that
-/// the next panel is there when one has done the last. Ends when there are no more pieces, or nobody wants panels.
+/// Packs pieces into panels of as many columns as the memory has room for, or of one piece; a recording that is separated as one
+/// is a panel. It runs beside the engines, so that the next panel is there when one has done the last. Ends when there are no more
+/// pieces, or nobody wants panels.
 pub(super) struct Packer<'a> {
     pub(super) scheme: &'a Scheme,
     pub(super) memory: u64,
-    pub(super) lanes: usize,
+    /// How many panels are about at once.
+    pub(super) panels: u64,
 }
 
 impl Packer<'_> {
@@ -32,6 +34,7 @@ impl Packer<'_> {
         let mut packed = Vec::new();
         for step in pieces {
             let sent = match step {
+                Step::Part(piece) if piece.track.whole => send(vec![piece], panels),
                 Step::Part(piece) => {
                     let full = (!self.fits(&packed, &piece)).then(|| std::mem::take(&mut packed));
                     packed.push(piece);
@@ -49,13 +52,12 @@ impl Packer<'_> {
         }
     }
 
-    /// Whether a piece goes into a panel with others: of as many rows, and not where recordings are separated as a whole.
+    /// Whether a piece goes into a panel with others: of as many rows.
     fn fits(&self, packed: &[Piece], piece: &Piece) -> bool {
         let Some(first) = packed.first() else { return true };
         let (view, columns) = (&first.track.view, packed.iter().map(Piece::columns).sum::<usize>());
-        !first.track.whole
-            && piece.track.view.rows() == view.rows()
-            && columns + piece.columns() <= panel_columns(self.memory, self.scheme, view, self.lanes)
+        piece.track.view.rows() == view.rows()
+            && columns + piece.columns() <= panel_columns(self.memory, self.scheme, view, self.panels)
     }
 }
 

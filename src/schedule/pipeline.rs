@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::decode::{self, Begun, Opened, Stand, Views};
 use super::encode::Encoder;
 use super::manifest::{Parameters, Record};
-use super::memory::{bytes_for, panel_columns};
+use super::memory::{at_once, bytes_for, panel_columns};
 use super::pack::{Packer, Panel};
 use super::relay::{Busy, Relay, Station};
 use super::reports::{Outcome, Reports, Watch};
@@ -69,24 +69,31 @@ pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result
         .filter(|&(index, _)| job.shard.is_none_or(|shard| shard.holds(index)))
         .map(|(index, (input, outputs))| (index, input, outputs.as_slice()))
         .collect();
-    let lanes = stations.iter().map(Station::lanes).sum();
+    let panels_at_once = at_once(job.scheme, stations.iter().map(Station::lanes).sum(), files.len());
     let record = if job.resume { Some(Record::read(&job.naming.folder)?) } else { None };
     let reports = Reports::new(job, watch)?;
-    let threads = job.threads.max(1);
+    // A recording that is separated as one fills memory by itself: none is read ahead of its turn.
+    let (threads, ahead) = if job.scheme.whole { (1, 0) } else { (job.threads.max(1), 2 * job.threads.max(1)) };
     let views = Views::new(job.scheme);
-    let decoder =
-        Decoder { job, files: &files, record: record.as_ref(), views: &views, lanes, next: AtomicUsize::new(0) };
+    let decoder = Decoder {
+        job,
+        files: &files,
+        record: record.as_ref(),
+        views: &views,
+        panels_at_once,
+        next: AtomicUsize::new(0),
+    };
     let started = Instant::now();
     thread::scope(|scope| {
         let (reports, decoder) = (&reports, &decoder);
-        let (pieces, to_pack) = sync_channel::<Step<Piece>>(2 * threads);
+        let (pieces, to_pack) = sync_channel::<Step<Piece>>(ahead);
         for _ in 0..threads {
             let pieces = pieces.clone();
             scope.spawn(move || decoder.run(reports, &pieces));
         }
         drop(pieces);
         let (panels, packed) = sync_channel::<Step<Panel>>(1);
-        let packer = Packer { scheme: job.scheme, memory: job.memory, lanes };
+        let packer = Packer { scheme: job.scheme, memory: job.memory, panels: panels_at_once };
         scope.spawn(move || packer.run(to_pack, &panels));
         let encode = |_| {
             let (masked, queue) = sync_channel(1);
@@ -115,8 +122,7 @@ struct Decoder<'a> {
     files: &'a [(usize, &'a Input, &'a [PathBuf])],
     record: Option<&'a Record>,
     views: &'a Views<'a>,
-    /// Panels that are on engines at once.
-    lanes: usize,
+    panels_at_once: u64,
     /// The file that is begun next.
     next: AtomicUsize,
 }
@@ -153,10 +159,10 @@ impl Decoder<'_> {
         }
         let opened = decode::open(Begun { index, input, outputs, stand, reader, hash }, self.job, self.views)?;
         let (scheme, view) = (self.job.scheme, &opened.track.view);
-        let columns = panel_columns(self.job.memory, scheme, view, self.lanes);
+        let columns = panel_columns(self.job.memory, scheme, view, self.panels_at_once);
         let needed = view.stft.frames(opened.track.signal_length) * opened.track.channels;
         if scheme.whole && needed > columns {
-            let least = bytes_for(needed, scheme, view, self.lanes).div_ceil(1 << 20);
+            let least = bytes_for(needed, scheme, view, self.panels_at_once).div_ceil(1 << 20);
             return Err(Error::audio(
                 &input.path,
                 format!(

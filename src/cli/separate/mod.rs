@@ -87,7 +87,7 @@ pub(super) struct Separate {
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// Memory for the panels, on the host and on each device, such as 800M or 2G; some 150M are taken besides
-    /// [default: 512M, or 3G for a GPU, and a quarter of the machine at most]
+    /// [default: 512M, or 3G for a GPU, and a quarter of the machine at most; nmf2d: a quarter of the machine]
     #[arg(long, value_name = "SIZE")]
     memory: Option<Memory>,
     /// What a file that fails means for the others: continue or stop
