@@ -470,7 +470,7 @@ fn the_engine_s_time_is_counted_once() {
 #[test]
 fn a_recording_that_is_separated_as_one_stays_whole() {
     let mut world = World::new(&[30_000, 5_000, 4_000]);
-    world.record_channels("00.wav", vec![noise("left", 20_000), noise("right", 20_000)], RATE);
+    world.record_channels("00.wav", vec![noise("left", 40_000), noise("right", 40_000)], RATE);
     world.record("02.wav", 9_000, 2 * RATE);
     world.scheme.whole = true;
     world.scheme.sample_rate = None;
@@ -485,12 +485,13 @@ fn a_recording_that_is_separated_as_one_stays_whole() {
         panels.lock().unwrap().push(columns);
         Ok(())
     };
-    let outcome = world.run("out", &mut [alone(faulty(blind(2), noted))], &mut Unwatched, |_| ());
+    let outcome =
+        world.run("out", &mut [alone(faulty(blind(2), noted))], &mut Unwatched, |job| job.memory = world.room(2000));
     assert!(outcome.failure.is_none() && outcome.reports.iter().all(|report| report.status == Status::Done));
     let frames = |samples: usize| (samples + 64).div_ceil(64);
     let mut panels = std::mem::take(&mut *panels.lock().unwrap());
     panels.sort_unstable();
-    assert_eq!(panels, [frames(5_000), frames(9_000), 2 * frames(20_000)]);
+    assert_eq!(panels, [frames(5_000), frames(9_000), 2 * frames(40_000)]);
 
     // On one thread, on a device that is too small for the longest.
     let small = |_, columns: usize| {
@@ -501,11 +502,13 @@ fn a_recording_that_is_separated_as_one_stays_whole() {
         assert_eq!(successor, Successor::Other);
         Some(Ok(blind(1)))
     });
-    let outcome = world.run("small", &mut [Station::new(vec![relay])], &mut Unwatched, |job| job.threads = 3);
+    let outcome = world.run("small", &mut [Station::new(vec![relay])], &mut Unwatched, |job| {
+        (job.memory, job.threads) = (world.room(2000), 3);
+    });
     assert!(outcome.failure.is_none() && world.files("small") == world.files("out"));
     assert!(outcome.reports.iter().any(|report| report.engine.starts_with("cpu")));
 
-    let outcome = world.run("less", &mut [alone(blind(1))], &mut Unwatched, |job| job.memory = world.room(400));
+    let outcome = world.run("less", &mut [alone(blind(1))], &mut Unwatched, |job| job.memory = world.room(1000));
     let errors: Vec<&str> = outcome.reports.iter().filter_map(|report| report.error.as_deref()).collect();
     assert_eq!((outcome.reports.len(), errors.len()), (3, 1));
     assert!(errors[0].contains("00.wav") && errors[0].contains("separated as a whole, which takes"), "{}", errors[0]);

@@ -64,17 +64,17 @@ pub fn one_shots(
     Ok(OneShots { sample_rate, bases: (0..time_lags).map(of_lag).collect(), sources: ranges })
 }
 
-/// The data (N, F) of a recording, the mean of its channels.
+/// The data (N, F) of a recording, of all channels together.
 fn shown(recording: &Recording, view: &View) -> Result<Array2<f32>> {
-    let mut mean = Array2::zeros((0, view.rows()));
+    let mut sum = Array2::zeros((0, view.rows()));
     for channel in &recording.channels {
         let channel = audio::resample(channel, recording.sample_rate, view.sample_rate)?;
         let spectra = view.stft.forward(&channel, 0, 0..view.stft.frames(channel.len()));
         let mut data = Array2::zeros((spectra.nrows(), view.rows()));
         view.show(spectra.view(), level_scale(recording.peak()), data.view_mut())?;
-        mean = if mean.is_empty() { data } else { mean + data };
+        sum = if sum.is_empty() { data } else { sum + data };
     }
-    Ok(mean / recording.channels.len().max(1) as f32)
+    Ok(sum)
 }
 
 /// The frames (n, F) from the first that is not silent to the last.
