@@ -32,7 +32,7 @@ pub(super) struct Blindly {
     /// nmf2d: random starts, of which the one with the least objective is kept [default: 8]
     #[arg(long, value_name = "S")]
     starts: Option<usize>,
-    /// nmf2d: recordings of one stroke of a source, whose patterns these are; more paths may follow, or the same name again
+    /// nmf2d: recordings of one stroke of a source, whose patterns these are; more names or paths may follow, so INPUT stands before
     #[arg(long, value_name = "NAME=PATH", num_args = 1..)]
     init_bases: Vec<String>,
     /// nmf2d: learn on from the patterns of --init-bases; otherwise they stay as they are
