@@ -9,16 +9,11 @@
 @group(0) @binding(4) var<storage, read_write> previous: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> safe: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let cell = 64u * workgroup_index(group, groups) + lane;
-    if (cell >= params.rows * params.panel_pitch) {
-        return;
-    }
+fn cells() -> u32 {
+    return params.rows * params.panel_pitch;
+}
+
+fn work(cell: u32) {
     let share = shares[cell % params.panel_pitch];
     let accepted = share > vec4<f32>(0.0);
     let update = next[cell];

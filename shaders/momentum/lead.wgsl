@@ -6,14 +6,10 @@
 @group(0) @binding(2) var<storage, read> behind: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> led: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let cell = 64u * workgroup_index(group, groups) + lane;
-    if (cell < params.rows * params.panel_pitch) {
-        led[cell] = lead(ahead[cell], behind[cell], vec4<f32>(params.exponent));
-    }
+fn cells() -> u32 {
+    return params.rows * params.panel_pitch;
+}
+
+fn work(cell: u32) {
+    led[cell] = lead(ahead[cell], behind[cell], vec4<f32>(params.exponent));
 }

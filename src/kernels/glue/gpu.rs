@@ -8,7 +8,7 @@ use crate::Result;
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
-use crate::kernels::gpu::{FLOORS, INDEX, PARAMS, POWER, Params, REDUCE, TILE as MODEL, Window};
+use crate::kernels::gpu::{CELLS, FLOORS, INDEX, PARAMS, POWER, Params, REDUCE, TILE as MODEL, Window};
 
 /// Invocations in a workgroup of every kernel here.
 const INVOCATIONS: usize = 64;
@@ -32,13 +32,13 @@ static SOURCE_MODEL: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static WEIGH: Kernel = Kernel {
-    source: source!("glue/weigh.wgsl", PARAMS, INDEX, POWER),
+    source: source!("glue/weigh.wgsl", PARAMS, INDEX, CELLS, POWER),
     storages: &[Access::Read, Access::Write, Access::Write],
     constants: &[("FIRST", &[0, 1]), ("HARD", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static DIVIDE: Kernel = Kernel {
-    source: source!("glue/divide.wgsl", PARAMS, INDEX),
+    source: source!("glue/divide.wgsl", PARAMS, INDEX, CELLS),
     storages: &[Access::Read, Access::Write],
     constants: &[],
     uniform: Params::MEMBERS,

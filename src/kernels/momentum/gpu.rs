@@ -6,13 +6,13 @@ use super::{Momentum, Track, check_path, check_track};
 use crate::Result;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage};
-use crate::kernels::gpu::{INDEX, LEAD, PARAMS, Params};
+use crate::kernels::gpu::{CELLS, INDEX, LEAD, PARAMS, Params};
 
 /// Invocations in a workgroup of every kernel here.
 const INVOCATIONS: usize = 64;
 
 static LEAD_ON: Kernel = Kernel {
-    source: source!("momentum/lead.wgsl", PARAMS, INDEX, LEAD),
+    source: source!("momentum/lead.wgsl", PARAMS, INDEX, CELLS, LEAD),
     storages: &[Access::Read, Access::Read, Access::Write],
     constants: &[],
     uniform: Params::MEMBERS,
@@ -24,7 +24,7 @@ static JUDGE: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static ADVANCE: Kernel = Kernel {
-    source: source!("momentum/advance.wgsl", PARAMS, INDEX, LEAD),
+    source: source!("momentum/advance.wgsl", PARAMS, INDEX, CELLS, LEAD),
     storages: &[Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
     constants: &[],
     uniform: Params::MEMBERS,

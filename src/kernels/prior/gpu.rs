@@ -10,7 +10,7 @@ use crate::Result;
 use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE};
-use crate::kernels::gpu::{BLOCKS, INDEX, LANES, PARAMS, Params, RAISED, RULE, Splits, Window};
+use crate::kernels::gpu::{BLOCKS, CELLS, INDEX, LANES, PARAMS, Params, RAISED, RULE, Splits, Window};
 use crate::kernels::products::{Rule, params};
 
 /// Invocations in a workgroup of every kernel here.
@@ -44,7 +44,7 @@ static ADD: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static APPLY: Kernel = Kernel {
-    source: source!("prior/apply.wgsl", INDEX, RULE),
+    source: source!("prior/apply.wgsl", INDEX, CELLS, RULE),
     storages: &[Access::Write, Access::Read, Access::Read],
     constants: &[],
     uniform: Params::MEMBERS,
