@@ -35,6 +35,7 @@ impl Gpu {
             for (class, components) in ranks.into_iter().enumerate() {
                 let mut w = self.matrix(fill(rows, components).view())?;
                 let mut h = self.panel(fill(components, columns).view())?;
+                log::debug!("gpu: updates of gains, then of bases, {rows} x {columns} x {components}, by tiling:");
                 tuning.gains[class][width] =
                     self.fastest(&Tiling::OF_GAINS, |gpu| gpu.update_gains(&v, &w, &mut h, &rule))?;
                 // The sums for the bases are divided in about as many parts whatever the width: the wider one counts.
@@ -51,9 +52,16 @@ impl Gpu {
         for &tiling in tilings {
             self.tuning = Tuning::all(tiling);
             match self.seconds(&mut update) {
-                Ok(seconds) if seconds < best.0 => best = (seconds, tiling),
+                Ok(seconds) => {
+                    log::debug!("gpu: {} x {}: {:.4} ms", tiling.quads, tiling.lanes, 1e3 * seconds);
+                    if seconds < best.0 {
+                        best = (seconds, tiling);
+                    }
+                }
                 // A driver that cannot compile one of them may take another.
-                Ok(_) | Err(Error::Engine(EngineError::Refused(_))) => {}
+                Err(Error::Engine(EngineError::Refused(cause))) => {
+                    log::debug!("gpu: {} x {}: {cause}", tiling.quads, tiling.lanes);
+                }
                 Err(cause) => return Err(cause),
             }
         }
