@@ -22,7 +22,6 @@ fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
         v[3] = datum(row + 3u * LANES, quad);
     }
     let lambda = model_tile(first_row, first_quad, lane);
-    workgroupBarrier();
     var costs = mat4x4<f32>();
     costs[0] = form_row(at, row, quad, v[0], lambda[0]);
     if (HEIGHT > 1u) {
@@ -37,7 +36,7 @@ fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
 }
 
 fn datum(row: u32, quad: u32) -> vec4<f32> {
-    return data[min(row, params.rows - 1u) * params.panel_pitch + quad];
+    return data[panel_cell(params.rows, min(row, params.rows - 1u), quad)];
 }
 
 fn form_row(at: u32, row: u32, quad: u32, v: vec4<f32>, product: vec4<f32>) -> vec4<f32> {

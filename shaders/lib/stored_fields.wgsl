@@ -1,6 +1,6 @@
 // The fields P and Q of a tile, brought to workgroup memory from where products/fields.wgsl stored them.
 //
-// stored_p, stored_q, stored_costs: (F, the window), rows of window_quads vec4s. For kernels that can take the file
+// stored_p, stored_q, stored_costs: (F, the window), in strips. For kernels that can take the file
 // fields.wgsl in its place, which says what take_fields leaves and returns.
 
 @group(0) @binding(1) var<storage, read> stored_p: array<vec4<f32>>;
@@ -27,7 +27,7 @@ fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
 
 fn bring_row(at: u32, row: u32, quad: u32) -> vec4<f32> {
     let inside = vec4<bool>(row < params.rows);
-    let cell = min(row, params.rows - 1u) * params.window_quads + quad;
+    let cell = panel_cell(params.rows, min(row, params.rows - 1u), quad);
     sh_left[at] = select(vec4<f32>(0.0), stored_p[cell], inside);
     if (!UNIT_DENOMINATOR) {
         sh_right[at] = select(vec4<f32>(0.0), stored_q[cell], inside);

@@ -12,6 +12,8 @@
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> weights: array<vec4<f32>>;
 
+const WALKS_ROWS = false;
+
 fn block_of(at: u32, pitch: u32) -> vec4<u32> {
     return vec4<u32>(at, at + pitch, at + 2u * pitch, at + 3u * pitch);
 }
@@ -42,18 +44,18 @@ fn store(at: vec4<u32>, sum: mat4x4<f32>) {
     sums[at.w] = sum[3];
 }
 
-// Four columns of H (rows of the block) by four components, of which the last may be rows past K that are not used.
-fn gains_block(component_quad: u32, quad: u32) -> mat4x4<f32> {
-    let at = block_of(4u * component_quad * params.panel_pitch + quad, params.panel_pitch);
-    return transpose(mat4x4<f32>(gains[at.x], gains[at.y], gains[at.z], gains[at.w]));
+// Four columns of H (rows of the block) by four components.
+fn gains_columns(first_quad: u32, step: u32, component_quad: u32) -> mat4x4<f32> {
+    return transpose(gains_block(first_quad, step, component_quad));
 }
 
 // The same of what stands beside Q.
-fn weights_block(component_quad: u32, quad: u32, h: mat4x4<f32>) -> mat4x4<f32> {
+fn weights_columns(first_quad: u32, step: u32, component_quad: u32, h: mat4x4<f32>) -> mat4x4<f32> {
     if (WEIGHED == 0u) {
         return h;
     }
-    let at = block_of(4u * component_quad * params.panel_pitch + quad, params.panel_pitch);
+    let first = panel_cell(params.components, 4u * component_quad, first_quad + step);
+    let at = block_of(first, STRIP_QUADS);
     return transpose(mat4x4<f32>(weights[at.x], weights[at.y], weights[at.z], weights[at.w]));
 }
 
@@ -114,6 +116,7 @@ fn main(
             d3 = stored(component_quad + 3u * LANES, at_d + 3u * LANES);
         }
     }
+    hold_bases(params.first_row + pass_row, lane);
     for (var tile = first_tile; tile < end_tile; tile++) {
         let first_quad = params.first_quad + tile * QUADS;
         take_fields(params.first_row + pass_row, first_quad, lane);
@@ -121,26 +124,25 @@ fn main(
             let at = block_of(x * PITCH + step, QUADS * PITCH);
             let p = mat4x4<f32>(sh_left[at.x], sh_left[at.y], sh_left[at.z], sh_left[at.w]);
             let q = mat4x4<f32>(sh_right[at.x], sh_right[at.y], sh_right[at.z], sh_right[at.w]);
-            let quad = first_quad + step;
             if (component_quad < params.bases_pitch) {
-                let h0 = gains_block(component_quad, quad);
+                let h0 = gains_columns(first_quad, step, component_quad);
                 n0 = add_product(n0, p, h0);
-                d0 = add_denominator(d0, q, weights_block(component_quad, quad, h0));
+                d0 = add_denominator(d0, q, weights_columns(first_quad, step, component_quad, h0));
             }
             if (BLOCKS > 1u && component_quad + LANES < params.bases_pitch) {
-                let h1 = gains_block(component_quad + LANES, quad);
+                let h1 = gains_columns(first_quad, step, component_quad + LANES);
                 n1 = add_product(n1, p, h1);
-                d1 = add_denominator(d1, q, weights_block(component_quad + LANES, quad, h1));
+                d1 = add_denominator(d1, q, weights_columns(first_quad, step, component_quad + LANES, h1));
             }
             if (BLOCKS > 2u && component_quad + 2u * LANES < params.bases_pitch) {
-                let h2 = gains_block(component_quad + 2u * LANES, quad);
+                let h2 = gains_columns(first_quad, step, component_quad + 2u * LANES);
                 n2 = add_product(n2, p, h2);
-                d2 = add_denominator(d2, q, weights_block(component_quad + 2u * LANES, quad, h2));
+                d2 = add_denominator(d2, q, weights_columns(first_quad, step, component_quad + 2u * LANES, h2));
             }
             if (BLOCKS > 3u && component_quad + 3u * LANES < params.bases_pitch) {
-                let h3 = gains_block(component_quad + 3u * LANES, quad);
+                let h3 = gains_columns(first_quad, step, component_quad + 3u * LANES);
                 n3 = add_product(n3, p, h3);
-                d3 = add_denominator(d3, q, weights_block(component_quad + 3u * LANES, quad, h3));
+                d3 = add_denominator(d3, q, weights_columns(first_quad, step, component_quad + 3u * LANES, h3));
             }
         }
     }

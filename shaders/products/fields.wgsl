@@ -12,7 +12,7 @@
 
 fn keep_row(at: u32, row: u32, quad: u32, costs: vec4<f32>) {
     if (row < params.rows && in_window(quad)) {
-        let cell = row * params.window_quads + quad - params.first_quad;
+        let cell = panel_cell(params.rows, row, quad - params.first_quad);
         p[cell] = sh_left[at];
         if (!UNIT_DENOMINATOR) {
             q[cell] = sh_right[at];

@@ -13,6 +13,8 @@
 @group(0) @binding(4) var<storage, read_write> new_gains: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> beside: array<vec4<f32>>;
 
+const WALKS_ROWS = true;
+
 // Where Q is 1, row 0 of D's block gathers Σ_f W of the block's four components.
 fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> {
     if (UNIT_DENOMINATOR) {
@@ -23,7 +25,7 @@ fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> 
 
 fn finish_row(component: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
     if (component < params.components && in_window(quad)) {
-        let at = component * params.panel_pitch + quad;
+        let at = panel_cell(params.components, component, quad);
         if (SUMS == 1u) {
             new_gains[at] = n;
             beside[at] = d;
@@ -48,7 +50,7 @@ fn finish(component_quad: u32, quad: u32, n: mat4x4<f32>, d: mat4x4<f32>) {
 fn penalty(place: u32, quad: u32) -> vec4<f32> {
     var sum = vec4<f32>();
     for (var component = place; component < params.components; component += TILE) {
-        sum += gains[component * params.panel_pitch + quad];
+        sum += gains[panel_cell(params.components, component, quad)];
     }
     return params.sparsity * sum;
 }
@@ -97,7 +99,8 @@ fn main(
     var d1 = mat4x4<f32>();
     var d2 = mat4x4<f32>();
     var d3 = mat4x4<f32>();
-    // Blocks past the last component read on, within what the host leaves after W for it, and are not written.
+    hold_gains(first_quad, lane);
+    // Blocks past the last component read on, within what stands after W, and are not written.
     for (var first_row = 0u; first_row < params.rows; first_row += TILE) {
         cost_sums += take_fields(first_row, first_quad, lane);
         // Invocations past the last component wait for the others.
@@ -105,22 +108,21 @@ fn main(
         for (var row = 0u; row < rows; row++) {
             let p = sh_left[row * PITCH + x];
             let q = sh_right[row * PITCH + x];
-            let at = (first_row + row) * params.bases_pitch + component_quad;
-            let w0 = bases[at];
+            let w0 = bases_quad(first_row, row, component_quad);
             n0 = add_outer(n0, w0, p);
             d0 = add_denominator(d0, w0, q);
             if (BLOCKS > 1u) {
-                let w1 = bases[at + LANES];
+                let w1 = bases_quad(first_row, row, component_quad + LANES);
                 n1 = add_outer(n1, w1, p);
                 d1 = add_denominator(d1, w1, q);
             }
             if (BLOCKS > 2u) {
-                let w2 = bases[at + 2u * LANES];
+                let w2 = bases_quad(first_row, row, component_quad + 2u * LANES);
                 n2 = add_outer(n2, w2, p);
                 d2 = add_denominator(d2, w2, q);
             }
             if (BLOCKS > 3u) {
-                let w3 = bases[at + 3u * LANES];
+                let w3 = bases_quad(first_row, row, component_quad + 3u * LANES);
                 n3 = add_outer(n3, w3, p);
                 d3 = add_denominator(d3, w3, q);
             }

@@ -18,7 +18,9 @@ pub(crate) static LANES: Source = source!("lib/lanes.wgsl", PARAMS, INDEX);
 pub(crate) static RAISED: Source = source!("lib/raised.wgsl", PARAMS);
 pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, FLOORS, POWER);
 pub(crate) static BLOCKS: Source = source!("lib/blocks.wgsl");
-pub(crate) static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
+static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
+pub(crate) static PASSING: Source = source!("lib/passing.wgsl", TILE);
+pub(crate) static HELD: Source = source!("lib/held.wgsl", TILE);
 pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", FLOORS, TILE);
 pub(crate) static STORED_FIELDS: Source = source!("lib/stored_fields.wgsl", TILE);
 pub(crate) static COLUMN_SUMS: Source = source!("lib/column_sums.wgsl", TILE);
@@ -51,7 +53,8 @@ uniform! {
         columns: u32,
         components: u32,
         bases_pitch: u32,
-        panel_pitch: u32,
+        chunk_quads: u32,
+        panel_rows: u32,
         first_quad: u32,
         window_quads: u32,
         first_component: u32,
@@ -67,10 +70,10 @@ uniform! {
         sparsity: f32,
         floor: f32,
         weights_row: u32,
+        weights_rows: u32,
         time_lags: u32,
         pitch_lags: u32,
         bases_stride: u32,
-        segment_pitch: u32,
         segment_quad: u32,
     }
 }
@@ -132,7 +135,7 @@ impl<'a> Window<'a> {
         let first = self.first_tile * TILE_COLUMNS;
         Params {
             columns: (first + self.columns) as u32,
-            panel_pitch: self.chunk.pitch() as u32,
+            chunk_quads: self.chunk.quads() as u32,
             first_quad: (first / QUAD) as u32,
             window_quads: (self.tiles * TILE_COLUMNS / QUAD) as u32,
             ..params
@@ -189,7 +192,7 @@ pub(crate) mod tests {
     #[test]
     fn every_shared_file_is_a_source() {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
-        let tiles = [&BLOCKS, &TILE, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
+        let tiles = [&BLOCKS, &TILE, &PASSING, &HELD, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
         let shifts = [&SHIFTS, &SHIFTED_GAINS, &SHIFTED_MODEL, &SHIFTED_TILES];
         let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &LEAD, &NEAR];
         let lib = [tiles.as_slice(), &shifts, &others].concat();

@@ -2,7 +2,9 @@
 //!
 //! Matrices are row-major in vec4s, rows padded to a multiple of four entries. Panels are cut by columns into chunks of
 //! a width that is the engine's alone, so that all panels of the same N are cut alike and a kernel runs chunk by chunk.
-//! A chunk is row-major in vec4s too, the columns of every segment padded to whole tiles. The padding of bases and gains is
+//! A chunk is a row of strips of 32 columns, each row-major in vec4s, the columns of every segment padded to whole strips: a tile is
+//! one run of memory, and no stride depends on the width of the panel. (Rows as long as a chunk stood a power of two apart, and a
+//! large card took up to four times as long for them.) The padding of bases and gains is
 //! zero, or is masked where it counts. Of a stack every matrix begins where a device can bind it: a kernel sees one of them.
 
 mod adapters;
@@ -48,6 +50,8 @@ pub struct Gpu {
     device: Device,
     adapter: Adapter,
     chunk_columns: usize,
+    /// Bytes of workgroup memory that a kernel may take.
+    pub(crate) workgroup_bytes: u32,
     pub(crate) tuning: Tuning,
 }
 
@@ -161,8 +165,8 @@ impl GpuPanel {
 }
 
 impl Chunk {
-    /// vec4s from one row to the next.
-    pub(crate) fn pitch(&self) -> usize {
+    /// vec4s of a row, over all strips.
+    pub(crate) fn quads(&self) -> usize {
         self.tiles * TILE / QUAD
     }
 }
@@ -178,6 +182,7 @@ impl Gpu {
         let wanted = wgpu::Limits {
             max_buffer_size: limits.max_buffer_size,
             max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+            max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
             ..wgpu::Limits::default()
         };
         let request = chosen.request_device(&wgpu::DeviceDescriptor {
@@ -192,7 +197,8 @@ impl Gpu {
         let columns = usize::try_from(longest).unwrap_or(usize::MAX) / size_of::<f32>() / MAX_ROWS;
         let chunk_columns = (columns / TILE * TILE).clamp(TILE, MAX_CHUNK_COLUMNS);
         let tuning = Tuning::all(Tiling::SMALLEST);
-        Ok(Self { device: Device::start(device, queue)?, adapter, chunk_columns, tuning })
+        let workgroup_bytes = limits.max_compute_workgroup_storage_size;
+        Ok(Self { device: Device::start(device, queue)?, adapter, chunk_columns, workgroup_bytes, tuning })
     }
 
     /// The adapter that was opened.
@@ -290,7 +296,7 @@ impl Engine for Gpu {
         let (pitch, stride) = (stack.pitch() * QUAD, stack.stride() * QUAD);
         let mut packed = vec![0.0; (matrices.len() - 1) * stride + rows * pitch];
         for (matrix, &values) in matrices.iter().enumerate() {
-            layout::pack(values, &mut packed[matrix * stride..][..rows * pitch], pitch, 0);
+            layout::pack_rows(values, &mut packed[matrix * stride..][..rows * pitch], pitch);
         }
         self.upload(&stack.storage, packed)?;
         Ok(stack)
@@ -302,16 +308,11 @@ impl Engine for Gpu {
         let panel = self.new_panel(rows, columns)?;
         let pieces = panel.pieces();
         for (index, chunk) in panel.chunks.iter().enumerate() {
-            let pitch = chunk.pitch() * QUAD;
-            let mut packed = vec![0.0; rows * pitch];
+            let mut packed = vec![0.0; rows * chunk.tiles * TILE];
             for piece in pieces.iter().filter(|piece| piece.chunk == index) {
                 let columns = Slice::from(piece.first..piece.first + piece.columns);
-                layout::pack(
-                    segments[piece.segment].slice_axis(Axis(1), columns),
-                    &mut packed,
-                    pitch,
-                    piece.tile * TILE,
-                );
+                let values = segments[piece.segment].slice_axis(Axis(1), columns);
+                layout::pack_strips(values, &mut packed[piece.tile * rows * TILE..]);
             }
             self.upload(&chunk.storage, packed)?;
         }
@@ -323,7 +324,7 @@ impl Engine for Gpu {
         let mut values = Array2::from_elem((matrix.count * rows, matrix.columns), T::default());
         let packed = self.read(&matrix.storage)?;
         for (packed, values) in packed.chunks(stride).zip(values.axis_chunks_iter_mut(Axis(0), rows)) {
-            layout::unpack(packed, matrix.pitch() * QUAD, 0, values);
+            layout::unpack_rows(packed, matrix.pitch() * QUAD, values);
         }
         Ok(values)
     }
@@ -337,7 +338,7 @@ impl Engine for Gpu {
             let packed = self.read(&chunk.storage)?;
             while let Some(piece) = pieces.next_if(|piece| piece.chunk == index) {
                 let (values, after) = rest.split_at(Axis(1), piece.columns);
-                layout::unpack(&packed, chunk.pitch() * QUAD, piece.tile * TILE, values);
+                layout::unpack_strips(&packed[piece.tile * rows * TILE..], values);
                 rest = after;
             }
         }

@@ -53,14 +53,14 @@ impl Gpu {
             self.tuning = Tuning::all(tiling);
             match self.seconds(&mut update) {
                 Ok(seconds) => {
-                    log::debug!("gpu: {} x {}: {:.4} ms", tiling.quads, tiling.lanes, 1e3 * seconds);
+                    log::debug!("gpu: {tiling:?}: {:.4} ms", 1e3 * seconds);
                     if seconds < best.0 {
                         best = (seconds, tiling);
                     }
                 }
                 // A driver that cannot compile one of them may take another.
                 Err(Error::Engine(EngineError::Refused(cause))) => {
-                    log::debug!("gpu: {} x {}: {cause}", tiling.quads, tiling.lanes);
+                    log::debug!("gpu: {tiling:?}: {cause}");
                 }
                 Err(cause) => return Err(cause),
             }
@@ -103,7 +103,7 @@ mod tests {
         gpu.tuning = Tuning::all(Tiling::SMALLEST);
         gpu.set_tuning(tuning.clone()).unwrap();
         assert_eq!(gpu.tuning, tuning);
-        let unknown = Tuning::all(Tiling { quads: 64, lanes: 64 });
+        let unknown = Tuning::all(Tiling { quads: 64, ..Tiling::SMALLEST });
         assert!(gpu.set_tuning(unknown).is_err());
         assert_eq!(gpu.tuning, tuning);
     }

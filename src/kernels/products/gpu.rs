@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{
-    COLUMN_SUMS, FIELDS, FLOORS, INDEX, PARAMS, Params, RULE, STORED_FIELDS, Splits, TILE as MODEL, Window, filling,
+    COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, PARAMS, PASSING, Params, RULE, STORED_FIELDS, Splits, Window, filling,
 };
 
 /// vec4s that the sums of a pass may take; bases of more are updated in several passes.
@@ -27,40 +27,52 @@ const FIELD_QUADS: usize = 16 << 20 >> 4;
 /// Invocations in a workgroup of the kernels that have no tiles.
 const INVOCATIONS: usize = 64;
 
-/// The values of TILING for kernels that divide columns, and for those that divide rows and components.
-const TILINGS: &[u32] = &Tiling::codes(Tiling::OF_GAINS);
-const BASES_TILINGS: &[u32] = &Tiling::codes(Tiling::OF_BASES);
+const BLOCKS: &[u32] = &[1, 2, 3, 4];
 
 static GAINS: Kernel = Kernel {
-    source: source!("products/gains.wgsl", FIELDS, COLUMN_SUMS, RULE),
+    source: source!("products/gains.wgsl", PASSING, FIELDS, COLUMN_SUMS, RULE),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
-    constants: &[("TILING", TILINGS), ("COSTS", &[0, 1]), ("SUMS", &[0, 1]), ("BLOCKS", &[1, 2, 3, 4])],
+    constants: &[("TILING", Tiling::GAINS_CODES), ("COSTS", &[0, 1]), ("SUMS", &[0, 1]), ("BLOCKS", BLOCKS)],
+    uniform: Params::MEMBERS,
+};
+/// [`GAINS`] of factors that workgroup memory holds.
+static HELD_GAINS: Kernel = Kernel {
+    source: source!("products/gains.wgsl", HELD, FIELDS, COLUMN_SUMS, RULE),
+    storages: GAINS.storages,
+    constants: GAINS.constants,
     uniform: Params::MEMBERS,
 };
 static BASES: Kernel = Kernel {
-    source: source!("products/bases.wgsl", FIELDS),
+    source: source!("products/bases.wgsl", PASSING, FIELDS),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read],
-    constants: &[("TILING", BASES_TILINGS), ("COSTS", &[0]), ("WEIGHED", &[0]), ("BLOCKS", &[1, 2, 3, 4])],
+    constants: &[("TILING", Tiling::BASES_CODES), ("COSTS", &[0]), ("WEIGHED", &[0]), ("BLOCKS", BLOCKS)],
+    uniform: Params::MEMBERS,
+};
+/// [`BASES`] of factors that workgroup memory holds.
+static HELD_BASES: Kernel = Kernel {
+    source: source!("products/bases.wgsl", HELD, FIELDS),
+    storages: BASES.storages,
+    constants: BASES.constants,
     uniform: Params::MEMBERS,
 };
 static STORE_FIELDS: Kernel = Kernel {
-    source: source!("products/fields.wgsl", FIELDS),
+    source: source!("products/fields.wgsl", PASSING, FIELDS),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
-    constants: &[("TILING", TILINGS), ("COSTS", &[0, 1])],
+    constants: &[("TILING", Tiling::GAINS_CODES), ("COSTS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 /// [`GAINS`] of fields that are stored.
 static STORED_GAINS: Kernel = Kernel {
-    source: source!("products/gains.wgsl", STORED_FIELDS, COLUMN_SUMS, RULE),
+    source: source!("products/gains.wgsl", PASSING, STORED_FIELDS, COLUMN_SUMS, RULE),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Read, Access::Read],
     constants: GAINS.constants,
     uniform: Params::MEMBERS,
 };
 /// [`BASES`] of fields that are stored.
 static STORED_BASES: Kernel = Kernel {
-    source: source!("products/bases.wgsl", STORED_FIELDS),
+    source: source!("products/bases.wgsl", PASSING, STORED_FIELDS),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read, Access::Read, Access::Read],
-    constants: &[("TILING", BASES_TILINGS), ("COSTS", &[0]), ("WEIGHED", &[0, 1]), ("BLOCKS", &[1, 2, 3, 4])],
+    constants: &[("TILING", Tiling::BASES_CODES), ("COSTS", &[0]), ("WEIGHED", &[0, 1]), ("BLOCKS", BLOCKS)],
     uniform: Params::MEMBERS,
 };
 static BASES_REDUCE: Kernel = Kernel {
@@ -76,7 +88,7 @@ static WEIGH_GAINS: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static COSTS: Kernel = Kernel {
-    source: source!("products/costs.wgsl", FLOORS, MODEL, COLUMN_SUMS),
+    source: source!("products/costs.wgsl", FLOORS, PASSING, COLUMN_SUMS),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
     constants: &[("TILING", &[Tiling::SMALLEST.code()])],
     uniform: Params::MEMBERS,
@@ -183,7 +195,11 @@ impl Gpu {
         };
         let common = [&w.storage, from, to, beside];
         let (kernel, storages, products) = match fields {
-            None => (&GAINS, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2),
+            None => {
+                let held = tiling.holds(w.columns, self.workgroup_bytes);
+                let kernel = if held { &HELD_GAINS } else { &GAINS };
+                (kernel, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2)
+            }
             Some(fields) => (&STORED_GAINS, [[&fields.p].as_slice(), &common, &[&fields.q, &fields.costs]].concat(), 2),
         };
         self.run(Run {
@@ -251,7 +267,11 @@ impl Gpu {
         let splits = pass.splits.of_window(&window);
         let common = [&w.storage, gains, pass.sums, weights.unwrap_or(gains)];
         let (kernel, storages, products) = match fields {
-            None => (&BASES, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2),
+            None => {
+                let held = tiling.holds(w.columns, self.workgroup_bytes);
+                let kernel = if held { &HELD_BASES } else { &BASES };
+                (kernel, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2)
+            }
             Some(fields) => (&STORED_BASES, [[&fields.p].as_slice(), &common, &[&fields.q, &fields.costs]].concat(), 2),
         };
         self.run(Run {
@@ -318,7 +338,7 @@ impl Gpu {
         if exponent == 1.0 {
             return Ok(after.clone());
         }
-        let weights = self.rows(components, window.chunk.pitch())?;
+        let weights = self.rows(components, window.chunk.quads())?;
         let cells = components * window.tiles * TILE / QUAD;
         self.run(Run {
             kernel: &WEIGH_GAINS,
@@ -443,7 +463,7 @@ mod tests {
     fn shaders_are_what_the_host_says() {
         crate::engine::gpu::shader_check::check_family(
             "products",
-            &[&GAINS, &STORED_GAINS, &BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],
+            &[&GAINS, &HELD_GAINS, &STORED_GAINS, &BASES, &HELD_BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],
             &DIVERGENCES,
             &[&BASES_REDUCE, &WEIGH_GAINS],
         );
