@@ -50,23 +50,21 @@ fn window_quad(quad: u32) -> u32 {
 // Brings 32 components of a tile's rows of W, zero outside the range of Λ; rows past the last repeat it, their Λ is not used. A
 // slice may reach past the end of W, into what the host leaves there for it.
 fn stage_bases(at: u32, first_row: u32, slice: u32, lane: u32) {
-    let whole = 4u * slice >= params.first_component && 4u * (slice + SLICE) <= params.end_component;
-    for (var cell = lane; cell < TILE * SLICE; cell += INVOCATIONS) {
-        let row = min(first_row + cell / SLICE, params.rows - 1u);
-        let quad = slice + cell % SLICE;
-        var w = bases[row * params.bases_pitch + quad];
-        if (!whole) {
-            let component = entries(quad);
-            let inside = (component >= vec4<u32>(params.first_component)) & (component < vec4<u32>(params.end_component));
-            w = select(vec4<f32>(0.0), w, inside);
-        }
-        sh_left[at + cell / SLICE * SLICE_PITCH + cell % SLICE] = w;
+    // An invocation keeps to its quad and steps down the rows, a constant number of times: the loop is unrolled.
+    let quad = lane % SLICE;
+    let component = entries(slice + quad);
+    let inside = (component >= vec4<u32>(params.first_component)) & (component < vec4<u32>(params.end_component));
+    for (var turn = 0u; turn < TILE * SLICE / INVOCATIONS; turn++) {
+        let row = lane / SLICE + turn * (INVOCATIONS / SLICE);
+        let w = bases[min(first_row + row, params.rows - 1u) * params.bases_pitch + slice + quad];
+        sh_left[at + row * SLICE_PITCH + quad] = select(vec4<f32>(0.0), w, inside);
     }
 }
 
 // Brings 32 components of a tile's columns of H. Components out of the range meet a zero of W, they need only be finite.
 fn stage_gains(at: u32, first_quad: u32, slice: u32, lane: u32) {
-    for (var cell = lane; cell < 4u * SLICE * QUADS; cell += INVOCATIONS) {
+    for (var turn = 0u; turn < 4u * SLICE * QUADS / INVOCATIONS; turn++) {
+        let cell = turn * INVOCATIONS + lane;
         let component = min(4u * slice + cell / QUADS, params.end_component - 1u);
         let quad = window_quad(first_quad + cell % QUADS);
         sh_right[at + cell / QUADS * PITCH + cell % QUADS] = gains[panel_cell(params.components, component, quad)];

@@ -4,9 +4,10 @@ mod tune;
 
 use std::ops::Range;
 
+use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::gpu::shader::{Source, source, uniform};
-use crate::engine::gpu::{Chunk, GpuPanel, Piece, QUAD, TILE as TILE_COLUMNS, Tiling};
+use crate::engine::gpu::{Chunk, Gpu, GpuPanel, Piece, QUAD, TILE as TILE_COLUMNS, Tiling};
 
 pub(crate) static PARAMS: Source = source!("lib/params.wgsl");
 pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
@@ -107,6 +108,16 @@ impl<'a> Window<'a> {
             before: piece.first / TILE_COLUMNS,
         };
         panel.pieces().into_iter().map(window).collect()
+    }
+
+    /// Windows of a panel of which each takes a device no longer than a dispatch may; a column has so many multiply-adds.
+    pub(crate) fn in_time(gpu: &Gpu, panel: &'a GpuPanel, work: usize) -> Result<Vec<Self>> {
+        let mut windows = Vec::new();
+        for window in Self::all(panel) {
+            let columns = gpu.columns_at_once(window.columns, work)?;
+            windows.extend(window.cut(columns.div_ceil(TILE_COLUMNS)));
+        }
+        Ok(windows)
     }
 
     /// The same in windows of at most so many tiles.

@@ -25,17 +25,19 @@ pub(super) fn unpack_rows<T: Real>(packed: &[f32], pitch: usize, mut values: Arr
     }
 }
 
-/// Puts `values` into strips of [`TILE`] columns, each row-major; what the last one has beyond them stays as it is.
+/// Puts `values` into strips of [`TILE`] columns, each row-major; the last one has zeros beyond them.
 pub(super) fn pack_strips<T: Real>(values: ArrayView2<T>, packed: &mut [f32]) {
     let rows = values.nrows();
-    packed
-        .par_chunks_mut(rows * TILE)
-        .zip(values.axis_chunks_iter(Axis(1), TILE).into_par_iter())
-        .for_each(|(strip, values)| {
+    packed.par_chunks_mut(rows * TILE).zip(values.axis_chunks_iter(Axis(1), TILE).into_par_iter()).for_each(
+        |(strip, values)| {
+            if values.ncols() < TILE {
+                strip.fill(0.0);
+            }
             for (strip, values) in strip.chunks_mut(ROWS * TILE).zip(values.axis_chunks_iter(Axis(0), ROWS)) {
                 pack_rows(values, strip, TILE);
             }
-        });
+        },
+    );
 }
 
 /// The inverse of [`pack_strips`], into `values`.

@@ -105,7 +105,7 @@ fn check_budget(what: &str, kernel: &Kernel, constants: &[u32], module: &Module)
     if kernel.source.imports.iter().any(|import| import.path.ends_with("/held.wgsl")) {
         let constant = |name| constants[kernel.constants.iter().position(|(known, _)| *known == name).unwrap()];
         let (code, blocks) = (constant("TILING"), constant("BLOCKS"));
-        let tiling = Tiling { quads: code / 64, lanes: code % 64, blocks: 4, held: true };
+        let tiling = Tiling { quads: code / 64, lanes: code % 64, blocks: 4, held: true, split: false };
         assert_eq!(bytes, tiling.held_bytes(blocks), "{what}");
     } else {
         assert!(bytes <= WORKGROUP_BYTES, "{what} takes {bytes} bytes of workgroup memory");

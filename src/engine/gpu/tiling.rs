@@ -12,6 +12,9 @@ pub(crate) struct Tiling {
     pub(crate) blocks: u32,
     /// Whether workgroup memory is to hold all components of a tile of both factors, where they fit.
     pub(crate) held: bool,
+    /// Whether every split of the rows has workgroups of its own in the update of gains, which fills a card where there are few
+    /// columns.
+    pub(crate) split: bool,
 }
 
 impl Tiling {
@@ -20,7 +23,7 @@ impl Tiling {
 
     /// What the updates of gains may take: few columns want narrow tiles or many invocations for each, many columns want wide
     /// tiles, so that more columns share a load of the bases.
-    pub(crate) const OF_GAINS: [Self; 10] = [
+    pub(crate) const OF_GAINS: [Self; 13] = [
         Self::SMALLEST,
         Self::passing(8, 8, 4),
         Self::passing(4, 32, 4),
@@ -31,6 +34,9 @@ impl Tiling {
         Self::held(4, 16),
         Self::held(8, 16),
         Self::held(16, 8),
+        Self::passing(8, 16, 4).split(),
+        Self::held(8, 8).split(),
+        Self::held(4, 16).split(),
     ];
 
     /// What the updates of bases may take, whose blocks are of rows and components: tiles of 32 rows by 32 columns.
@@ -55,18 +61,21 @@ impl Tiling {
     pub(crate) const BASES_CODES: &[u32] = &[Self::SMALLEST.code(), Self::passing(8, 16, 4).code()];
 
     const fn passing(quads: u32, lanes: u32, blocks: u32) -> Self {
-        Self { quads, lanes, blocks, held: false }
+        Self { quads, lanes, blocks, held: false, split: false }
     }
 
     const fn held(quads: u32, lanes: u32) -> Self {
-        Self { quads, lanes, blocks: 4, held: true }
+        Self { quads, lanes, blocks: 4, held: true, split: false }
+    }
+
+    const fn split(self) -> Self {
+        Self { split: true, ..self }
     }
 
     /// The value of the constant TILING.
     pub(crate) const fn code(self) -> u32 {
         64 * self.quads + self.lanes
     }
-
 
     /// Columns of a tile.
     pub(crate) fn columns(self) -> usize {

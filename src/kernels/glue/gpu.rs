@@ -149,7 +149,7 @@ impl Glue for Gpu {
         check_masks(w.columns, sources, mask)?;
         let masks: Result<Vec<GpuPanel>> = sources.iter().map(|_| self.new_panel(w.rows, h.segments.clone())).collect();
         let masks = masks?;
-        let windows = Window::all(h);
+        let windows = Window::in_time(self, h, w.rows * w.columns)?;
         for windows in windows.chunk_by(|a, b| a.index == b.index) {
             let (chunk, index) = (windows[0].chunk, windows[0].index);
             let cells = w.rows * chunk.quads();

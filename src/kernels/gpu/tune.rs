@@ -27,7 +27,11 @@ impl Gpu {
     /// The device fails.
     pub fn tune(&mut self) -> Result<Tuning> {
         let software = self.adapter().is_software();
-        let (rows, widths, ranks) = if software { SOFTWARE_PROBLEMS } else { PROBLEMS };
+        let (rows, mut widths, ranks) = if software { SOFTWARE_PROBLEMS } else { PROBLEMS };
+        // What a slow device does in a dispatch is enough to time, and a wide panel is one of more.
+        for columns in &mut widths {
+            *columns = (*columns).min(self.columns_at_once(*columns, 4 * rows * RANKS[RANKS.len() - 1])?);
+        }
         let mut tuning = Tuning::all(Tiling::SMALLEST);
         let rule = Rule::of(Divergence::ItakuraSaito);
         for (width, columns) in widths.into_iter().enumerate() {

@@ -149,11 +149,7 @@ impl Gpu {
                 kernel: &COPY,
                 filling: None,
                 constants: &[u32::from(back)],
-                uniform: window.params(Params {
-                    rows: panel.rows as u32,
-                    segment_quad: before,
-                    ..Params::default()
-                }),
+                uniform: window.params(Params { rows: panel.rows as u32, segment_quad: before, ..Params::default() }),
                 storages: &if back { [rows, chunk] } else { [chunk, rows] },
                 workgroups: (panel.rows * quads).div_ceil(INVOCATIONS),
                 work: panel.rows * window.columns,
