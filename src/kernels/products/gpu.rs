@@ -23,8 +23,9 @@ use crate::kernels::gpu::{
 const SUMS_QUADS: usize = 64 << 20 >> 4;
 /// Workgroups that share the components in the fused updates, at most.
 const FUSED_SHARES: usize = 2;
-/// vec4s that P and Q may take each: panels of more are updated window by window. Both fit in the cache of a large card.
-const FIELD_QUADS: usize = 16 << 20 >> 4;
+/// vec4s that P and Q may take each: panels of more are updated window by window. A window must hold enough columns to fill a
+/// card; of 16 MiB, which stay in the second cache of a large one, they did not.
+const FIELD_QUADS: usize = 64 << 20 >> 4;
 /// Invocations in a workgroup of the kernels that have no tiles.
 const INVOCATIONS: usize = 64;
 
