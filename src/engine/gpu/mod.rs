@@ -41,6 +41,9 @@ pub(crate) const TILE: usize = 32;
 pub(crate) const QUAD: usize = 4;
 /// vec4s after a matrix that the kernels may read and must not use: the blocks of a workgroup's last components reach so far.
 const MATRIX_SLACK: usize = 128;
+/// vec4s of stored fields: 64 MiB of P and as many of Q. Panels of more are updated window by window, and a window must hold enough
+/// columns to fill a card: of 16 MiB, which stay in the second cache of a large one, they did not.
+const FIELD_QUADS: usize = 64 << 20 >> 4;
 /// Pieces of a panel's numbers that the host keeps memory for.
 const SPARE: usize = 3;
 /// vec4s that the matrices of a stack begin at multiples of: 256 bytes, the portable bound.
@@ -59,6 +62,8 @@ pub struct Gpu {
     /// Bytes of workgroup memory that a kernel may take.
     pub(crate) workgroup_bytes: u32,
     pub(crate) tuning: Tuning,
+    /// vec4s that P and Q may take each where they are stored.
+    pub(crate) field_quads: usize,
     /// Multiply-adds that a dispatch may have, once that has been measured.
     pub(crate) dispatch_work: OnceLock<usize>,
     /// Memory of the host that numbers have come up from.
@@ -214,6 +219,7 @@ impl Gpu {
             chunk_columns,
             workgroup_bytes,
             tuning,
+            field_quads: FIELD_QUADS,
             dispatch_work: OnceLock::new(),
             spare: Arc::default(),
         })

@@ -81,6 +81,15 @@ fn panels_and_matrices_come_back_as_they_were() {
 }
 
 #[test]
+fn a_panel_that_takes_several_pieces_comes_back_as_it_was() {
+    let Some(gpu) = gpu() else { return };
+    // Strips of 512 KiB, 64 of them to a piece: three pieces, of which segments end and begin in the middle.
+    let all = numbers(1, 4096, 4200);
+    let segments = [all.slice(s![.., ..1900]), all.slice(s![.., 1900..1930]), all.slice(s![.., 1930..])];
+    assert_eq!(gpu.read_panel::<f32>(&gpu.packed(&segments).unwrap()).unwrap(), all);
+}
+
+#[test]
 fn too_much_memory_is_refused_and_the_gpu_goes_on() {
     let Some(gpu) = gpu() else { return };
     assert!(matches!(gpu.storage(1 << 45), Err(Error::Engine(EngineError::OutOfMemory(_)))));

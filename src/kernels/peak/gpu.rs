@@ -86,11 +86,9 @@ impl Gpu {
     /// Columns that a dispatch may have where each has so many multiply-adds, out of so many that there are: as many as any device
     /// does in time, or as many as this one was measured to do.
     pub(crate) fn columns_at_once(&self, columns: usize, work: usize) -> Result<usize> {
-        if columns.saturating_mul(work) <= ANY_DISPATCH {
-            return Ok(columns);
-        }
         let bound = match self.dispatch_work.get() {
             Some(&known) => known,
+            None if columns.saturating_mul(work) <= ANY_DISPATCH => return Ok(columns),
             None => {
                 let measured = self.measure_dispatch_work()?;
                 *self.dispatch_work.get_or_init(|| measured)

@@ -23,9 +23,6 @@ use crate::kernels::gpu::{
 const SUMS_QUADS: usize = 64 << 20 >> 4;
 /// Workgroups that share the components in the fused updates, at most.
 const FUSED_SHARES: usize = 2;
-/// vec4s that P and Q may take each: panels of more are updated window by window. A window must hold enough columns to fill a
-/// card; of 16 MiB, which stay in the second cache of a large one, they did not.
-const FIELD_QUADS: usize = 64 << 20 >> 4;
 /// Invocations in a workgroup of the kernels that have no tiles.
 const INVOCATIONS: usize = 64;
 
@@ -129,8 +126,8 @@ fn work_of_column(w: &GpuMatrix) -> usize {
 }
 
 /// The windows whose fields of `rows` rows may be stored.
-fn storable(window: Window<'_>, rows: usize) -> impl Iterator<Item = Window<'_>> {
-    window.cut((FIELD_QUADS * QUAD / TILE / rows).max(1))
+fn storable<'a>(gpu: &Gpu, window: Window<'a>, rows: usize) -> impl Iterator<Item = Window<'a>> {
+    window.cut((gpu.field_quads * QUAD / TILE / rows).max(1))
 }
 
 /// What one matrix of a stack is updated from: its segment's windows, or all of them.
@@ -272,7 +269,7 @@ impl Gpu {
         if self.tuning.gains(w.columns, window.columns).divide(w.columns).1 <= FUSED_SHARES {
             return self.gains(window, None, w, (from, to), beside, rule);
         }
-        for window in storable(window, w.rows) {
+        for window in storable(self, window, w.rows) {
             let costs = matches!(beside, Beside::Costs(_));
             let fields = self.fields(window, (0, w.rows), w, from, rule, costs)?;
             self.gains(window, Some(&fields), w, (from, to), beside, rule)?;
@@ -424,7 +421,7 @@ impl Products for Gpu {
                 if fused {
                     return self.correlate(pass, window, None, &w, (h, None), rule);
                 }
-                storable(window, w.rows).try_for_each(|window| {
+                storable(self, window, w.rows).try_for_each(|window| {
                     let fields = self.fields(window, (pass.first_row, pass.rows), &w, h, rule, false)?;
                     self.correlate(pass, window, Some(&fields), &w, (h, None), rule)
                 })
@@ -463,7 +460,7 @@ impl Products for Gpu {
                 let first = pass.first_row == 0;
                 // The first pass makes the gains too, which takes all rows; the others form again what they need.
                 let rows = if first { (0, w.rows) } else { (pass.first_row, pass.rows) };
-                storable(window, w.rows).try_for_each(|window| {
+                storable(self, window, w.rows).try_for_each(|window| {
                     let fields = self.fields(window, rows, &w, h, rule, false)?;
                     if first {
                         self.gains(window, Some(&fields), &w, (h, new), Beside::Nothing, rule)?;
