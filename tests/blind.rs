@@ -133,7 +133,7 @@ fn what_does_not_go_together_is_refused() {
     let blind = |options: &[&str]| run(&[&["--method", "nmf2d"], options].concat());
     for (options, parts) in [
         (&["--sources", "0"][..], ["0 sources", "between 1 and"]),
-        (&["--pitch-lags", "0"], ["0 pitch lags", "between 1 and"]),
+        (&["--pitch-lags", "0"], ["--pitch-lags 0", "use 1 to"]),
         (&["--starts", "100000"], ["100000 starts", "between 1 and"]),
         (&["--sparsity=-1"], ["sparsity", "-1"]),
         (&["--prior-weight", "1"], ["--prior-weight", "--method nmf2d"]),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub const MANIFEST: &str = "manifest.jsonl";
 pub enum Status {
     /// All its outputs are there.
     Done,
-    /// The error says why. What an earlier run wrote of it is left as it was.
+    /// The error says why. What an earlier run wrote of it is left as it was, unless `outputs` names it.
     Failed,
 }
 
@@ -65,7 +65,7 @@ pub struct FileReport {
     /// The folder of the results, as it was named.
     #[serde(default, with = "path_json")]
     pub folder: PathBuf,
-    /// Its files in that folder, a source each; none of one that failed.
+    /// Its files in that folder, a source each. Of one that failed, those that were being replaced when the run ended.
     #[serde(with = "path_json::list")]
     pub outputs: Vec<PathBuf>,
     /// Sizes of `outputs`, one each.
@@ -109,22 +109,52 @@ impl FileReport {
     }
 }
 
-/// The lines of a manifest, in order. What follows the last line's end is left out: a killed process began to write it.
+/// The lines of a manifest, in order. A last line without an end counts if it is whole; what a killed process began to write is
+/// left out.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] naming a line that is none.
+/// [`Error::Io`]; [`Error::Input`] naming a line that is none, or for a manifest of another program.
 pub fn read_manifest(path: &Path) -> Result<Vec<FileReport>> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
-    let whole = bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    let read = |(index, line)| {
-        serde_json::from_slice(line).map_err(|cause| {
-            let (path, number) = (path.display(), index + 1);
-            Error::input(format!(
-                "{path}, line {number}: damaged ({cause}); delete the line, its file is then done anew"
-            ))
-        })
-    };
-    whole.enumerate().map(read).collect()
+    let mut lines = Vec::new();
+    for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        match (serde_json::from_slice(line), begins_like_a_line(line)) {
+            (Ok(report), _) => lines.push(report),
+            (Err(_), true) if !line.ends_with(b"\n") => {}
+            (Err(_), false) if index == 0 || !line.ends_with(b"\n") => return Err(foreign(path)),
+            (Err(cause), _) => {
+                return Err(Error::input(format!(
+                    "{}, line {}: damaged ({cause}); delete the line, its file is then done anew",
+                    path.display(),
+                    index + 1
+                )));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Whether bytes begin as lines do that [`FileReport::to_line`] makes, or are nothing: the zeros that some file systems leave
+/// after a crash where a line was going to be.
+fn begins_like_a_line(bytes: &[u8]) -> bool {
+    const INPUT: &[u8] = br#"{"input":"#;
+    const HASH: &[u8] = br#","hash":"#;
+    let agree = |bytes: &[u8], text: &[u8]| bytes.iter().zip(text).all(|(byte, expected)| byte == expected);
+    let bytes = &bytes[..bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)];
+    let Some(after) = bytes.strip_prefix(INPUT) else { return agree(bytes, INPUT) };
+    let mut values = serde_json::Deserializer::from_slice(after).into_iter::<serde_json::Value>();
+    match values.next() {
+        None => true,
+        Some(Ok(_)) => agree(&after[values.byte_offset()..], HASH),
+        Some(Err(cause)) => cause.is_eof(),
+    }
+}
+
+fn foreign(path: &Path) -> Error {
+    Error::input(format!(
+        "{}: is another program's; choose another folder for the results, or move it out of the way",
+        path.display()
+    ))
 }
 
 /// What earlier runs left in a folder.
@@ -189,24 +219,22 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Opens the manifest of `folder`, which is created if need be; what earlier runs wrote stays, but for a last line that one
+    /// Opens the manifest of `folder`, which is created if need be. What earlier runs wrote stays, but for a last line that one
     /// of them only began.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Input`] where it is another program's.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let path = folder.join(MANIFEST);
         let file = File::options().read(true).append(true).create(true).open(&path);
         let mut manifest = Self { file: file.map_err(Error::io(&path, "write"))?, path, locks: true };
-        manifest.append(b"")?;
+        manifest.locked(|lines| lines.check_first())?;
         Ok(manifest)
     }
 
-    pub(super) fn add(&mut self, report: &FileReport) -> Result<()> {
-        let line = report.to_line().map_err(|cause| Error::io(&self.path, "write")(cause.into()))?;
-        self.append(line.as_bytes())
-    }
-
-    /// Adds a line while no other process does.
-    fn append(&mut self, line: &[u8]) -> Result<()> {
+    /// Does something while no other process adds a line, or does such a thing.
+    pub(super) fn locked<R>(&mut self, work: impl FnOnce(&mut Lines) -> Result<R>) -> Result<R> {
         if self.locks
             && let Err(cause) = self.file.lock()
         {
@@ -214,28 +242,78 @@ impl Manifest {
             log::warn!("{path}: cannot be locked here ({cause}); let one process at a time write to this folder");
             self.locks = false;
         }
+        let mut lines = Lines { path: &self.path, file: &self.file };
         // Another process may have been killed in the middle of a line since the last one.
-        let appended = self.cut_torn_line().and_then(|()| self.file.write_all(line));
+        let done = lines.mend().and_then(|()| work(&mut lines));
         let unlocked = if self.locks { self.file.unlock() } else { Ok(()) };
-        appended.and(unlocked).map_err(Error::io(&self.path, "write"))
+        done.and_then(|done| unlocked.map(|()| done).map_err(Error::io(&self.path, "write")))
     }
 
-    /// Cuts the file back to the end of its last whole line.
-    fn cut_torn_line(&mut self) -> std::io::Result<()> {
+    /// Adds a line.
+    pub(super) fn add(&mut self, report: &FileReport) -> Result<()> {
+        self.locked(|lines| lines.add(report))
+    }
+}
+
+/// The lines of a manifest that this process has for itself.
+pub(super) struct Lines<'a> {
+    path: &'a Path,
+    file: &'a File,
+}
+
+impl Lines<'_> {
+    pub(super) fn add(&mut self, report: &FileReport) -> Result<()> {
+        let line = report.to_line().map_err(|cause| self.failed(cause.into()))?;
+        self.file.write_all(line.as_bytes()).map_err(|cause| self.failed(cause))
+    }
+
+    fn failed(&self, cause: std::io::Error) -> Error {
+        Error::io(self.path, "write")(cause)
+    }
+
+    /// Refuses a manifest whose first line is none.
+    fn check_first(&mut self) -> Result<()> {
+        let mut first = Vec::new();
+        self.file.rewind().map_err(Error::io(self.path, "read"))?;
+        BufReader::new(self.file).read_until(b'\n', &mut first).map_err(Error::io(self.path, "read"))?;
+        let ours = serde_json::from_slice::<FileReport>(&first).is_ok() || begins_like_a_line(&first);
+        if ours { Ok(()) } else { Err(foreign(self.path)) }
+    }
+
+    /// Has the file end with a whole line: a last one that lacks its end gets it, and one that was only begun is cut off.
+    fn mend(&mut self) -> Result<()> {
+        let last = self.last_line().map_err(Error::io(self.path, "read"))?;
+        if last.is_empty() {
+            return Ok(());
+        }
+        if serde_json::from_slice::<FileReport>(&last).is_ok() {
+            return self.file.write_all(b"\n").map_err(|cause| self.failed(cause));
+        }
+        if !begins_like_a_line(&last) {
+            return Err(foreign(self.path));
+        }
+        // A file opened for appending cannot be cut on every system.
+        let cut = || {
+            let file = File::options().write(true).open(self.path)?;
+            file.set_len(file.metadata()?.len() - last.len() as u64)
+        };
+        cut().map_err(|cause| self.failed(cause))
+    }
+
+    /// What follows the last line's end.
+    fn last_line(&mut self) -> std::io::Result<Vec<u8>> {
         let mut last = [b'\n'];
         if self.file.metadata()?.len() > 0 {
             self.file.seek(SeekFrom::End(-1))?;
             self.file.read_exact(&mut last)?;
         }
         if last == *b"\n" {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut bytes = Vec::new();
         self.file.rewind()?;
         self.file.read_to_end(&mut bytes)?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        // A file opened for appending cannot be cut on every system.
-        File::options().write(true).open(&self.path)?.set_len(whole as u64)
+        Ok(bytes.split_off(bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1)))
     }
 }
 
@@ -371,7 +449,7 @@ mod tests {
         let path = folder.join(MANIFEST);
         let [x, y] = ["x", "y"].map(|name| report(folder, name));
         let line = x.to_line().unwrap();
-        for torn in [0, 1, line.len() / 2, line.len() - 1] {
+        for torn in [0, 1, line.len() / 2, line.len() - 2] {
             std::fs::write(&path, line.clone() + &line[..torn]).unwrap();
             assert_eq!(read_manifest(&path).unwrap(), std::slice::from_ref(&x), "{torn}");
             let mut manifest = Manifest::open(folder).unwrap();

@@ -14,9 +14,10 @@ mod pipeline;
 mod relay;
 mod reports;
 mod shard;
+mod unfinished;
 
 pub use decode::hash;
-pub use inputs::{Input, list};
+pub use inputs::{Input, LeftOut, Listing, list};
 pub use manifest::{FileReport, MANIFEST, Parameters, Record, Status, read_manifest};
 pub use memory::check_memory;
 pub use outputs::{Naming, PATTERN};

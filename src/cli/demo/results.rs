@@ -8,7 +8,7 @@ use partwise::model::Training;
 use serde::Serialize;
 
 use super::super::evaluate::Evaluation;
-use super::super::table;
+use super::super::{shown, table};
 use super::SOURCES;
 
 /// What the demonstration comes to.
@@ -107,7 +107,7 @@ impl Results {
             self.separation_seconds,
             self.real_time_factor,
             self.engine,
-            self.report.display(),
+            shown(&self.report),
             self.commands.join("\n  ")
         )
     }
