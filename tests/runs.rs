@@ -63,8 +63,8 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn signals_that_are_ignored_at_the_start_stay_ignored() {
     let world = World::trained();
-    world.inputs(8, 30_000);
-    let slow = [&JOB[..], &["--iterations", "300", "--threads", "1", "--memory", "20M"]].concat();
+    world.inputs(20, 30_000);
+    let slow = [&JOB[..], &["--iterations", "600", "--threads", "1", "--memory", "20M"]].concat();
     let run = |ignored: &str, out: &str, signals: &[&str]| {
         let mut child = world.behind(&format!("trap '' {ignored}; exec \"$@\""), &[&slow[..], &["-o", out]].concat());
         let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -75,12 +75,12 @@ fn signals_that_are_ignored_at_the_start_stay_ignored() {
     };
     let output = run("HUP INT TERM", "out", &["-HUP", "-INT", "-TERM", "-INT"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_eq!(world.files("out").len(), 17);
+    assert_eq!(world.files("out").len(), 41);
     // One that is not ignored is heeded, beside one that is.
     let output = run("HUP", "other", &["-HUP", "-TERM"]);
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     let files = world.files("other").len();
-    assert!((3..17).contains(&files) && files % 2 == 1, "{files}");
+    assert!((3..41).contains(&files) && files % 2 == 1, "{files}");
 }
 
 /// Two runs with different options in one folder, begun together, killed at random moments and begun again: what the manifest
@@ -88,10 +88,11 @@ fn signals_that_are_ignored_at_the_start_stay_ignored() {
 #[test]
 fn two_runs_in_one_folder_leave_what_one_of_them_made() {
     let world = World::trained();
-    world.inputs(6, 6000);
+    world.inputs(10, 8000);
     let masks = ["wiener", "hard"];
+    let job = [&JOB[..], &["--iterations", "150", "--threads", "1"]].concat();
     let whole = masks.map(|mask| {
-        let output = world.run(&[&JOB[..], &["-o", mask, "--mask", mask]].concat());
+        let output = world.run(&[&job[..], &["-o", mask, "--mask", mask]].concat());
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         let files = world.files(mask).into_iter().filter(|name| name.ends_with(".wav"));
         files.map(|name| (name.clone(), std::fs::read(world.path(mask).join(&name)).unwrap())).collect()
@@ -105,14 +106,14 @@ fn two_runs_in_one_folder_leave_what_one_of_them_made() {
     let rounds = std::env::var("PARTWISE_ROUNDS").map_or(12, |rounds| rounds.parse().unwrap());
     let started = Instant::now();
     let alone = {
-        let output = world.run(&[&JOB[..], &["-o", "timed"]].concat());
+        let output = world.run(&[&job[..], &["-o", "timed"]].concat());
         assert!(output.status.success());
         started.elapsed().as_millis() as u64
     };
     let (mut killed, mut ended) = (0, 0);
     for round in 0..rounds {
         let spawn = |mask: &str, resume: bool| {
-            let job = [&JOB[..], &["-o", "out", "--mask", mask], if resume { &["--resume"] } else { &[] }].concat();
+            let job = [&job[..], &["-o", "out", "--mask", mask], if resume { &["--resume"] } else { &[] }].concat();
             let mut command = world.behind("exec \"$@\"", &job);
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
         };
@@ -123,7 +124,7 @@ fn two_runs_in_one_folder_leave_what_one_of_them_made() {
         let mut runs = [first, second];
         for run in &mut runs {
             if chance(2) == 0 {
-                std::thread::sleep(Duration::from_millis(chance(alone + 1)));
+                std::thread::sleep(Duration::from_millis(chance(alone / 2 + 1)));
                 run.kill().unwrap();
             }
         }
@@ -141,11 +142,11 @@ fn two_runs_in_one_folder_leave_what_one_of_them_made() {
     }
     assert!(rounds < 12 || (killed > 3 && ended > 3), "{killed} killed, {ended} ended");
     // What killed runs left goes with the next one that ends.
-    let output = world.run(&[&JOB[..], &["-o", "out", "--resume"]].concat());
+    let output = world.run(&[&job[..], &["-o", "out", "--resume"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     check(&world, &whole, rounds);
     assert_eq!(world.hidden("out"), [""; 0]);
-    assert_eq!(world.files("out").len(), 13);
+    assert_eq!(world.files("out").len(), 21);
 }
 
 /// That every output is of one run, and those that the last line of an input calls done are of the run that wrote the line.
@@ -335,19 +336,19 @@ fn streams_that_cannot_be_written_to_are_no_panic() {
     assert_eq!(stderr(&output).trim(), "0");
 }
 
-/// As many threads as are needed, less one after the other: whichever cannot start, it is a line and no panic, and none hangs.
+/// With stacks of a GiB, and addresses for fewer of them than there are threads: whichever cannot start, it is a line and no panic,
+/// and none is waited for in vain.
 #[cfg(target_os = "linux")]
 #[test]
 fn threads_that_cannot_start_are_an_error() {
     let world = World::trained();
     world.inputs(3, 3000);
     let mut failed = 0;
-    for limit in 1..24 {
-        let line = format!("ulimit -u {limit}; exec \"$@\"");
+    for limit in 0..20 {
+        let line = format!("ulimit -v {}; exec \"$@\"", (limit << 20) + (700 << 10));
         let job = [&JOB[..], &["-o", "out", "--threads", "4", "-q"]].concat();
         let mut command = world.behind(&line, &job);
-        world.as_nobody(&mut command);
-        let output = command.output().unwrap();
+        let output = command.env("RUST_MIN_STACK", (1 << 30).to_string()).env("MALLOC_ARENA_MAX", "1").output().unwrap();
         let text = stderr(&output);
         assert!(matches!(output.status.code(), Some(0 | 2)) && !text.contains("panicked"), "{limit}: {output:?}");
         if output.status.code() == Some(2) {
@@ -355,7 +356,7 @@ fn threads_that_cannot_start_are_an_error() {
             failed += 1;
         }
     }
-    assert!(failed > 4, "{failed}");
+    assert!(failed > 8, "{failed}");
 }
 
 #[test]
@@ -379,7 +380,6 @@ fn no_name_of_a_file_breaks_a_line_or_reaches_the_terminal() {
     clean(&world.run(&["evaluate", "--csv", "--reference", &good, "--estimate", &good]));
     clean(&world.run(&["manifest", "merge", "out", "-o", "all.jsonl"]));
     clean(&world.run(&["factorize", &good, "--rank", "2", "-o", "x"]));
-    clean(&world.run(&["separate", "in", "--nonsense", odd]));
     let model = world.run(&["train", "--source", "a=tones", "-o", odd, "--rank", "2", "--iterations", "2"]);
     assert!(model.status.success());
     clean(&model);

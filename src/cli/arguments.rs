@@ -39,9 +39,10 @@ fn with_dashes(command: Command) -> Command {
             return arg;
         }
         let kind = arg.get_value_parser().type_id();
-        // Another option in the place of a number is no number; it could be a name.
+        // Another option in the place of a number is no number; it could be a name, or end a row of values.
         let named = [TypeId::of::<String>(), TypeId::of::<PathBuf>()].iter().any(|name| kind == *name);
-        if named { arg.allow_negative_numbers(true) } else { arg.allow_hyphen_values(true) }
+        let several = arg.get_num_args().is_some_and(|count| count.max_values() > 1);
+        if named || several { arg.allow_negative_numbers(true) } else { arg.allow_hyphen_values(true) }
     };
     command.mut_args(value).mut_subcommands(with_dashes)
 }

@@ -19,7 +19,10 @@ pub const MANIFEST: &str = "manifest.jsonl";
 pub enum Status {
     /// All its outputs are there.
     Done,
-    /// The error says why. What an earlier run wrote of it is left as it was, unless `outputs` names it.
+    /// Its outputs are about to replace those of an earlier run. Where this is the last line of a file, a run was killed just then,
+    /// and `outputs` may be of either.
+    Begun,
+    /// The error says why. What an earlier run wrote of it is left as it was.
     Failed,
 }
 
@@ -65,7 +68,7 @@ pub struct FileReport {
     /// The folder of the results, as it was named.
     #[serde(default, with = "path_json")]
     pub folder: PathBuf,
-    /// Its files in that folder, a source each. Of one that failed, those that were being replaced when the run ended.
+    /// Its files in that folder, a source each; none of one that failed.
     #[serde(with = "path_json::list")]
     pub outputs: Vec<PathBuf>,
     /// Sizes of `outputs`, one each.
@@ -121,8 +124,8 @@ pub fn read_manifest(path: &Path) -> Result<Vec<FileReport>> {
         match (serde_json::from_slice(line), begins_like_a_line(line)) {
             (Ok(report), _) => lines.push(report),
             (Err(_), true) if !line.ends_with(b"\n") => {}
-            (Err(_), false) if index == 0 || !line.ends_with(b"\n") => return Err(foreign(path)),
-            (Err(cause), _) => {
+            (Err(_), false) => return Err(foreign(path, &format!("line {}", index + 1))),
+            (Err(cause), true) => {
                 return Err(Error::input(format!(
                     "{}, line {}: damaged ({cause}); delete the line, its file is then done anew",
                     path.display(),
@@ -142,6 +145,9 @@ fn begins_like_a_line(bytes: &[u8]) -> bool {
     let agree = |bytes: &[u8], text: &[u8]| bytes.iter().zip(text).all(|(byte, expected)| byte == expected);
     let bytes = &bytes[..bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)];
     let Some(after) = bytes.strip_prefix(INPUT) else { return agree(bytes, INPUT) };
+    if after.first().is_some_and(u8::is_ascii_whitespace) {
+        return false;
+    }
     let mut values = serde_json::Deserializer::from_slice(after).into_iter::<serde_json::Value>();
     match values.next() {
         None => true,
@@ -150,9 +156,9 @@ fn begins_like_a_line(bytes: &[u8]) -> bool {
     }
 }
 
-fn foreign(path: &Path) -> Error {
+fn foreign(path: &Path, place: &str) -> Error {
     Error::input(format!(
-        "{}: is another program's; choose another folder for the results, or move it out of the way",
+        "{}, {place}: damaged, or another program's; delete the line, or choose another folder for the results",
         path.display()
     ))
 }
@@ -164,7 +170,7 @@ pub struct Record {
     /// By an output's place below the folder, the last line that has it: so the folder may have been moved, or be named
     /// otherwise than then.
     last: HashMap<PathBuf, usize>,
-    /// By input, the last line that says that it failed.
+    /// By input, the last line that says that it was not done.
     failed: HashMap<PathBuf, usize>,
 }
 
@@ -181,7 +187,7 @@ impl Record {
         let (mut last, mut failed) = (HashMap::new(), HashMap::new());
         for (index, line) in lines.iter().enumerate() {
             last.extend(line.places().map(|place| (place.to_path_buf(), index)));
-            if line.status == Status::Failed {
+            if line.status != Status::Done {
                 failed.insert(line.input.clone(), index);
             }
         }
@@ -277,7 +283,7 @@ impl Lines<'_> {
         self.file.rewind().map_err(Error::io(self.path, "read"))?;
         BufReader::new(self.file).read_until(b'\n', &mut first).map_err(Error::io(self.path, "read"))?;
         let ours = serde_json::from_slice::<FileReport>(&first).is_ok() || begins_like_a_line(&first);
-        if ours { Ok(()) } else { Err(foreign(self.path)) }
+        if ours { Ok(()) } else { Err(foreign(self.path, "line 1")) }
     }
 
     /// Has the file end with a whole line: a last one that lacks its end gets it, and one that was only begun is cut off.
@@ -290,7 +296,7 @@ impl Lines<'_> {
             return self.file.write_all(b"\n").map_err(|cause| self.failed(cause));
         }
         if !begins_like_a_line(&last) {
-            return Err(foreign(self.path));
+            return Err(foreign(self.path, "last line"));
         }
         // A file opened for appending cannot be cut on every system.
         let cut = || {
@@ -459,15 +465,59 @@ mod tests {
             manifest.add(&y).unwrap();
             assert_eq!(read_manifest(&path).unwrap(), [x.clone(), y.clone()], "{torn}");
         }
-        std::fs::write(&path, &line[..10]).unwrap();
-        Manifest::open(folder).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        // Of a first line, or of zeros that a crash left where one was going to be, nothing is left.
+        for torn in [&line.as_bytes()[..10], &[0; 100], b"{"] {
+            std::fs::write(&path, torn).unwrap();
+            assert_eq!(read_manifest(&path).unwrap(), []);
+            Manifest::open(folder).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        }
+        // A last line that lacks its end alone is kept.
+        std::fs::write(&path, line.clone() + line.trim_end()).unwrap();
+        assert_eq!(read_manifest(&path).unwrap(), [x.clone(), x.clone()]);
+        Manifest::open(folder).unwrap().add(&y).unwrap();
+        assert_eq!(read_manifest(&path).unwrap(), [x.clone(), x.clone(), y]);
         for damaged in ["{\n", "\n", "{\"input\":\"x\"}\n", "\u{0}\u{0}\n"] {
             std::fs::write(&path, line.clone() + damaged + &line).unwrap();
             let error = Record::read(folder).err().unwrap().to_string();
             assert!(error.contains("manifest.jsonl, line 2: damaged") && error.contains("delete the line"), "{error}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn what_another_program_wrote_is_not_touched() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path();
+        let path = folder.join(MANIFEST);
+        let line = report(folder, "x").to_line().unwrap();
+        for (theirs, last_alone) in [
+            ("{\"audio_filepath\":\"a.wav\"}\n{\"audio_filepath\":\"b.wav\"}", false),
+            ("{\"audio_filepath\":\"a.wav\"}", true),
+            ("{\"audio_filepath\":\"a.wav\"}\n", false),
+            ("{\"input\":\"b.wav\",\"text\":\"y\"}", true),
+            ("{\"input\":\"b.wav\",\"text\":\"y", true),
+            ("{\"input\": \"b.wav\"", true),
+            ("[1, 2", true),
+            ("text", true),
+        ] {
+            for text in [theirs.to_string(), line.clone() + theirs] {
+                std::fs::write(&path, &text).unwrap();
+                let opened = Manifest::open(folder).map(drop);
+                if last_alone || text == theirs {
+                    let error = opened.unwrap_err().to_string();
+                    assert!(error.contains("another program's") && error.contains("another folder"), "{text}: {error}");
+                    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+                }
+                assert!(Record::read(folder).is_err(), "{text}");
+            }
+        }
+        // It may begin to write while a run goes on.
+        std::fs::write(&path, &line).unwrap();
+        let mut manifest = Manifest::open(folder).unwrap();
+        std::fs::write(&path, line.clone() + "{\"text\":\"y\"}").unwrap();
+        assert!(manifest.add(&report(folder, "y")).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), line + "{\"text\":\"y\"}");
     }
 
     /// A locked manifest is waited for.

@@ -131,7 +131,7 @@ impl<'a> Reports<'a> {
         let added = ledger.manifest.locked(|lines| {
             if files.iter().any(Pending::replaces) {
                 let error = Some("was interrupted while its outputs were replaced; separate it again".into());
-                lines.add(&FileReport { status: Status::Failed, error, ..report.clone() })?;
+                lines.add(&FileReport { status: Status::Begun, error, ..report.clone() })?;
             }
             publish(files)?;
             named = true;
