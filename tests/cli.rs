@@ -704,10 +704,9 @@ fn factorize_into_patterns_that_move() {
     let (.., faint, _) = run("d.npz", &[]);
     assert!(faint.iter().zip(&kl).all(|(a, b)| (a / (b * 1e-20) - 1.0).abs() < 1e-4), "{faint} for {kl}");
 
-    for (options, parts) in [
-        (&["--time-lags", "0"][..], ["--time-lags 0", "use 1 to"]),
-        (&["--starts", "0"], ["--starts 0", "use 1 to"]),
-    ] {
+    for (options, parts) in
+        [(&["--time-lags", "0"][..], ["--time-lags 0", "use 1 to"]), (&["--starts", "0"], ["--starts 0", "use 1 to"])]
+    {
         refused(&world.run(&[&job, options, &["-o", "x.npz"]].concat()), 2, &parts);
     }
     let plain = ["factorize", "v.npy", "--rank", "2", "-o", "x.npz", "--pitch-lags", "3"];
@@ -850,7 +849,11 @@ fn factorize_by_every_kind_of_update() {
     init.add_array("H", &factors(&world.path("o.npz")).1).unwrap();
     init.finish().unwrap();
     refused(&run("40", &["--updates", "joint", "--init", "w.npz", "--fix", "w"]), 2, &["joint", "both factors"]);
-    refused(&run("40", &["--updates", "extrapolated", "--init", "h.npz", "--fix", "h"]), 2, &["extrapolated", "use alternating"]);
+    refused(
+        &run("40", &["--updates", "extrapolated", "--init", "h.npz", "--fix", "h"]),
+        2,
+        &["extrapolated", "use alternating"],
+    );
     let sparse = ["--updates", "extrapolated", "--sparsity", "0.1", "--normalize", "l1"];
     refused(&run("40", &sparse), 2, &["extrapolated", "sparsity", "use alternating"]);
     assert_eq!(run("40", &["--updates", "faster"]).status.code(), Some(2));

@@ -253,7 +253,11 @@ fn a_folder_that_cannot_be_read_fails_alone() {
     let train = ["train", "--source", "a=in", "--source", "b=hiss", "-o", "n.safetensors", "--rank", "2"];
     let output = run(&[&train[..], &["--iterations", "2", "--engine", "cpu"]].concat());
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("in/locked: cannot") && world.path("n.safetensors").exists(), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("in/locked: cannot") && world.path("n.safetensors").exists(),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -262,7 +266,8 @@ fn names_in_lists_are_names_before_they_are_patterns() {
     for name in ["take 1.wav", "take [a].wav", "what?.wav", "@home.wav", " blank .wav", "more/x1.wav", "more/x2.wav"] {
         world.record(name, &[mix(3, 2000)], RATE);
     }
-    let names = "take 1.wav\ntake [12].wav\ntake [a].wav\nwhat?.wav\nwha?.wav\n@home.wav\n blank .wav\r\n@gone.wav\nnone\n";
+    let names =
+        "take 1.wav\ntake [12].wav\ntake [a].wav\nwhat?.wav\nwha?.wav\n@home.wav\n blank .wav\r\n@gone.wav\nnone\n";
     std::fs::write(world.path("list.txt"), names.to_string() + "more/x*.wav\nmore/y*.wav\nempty\n").unwrap();
     std::fs::create_dir(world.path("empty")).unwrap();
     let job = ["@list.txt", "--json"];
@@ -288,18 +293,24 @@ fn what_is_left_out_of_a_folder_is_counted() {
     for (from, to) in [("a.wav", "b.wave"), ("a.wav", "c.bwf")] {
         std::fs::copy(world.path("in").join(from), world.path("in").join(to)).unwrap();
     }
-    for name in ["in/x.m4a", "in/y.M4A", "in/below/z.wma", "in/notes.txt", "in/cover.jpg", "in/.hidden.m4a", "other/u.opus"] {
+    for name in
+        ["in/x.m4a", "in/y.M4A", "in/below/z.wma", "in/notes.txt", "in/cover.jpg", "in/.hidden.m4a", "other/u.opus"]
+    {
         let path = world.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, "x").unwrap();
     }
     let output = world.separate(&["in", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_eq!((&json(&output)["files"], &json(&output)["left_out"]), (&3.into(), &serde_json::json!({"m4a": 2, "wma": 1})));
+    assert_eq!(
+        (&json(&output)["files"], &json(&output)["left_out"]),
+        (&3.into(), &serde_json::json!({"m4a": 2, "wma": 1}))
+    );
     let text = stdout(&world.separate(&["in", "--resume"]));
     assert!(text.contains("3 files left out: 2 m4a, 1 wma"), "{text}");
     refused(&world.separate(&["other"]), 2, &["no audio files", "1 file left out: 1 opus"]);
-    let train = world.run(&["train", "--source", "a=in", "--source", "b=hiss", "-o", "n", "--rank", "2", "--iterations", "2"]);
+    let train =
+        world.run(&["train", "--source", "a=in", "--source", "b=hiss", "-o", "n", "--rank", "2", "--iterations", "2"]);
     assert!(train.status.success() && stderr(&train).contains("3 files left out: 2 m4a, 1 wma"), "{}", stderr(&train));
 }
 
@@ -348,7 +359,8 @@ fn threads_that_cannot_start_are_an_error() {
         let line = format!("ulimit -v {}; exec \"$@\"", (limit << 20) + (700 << 10));
         let job = [&JOB[..], &["-o", "out", "--threads", "4", "-q"]].concat();
         let mut command = world.behind(&line, &job);
-        let output = command.env("RUST_MIN_STACK", (1 << 30).to_string()).env("MALLOC_ARENA_MAX", "1").output().unwrap();
+        let output =
+            command.env("RUST_MIN_STACK", (1 << 30).to_string()).env("MALLOC_ARENA_MAX", "1").output().unwrap();
         let text = stderr(&output);
         assert!(matches!(output.status.code(), Some(0 | 2)) && !text.contains("panicked"), "{limit}: {output:?}");
         if output.status.code() == Some(2) {
@@ -375,7 +387,9 @@ fn no_name_of_a_file_breaks_a_line_or_reaches_the_terminal() {
     assert_eq!(output.status.code(), Some(1));
     let text = clean(&output);
     assert!(text.lines().any(|line| line.starts_with("failed: in/broken") && line.contains("is not a wav")), "{text}");
-    assert!(text.lines().all(|line| line.starts_with("partwise: ") || !line.contains("31m") || line.starts_with("failed")));
+    assert!(
+        text.lines().all(|line| line.starts_with("partwise: ") || !line.contains("31m") || line.starts_with("failed"))
+    );
     clean(&world.run(&["evaluate", "--reference", &good, "--estimate", &good]));
     clean(&world.run(&["evaluate", "--csv", "--reference", &good, "--estimate", &good]));
     clean(&world.run(&["manifest", "merge", "out", "-o", "all.jsonl"]));

@@ -67,7 +67,9 @@ pub fn read(path: &Path) -> Result<Recording> {
 /// Whether a file's name says that it is audio that [`read`] takes (wav, flac, ogg, mp3 and their other names, in any case).
 pub fn is_audio_name(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
-    ["wav", "wave", "bwf", "rf64", "flac", "ogg", "oga", "mp3"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    ["wav", "wave", "bwf", "rf64", "flac", "ogg", "oga", "mp3"]
+        .iter()
+        .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// The channel and index of the earliest NaN or infinite sample of `channels` (C, N).

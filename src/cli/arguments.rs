@@ -65,7 +65,9 @@ fn line(error: &clap::Error) -> String {
         (ErrorKind::ValueValidation, _, Some(cause)) if cause.is::<ParseIntError>() => {
             format!("{what}: use a whole number from 0 on")
         }
-        (ErrorKind::ValueValidation, _, Some(cause)) if cause.is::<ParseFloatError>() => format!("{what}: use a number"),
+        (ErrorKind::ValueValidation, _, Some(cause)) if cause.is::<ParseFloatError>() => {
+            format!("{what}: use a number")
+        }
         (ErrorKind::ValueValidation, _, Some(cause)) => format!("{what}: {cause}"),
         _ => rendered(error),
     }

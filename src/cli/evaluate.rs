@@ -107,11 +107,12 @@ fn announce(references: &[PathBuf]) -> anyhow::Result<()> {
     while reader.read(&mut block)? {
         samples += block.iter().map(Vec::len).sum::<usize>() as u64;
     }
-    // The signals, and the transforms of twice their length at most of references, of filters, and of those in work.
+    // The signals; the transforms, of twice their length at most, of references, filters and what is in work; the equations.
     let (sources, threads) = (references.len() as u64, rayon::current_num_threads() as u64);
     let signals = (2 * sources + 1) * 8 * samples;
     let transforms = (2 * sources + 2 * threads) * 16 * samples;
-    memory::announce(signals + transforms, "score shorter recordings, or fewer sources at a time")
+    let equations = 8 * (512 * sources).pow(2);
+    memory::announce(signals + transforms + equations, "score shorter recordings, or fewer sources at a time")
 }
 
 /// The mean of a file's channels.

@@ -1,21 +1,12 @@
 //! Which files a user means.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
+use super::LeftOut;
 use crate::audio;
 use crate::{Error, Result};
-
-/// Kinds of audio that are left out of a folder, by the ends of their names, unless [`audio::is_audio_name`] takes them.
-const OTHER_AUDIO: [&str; 41] = [
-    "3ga", "8svx", "aa", "aac", "aax", "ac3", "aif", "aifc", "aiff", "alac", "amr", "ape", "au", "caf", "dff", "dsf", "dts",
-    "eac3", "gsm", "m4a", "m4b", "m4r", "mka", "mp1", "mp2", "mpa", "mpc", "mpga", "oma", "opus", "ra", "shn", "snd", "spx",
-    "tak", "tta", "voc", "w64", "weba", "wma", "wv",
-];
 
 /// One file to work on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,35 +27,6 @@ pub struct Listing {
     pub inputs: Vec<Input>,
     /// What was passed over in folders.
     pub left_out: LeftOut,
-}
-
-/// Audio files of kinds that are not read, by the ends of their names, in lower case. As text, "3 files left out: 2 m4a, 1 wma".
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct LeftOut(BTreeMap<String, usize>);
-
-impl LeftOut {
-    /// Whether nothing was.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Counts a file, if it is one.
-    fn count(&mut self, path: &Path) {
-        let kind = path.extension().unwrap_or_default().to_ascii_lowercase();
-        if let Some(kind) = OTHER_AUDIO.iter().find(|&&other| kind == other) {
-            *self.0.entry((*kind).into()).or_default() += 1;
-        }
-    }
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files: usize = self.0.values().sum();
-        let mut kinds: Vec<(&String, &usize)> = self.0.iter().collect();
-        kinds.sort_by_key(|&(_, &count)| std::cmp::Reverse(count));
-        let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        write!(f, "{files} file{} left out: {}", if files == 1 { "" } else { "s" }, kinds.join(", "))
-    }
 }
 
 /// Expands files, folders (all audio files in them and below, by name), globs, and lists: `@list.txt` has one of these a
@@ -106,27 +68,38 @@ struct Search {
 impl Search {
     fn argument(&mut self, argument: &str) -> Result<()> {
         let path = Path::new(argument);
-        // A file may be called anything, "[take 2].wav" or "@home.wav" too.
-        match argument.strip_prefix('@') {
-            _ if path.is_dir() => self.folder(path),
-            _ if is_there(path) => Ok(self.push(path)),
-            Some(list) => self.list(Path::new(list)),
-            None if has_wildcard(path.as_os_str()) => self.glob(argument),
-            None => Ok(self.push(path)),
+        if path.is_dir() {
+            return self.folder(path);
         }
+        // A file may be called anything, "[take 2].wav" or "@home.wav" too.
+        if !is_there(path) {
+            if let Some(list) = argument.strip_prefix('@') {
+                return self.list(Path::new(list));
+            }
+            if has_wildcard(path.as_os_str()) {
+                return self.glob(argument);
+            }
+        }
+        self.push(path);
+        Ok(())
     }
 
     /// A line of a list: what it names and is not there fails by itself, as files do.
     fn entry(&mut self, entry: &OsStr) -> Result<()> {
         let path = Path::new(entry);
+        if self.excepts(path) {
+            return self.folder(path);
+        }
         let expanded = match entry.to_str() {
-            _ if path.is_dir() && self.excepts(path) => return self.folder(path),
             _ if path.is_dir() => self.folder(path),
             Some(pattern) if pattern.contains('*') && !is_there(path) => {
                 log::warn!("'{pattern}' in a list is no file; it is taken as a wildcard");
                 self.glob(pattern)
             }
-            _ => Ok(self.push(path)),
+            _ => {
+                self.push(path);
+                return Ok(());
+            }
         };
         if let Err(error) = expanded {
             self.fail(path, Path::new(""), error);
@@ -157,9 +130,7 @@ impl Search {
             let left_out = if left_out.is_empty() { String::new() } else { format!("; {left_out}") };
             return Err(Error::input(format!("{name}: no audio files that are read in this folder{left_out}")));
         }
-        for (kind, count) in left_out.0 {
-            *self.found.left_out.0.entry(kind).or_default() += count;
-        }
+        self.found.left_out.add(left_out);
         Ok(())
     }
 

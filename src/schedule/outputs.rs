@@ -161,8 +161,7 @@ impl Pending {
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         }
         let mut pending = Self { writer: None, partial: run.partial(output), output: output.to_path_buf() };
-        let writer =
-            Writer::create(&pending.partial, track.format, track.channels, track.sample_rate, track.length);
+        let writer = Writer::create(&pending.partial, track.format, track.channels, track.sample_rate, track.length);
         pending.writer = Some(writer.map_err(|error| about(output, error))?);
         Ok(pending)
     }
@@ -301,7 +300,8 @@ mod tests {
     #[test]
     fn names_that_are_not_unicode_stay_what_they_are() {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
-        let file = |byte: u8| Input { path: OsString::from_vec(vec![b'a', byte, b'.', b'w']).into(), ..Input::default() };
+        let file =
+            |byte: u8| Input { path: OsString::from_vec(vec![b'a', byte, b'.', b'w']).into(), ..Input::default() };
         let plan = naming(Path::new("out"), PATTERN).plan(&[file(0xfe), file(0xff)], &["s"]).unwrap();
         assert_eq!(plan[0][0].as_os_str().as_bytes(), b"out/a\xfe.s.wav");
         assert_eq!(plan[1][0].as_os_str().as_bytes(), b"out/a\xff.s.wav");
@@ -392,7 +392,10 @@ mod tests {
         publish(whole.into()).unwrap();
         assert_eq!((files(), closed.map(|(_, clipped)| clipped)), (2, [0, 0]));
         assert!(pending()[1].replaces());
-        assert_eq!(closed.map(|(size, _)| size), outputs.each_ref().map(|output| std::fs::metadata(output).unwrap().len()));
+        assert_eq!(
+            closed.map(|(size, _)| size),
+            outputs.each_ref().map(|output| std::fs::metadata(output).unwrap().len())
+        );
         std::fs::remove_file(&outputs[0]).unwrap();
         std::fs::remove_file(&outputs[1]).unwrap();
         let begun = pending();

@@ -59,7 +59,8 @@ pub struct Job<'a> {
 ///
 /// # Errors
 /// [`Error::Input`] where names would collide, the manifest is another program's or a thread cannot be started, [`Error::Io`]
-/// where the folder or the manifest cannot be written to. Once the job has begun there are no errors: a file that fails is reported, and so is what ends a job early.
+/// where the folder or the manifest cannot be written to. Once the job has begun there are no errors: a file that fails is
+/// reported, and so is what ends a job early.
 pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result<Outcome> {
     let names: Vec<&str> = job.scheme.sources.iter().map(String::as_str).collect();
     let written: Vec<usize> = job.only.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::append::Manifest;
 use super::encode::Finished;
-use super::manifest::{FileReport, Manifest, Status};
+use super::manifest::{FileReport, Status};
 use super::outputs::{Pending, publish};
 use super::unfinished::Run;
 use super::{Input, Job, Masked, OnError, Track};

@@ -126,7 +126,12 @@ mod tests {
         for (window, hop, rate, reason) in [
             (Length::Milliseconds(0.01), None, 16_000, "--window 0.01ms: is 0 samples at 16000 Hz; use 1 to 1048576"),
             (Length::Milliseconds(1e4), None, 192_000, "--window 10000ms: is 1920000 samples"),
-            (Length::Samples(8), Some(Length::Milliseconds(0.01)), 8_000, "--hop 0.01ms: is 0 samples at 8000 Hz; use 1 to 8"),
+            (
+                Length::Samples(8),
+                Some(Length::Milliseconds(0.01)),
+                8_000,
+                "--hop 0.01ms: is 0 samples at 8000 Hz; use 1 to 8",
+            ),
             (Length::Samples(8), Some(Length::Samples(9)), 8_000, "--hop 9: is 9 samples at 8000 Hz; use 1 to 8"),
         ] {
             let error = transform(Some(window), hop, None).at(rate).unwrap_err().to_string();

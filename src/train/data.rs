@@ -85,17 +85,20 @@ fn usual_rate(recordings: &[(PathBuf, Recording)]) -> u32 {
 
 /// Warns of recordings that two sources have: what is in them cannot be told apart.
 pub(super) fn warn_of_shared(names: &[&str], recordings: &[Vec<(PathBuf, Recording)>], watch: &mut dyn FnMut(Event)) {
-    let mut known: HashMap<u64, Vec<(usize, &(PathBuf, Recording))>> = HashMap::new();
-    for (source, recordings) in recordings.iter().enumerate() {
-        for one in recordings.iter().filter(|(_, recording)| recording.peak() > 0.0) {
-            let alike = known.entry(fingerprint(&one.1)).or_default();
-            let same = alike.iter().find(|(other, known)| *other != source && known.1.channels == one.1.channels);
-            if let Some((other, (file, _))) = same {
-                let (name, file) = (names[*other], file.display());
-                let reason = format!("source '{name}' has the same recording ({file}); they cannot be told apart by it");
-                watch(Event::Warning(&one.0, &reason));
+    let mut known: HashMap<u64, Vec<(usize, usize)>> = HashMap::new();
+    for (source, own) in recordings.iter().enumerate() {
+        for (index, (file, recording)) in own.iter().enumerate().filter(|(_, (_, recording))| recording.peak() > 0.0) {
+            let alike = known.entry(fingerprint(recording)).or_default();
+            let same = |&&(other, at): &&(usize, usize)| {
+                other != source && recordings[other][at].1.channels == recording.channels
+            };
+            if let Some(&(other, at)) = alike.iter().find(same) {
+                let (name, theirs) = (names[other], recordings[other][at].0.display());
+                let reason =
+                    format!("source '{name}' has the same recording ({theirs}); they cannot be told apart by it");
+                watch(Event::Warning(file, &reason));
             }
-            alike.push((source, one));
+            alike.push((source, index));
         }
     }
 }
@@ -168,9 +171,13 @@ mod tests {
 
     #[test]
     fn one_recording_of_a_lower_rate_does_not_decide() {
-        let (common, left, told) = rate(&[&[("a", 44_100, 2), ("memo", 8000, 1), ("b", 48_000, 2)], &[("c", 44_100, 1)]]);
+        let (common, left, told) =
+            rate(&[&[("a", 44_100, 2), ("memo", 8000, 1), ("b", 48_000, 2)], &[("c", 44_100, 1)]]);
         assert_eq!((common, left), (44_100, vec!["a".into(), "b".into(), "c".into()]));
-        assert!(told.len() == 1 && told[0].starts_with("memo: is at 8000 Hz") && told[0].contains("left out"), "{told:?}");
+        assert!(
+            told.len() == 1 && told[0].starts_with("memo: is at 8000 Hz") && told[0].contains("left out"),
+            "{told:?}"
+        );
         // Half of it, or most of a source, does, and that of another source has to follow.
         let (common, left, told) = rate(&[&[("a", 16_000, 1), ("b", 8000, 2)], &[("c", 16_000, 1), ("d", 8000, 1)]]);
         assert_eq!((common, left.len()), (8000, 4));
@@ -184,7 +191,8 @@ mod tests {
         let one = [recording("a", 8000, 1), recording("b", 8000, 1), recording("b", 8000, 1)];
         let mut copy = recording("b", 8000, 1);
         copy.0 = "copy".into();
-        let silence = || ("s".into(), Recording { channels: vec![vec![0.0; 9]], sample_rate: 8000, warnings: Vec::new() });
+        let silence =
+            || ("s".into(), Recording { channels: vec![vec![0.0; 9]], sample_rate: 8000, warnings: Vec::new() });
         let sources = [vec![one[0].clone(), one[1].clone(), one[2].clone(), silence()], vec![silence(), copy]];
         let mut told = Vec::new();
         warn_of_shared(&["one", "other"], &sources, &mut |event| {

@@ -8,7 +8,7 @@ use partwise::model::Training;
 use serde::Serialize;
 
 use super::super::evaluate::Evaluation;
-use super::super::{shown, table};
+use super::super::{escaped, shown, table};
 use super::SOURCES;
 
 /// What the demonstration comes to.
@@ -108,7 +108,7 @@ impl Results {
             self.real_time_factor,
             self.engine,
             shown(&self.report),
-            self.commands.join("\n  ")
+            self.commands.iter().map(|command| escaped(command)).collect::<Vec<_>>().join("\n  ")
         )
     }
 }

@@ -124,7 +124,10 @@ impl Factorize {
         if let Some(fixed) = self.fix.filter(|_| self.init.is_none()) {
             bail!("--fix {}: give the factor that is to be kept with --init", fixed.name());
         }
-        check_output(&self.output, [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path))?;
+        check_output(
+            &self.output,
+            [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path),
+        )?;
         if self.sparsity > 0.0 && self.normalize == "none" && self.fix.is_none() {
             log::warn!("--sparsity without --normalize: W grows as H shrinks, and the penalty says nothing");
         }
@@ -175,13 +178,14 @@ impl Factorize {
         Ok(Ending::Done)
     }
 
-    /// Says what memory the factors take, beside the data that has been read: in f64 on the host as they are given, scaled and read
-    /// back, in f32 on the engine and in the file.
+    /// Says what memory data that have been read and their factors take: f64 on the host as they are given, scaled and read back,
+    /// f32 on the engine and in the file. Extrapolation keeps four more gains.
     fn announce(&self, v: &Array2<f64>) -> anyhow::Result<()> {
         let cells = |rows: usize, columns: usize| rows as u64 * columns as u64;
         let (rows, columns) = v.dim();
         let factors = cells(rows, self.rank) + cells(self.rank, columns);
-        memory::announce(28 * factors + 20 * cells(rows, columns), "give a lower --rank, or fewer columns")
+        let each = if self.updates == Updates::Extrapolated { 28 + 16 } else { 28 };
+        memory::announce(each * factors + 20 * cells(rows, columns), "give a lower --rank, or fewer columns")
     }
 
     /// W and H to start from.

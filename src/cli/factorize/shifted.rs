@@ -150,7 +150,7 @@ fn announce((rows, columns): (usize, usize), rank: usize, lags: Lags, starts: us
     let product = |sizes: &[usize]| sizes.iter().map(|&size| size as u64).product::<u64>();
     let factors = product(&[lags.time, rows, rank]) + product(&[lags.pitch, rank, columns]);
     let data = product(&[rows, columns]);
-    let bytes = (28 + 16 * starts as u64) * factors + (16 + 16 * starts as u64) * data;
+    let bytes = (24 + 24 * starts as u64) * factors + (16 + 16 * starts as u64) * data;
     memory::announce(bytes, "give a lower --rank, fewer --starts or lags, or fewer columns")
 }
 

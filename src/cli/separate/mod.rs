@@ -21,8 +21,8 @@ use partwise::spectrogram::Spectrum;
 use serde::Serialize;
 
 use super::interrupt::Interrupts;
-use super::progress::JobBar;
 use super::memory::Memory;
+use super::progress::JobBar;
 use super::stations::{Task, stations};
 use super::{Common, Ending, escaped, print};
 use blind::{Blindly, Plan};
