@@ -2,6 +2,7 @@
 //!
 //! Every message is one line, in lower case: the thing, the cause and, where there is something to do, what to do.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong. The binary maps each variant to an exit status (see the README).
@@ -81,6 +82,18 @@ impl Error {
         move |source| Self::Io { path, action, source }
     }
 
+    /// Whether there is no room left where something was to be written, so that what is written next meets it too: a full disk,
+    /// a quota, or a limit on the sizes of this process's files (`ulimit -f`). A file that is too large for its file system is
+    /// alone in that.
+    pub fn is_full(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => true,
+            ErrorKind::FileTooLarge => file_sizes_are_limited(),
+            _ => false,
+        }
+    }
+
     /// An [`Error::Audio`].
     pub fn audio(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Audio { path: path.as_ref().to_path_buf(), reason: reason.into() }
@@ -95,4 +108,14 @@ impl Error {
     pub fn input(reason: impl Into<String>) -> Self {
         Self::Input(reason.into())
     }
+}
+
+#[cfg(unix)]
+fn file_sizes_are_limited() -> bool {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.is_some()
+}
+
+#[cfg(not(unix))]
+fn file_sizes_are_limited() -> bool {
+    false
 }

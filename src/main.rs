@@ -10,9 +10,8 @@ fn main() -> ExitCode {
         Ok(cli::Ending::Partial) => ExitCode::from(1),
         // As shells report a process that Ctrl-C has ended.
         Ok(cli::Ending::Interrupted) => ExitCode::from(130),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("partwise: {}", line(&error));
+            cli::complain(&line(&error));
             match error.downcast_ref() {
                 Some(partwise::Error::Engine(_)) => ExitCode::from(3),
                 _ => ExitCode::from(2),
@@ -27,10 +26,4 @@ fn line(error: &anyhow::Error) -> String {
         let cause = cause.to_string();
         if line.contains(&cause) { line } else { format!("{line}: {cause}") }
     })
-}
-
-/// Whether whoever read our output has had enough of it, as `head` does: nothing went wrong.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    io.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }

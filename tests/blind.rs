@@ -132,9 +132,9 @@ fn what_does_not_go_together_is_refused() {
     let run = |options: &[&str]| world.run(&[&["separate", "mix.wav", "-o", "out"], options].concat());
     let blind = |options: &[&str]| run(&[&["--method", "nmf2d"], options].concat());
     for (options, parts) in [
-        (&["--sources", "0"][..], ["0 sources", "between 1 and"]),
-        (&["--pitch-lags", "0"], ["0 pitch lags", "between 1 and"]),
-        (&["--starts", "100000"], ["100000 starts", "between 1 and"]),
+        (&["--sources", "0"][..], ["--sources 0", "use 1 to"]),
+        (&["--pitch-lags", "0"], ["--pitch-lags 0", "use 1 to"]),
+        (&["--starts", "100000"], ["--starts 100000", "use 1 to"]),
         (&["--sparsity=-1"], ["sparsity", "-1"]),
         (&["--prior-weight", "1"], ["--prior-weight", "--method nmf2d"]),
         (&["--updates", "alternating"], ["--updates", "--method nmf2d"]),

@@ -11,6 +11,8 @@ use common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, sum_e
 use ndarray::{Array1, Array2, Array3};
 use ndarray_npy::{NpzReader, NpzWriter};
 use partwise::audio::{self, Format, Recording};
+use partwise::kernels::Lags;
+use partwise::methods::nmf2d::random_start;
 use partwise::random::Stream;
 
 #[test]
@@ -381,8 +383,8 @@ fn files_of_one_name_are_all_separated_and_results_are_no_inputs() {
         "two/mix.hiss.wav",
         "two/mix.tones.wav",
     ];
-    // The second run meets the results of the first.
-    for lines in [4, 8] {
+    // The second run meets the results of the first: a line before they are replaced, and one after.
+    for lines in [4, 12] {
         let output =
             world.run(&["separate", "set/*/*", "--model", "m.safetensors", "-o", "set/out", "--iterations", "5"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -702,10 +704,9 @@ fn factorize_into_patterns_that_move() {
     let (.., faint, _) = run("d.npz", &[]);
     assert!(faint.iter().zip(&kl).all(|(a, b)| (a / (b * 1e-20) - 1.0).abs() < 1e-4), "{faint} for {kl}");
 
-    for (options, parts) in [
-        (&["--time-lags", "0"][..], ["0 time lags", "between 1 and"]),
-        (&["--starts", "0"], ["0 starts", "between 1 and"]),
-    ] {
+    for (options, parts) in
+        [(&["--time-lags", "0"][..], ["--time-lags 0", "use 1 to"]), (&["--starts", "0"], ["--starts 0", "use 1 to"])]
+    {
         refused(&world.run(&[&job, options, &["-o", "x.npz"]].concat()), 2, &parts);
     }
     let plain = ["factorize", "v.npy", "--rank", "2", "-o", "x.npz", "--pitch-lags", "3"];
@@ -752,18 +753,17 @@ fn factorize_into_patterns_from_factors_that_are_given() {
     assert!(near(&fixed_h.1, &h) && !near(&fixed_h.0, &w), "H is scaled and scaled back");
 
     // What is missing is what the seed gives without the file.
-    let (random_w, random_h, ..) =
-        run("f.npz", &[&lags[..], &["--iterations", "1", "--fix", "h", "--seed", "7"]].concat());
-    init("w.npz", Some(&w.mapv(f64::from)), None);
-    init("h.npz", None, Some(&h.mapv(f64::from)));
-    let (kept, missing, ..) =
-        run("g.npz", &["--init", "w.npz", "--iterations", "1", "--fix", "h", "--seed", "7", "--pitch-lags", "4"]);
-    assert_eq!((kept.dim(), &missing), (w.dim(), &random_h));
-    let (missing, kept, ..) =
-        run("i.npz", &["--init", "h.npz", "--iterations", "1", "--fix", "w", "--seed", "7", "--time-lags", "3"]);
-    let (seeded, ..) = run("j.npz", &[&lags[..], &["--iterations", "1", "--fix", "w", "--seed", "7"]].concat());
-    assert_eq!((kept.dim(), &missing), (h.dim(), &seeded));
-    assert_ne!(random_w, seeded);
+    // The data are divided by 2^-20 for the computation.
+    let scale = 2f64.powi(-20);
+    let (bases, gains) = random_start(&[(&v / scale).view()], 2, Lags { time: 3, pitch: 4 }, 7);
+    let bases: Vec<_> = bases.iter().map(|w| w.view()).collect();
+    init("w.npz", Some(&ndarray::stack(ndarray::Axis(0), &bases).unwrap()), None);
+    init("h.npz", None, Some(&(&gains[0] * scale).into_shape_with_order((4, 2, 11)).unwrap()));
+    let (seeded_w, seeded_h, ..) = run("f.npz", &[&lags[..], &["--iterations", "5", "--seed", "7"]].concat());
+    for (file, missing) in [("w.npz", ["--pitch-lags", "4"]), ("h.npz", ["--time-lags", "3"])] {
+        let started = run("g.npz", &[&["--init", file, "--iterations", "5", "--seed", "7"][..], &missing].concat());
+        assert_eq!((started.0, started.1), (seeded_w.clone(), seeded_h.clone()), "{file}");
+    }
 
     // Without a look before the first iteration there is no first objective.
     let options = ["--init", "a.npz", "--iterations", "5", "--trace-every", "0"];
@@ -784,7 +784,9 @@ fn factorize_into_patterns_from_factors_that_are_given() {
         (&["--init", "a.npz", "--pitch-lags", "3"], ["--pitch-lags 3", "has 4"]),
         (&["--init", "a.npz", "--rank", "3"], ["a.npz: W is 3 x 7 x 2", "must be T x 7 x 3"]),
         (&["--init", "flat.npz"], ["flat.npz: W is 3 x 6 x 2", "must be T x 7 x 2"]),
-        (&["--init", "none.npz"], ["0 time lags", "between 1 and"]),
+        (&["--init", "none.npz"], ["--time-lags 0", "use 1 to"]),
+        (&["--init", "w.npz", "--fix", "h"], ["--fix h", "--init"]),
+        (&["--fix", "w"], ["--fix w", "--init"]),
         (&["--init", "negative.npz"], ["negative.npz: W", "-0.5 at lag 2, row 3, component 1"]),
         (&["--init", "neither.npz"], ["neither.npz", "neither W nor H"]),
         (&["--init", "v.npy"], ["v.npy", "npz"]),
@@ -843,8 +845,15 @@ fn factorize_by_every_kind_of_update() {
             );
         }
     }
-    refused(&run("40", &["--updates", "joint", "--fix", "w"]), 2, &["joint", "both factors"]);
-    refused(&run("40", &["--updates", "extrapolated", "--fix", "h"]), 2, &["extrapolated", "use alternating"]);
+    let mut init = NpzWriter::new(std::fs::File::create(world.path("h.npz")).unwrap());
+    init.add_array("H", &factors(&world.path("o.npz")).1).unwrap();
+    init.finish().unwrap();
+    refused(&run("40", &["--updates", "joint", "--init", "w.npz", "--fix", "w"]), 2, &["joint", "both factors"]);
+    refused(
+        &run("40", &["--updates", "extrapolated", "--init", "h.npz", "--fix", "h"]),
+        2,
+        &["extrapolated", "use alternating"],
+    );
     let sparse = ["--updates", "extrapolated", "--sparsity", "0.1", "--normalize", "l1"];
     refused(&run("40", &sparse), 2, &["extrapolated", "sparsity", "use alternating"]);
     assert_eq!(run("40", &["--updates", "faster"]).status.code(), Some(2));
@@ -1030,4 +1039,110 @@ fn usage_is_explained_and_wrong_usage_exits_2() {
     for wrong in [&["separate"][..], &["seperate"], &["check", "--engine", "tpu"], &["train", "--source", "a=b"]] {
         assert_eq!(world.run(wrong).status.code(), Some(2), "{wrong:?}");
     }
+}
+
+#[test]
+fn outputs_that_cannot_be_written_are_found_out_before_the_work() {
+    let world = World::trained();
+    let v = Array2::from_shape_fn((20, 30), |(f, n)| (f * n % 7 + 1) as f32);
+    ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
+    std::fs::create_dir(world.path("folder")).unwrap();
+    let endless = ["--iterations", "1000000", "--rank", "3"];
+    let factorize = ["factorize", "v.npy"];
+    let shifted = ["factorize", "v.npy", "--method", "nmf2d"];
+    let train = ["train", "--source", "tones=tones", "--source", "hiss=hiss"];
+    for job in [&factorize[..], &shifted, &train] {
+        for (output, reason) in [
+            ("none/o", "none/o: cannot write"),
+            (".", ".: is a folder; name a file"),
+            ("folder", "folder: is a folder; name a file"),
+            ("new/", "new/: cannot write"),
+            ("v.npy/o", "v.npy/o: cannot write"),
+            ("/dev/null", "/dev/null: is a pipe or a device"),
+            ("/proc/o", "/proc/o: cannot write"),
+        ] {
+            refused(&world.run(&[job, &endless, &["-o", output]].concat()), 2, &[reason]);
+        }
+    }
+    assert_eq!(world.files("folder"), [""; 0]);
+}
+
+#[test]
+fn memory_that_no_machine_has_is_refused_before_it_is_taken() {
+    let world = World::trained();
+    // Zeros, which no disk has to hold.
+    let columns = 4_000_000_u64;
+    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': (2, {columns}), }}");
+    header.extend(std::iter::repeat_n(' ', 117 - header.len()));
+    let bytes = [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes(), b"\n"].concat();
+    std::fs::write(world.path("wide.npy"), &bytes).unwrap();
+    let file = std::fs::File::options().write(true).open(world.path("wide.npy")).unwrap();
+    file.set_len(bytes.len() as u64 + 2 * 8 * columns).unwrap();
+    let job = ["factorize", "wide.npy", "-o", "o.npz", "--iterations", "1"];
+    refused(&world.run(&[&job[..], &["--rank", "4096"]].concat()), 2, &["would take about 43", "MiB", "lower --rank"]);
+    let nmf2d = ["--rank", "400", "--method", "nmf2d", "--pitch-lags", "2", "--starts", "9"];
+    refused(&world.run(&[&job[..], &nmf2d].concat()), 2, &["would take about", "fewer --starts"]);
+    let little = world.run(&["evaluate", "-v", "--reference", "tones/a.wav", "--estimate", "tones/a.wav"]);
+    assert!(stderr(&little).contains("this takes about"), "{}", stderr(&little));
+}
+
+#[test]
+fn training_says_what_it_makes_of_odd_material() {
+    let world = World::trained();
+    std::fs::copy(world.path("tones/a.wav"), world.path("again.wav")).unwrap();
+    let train = |sources: &[&str]| {
+        let job = ["train", "-o", "odd.safetensors", "--rank", "2", "--iterations", "2"];
+        let output = world.run(&[&job[..], sources].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output)
+    };
+    assert_eq!(train(&["--source", "a=tones", "--source", "b=hiss"]), "");
+    let text = train(&["--source", "a=tones", "--source", "b=again.wav"]);
+    assert!(text.contains("again.wav: source 'a' has the same recording (tones/a.wav)"), "{text}");
+    world.record("memo.wav", &[tones(100.0, 1000)], RATE / 2);
+    let text = train(&["--source", "a=tones", "memo.wav", "--source", "b=hiss"]);
+    assert!(text.contains("memo.wav: is at 4000 Hz") && text.contains("left out"), "{text}");
+    let model = partwise::Model::load(&world.path("odd.safetensors")).unwrap();
+    assert_eq!((model.sample_rate, model.training.sources[0].files), (RATE, 2));
+}
+
+#[test]
+fn arguments_that_cannot_be_meant_are_told_by_option_value_and_range() {
+    let world = World::trained();
+    let v = Array2::from_shape_fn((20, 30), |(f, n)| (f * n % 7 + 1) as f32);
+    ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
+    world.record("a.wav", &[mix(1, 3000)], RATE);
+    let factorize = &["factorize", "v.npy", "--rank", "2", "-o", "o.npz"][..];
+    let train = &["train", "--source", "tones=tones", "-o", "o.safetensors"][..];
+    let separate = &["separate", "a.wav", "--model", "m.safetensors", "-o", "out"][..];
+    for (job, options, parts) in [
+        (factorize, &["--sparsity", "-0.5"][..], ["sparsity -0.5", "not negative"]),
+        (factorize, &["--tolerance", "-1"], ["tolerance -1", "not negative"]),
+        (factorize, &["--tolerance", "-1e-3"], ["tolerance -0.001", "not negative"]),
+        (factorize, &["--sparsity", "-inf"], ["sparsity -inf", "finite"]),
+        (factorize, &["--seed", "-1"], ["--seed -1", "whole number from 0 on"]),
+        (factorize, &["--iterations", "-3"], ["--iterations -3", "whole number from 0 on"]),
+        (factorize, &["--threads", "-1"], ["--threads -1", "1..=1024"]),
+        (factorize, &["--divergence", "-1"], ["--divergence -1", "eu, kl, is"]),
+        (factorize, &["--updates", "sideways"], ["--updates sideways", "extrapolated"]),
+        (factorize, &["--normalize", "l3"], ["--normalize l3", "none, l1, l2"]),
+        (factorize, &["--fix", "w"], ["--fix w", "--init"]),
+        (train, &["--rank", "-1"], ["--rank -1", "expected a number"]),
+        (train, &["--window", "0.01ms"], ["--window 0.01ms", "use 1 to 1048576 samples"]),
+        (train, &["--window", "10000000"], ["--window 10000000", "use 1 to 1048576 samples"]),
+        (train, &["--window", "-5ms"], ["--window -5ms", "use 1 to 1048576 samples"]),
+        (train, &["--hop", "0.01ms"], ["--hop 0.01ms", "use 1 to"]),
+        (separate, &["--memory", "1K"], ["--memory", "needs at least"]),
+        (separate, &["--memory", "-1G"], ["--memory -1G", "800M"]),
+        (separate, &["--shard", "-1/2"], ["--shard -1/2", "use I/N"]),
+    ] {
+        let output = world.run(&[job, options].concat());
+        refused(&output, 2, &parts);
+        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+        assert!(!stderr(&output).contains("-- -"), "{}", stderr(&output));
+    }
+    refused(&world.run(&["factorize", "v.npy", "--rank", "-1", "-o", "o.npz"]), 2, &["--rank -1", "whole number"]);
+    refused(&world.run(&["factorize", "v.npy", "--rank", "0", "-o", "o.npz"]), 2, &["--rank 0", "use 1 to 4096"]);
+    let nothing = Command::new(env!("CARGO_BIN_EXE_partwise")).output().unwrap();
+    assert!(nothing.status.code() == Some(2) && stderr(&nothing).contains("Usage"), "{}", stderr(&nothing));
 }

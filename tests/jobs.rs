@@ -132,7 +132,7 @@ fn the_summary_counts_what_there_was() {
 fn memory_and_shards_are_checked_before_anything_is_written() {
     let world = World::trained();
     world.record("a.wav", &[mix(1, 3000)], RATE);
-    refused(&world.separate(&["a.wav", "--memory", "1M"]), 2, &["memory of 1 MiB", "needs at least"]);
+    refused(&world.separate(&["a.wav", "--memory", "1M"]), 2, &["--memory of 1.000 MiB", "needs at least"]);
     refused(&world.separate(&["a.wav", "--tolerance=-1"]), 2, &["tolerance"]);
     for (option, value, part) in [("--shard", "0/4", "from 1"), ("--shard", "5/4", "5/4"), ("--memory", "lots", "800M")]
     {

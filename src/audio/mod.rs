@@ -64,10 +64,12 @@ pub fn read(path: &Path) -> Result<Recording> {
     Reader::open(path)?.collect()
 }
 
-/// Whether a file's name says that it is audio that [`read`] takes (wav, flac, ogg, mp3, in any case).
+/// Whether a file's name says that it is audio that [`read`] takes (wav, flac, ogg, mp3 and their other names, in any case).
 pub fn is_audio_name(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
-    ["wav", "flac", "ogg", "mp3"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    ["wav", "wave", "bwf", "rf64", "flac", "ogg", "oga", "mp3"]
+        .iter()
+        .any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// The channel and index of the earliest NaN or infinite sample of `channels` (C, N).
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn audio_is_known_by_its_extension_in_any_case() {
-        for name in ["a.wav", "b/c.WAV", "d e.Flac", "x.ogg", "y.mP3"] {
+        for name in ["a.wav", "b/c.WAV", "d e.Flac", "x.ogg", "y.mP3", "z.wave", "u.OGA", "v.bwf", "w.rf64"] {
             assert!(is_audio_name(Path::new(name)), "{name}");
         }
         for name in ["a.txt", "wav", ".wav", "a.wav.part", "a.mp", ""] {

@@ -6,10 +6,9 @@ use anyhow::bail;
 use clap::Args;
 use partwise::audio;
 use partwise::evaluate::{self, Measures, Order, Scores};
-use partwise::schedule;
 use serde::Serialize;
 
-use super::{Common, Ending, print, progress, table};
+use super::{Common, Ending, escaped, memory, print, progress, sources, table};
 
 /// Score estimates against the true sources: SDR, SIR, SAR (BSS Eval v3), SI-SDR and SNR, in dB
 #[derive(Args)]
@@ -63,6 +62,7 @@ impl Evaluate {
         if mixture.len() > 1 {
             bail!("{} mixtures: all references are sources of one recording; give that one", mixture.len());
         }
+        announce(&references)?;
         let mut rate = None;
         let mut read = |files: &[PathBuf]| -> anyhow::Result<Vec<Vec<f64>>> {
             files.iter().map(|file| mono(file, &mut rate)).collect()
@@ -95,9 +95,24 @@ impl Evaluate {
 }
 
 fn files(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
-    let each = arguments.iter().map(|argument| schedule::list(std::slice::from_ref(argument), None));
     // Argument by argument, since the same file may be given twice: as its own estimate, say.
-    Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().map(|input| input.path).collect())
+    let each = arguments.iter().map(|argument| sources::files(std::slice::from_ref(argument)));
+    Ok(each.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// Says what memory it takes to score so many sources of the first one's length.
+fn announce(references: &[PathBuf]) -> anyhow::Result<()> {
+    let Some(first) = references.first() else { return Ok(()) };
+    let (mut reader, mut block, mut samples) = (audio::Reader::open(first)?, Vec::new(), 0);
+    while reader.read(&mut block)? {
+        samples += block.iter().map(Vec::len).sum::<usize>() as u64;
+    }
+    // The signals; the transforms, of twice their length at most, of references, filters and what is in work; the equations.
+    let (sources, threads) = (references.len() as u64, rayon::current_num_threads() as u64);
+    let signals = (2 * sources + 1) * 8 * samples;
+    let transforms = (2 * sources + 2 * threads) * 16 * samples;
+    let equations = 8 * (512 * sources).pow(2);
+    memory::announce(signals + transforms + equations, "score shorter recordings, or fewer sources at a time")
 }
 
 /// The mean of a file's channels.
@@ -162,7 +177,7 @@ fn text(evaluation: &Evaluation) -> String {
 fn csv(evaluation: &Evaluation) -> String {
     let mut text = String::from("reference,estimate,sdr,sir,sar,si_sdr,snr,sdr_gain,sir_gain,si_sdr_gain,snr_gain\n");
     for source in &evaluation.sources {
-        let quoted = |path: &Path| format!("\"{}\"", path.display().to_string().replace('"', "\"\""));
+        let quoted = |path: &Path| format!("\"{}\"", escaped(&path.to_string_lossy()).replace('"', "\"\""));
         let Measures { sdr, sir, sar, si_sdr, snr } = source.scores.measures;
         text += &format!("{},{}", quoted(&source.reference), quoted(&source.estimate_file));
         text += &format!(",{sdr},{sir},{sar},{si_sdr},{snr}");

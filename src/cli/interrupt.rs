@@ -13,13 +13,7 @@ pub(super) struct Interrupts;
 
 impl Interrupts {
     pub(super) fn listen() -> anyhow::Result<Self> {
-        ctrlc::set_handler(|| {
-            if !LISTENING.load(Ordering::Relaxed) || INTERRUPTED.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-            log::warn!("interrupted: what is in flight is finished; once more to stop at once");
-        })
-        .context("cannot listen for ctrl-c")?;
+        handle(note).context("cannot listen for ctrl-c")?;
         LISTENING.store(true, Ordering::Relaxed);
         Ok(Self)
     }
@@ -33,5 +27,38 @@ impl Interrupts {
 impl Drop for Interrupts {
     fn drop(&mut self) {
         LISTENING.store(false, Ordering::Relaxed);
+    }
+}
+
+fn note() {
+    if !LISTENING.load(Ordering::Relaxed) || INTERRUPTED.swap(true, Ordering::Relaxed) {
+        std::process::exit(130);
+    }
+    log::warn!("interrupted: what is in flight is finished; once more to stop at once");
+}
+
+/// Calls `note`, on a thread of its own, for every signal that asks the process to end. One that is ignored when the program
+/// starts stays so: `nohup` has a hang-up ignored, and shells have Ctrl-C ignored by what they start in the background.
+#[cfg(unix)]
+fn handle(note: fn()) -> std::io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let heeded = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal));
+    let mut signals = signal_hook::iterator::Signals::new(heeded)?;
+    let thread = std::thread::Builder::new().name("signals".into());
+    thread.spawn(move || signals.forever().for_each(|_| note())).map(drop)
+}
+
+#[cfg(not(unix))]
+fn handle(note: fn()) -> std::io::Result<()> {
+    ctrlc::set_handler(note).map_err(std::io::Error::other)
+}
+
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: no new action is given, and the present one is read only where it has been written.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }

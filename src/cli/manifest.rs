@@ -1,7 +1,6 @@
 //! `partwise manifest`
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -9,7 +8,7 @@ use clap::{Args, Subcommand};
 use partwise::schedule::{FileReport, MANIFEST, Status, read_manifest};
 use serde::Serialize;
 
-use super::{Common, Ending, print, table, write_whole};
+use super::{Common, Ending, escaped, print, say, table, write_whole};
 
 /// Work with the manifests that runs of separate leave
 #[derive(Args)]
@@ -65,7 +64,7 @@ impl Merge {
         let merged = merge(lines);
         let text = merged.iter().map(FileReport::to_line).collect::<Result<String, _>>()?;
         match &self.output {
-            None => std::io::stdout().write_all(text.as_bytes())?,
+            None => say(&text)?,
             Some(path) => {
                 write_whole(path, |partial| std::fs::write(partial, &text))?;
                 let summary = summarize(&merged);
@@ -98,7 +97,7 @@ impl Summary {
         let heading = ["files", "done", "failed", "audio hours"].map(String::from).to_vec();
         let counts = [self.files, self.done, self.failed].map(|count| count.to_string());
         let row = counts.into_iter().chain([format!("{:.2}", self.audio_hours)]).collect();
-        let failures: String = self.failures.iter().map(|error| format!("failed: {error}\n")).collect();
+        let failures: String = self.failures.iter().map(|error| format!("failed: {}\n", escaped(error))).collect();
         table(&[heading, row]) + &failures
     }
 }

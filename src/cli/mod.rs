@@ -1,5 +1,6 @@
 //! What a user types. A command a file; what all share is here.
 
+mod arguments;
 mod bench;
 mod check;
 mod demo;
@@ -9,6 +10,8 @@ mod evaluate;
 mod factorize;
 mod interrupt;
 mod manifest;
+mod memory;
+mod output;
 mod progress;
 mod reproduce;
 mod separate;
@@ -18,11 +21,13 @@ mod train;
 mod tuning;
 
 use std::io::Write;
-use std::path::Path;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use log::LevelFilter;
-use partwise::Error;
+
+pub(crate) use output::complain;
+use output::{check_output, escaped, print, say, shown, table, write_whole};
 
 /// Separates one recording into its sources by nonnegative factorization, on any GPU or CPU.
 #[derive(Parser)]
@@ -99,11 +104,13 @@ pub(crate) enum Ending {
 
 /// Parses the arguments and runs the command.
 pub(crate) fn run() -> anyhow::Result<Ending> {
-    quiet_drivers();
-    let Cli { command, common } = Cli::parse();
+    prepare();
+    let Some(Cli { command, common }) = arguments::parse()? else { return Ok(Ending::Done) };
     start_log(&common);
     // Transforms share the global pool; the engine has its own.
-    rayon::ThreadPoolBuilder::new().num_threads(common.thread_count()).build_global()?;
+    let threads = common.thread_count();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.with_context(|| format!("cannot start {threads} threads; give fewer --threads"))?;
     match command {
         Command::Train(train) => train.run(&common),
         Command::Separate(separate) => separate.run(&common),
@@ -118,12 +125,18 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
     }
 }
 
-/// Mesa's window-system layer complains on stderr wherever there is no `XDG_RUNTIME_DIR`, as on a server, though no window is
-/// ever opened: it is given one.
-fn quiet_drivers() {
-    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // SAFETY: the program has one thread yet.
-        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+/// What has to be arranged with the system before anything else.
+fn prepare() {
+    // SAFETY: the program has one thread yet, and no handler is installed.
+    #[cfg(unix)]
+    unsafe {
+        // A file that outgrows `ulimit -f` is an error of that file, not the end of the program.
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        // Mesa's window-system layer complains on stderr wherever there is no `XDG_RUNTIME_DIR`, as on a server, though no window
+        // is ever opened: it is given one.
+        if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+            std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir());
+        }
     }
 }
 
@@ -146,56 +159,9 @@ fn start_log(common: &Common) {
         .parse_default_env()
         .format(|out, record| {
             let level = record.level().as_str().to_lowercase();
-            writeln!(out, "partwise: {level}: {}", record.args())
+            writeln!(out, "partwise: {level}: {}", escaped(&record.args().to_string()))
         })
         .init();
-}
-
-/// Prints text, or the JSON of a value, on stdout.
-fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    let text = if json { serde_json::to_string_pretty(value)? + "\n" } else { text() };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
-}
-
-/// Refuses to write a result over something that it is made from.
-fn spare<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> partwise::Result<()> {
-    let same = |input: &Path| matches!((input.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    match inputs.find(|input| same(input)) {
-        None => Ok(()),
-        Some(_) => {
-            let output = output.display();
-            Err(Error::Input(format!("{output}: the output would overwrite an input; choose another name")))
-        }
-    }
-}
-
-/// Writes a file beside its place, then gives it its name: it is whole or it is not there.
-fn write_whole(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> partwise::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = path.with_file_name(format!(".{name}.partial"));
-    let written = write(&partial).and_then(|()| std::fs::rename(&partial, path));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&partial);
-    }
-    written.map_err(Error::io(path, "write"))
-}
-
-/// A table in columns: the first row is the heading, the first column flush left, the others flush right.
-fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]
@@ -207,11 +173,5 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn tables_line_up() {
-        let rows = [vec!["name".to_string(), "dB".into()], vec!["ü".into(), "-12.5".into()]];
-        assert_eq!(table(&rows), "name     dB\nü     -12.5\n");
     }
 }

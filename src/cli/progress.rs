@@ -25,7 +25,10 @@ pub(super) fn spinner(common: &Common, what: &str) -> ProgressBar {
     let spinner = bar(common, 0, what);
     let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}");
     spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    spinner.enable_steady_tick(Duration::from_millis(200));
+    // Its thread would be started even for nobody to see, and a thread that cannot be started would end the program.
+    if !spinner.is_hidden() && std::thread::Builder::new().spawn(|| ()).is_ok() {
+        spinner.enable_steady_tick(Duration::from_millis(200));
+    }
     spinner
 }
 

@@ -12,7 +12,7 @@ use partwise::spectrogram::{Length, Transform};
 use partwise::train::Event;
 
 use super::engine::{open, with_engine};
-use super::{Common, Ending, print, progress, table};
+use super::{Common, Ending, print, progress, shown, table};
 
 /// Repeat a paper's experiment on recordings of your own, and put what it found beside what the paper says
 #[derive(Args)]
@@ -101,7 +101,7 @@ impl Reproduce {
             Experiment::Nmf2d(experiment) => (experiment.run(common)?, experiment.output),
         };
         let page = findings.write(&output)?;
-        print(common.json, &findings, || format!("{}\nmore in {}\n", findings.text(table), page.display()))?;
+        print(common.json, &findings, || format!("{}\nmore in {}\n", findings.text(table), shown(&page)))?;
         Ok(Ending::Done)
     }
 }
@@ -182,7 +182,7 @@ fn corpus(name: &str, folder: &Path) -> anyhow::Result<Corpus> {
             bail!("{}: is no folder; recordings to learn from are in train, those to mix in test", path.display());
         }
         let text = path.to_str().with_context(|| format!("{}: is not UTF-8", path.display()))?;
-        let inputs = schedule::list(&[text.to_string()], None)?;
+        let inputs = schedule::list(&[text.to_string()], None)?.inputs;
         Ok(inputs.into_iter().map(|input| input.path).collect())
     };
     Ok(Corpus { name: name.into(), train: files("train")?, test: files("test")? })

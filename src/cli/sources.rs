@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use partwise::schedule;
+use partwise::schedule::{self, Listing};
 
 /// The sources of words NAME=PATH, in order, with their files; more paths may follow one, and a name may come again. `option` is
 /// what the words stand after.
@@ -19,12 +19,20 @@ pub(super) fn named(option: &str, words: &[String]) -> anyhow::Result<Vec<(Strin
             None => word,
         };
         let name = name.with_context(|| format!("{option} {word}: expected NAME=PATH, such as speech=recordings/"))?;
-        let inputs = schedule::list(&[path.to_string()], None).with_context(|| format!("source '{name}'"))?;
-        let files = inputs.into_iter().map(|input| input.path);
+        let files = files(&[path.to_string()]).with_context(|| format!("source '{name}'"))?;
         match sources.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => known.extend(files),
-            None => sources.push((name.to_string(), files.collect())),
+            None => sources.push((name.to_string(), files)),
         }
     }
     Ok(sources)
+}
+
+/// The files of arguments. What is left out of folders is told; what cannot be looked into is found out when it is read.
+pub(super) fn files(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+    let Listing { inputs, left_out } = schedule::list(arguments, None)?;
+    if !left_out.is_empty() {
+        log::warn!("{}: {left_out}", arguments.join(", "));
+    }
+    Ok(inputs.into_iter().map(|input| input.path).collect())
 }

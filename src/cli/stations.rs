@@ -1,7 +1,5 @@
 //! The engines of a separation job, and who takes over from them.
 
-use std::str::FromStr;
-
 use partwise::engine::{self, Adapter, Cpu, GpuChoice};
 use partwise::kernels::{GainPrior, Glue, Momentum, Shifts};
 use partwise::model::Model;
@@ -81,68 +79,5 @@ impl<'a> Maker<'a> {
                 Successor::Other => Cpu::new(self.common.threads.map(usize::from)).map(|cpu| self.on(cpu)),
             })
         })
-    }
-}
-
-/// `--memory`: bytes, with K, M or G for their multiples by 1024.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Memory(pub(super) u64);
-
-impl FromStr for Memory {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let unit = text.trim_end_matches(['B', 'b']).trim_end_matches('i');
-        let (number, power) = match unit.char_indices().last() {
-            Some((at, 'K' | 'k')) => (&unit[..at], 10),
-            Some((at, 'M' | 'm')) => (&unit[..at], 20),
-            Some((at, 'G' | 'g')) => (&unit[..at], 30),
-            _ => (unit, 0),
-        };
-        match number.trim().parse::<f64>() {
-            Ok(number) if number > 0.0 && number < 1e9 * 1024.0 => Ok(Self((number * f64::from(1 << power)) as u64)),
-            _ => Err("use bytes, or a number with K, M or G, such as 800M or 2G".into()),
-        }
-    }
-}
-
-impl Memory {
-    /// What a job takes where the user does not say: a quarter of the machine at most, and, where it can be less, no more than
-    /// pays. A processor is busy with a few thousand columns; a card wants tens of thousands, or most of it is idle.
-    pub(super) fn usual(stations: &[Station], whole: bool) -> Self {
-        let gpu = stations.iter().any(|station| station.describe().starts_with("gpu"));
-        let mut system = sysinfo::System::new();
-        system.refresh_memory();
-        let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
-        let pays = if whole {
-            u64::MAX
-        } else if gpu {
-            3 << 30
-        } else {
-            512 << 20
-        };
-        Self((system.total_memory().min(limit) / 4).min(pays))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_read_with_its_unit() {
-        for (text, bytes) in [
-            ("1000000", 1_000_000),
-            ("64K", 64 << 10),
-            ("512M", 512 << 20),
-            ("1.5G", 3 << 29),
-            ("2GiB", 2 << 30),
-            ("2 gb", 2 << 30),
-        ] {
-            assert_eq!(text.parse(), Ok(Memory(bytes)), "{text}");
-        }
-        for text in ["", "G", "-1G", "0", "1T", "nan", "much"] {
-            assert!(text.parse::<Memory>().is_err(), "{text}");
-        }
     }
 }

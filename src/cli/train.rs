@@ -12,7 +12,7 @@ use partwise::spectrogram::{Length, Shape, Transform};
 use partwise::train::{self, Event, Material, TrainOptions, Updates};
 
 use super::engine::{open, with_engine};
-use super::{Common, Ending, print, progress, sources, spare, table, write_whole};
+use super::{Common, Ending, check_output, print, progress, shown, sources, table, write_whole};
 
 /// Learn a model from recordings of each source alone
 #[derive(Args)]
@@ -75,7 +75,7 @@ impl Train {
     /// Learns and writes the model; also, how many recordings could not be used.
     pub(super) fn learn(&self, common: &Common) -> anyhow::Result<(Model, usize)> {
         let material = self.material()?;
-        spare(&self.output, material.iter().flat_map(|source| source.files.iter().map(PathBuf::as_path)))?;
+        check_output(&self.output, material.iter().flat_map(|source| source.files.iter().map(PathBuf::as_path)))?;
         let default = if self.sparsity > 0.0 { Updates::Alternating } else { Updates::Extrapolated };
         let updates = self.updates.unwrap_or(default);
         let iterations = self.iterations.unwrap_or(if updates == Updates::Extrapolated { 50 } else { 100 });
@@ -183,7 +183,7 @@ fn summary(model: &Model, path: &Path) -> String {
     format!(
         "{}{mixtures}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
         table(&rows(&model.training)),
-        path.display(),
+        shown(path),
         model.divergence,
         model.sample_rate,
         stft.shape,

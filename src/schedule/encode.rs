@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 use ndarray::{Array2, ArrayView2, Zip, s};
 use realfft::num_complex::Complex;
 
-use super::outputs::{Pending, publish};
+use super::outputs::Pending;
 use super::reports::Reports;
 use super::{Masked, Step, Track};
 use crate::audio::Resampler;
@@ -46,13 +46,17 @@ impl<'a, 'r> Encoder<'a, 'r> {
                 Step::Broken(track, error) => (track, Err(error)),
                 Step::Part(masked) => {
                     let track = Arc::clone(&masked.piece.track);
-                    if track.failed.load(Ordering::Relaxed) {
+                    if track.failed.load(Ordering::Relaxed) || self.reports.aborted() {
                         continue;
                     }
                     let taken = self.take(&track, masked);
                     (track, taken)
                 }
             };
+            if self.reports.aborted() {
+                // Nothing that is begun comes to an end any more.
+                self.open.clear();
+            }
             if let Err(error) = ended {
                 // What there is of its files goes with it, before the failure is told.
                 self.open.remove(&track.index);
@@ -66,7 +70,7 @@ impl<'a, 'r> Encoder<'a, 'r> {
         let mut open = match self.open.remove(&track.index) {
             Some(open) => open,
             None => Open {
-                outputs: Outputs::create(track, self.written, self.source_count)?,
+                outputs: Outputs::create(track, self.written, self.source_count, self.reports)?,
                 next: 0,
                 early: BTreeMap::new(),
             },
@@ -78,8 +82,8 @@ impl<'a, 'r> Encoder<'a, 'r> {
             self.reports.advanced(&masked);
             open.outputs.push(masked)?;
             if last {
-                self.reports.done(track, open.outputs.finish()?);
-                return Ok(());
+                let (finished, files) = open.outputs.finish()?;
+                return self.reports.done(track, finished, files);
             }
         }
         self.open.insert(track.index, open);
@@ -129,7 +133,7 @@ pub(super) struct Finished {
 
 impl Outputs {
     /// Opens the files of a track. `written` are the indices of the sources that are written, out of `source_count`.
-    fn create(track: &Track, written: &[usize], source_count: usize) -> Result<Self> {
+    fn create(track: &Track, written: &[usize], source_count: usize, reports: &Reports) -> Result<Self> {
         let mut sources = Vec::with_capacity(source_count);
         for index in 0..source_count {
             let path = written.iter().position(|&source| source == index).and_then(|place| track.outputs.get(place));
@@ -143,7 +147,7 @@ impl Outputs {
                 inverse: (0..track.channels).map(|_| track.view.stft.overlap_add(track.signal_length)).collect(),
                 resamplers: (0..track.channels).map(resampler).collect::<Result<_>>()?,
                 block: vec![Vec::new(); track.channels],
-                file: path.map(|path| Pending::create(path, track)).transpose()?,
+                file: path.map(|path| Pending::create(path, track, reports.run())).transpose()?,
             });
         }
         Ok(Self {
@@ -197,8 +201,8 @@ impl Outputs {
         self.write()
     }
 
-    /// Ends all files, then gives them their names.
-    fn finish(mut self) -> Result<Finished> {
+    /// Ends all files: they are whole, and get their names together.
+    fn finish(mut self) -> Result<(Finished, Vec<Pending>)> {
         for source in &mut self.sources {
             let (inverse, resamplers) = (std::mem::take(&mut source.inverse), std::mem::take(&mut source.resamplers));
             for ((inverse, mut resampler), block) in inverse.into_iter().zip(resamplers).zip(&mut source.block) {
@@ -213,10 +217,14 @@ impl Outputs {
             self.sources.iter_mut().for_each(|source| source.block[channel].resize(original.len(), 0.0));
         }
         self.write()?;
-        let files: Vec<Pending> = self.sources.into_iter().filter_map(|source| source.file).collect();
+        let mut files: Vec<Pending> = self.sources.into_iter().filter_map(|source| source.file).collect();
         let mut finished = self.finished;
-        (finished.bytes, finished.clipped) = publish(files)?;
-        Ok(finished)
+        for file in &mut files {
+            let (size, clipped) = file.close()?;
+            finished.bytes.push(size);
+            finished.clipped += clipped;
+        }
+        Ok((finished, files))
     }
 
     /// Writes all samples that are there of every source.

@@ -104,7 +104,7 @@ impl World {
         change: impl FnOnce(&mut Job<'a>),
     ) -> Outcome {
         static GO_ON: AtomicBool = AtomicBool::new(false);
-        let inputs = Box::leak(list(&[self.path("in").display().to_string()], None).unwrap().into_boxed_slice());
+        let inputs = Box::leak(list(&[self.path("in").display().to_string()], None).unwrap().inputs.into_boxed_slice());
         let mut job = Job {
             scheme: &self.scheme,
             inputs,

@@ -1,20 +1,32 @@
 //! Which files a user means.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::LeftOut;
 use crate::audio;
 use crate::{Error, Result};
 
 /// One file to work on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Input {
     /// The file, as the user reaches it.
     pub path: PathBuf,
     /// Where it lies below the folder that was named; empty for a file that was named itself. Outputs keep it, so that files
     /// of one name in two folders stay apart.
     pub below: PathBuf,
+    /// Why there is no file to be read here, as of a folder that cannot be looked into: it fails with this, alone.
+    pub problem: Option<String>,
+}
+
+/// What arguments amount to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The files, and what fails in place of files.
+    pub inputs: Vec<Input>,
+    /// What was passed over in folders.
+    pub left_out: LeftOut,
 }
 
 /// Expands files, folders (all audio files in them and below, by name), globs, and lists: `@list.txt` has one of these a
@@ -22,83 +34,141 @@ pub struct Input {
 /// current folder. The order is that of the arguments; within a folder or glob, that of the names. A file that is reached
 /// twice, by links too, is taken once, as it is reached first. Links to folders are followed where they are named themselves.
 ///
+/// What is there is meant before any pattern is. In a list only `*` is a wildcard, since file names have `?` and `[` of their
+/// own, and a warning says that it was one. What a list names and is not there, and a folder that cannot be looked into, are
+/// inputs that fail.
+///
 /// What lies in the folder `except`, that of the results, is taken only where it is named itself: results are no inputs.
 ///
 /// # Errors
-/// [`Error::Io`] for what is not there, [`Error::Input`] for a folder, glob or list that holds nothing, and for `except` named
-/// as a folder of inputs.
-pub fn list(arguments: &[String], except: Option<&Path>) -> Result<Vec<Input>> {
+/// [`Error::Io`] for a list that is not there, [`Error::Input`] for a folder or glob that holds nothing, a list that holds
+/// nothing or what is no list, and for `except` named as a folder of inputs.
+pub fn list(arguments: &[String], except: Option<&Path>) -> Result<Listing> {
     // A folder that is not there yet holds nothing.
-    let mut search = Search { except: except.and_then(|folder| folder.canonicalize().ok()), found: Vec::new() };
+    let except = except.and_then(|folder| folder.canonicalize().ok());
+    let mut search = Search { except, found: Listing::default() };
     for argument in arguments {
-        search.expand(argument)?;
+        search.argument(argument)?;
     }
     let mut found = search.found;
     let mut seen = HashSet::new();
-    found.retain(|input| seen.insert(input.path.canonicalize().unwrap_or_else(|_| input.path.clone())));
-    if found.is_empty() { Err(Error::input("no input files; name files, folders, globs or @lists")) } else { Ok(found) }
+    found.inputs.retain(|input| seen.insert(input.path.canonicalize().unwrap_or_else(|_| input.path.clone())));
+    if found.inputs.is_empty() {
+        return Err(Error::input("no input files; name files, folders, globs or @lists"));
+    }
+    Ok(found)
 }
 
 struct Search {
     /// The folder whose files are not meant, without links.
     except: Option<PathBuf>,
-    found: Vec<Input>,
+    found: Listing,
 }
 
 impl Search {
-    fn expand(&mut self, argument: &str) -> Result<()> {
+    fn argument(&mut self, argument: &str) -> Result<()> {
         let path = Path::new(argument);
         if path.is_dir() {
-            return self.expand_folder(path);
+            return self.folder(path);
         }
-        // A file may be called anything, "[take 2].wav" or "@home.wav" too: what is there is meant before any pattern is.
-        if !path.exists() {
+        // A file may be called anything, "[take 2].wav" or "@home.wav" too.
+        if !is_there(path) {
             if let Some(list) = argument.strip_prefix('@') {
-                return self.expand_list(Path::new(list));
+                return self.list(Path::new(list));
             }
             if has_wildcard(path.as_os_str()) {
-                return self.expand_glob(argument);
+                return self.glob(argument);
             }
         }
-        self.found.push(Input { path: path.to_path_buf(), below: PathBuf::new() });
+        self.push(path);
         Ok(())
     }
 
-    fn expand_folder(&mut self, folder: &Path) -> Result<()> {
+    /// A line of a list: what it names and is not there fails by itself, as files do.
+    fn entry(&mut self, entry: &OsStr) -> Result<()> {
+        let path = Path::new(entry);
+        if self.excepts(path) {
+            return self.folder(path);
+        }
+        let expanded = match entry.to_str() {
+            _ if path.is_dir() => self.folder(path),
+            Some(pattern) if pattern.contains('*') && !is_there(path) => {
+                log::warn!("'{pattern}' in a list is no file; it is taken as a wildcard");
+                self.glob(pattern)
+            }
+            _ => {
+                self.push(path);
+                return Ok(());
+            }
+        };
+        if let Err(error) = expanded {
+            self.fail(path, Path::new(""), error);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, path: &Path) {
+        self.found.inputs.push(Input { path: path.into(), ..Input::default() });
+    }
+
+    fn fail(&mut self, path: &Path, below: &Path, error: Error) {
+        let problem = Some(error.to_string());
+        self.found.inputs.push(Input { path: path.into(), below: below.into(), problem });
+    }
+
+    fn folder(&mut self, folder: &Path) -> Result<()> {
         let name = folder.display();
         if self.excepts(folder) {
             return Err(Error::input(format!(
                 "{name}: is the folder of the results too; choose another for them, or name the files one by one"
             )));
         }
-        let before = self.found.len();
-        self.scan(folder, Path::new(""))?;
-        if self.found.len() > before {
-            Ok(())
-        } else {
-            Err(Error::input(format!("{name}: no audio files (wav, flac, ogg, mp3) in this folder")))
+        let (before, others) = (self.found.inputs.len(), std::mem::take(&mut self.found.left_out));
+        self.scan(folder, Path::new(""));
+        let left_out = std::mem::replace(&mut self.found.left_out, others);
+        if self.found.inputs.len() == before {
+            let left_out = if left_out.is_empty() { String::new() } else { format!("; {left_out}") };
+            return Err(Error::input(format!("{name}: no audio files that are read in this folder{left_out}")));
         }
-    }
-
-    /// All audio files of a folder and below it. Links to folders are not followed: they may lead in a circle.
-    fn scan(&mut self, folder: &Path, below: &Path) -> Result<()> {
-        let entries = std::fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
-        let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(Error::io(folder, "read"))?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let path = entry.path();
-            let kind = entry.file_type().map_err(Error::io(&path, "read"))?;
-            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            if kind.is_dir() && !hidden && !self.excepts(&path) {
-                self.scan(&path, &below.join(entry.file_name()))?;
-            } else if !kind.is_dir() && !hidden && audio::is_audio_name(&path) && is_file_or_dangles(&path) {
-                self.found.push(Input { path, below: below.to_path_buf() });
-            }
-        }
+        self.found.left_out.add(left_out);
         Ok(())
     }
 
-    fn expand_glob(&mut self, pattern: &str) -> Result<()> {
+    /// All audio files of a folder and below it. Links to folders are not followed: they may lead in a circle. A folder that
+    /// cannot be looked into fails by itself.
+    fn scan(&mut self, folder: &Path, below: &Path) {
+        let mut entries = Vec::new();
+        match std::fs::read_dir(folder) {
+            Ok(all) => {
+                for entry in all {
+                    match entry {
+                        Ok(entry) => entries.push(entry),
+                        Err(cause) => self.fail(folder, below, Error::io(folder, "read")(cause)),
+                    }
+                }
+            }
+            Err(cause) => self.fail(folder, below, Error::io(folder, "read")(cause)),
+        }
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries.into_iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => {
+                    if !self.excepts(&path) {
+                        self.scan(&path, &below.join(entry.file_name()));
+                    }
+                }
+                Ok(_) if !may_be_file(&path) => {}
+                Ok(_) if audio::is_audio_name(&path) => {
+                    self.found.inputs.push(Input { path, below: below.into(), problem: None });
+                }
+                Ok(_) => self.found.left_out.count(&path),
+                Err(cause) => self.fail(&path, below, Error::io(&path, "read")(cause)),
+            }
+        }
+    }
+
+    fn glob(&mut self, pattern: &str) -> Result<()> {
         let paths = glob::glob(pattern).map_err(|cause| Error::input(format!("{pattern}: not a glob: {cause}")))?;
         // A wildcard does not mean the results where it only meets them on its way.
         let fixed = Path::new(pattern).components().take_while(|part| !has_wildcard(part.as_os_str()));
@@ -108,32 +178,39 @@ impl Search {
             let folder = Path::new(".").join(path).parent().and_then(|folder| folder.canonicalize().ok());
             except.as_ref().is_some_and(|except| folder.is_some_and(|folder| folder.starts_with(except)))
         };
-        let before = self.found.len();
+        let before = self.found.inputs.len();
         for path in paths {
-            let path = path.map_err(|cause| Error::input(format!("{pattern}: {cause}")))?;
-            if is_file_or_dangles(&path) && !excepted(&path) {
-                self.found.push(Input { path, below: PathBuf::new() });
+            match path {
+                Ok(path) if may_be_file(&path) && !excepted(&path) => self.push(&path),
+                Ok(_) => {}
+                Err(cause) => {
+                    let path = cause.path().to_path_buf();
+                    self.fail(&path, Path::new(""), Error::io(&path, "read")(cause.into()));
+                }
             }
         }
-        if self.found.len() > before {
+        if self.found.inputs.len() > before {
             Ok(())
         } else {
             Err(Error::input(format!("{pattern}: matches no file, or none outside the folder of the results")))
         }
     }
 
-    fn expand_list(&mut self, list: &Path) -> Result<()> {
-        let text = std::fs::read_to_string(list).map_err(Error::io(list, "read"))?;
+    fn list(&mut self, list: &Path) -> Result<()> {
+        let text = std::fs::read(list).map_err(Error::io(list, "read"))?;
         let json = list.extension().is_some_and(|extension| extension == "jsonl");
         // Some editors begin a file with a byte order mark.
-        let lines = text.trim_start_matches('\u{feff}').lines();
-        for (number, line) in lines.enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let entry = if json { json_entry(line) } else { Some(line.trim().to_string()) };
-            let entry = entry.filter(|entry| !entry.starts_with('@')).ok_or_else(|| {
-                let what = if json { "a JSON string or an object with an \"input\"" } else { "a file, folder or glob" };
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+        for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let entry = if json { json_entry(line) } else { text_entry(line) };
+            let entry = entry.ok_or_else(|| {
+                let what = if json { "a JSON string or an object with an \"input\"" } else { "a name in UTF-8" };
                 Error::input(format!("{}, line {}: not {what}", list.display(), number + 1))
             })?;
-            self.expand(&entry)?;
+            self.entry(&entry)?;
         }
         Ok(())
     }
@@ -148,14 +225,37 @@ fn has_wildcard(part: &OsStr) -> bool {
     part.as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
 }
 
-/// Not a folder, socket or the like. A link that leads nowhere is found to do so when it is read, alone.
-fn is_file_or_dangles(path: &Path) -> bool {
-    path.is_file() || (path.is_symlink() && !path.exists())
+/// Whether there is something of this name, if only a link that leads nowhere.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
-fn json_entry(line: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(line).ok()?;
-    value.as_str().or_else(|| value["input"].as_str()).map(str::to_string)
+/// Not a folder, socket or the like. What cannot be looked at, as a link that leads nowhere, is found out when it is read, alone.
+fn may_be_file(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |found| found.is_file())
+}
+
+fn json_entry(line: &[u8]) -> Option<OsString> {
+    let value: serde_json::Value = serde_json::from_slice(line).ok()?;
+    value.as_str().or_else(|| value["input"].as_str()).map(OsString::from)
+}
+
+/// A name as it stands there if there is such a file, else without the blanks around it.
+fn text_entry(line: &[u8]) -> Option<OsString> {
+    let whole = os_string(line.strip_suffix(b"\r").unwrap_or(line))?;
+    if is_there(Path::new(&whole)) { Some(whole) } else { os_string(line.trim_ascii()) }
+}
+
+#[cfg(unix)]
+fn os_string(bytes: &[u8]) -> Option<OsString> {
+    use std::os::unix::ffi::OsStrExt;
+    Some(OsStr::from_bytes(bytes).into())
+}
+
+/// Names are Unicode here.
+#[cfg(not(unix))]
+fn os_string(bytes: &[u8]) -> Option<OsString> {
+    std::str::from_utf8(bytes).ok().map(OsString::from)
 }
 
 #[cfg(test)]
@@ -171,7 +271,7 @@ mod tests {
     fn names(arguments: &[&str], root: &Path) -> Vec<String> {
         let arguments: Vec<String> = arguments.iter().map(|name| root.join(name).to_str().unwrap().into()).collect();
         let relative = |input: Input| input.path.strip_prefix(root).unwrap().to_str().unwrap().to_string();
-        list(&arguments, None).unwrap().into_iter().map(relative).collect()
+        list(&arguments, None).unwrap().inputs.into_iter().map(relative).collect()
     }
 
     #[test]
@@ -186,7 +286,7 @@ mod tests {
         assert_eq!(names(&[""], root), ["[1].wav", "a.WAV", "b.wav", "sub/c.flac", "sub/deep/a.mp3"]);
         assert_eq!(names(&["sub", "b.wav", "?.wav", "b.wav"], root), ["sub/c.flac", "sub/deep/a.mp3", "b.wav"]);
         assert_eq!(names(&["[1].wav", "notes.txt"], root), ["[1].wav", "notes.txt"]);
-        let below = &list(&[root.to_str().unwrap().to_string()], None).unwrap()[4].below;
+        let below = &list(&[root.to_str().unwrap().to_string()], None).unwrap().inputs[4].below;
         assert_eq!(below, Path::new("sub/deep"));
     }
 
@@ -201,7 +301,7 @@ mod tests {
         let windows = root.path().join("windows.txt");
         std::fs::write(&windows, format!("\u{feff}{b}\r\n\r\n{a}\r\n")).unwrap();
         for file in [&text, &json, &windows] {
-            let found = list(&[format!("@{}", file.display())], None).unwrap();
+            let found = list(&[format!("@{}", file.display())], None).unwrap().inputs;
             assert_eq!(found.iter().map(|input| input.path.to_str().unwrap()).collect::<Vec<_>>(), [&b, &a]);
         }
         std::fs::write(&json, "\"x.wav\"\n{\"file\": 3}\n").unwrap();
@@ -212,7 +312,7 @@ mod tests {
     /// What is found of `arguments` with results in `out`, both below `root`, which only the paths may name.
     fn beside(root: &Path, out: &str, arguments: &[&str]) -> Result<Vec<String>> {
         let arguments: Vec<String> = arguments.iter().map(|name| root.join(name).to_str().unwrap().into()).collect();
-        let found = list(&arguments, Some(&root.join(out)))?;
+        let found = list(&arguments, Some(&root.join(out)))?.inputs;
         Ok(found.iter().map(|input| input.path.strip_prefix(root).unwrap().to_str().unwrap().to_string()).collect())
     }
 
@@ -268,7 +368,7 @@ mod tests {
         for byte in [0xfe, 0xff] {
             std::fs::write(name(byte), "x").unwrap();
         }
-        let found = list(&[root.path().to_str().unwrap().to_string()], None).unwrap();
+        let found = list(&[root.path().to_str().unwrap().to_string()], None).unwrap().inputs;
         assert_eq!(found.into_iter().map(|input| input.path).collect::<Vec<_>>(), [name(0xfe), name(0xff)]);
     }
 
@@ -286,6 +386,6 @@ mod tests {
         }
         assert!(list(&[], None).is_err());
         // A file that is not there is found missing when it is read, alone: the others are done.
-        assert_eq!(list(&[at("absent.wav")], None).unwrap().len(), 1);
+        assert_eq!(list(&[at("absent.wav")], None).unwrap().inputs.len(), 1);
     }
 }

@@ -1,8 +1,7 @@
 //! `manifest.jsonl`: a line for every file that was worked on, done or failed. Later lines overrule earlier ones.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,9 @@ pub const MANIFEST: &str = "manifest.jsonl";
 pub enum Status {
     /// All its outputs are there.
     Done,
+    /// Its outputs are about to replace those of an earlier run. Where this is the last line of a file, a run was killed just then,
+    /// and `outputs` may be of either.
+    Begun,
     /// The error says why. What an earlier run wrote of it is left as it was.
     Failed,
 }
@@ -109,22 +111,55 @@ impl FileReport {
     }
 }
 
-/// The lines of a manifest, in order. What follows the last line's end is left out: a killed process began to write it.
+/// The lines of a manifest, in order. A last line without an end counts if it is whole; what a killed process began to write is
+/// left out.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] naming a line that is none.
+/// [`Error::Io`]; [`Error::Input`] naming a line that is none, or for a manifest of another program.
 pub fn read_manifest(path: &Path) -> Result<Vec<FileReport>> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
-    let whole = bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    let read = |(index, line)| {
-        serde_json::from_slice(line).map_err(|cause| {
-            let (path, number) = (path.display(), index + 1);
-            Error::input(format!(
-                "{path}, line {number}: damaged ({cause}); delete the line, its file is then done anew"
-            ))
-        })
-    };
-    whole.enumerate().map(read).collect()
+    let mut lines = Vec::new();
+    for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        match (serde_json::from_slice(line), begins_like_a_line(line)) {
+            (Ok(report), _) => lines.push(report),
+            (Err(_), true) if !line.ends_with(b"\n") => {}
+            (Err(_), false) => return Err(foreign(path, &format!("line {}", index + 1))),
+            (Err(cause), true) => {
+                return Err(Error::input(format!(
+                    "{}, line {}: damaged ({cause}); delete the line, its file is then done anew",
+                    path.display(),
+                    index + 1
+                )));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Whether bytes begin as lines do that [`FileReport::to_line`] makes, or are nothing: the zeros that some file systems leave
+/// after a crash where a line was going to be.
+pub(super) fn begins_like_a_line(bytes: &[u8]) -> bool {
+    const INPUT: &[u8] = br#"{"input":"#;
+    const HASH: &[u8] = br#","hash":"#;
+    let agree = |bytes: &[u8], text: &[u8]| bytes.iter().zip(text).all(|(byte, expected)| byte == expected);
+    let bytes = &bytes[..bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)];
+    let Some(after) = bytes.strip_prefix(INPUT) else { return agree(bytes, INPUT) };
+    if after.first().is_some_and(u8::is_ascii_whitespace) {
+        return false;
+    }
+    let mut values = serde_json::Deserializer::from_slice(after).into_iter::<serde_json::Value>();
+    match values.next() {
+        None => true,
+        Some(Ok(_)) => agree(&after[values.byte_offset()..], HASH),
+        Some(Err(cause)) => cause.is_eof(),
+    }
+}
+
+pub(super) fn foreign(path: &Path, place: &str) -> Error {
+    Error::input(format!(
+        "{}, {place}: damaged, or another program's; delete the line, or choose another folder for the results",
+        path.display()
+    ))
 }
 
 /// What earlier runs left in a folder.
@@ -134,7 +169,7 @@ pub struct Record {
     /// By an output's place below the folder, the last line that has it: so the folder may have been moved, or be named
     /// otherwise than then.
     last: HashMap<PathBuf, usize>,
-    /// By input, the last line that says that it failed.
+    /// By input, the last line that says that it was not done.
     failed: HashMap<PathBuf, usize>,
 }
 
@@ -151,7 +186,7 @@ impl Record {
         let (mut last, mut failed) = (HashMap::new(), HashMap::new());
         for (index, line) in lines.iter().enumerate() {
             last.extend(line.places().map(|place| (place.to_path_buf(), index)));
-            if line.status == Status::Failed {
+            if line.status != Status::Done {
                 failed.insert(line.input.clone(), index);
             }
         }
@@ -179,72 +214,13 @@ impl Record {
     }
 }
 
-/// The manifest of a folder, being added to: a line is on disk before the next file is reported. Several processes may add to
-/// one.
-pub(super) struct Manifest {
-    path: PathBuf,
-    file: File,
-    /// Whether the file can be locked where it is.
-    locks: bool,
-}
-
-impl Manifest {
-    /// Opens the manifest of `folder`, which is created if need be; what earlier runs wrote stays, but for a last line that one
-    /// of them only began.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
-        let path = folder.join(MANIFEST);
-        let file = File::options().read(true).append(true).create(true).open(&path);
-        let mut manifest = Self { file: file.map_err(Error::io(&path, "write"))?, path, locks: true };
-        manifest.append(b"")?;
-        Ok(manifest)
-    }
-
-    pub(super) fn add(&mut self, report: &FileReport) -> Result<()> {
-        let line = report.to_line().map_err(|cause| Error::io(&self.path, "write")(cause.into()))?;
-        self.append(line.as_bytes())
-    }
-
-    /// Adds a line while no other process does.
-    fn append(&mut self, line: &[u8]) -> Result<()> {
-        if self.locks
-            && let Err(cause) = self.file.lock()
-        {
-            let path = self.path.display();
-            log::warn!("{path}: cannot be locked here ({cause}); let one process at a time write to this folder");
-            self.locks = false;
-        }
-        // Another process may have been killed in the middle of a line since the last one.
-        let appended = self.cut_torn_line().and_then(|()| self.file.write_all(line));
-        let unlocked = if self.locks { self.file.unlock() } else { Ok(()) };
-        appended.and(unlocked).map_err(Error::io(&self.path, "write"))
-    }
-
-    /// Cuts the file back to the end of its last whole line.
-    fn cut_torn_line(&mut self) -> std::io::Result<()> {
-        let mut last = [b'\n'];
-        if self.file.metadata()?.len() > 0 {
-            self.file.seek(SeekFrom::End(-1))?;
-            self.file.read_exact(&mut last)?;
-        }
-        if last == *b"\n" {
-            return Ok(());
-        }
-        let mut bytes = Vec::new();
-        self.file.rewind()?;
-        self.file.read_to_end(&mut bytes)?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        // A file opened for appending cannot be cut on every system.
-        File::options().write(true).open(&self.path)?.set_len(whole as u64)
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::append::Manifest;
     use super::*;
 
     /// A file that was done into `folder`, of two outputs.
-    fn report(folder: &Path, name: &str) -> FileReport {
+    pub(in crate::schedule) fn report(folder: &Path, name: &str) -> FileReport {
         let output = |source: &str| folder.join(format!("{name}.{source}.wav"));
         FileReport {
             input: format!("in/{name}.wav").into(),
@@ -331,8 +307,11 @@ mod tests {
         let mut alone = FileReport { hash: Some("another".into()), ..done.clone() };
         alone.outputs.remove(0);
         alone.bytes.remove(0);
+        // Another run, which reaches the input by another name, was killed while it replaced what this one had written.
+        let begun = FileReport { status: Status::Begun, input: "/abs/in/x.wav".into(), ..done.clone() };
         let mut manifest = Manifest::open(folder).unwrap();
-        for (line, proves) in [(&done, true), (&failed, false), (&done, true), (&alone, false), (&done, true)] {
+        let lines = [(&done, true), (&failed, false), (&done, true), (&alone, false), (&done, true), (&begun, false)];
+        for (line, proves) in lines {
             manifest.add(line).unwrap();
             manifest.add(&report(folder, "x/x")).unwrap();
             assert_eq!(proven(folder, &done), proves, "{line:?}");
@@ -362,51 +341,6 @@ mod tests {
         assert!(older.len() < line.len() - 90);
         std::fs::write(new.join(MANIFEST), older).unwrap();
         assert!(!proven(&new, &changed));
-    }
-
-    #[test]
-    fn a_torn_last_line_is_cut_and_any_other_is_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path();
-        let path = folder.join(MANIFEST);
-        let [x, y] = ["x", "y"].map(|name| report(folder, name));
-        let line = x.to_line().unwrap();
-        for torn in [0, 1, line.len() / 2, line.len() - 1] {
-            std::fs::write(&path, line.clone() + &line[..torn]).unwrap();
-            assert_eq!(read_manifest(&path).unwrap(), std::slice::from_ref(&x), "{torn}");
-            let mut manifest = Manifest::open(folder).unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), line, "{torn}");
-            // Another process is killed while this one works.
-            File::options().append(true).open(&path).unwrap().write_all(&line.as_bytes()[..torn]).unwrap();
-            manifest.add(&y).unwrap();
-            assert_eq!(read_manifest(&path).unwrap(), [x.clone(), y.clone()], "{torn}");
-        }
-        std::fs::write(&path, &line[..10]).unwrap();
-        Manifest::open(folder).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
-        for damaged in ["{\n", "\n", "{\"input\":\"x\"}\n", "\u{0}\u{0}\n"] {
-            std::fs::write(&path, line.clone() + damaged + &line).unwrap();
-            let error = Record::read(folder).err().unwrap().to_string();
-            assert!(error.contains("manifest.jsonl, line 2: damaged") && error.contains("delete the line"), "{error}");
-            assert!(!error.contains('\n'), "{error}");
-        }
-    }
-
-    /// A locked manifest is waited for.
-    #[test]
-    fn nothing_is_added_while_another_process_adds() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path();
-        let mut manifest = Manifest::open(folder).unwrap();
-        let other = File::options().append(true).open(folder.join(MANIFEST)).unwrap();
-        other.lock().unwrap();
-        std::thread::scope(|scope| {
-            let adding = scope.spawn(|| manifest.add(&report(folder, "x")).unwrap());
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            assert!(!adding.is_finished() && other.metadata().unwrap().len() == 0);
-            other.unlock().unwrap();
-        });
-        assert_eq!(read_manifest(&folder.join(MANIFEST)).unwrap().len(), 1);
     }
 
     #[cfg(unix)]

@@ -38,8 +38,8 @@ pub fn check_memory(memory: u64, scheme: &Scheme, on_engines: usize) -> Result<(
     if memory >= least {
         return Ok(());
     }
-    let least = least.div_ceil(1 << 20);
-    Err(Error::input(format!("memory of {} MiB: this model needs at least {least} MiB", memory >> 20)))
+    let (least, given) = (least.div_ceil(1 << 20), memory as f64 / f64::from(1 << 20));
+    Err(Error::input(format!("--memory of {given:.3} MiB: this model needs at least {least} MiB")))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Many files, one or more engines: decode and STFT → packed panel → gains and masks → iSTFT and write, as a pipeline whose
 //! queues are bounded, so that memory depends on neither the number of files nor their length.
 
+mod append;
 mod decode;
 mod encode;
 mod faults;
 mod inputs;
+mod left_out;
 mod manifest;
 mod memory;
 mod outputs;
@@ -14,9 +16,11 @@ mod pipeline;
 mod relay;
 mod reports;
 mod shard;
+mod unfinished;
 
 pub use decode::hash;
-pub use inputs::{Input, list};
+pub use inputs::{Input, Listing, list};
+pub use left_out::LeftOut;
 pub use manifest::{FileReport, MANIFEST, Parameters, Record, Status, read_manifest};
 pub use memory::check_memory;
 pub use outputs::{Naming, PATTERN};

@@ -4,8 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
+use super::unfinished::Run;
 use super::{Input, Track};
 use crate::audio::{FormatChoice, Writer};
 use crate::{Error, Result};
@@ -28,7 +27,7 @@ impl Naming {
     /// The output files of every input, in the order of `sources`. They lie where the input lies below the folder that was
     /// named, and {stem} is the input's name without its extension. Inputs that would share files so keep instead the folders
     /// in which their paths differ, and those of one folder their extension too: `a/x.speech.wav` and `b/x.speech.wav`,
-    /// `x.flac.speech.wav` and `x.mp3.speech.wav`.
+    /// `x.flac.speech.wav` and `x.mp3.speech.wav`. What is no file has no outputs, and changes no other's names.
     ///
     /// # Errors
     /// [`Error::Input`] where a pattern cannot work, two outputs would be one file, or an output would overwrite an input.
@@ -46,8 +45,11 @@ impl Naming {
         let taken: HashSet<PathBuf> =
             inputs.iter().filter_map(|input| std::fs::canonicalize(&input.path).ok()).collect();
         let mut owners: HashMap<PathBuf, &Path> = HashMap::new();
-        let mut plan = Vec::with_capacity(inputs.len());
-        for (input, place) in inputs.iter().zip(places_of(inputs)) {
+        let mut plan = vec![Vec::new(); inputs.len()];
+        let files: Vec<(usize, &Input)> =
+            inputs.iter().enumerate().filter(|(_, input)| input.problem.is_none()).collect();
+        let places = places_of(&files.iter().map(|&(_, input)| input).collect::<Vec<_>>());
+        for ((index, input), place) in files.into_iter().zip(places) {
             let outputs: Vec<PathBuf> = sources.iter().map(|source| self.output(&place, source)).collect();
             for output in &outputs {
                 if std::fs::canonicalize(output).is_ok_and(|output| taken.contains(&output)) {
@@ -65,7 +67,7 @@ impl Naming {
                     )));
                 }
             }
-            plan.push(outputs);
+            plan[index] = outputs;
         }
         Ok(plan)
     }
@@ -92,8 +94,8 @@ struct Place {
 }
 
 /// The places of all inputs, no two the same if that can be. Depends on the list alone, not on what is there.
-fn places_of(inputs: &[Input]) -> Vec<Place> {
-    let place = |input: &Input| Place {
+fn places_of(inputs: &[&Input]) -> Vec<Place> {
+    let place = |input: &&Input| Place {
         below: input.below.clone(),
         stem: input.path.file_stem().unwrap_or_default().to_os_string(),
     };
@@ -124,7 +126,7 @@ fn shared(places: &[Place]) -> Vec<Vec<usize>> {
 }
 
 /// Puts the inputs of a group into the folders in which their paths differ. Those of one folder stay where they are.
-fn keep_folders(inputs: &[Input], group: &[usize], places: &mut [Place]) {
+fn keep_folders(inputs: &[&Input], group: &[usize], places: &mut [Place]) {
     let folders: Vec<Vec<OsString>> = group.iter().map(|&index| folders_above(&inputs[index].path)).collect();
     let common = folders.iter().skip(1).fold(folders[0].len(), |common, other| {
         common.min(folders[0].iter().zip(other).take_while(|(one, other)| one == other).count())
@@ -144,7 +146,7 @@ fn folders_above(file: &Path) -> Vec<OsString> {
     folder.components().filter_map(name).collect()
 }
 
-/// A file being written beside its place; it gets its name when it is published, and is removed if it never is.
+/// A file being written beside its place; it gets its name when all of its recording are whole, and is removed if it never is.
 pub(super) struct Pending {
     /// Missing once the file is closed.
     writer: Option<Writer>,
@@ -154,14 +156,14 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Begins an output of a track.
-    pub(super) fn create(output: &Path, track: &Track) -> Result<Self> {
+    pub(super) fn create(output: &Path, track: &Track, run: &Run) -> Result<Self> {
         if let Some(folder) = output.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         }
-        let partial = partial(output);
-        let writer = Writer::create(&partial, track.format, track.channels, track.sample_rate, track.length)
-            .map_err(|error| about(output, error))?;
-        Ok(Self { writer: Some(writer), partial, output: output.to_path_buf() })
+        let mut pending = Self { writer: None, partial: run.partial(output), output: output.to_path_buf() };
+        let writer = Writer::create(&pending.partial, track.format, track.channels, track.sample_rate, track.length);
+        pending.writer = Some(writer.map_err(|error| about(output, error))?);
+        Ok(pending)
     }
 
     /// Appends a block (C, n).
@@ -169,16 +171,21 @@ impl Pending {
         self.writer.as_mut().map_or(Ok(()), |writer| writer.write(block)).map_err(|error| about(&self.output, error))
     }
 
-    /// Ends the file, still under its temporary name; the number of samples clipped.
-    fn close(&mut self) -> Result<u64> {
-        self.writer.take().map_or(Ok(0), Writer::finish).map_err(|error| about(&self.output, error))
+    /// Ends the file, still under its temporary name; its size, and the number of samples clipped.
+    pub(super) fn close(&mut self) -> Result<(u64, u64)> {
+        let clipped = self.writer.take().map_or(Ok(0), Writer::finish).map_err(|error| about(&self.output, error))?;
+        let size = std::fs::metadata(&self.partial).map_err(Error::io(&self.output, "write"))?.len();
+        Ok((size, clipped))
     }
 
-    /// Gives a closed file its name; its size.
-    fn name(self) -> Result<u64> {
-        let size = std::fs::metadata(&self.partial).map_err(Error::io(&self.output, "write"))?.len();
-        std::fs::rename(&self.partial, &self.output).map_err(Error::io(&self.output, "write"))?;
-        Ok(size)
+    /// Whether there is something in its place.
+    pub(super) fn replaces(&self) -> bool {
+        self.output.symlink_metadata().is_ok()
+    }
+
+    /// Gives a closed file its name.
+    fn name(self) -> Result<()> {
+        std::fs::rename(&self.partial, &self.output).map_err(Error::io(&self.output, "write"))
     }
 }
 
@@ -191,32 +198,19 @@ fn about(output: &Path, error: Error) -> Error {
     }
 }
 
-/// Where an output is written until it is whole: the same place in every run, so that a run begun again leaves nothing of a killed
-/// one, and never too long a name.
-fn partial(output: &Path) -> PathBuf {
-    let name = output.file_name().unwrap_or_default();
-    let hash = Sha256::digest(name.as_encoded_bytes());
-    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    output.with_file_name(format!(".{hash}.partial"))
-}
-
-/// Gives the files of a recording their names: all are closed before the first is, so that a full disk leaves none of them, and
-/// where one cannot be named the others go. Their sizes, and the samples clipped in all.
-pub(super) fn publish(mut files: Vec<Pending>) -> Result<(Vec<u64>, u64)> {
-    let clipped = files.iter_mut().map(Pending::close).sum::<Result<u64>>()?;
+/// Gives the closed files of a recording their names; where one cannot be named the others go.
+pub(super) fn publish(files: Vec<Pending>) -> Result<()> {
     let mut named: Vec<PathBuf> = Vec::new();
-    let mut name = |file: Pending| {
+    for file in files {
         let output = file.output.clone();
-        let size = file.name()?;
+        if let Err(error) = file.name() {
+            // The first error is the one to report.
+            named.iter().for_each(|output| drop(std::fs::remove_file(output)));
+            return Err(error);
+        }
         named.push(output);
-        Ok(size)
-    };
-    let sizes = files.into_iter().map(&mut name).collect::<Result<Vec<u64>>>();
-    if sizes.is_err() {
-        // The first error is the one to report.
-        named.iter().for_each(|output| drop(std::fs::remove_file(output)));
     }
-    Ok((sizes?, clipped))
+    Ok(())
 }
 
 impl Drop for Pending {
@@ -241,7 +235,7 @@ mod tests {
     }
 
     fn input(path: &str, below: &str) -> Input {
-        Input { path: path.into(), below: below.into() }
+        Input { path: path.into(), below: below.into(), problem: None }
     }
 
     #[test]
@@ -282,6 +276,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_file_changes_no_names() {
+        let locked = Input { path: "in/x".into(), problem: Some("cannot be read".into()), ..Input::default() };
+        let plan = naming(Path::new("out"), PATTERN).plan(&[locked, input("in/x.wav", "")], &["s"]).unwrap();
+        assert_eq!(plan, [vec![], vec![PathBuf::from("out/x.s.wav")]]);
+    }
+
+    #[test]
     fn files_of_one_folder_and_stem_keep_their_extension() {
         let inputs = ["d/tone.flac", "d/tone.mp3", "d/note.ogg"].map(|path| input(path, "d"));
         assert_eq!(planned(&inputs), ["d/tone.flac.s.wav", "d/tone.mp3.s.wav", "d/note.s.wav"]);
@@ -299,7 +300,8 @@ mod tests {
     #[test]
     fn names_that_are_not_unicode_stay_what_they_are() {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
-        let file = |byte: u8| Input { path: OsString::from_vec(vec![b'a', byte, b'.', b'w']).into(), below: "".into() };
+        let file =
+            |byte: u8| Input { path: OsString::from_vec(vec![b'a', byte, b'.', b'w']).into(), ..Input::default() };
         let plan = naming(Path::new("out"), PATTERN).plan(&[file(0xfe), file(0xff)], &["s"]).unwrap();
         assert_eq!(plan[0][0].as_os_str().as_bytes(), b"out/a\xfe.s.wav");
         assert_eq!(plan[1][0].as_os_str().as_bytes(), b"out/a\xff.s.wav");
@@ -370,10 +372,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let outputs = ["sub/x.wav", "sub/y.wav"].map(|name| root.path().join(name));
         let track = track(&outputs);
+        let runs = tempfile::tempdir().unwrap();
+        let run = Run::begin(runs.path()).unwrap();
         let files = || std::fs::read_dir(root.path().join("sub")).unwrap().count();
         let pending = || {
             outputs.each_ref().map(|output| {
-                let mut pending = Pending::create(output, &track).unwrap();
+                let mut pending = Pending::create(output, &track, &run).unwrap();
                 pending.write(&[vec![0.5]]).unwrap();
                 pending
             })
@@ -382,22 +386,21 @@ mod tests {
         assert_eq!((files(), outputs[0].exists()), (2, false));
         drop(begun);
         assert_eq!(files(), 0);
-        let (sizes, clipped) = publish(pending().into()).unwrap();
-        assert_eq!((files(), clipped), (2, 0));
-        assert_eq!(sizes, outputs.each_ref().map(|output| std::fs::metadata(output).unwrap().len()));
+        let mut whole = pending();
+        assert!(!whole[0].replaces());
+        let closed = whole.each_mut().map(|file| file.close().unwrap());
+        publish(whole.into()).unwrap();
+        assert_eq!((files(), closed.map(|(_, clipped)| clipped)), (2, [0, 0]));
+        assert!(pending()[1].replaces());
+        assert_eq!(
+            closed.map(|(size, _)| size),
+            outputs.each_ref().map(|output| std::fs::metadata(output).unwrap().len())
+        );
         std::fs::remove_file(&outputs[0]).unwrap();
         std::fs::remove_file(&outputs[1]).unwrap();
         let begun = pending();
         std::fs::create_dir(&outputs[1]).unwrap();
         assert!(publish(begun.into()).unwrap_err().to_string().contains("y.wav: cannot write"));
         assert_eq!(files(), 1, "the folder that stood in the way");
-    }
-
-    #[test]
-    fn unfinished_files_have_short_names_of_their_own() {
-        let long = "x".repeat(251);
-        let names = ["a.wav", "b.wav", &format!("{long}.wav")].map(|name| partial(&Path::new("out").join(name)));
-        assert!(names[0] != names[1] && names.iter().all(|name| name.starts_with("out")));
-        assert!(names.iter().all(|name| name.file_name().unwrap().len() < 40));
     }
 }

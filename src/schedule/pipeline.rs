@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, Scope};
 use std::time::Instant;
 
 use super::decode::{self, Begun, Opened, Stand, Views};
@@ -58,8 +58,9 @@ pub struct Job<'a> {
 /// width and the number of threads.
 ///
 /// # Errors
-/// [`Error::Input`] where names would collide, [`Error::Io`] where the manifest cannot be opened. Once the job has begun there are
-/// no errors: a file that fails is reported, and so is what ends a job early.
+/// [`Error::Input`] where names would collide, the manifest is another program's or a thread cannot be started, [`Error::Io`]
+/// where the folder or the manifest cannot be written to. Once the job has begun there are no errors: a file that fails is
+/// reported, and so is what ends a job early.
 pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result<Outcome> {
     let names: Vec<&str> = job.scheme.sources.iter().map(String::as_str).collect();
     let written: Vec<usize> = job.only.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);
@@ -87,33 +88,42 @@ pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result
     thread::scope(|scope| {
         let (reports, decoder) = (&reports, &decoder);
         let (pieces, to_pack) = sync_channel::<Step<Piece>>(ahead);
-        for _ in 0..threads {
-            let pieces = pieces.clone();
-            scope.spawn(move || decoder.run(reports, &pieces));
-        }
-        drop(pieces);
         let (panels, packed) = sync_channel::<Step<Panel>>(1);
-        let packer = Packer { scheme: job.scheme, memory: job.memory, panels: panels_at_once };
-        scope.spawn(move || packer.run(to_pack, &panels));
-        let encode = |_| {
-            let (masked, queue) = sync_channel(1);
-            let encoder = Encoder::new(&written, names.len(), reports);
-            scope.spawn(move || encoder.run(queue));
-            masked
-        };
-        let encoders: Vec<SyncSender<Vec<Step<Masked>>>> = (0..threads).map(encode).collect();
-        let packed = Arc::new(Mutex::new(packed));
-        for Station { lanes, busy } in &mut *stations {
-            let busy = &*busy;
-            for relay in lanes {
-                let lane = Lane { relay, busy, panels: Arc::clone(&packed), encoders: encoders.clone(), reports };
-                scope.spawn(move || lane.run());
+        let begin = || -> Result<()> {
+            let encode = |_| {
+                let (masked, queue) = sync_channel(1);
+                let encoder = Encoder::new(&written, names.len(), reports);
+                spawn(scope, move || encoder.run(queue)).map(|()| masked)
+            };
+            let encoders = (0..threads).map(encode).collect::<Result<Vec<SyncSender<Vec<Step<Masked>>>>>>()?;
+            let packed = Arc::new(Mutex::new(packed));
+            for Station { lanes, busy } in &mut *stations {
+                let busy = &*busy;
+                for relay in lanes {
+                    let lane = Lane { relay, busy, panels: Arc::clone(&packed), encoders: encoders.clone(), reports };
+                    spawn(scope, move || lane.run())?;
+                }
             }
-        }
-    });
+            let packer = Packer { scheme: job.scheme, memory: job.memory, panels: panels_at_once };
+            spawn(scope, move || packer.run(to_pack, &panels))?;
+            for _ in 0..threads {
+                let pieces = pieces.clone();
+                spawn(scope, move || decoder.run(reports, &pieces))?;
+            }
+            Ok(())
+        };
+        // Threads that have begun end when the others are not there.
+        begin().inspect_err(|_| reports.stop())
+    })?;
     let (wall, count) = (started.elapsed().as_secs_f64(), stations.len().max(1) as f64);
     let busy: f64 = stations.iter_mut().map(|station| station.busy.take().as_secs_f64() / wall / count).sum();
     Ok(reports.outcome(files.len(), busy))
+}
+
+/// Starts a thread of a job.
+fn spawn<'s>(scope: &'s Scope<'s, '_>, work: impl FnOnce() + Send + 's) -> Result<()> {
+    let begun = thread::Builder::new().spawn_scoped(scope, work);
+    begun.map(drop).map_err(|cause| Error::input(format!("cannot start a thread: {cause}; give fewer --threads")))
 }
 
 /// What the decoding threads share.
@@ -136,7 +146,9 @@ impl Decoder<'_> {
             };
             match self.open(index, input, outputs, reports) {
                 Ok(None) => {}
-                Ok(Some((opened, columns))) => decode::pieces(opened, columns, |piece| pieces.send(piece).is_ok()),
+                Ok(Some((opened, columns))) => {
+                    decode::pieces(opened, columns, |piece| !reports.aborted() && pieces.send(piece).is_ok());
+                }
                 Err(error) => reports.unreadable(input, &error),
             }
         }
@@ -150,6 +162,9 @@ impl Decoder<'_> {
         outputs: &[PathBuf],
         reports: &Reports,
     ) -> Result<Option<(Opened, usize)>> {
+        if let Some(problem) = &input.problem {
+            return Err(Error::input(problem.as_str()));
+        }
         // The reader first: it knows what can be read at all, and does not wait at a pipe for somebody to write.
         let (stand, reader) = (Stand::of(&input.path)?, Reader::open(&input.path)?);
         let hash = decode::hash(&input.path)?;
@@ -190,6 +205,9 @@ impl Lane<'_, '_, '_> {
         // Whoever waits for a panel keeps the others waiting, who would find none either.
         let next = || panels.lock().unwrap_or_else(PoisonError::into_inner).recv();
         while let Ok(step) = next() {
+            if reports.aborted() {
+                continue;
+            }
             let mut queues: Vec<Vec<Step<Masked>>> = encoders.iter().map(|_| Vec::new()).collect();
             let queue = |track: &Track| track.index % encoders.len();
             match step {

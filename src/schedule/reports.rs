@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::append::Manifest;
 use super::encode::Finished;
-use super::manifest::{FileReport, Manifest, Status};
+use super::manifest::{FileReport, Status};
+use super::outputs::{Pending, publish};
+use super::unfinished::Run;
 use super::{Input, Job, Masked, OnError, Track};
 use crate::{Error, Result};
 
@@ -24,8 +27,10 @@ pub struct Outcome {
     pub reports: Vec<FileReport>,
     /// Files that an earlier run had done.
     pub resumed: Vec<FileReport>,
-    /// Files that were not begun, because the job was stopped.
+    /// Files that were not begun, or not finished, because the job was stopped.
     pub left: usize,
+    /// Whether it was stopped because there is no room for results. What was in flight is left too.
+    pub full: bool,
     /// The share of the time that the engines were computing, on average over the stations.
     pub busy: f64,
     /// Why it ended before its end, if not because it was asked to: no engine is left, or the manifest cannot be written.
@@ -37,6 +42,9 @@ pub(super) struct Reports<'a> {
     job: &'a Job<'a>,
     /// No file is begun any more.
     stop: AtomicBool,
+    /// There is no room for results: no file is finished any more.
+    full: AtomicBool,
+    run: Run,
     ledger: Mutex<Ledger<'a>>,
 }
 
@@ -50,9 +58,15 @@ struct Ledger<'a> {
 
 impl<'a> Reports<'a> {
     pub(super) fn new(job: &'a Job<'a>, watch: &'a mut dyn Watch) -> Result<Self> {
-        let manifest = Manifest::open(&job.naming.folder)?;
+        let mut manifest = Manifest::open(&job.naming.folder)?;
+        let run = manifest.locked(|_| Run::begin(&job.naming.folder))?;
         let ledger = Ledger { manifest, ended: Vec::new(), resumed: Vec::new(), failure: None, watch };
-        Ok(Self { job, stop: AtomicBool::new(false), ledger: Mutex::new(ledger) })
+        Ok(Self { job, stop: AtomicBool::new(false), full: AtomicBool::new(false), run, ledger: Mutex::new(ledger) })
+    }
+
+    /// What this run's unfinished files are called by.
+    pub(super) fn run(&self) -> &Run {
+        &self.run
     }
 
     /// Whether no more files are to be begun.
@@ -60,9 +74,19 @@ impl<'a> Reports<'a> {
         self.stop.load(Ordering::Relaxed) || self.job.stop.load(Ordering::Relaxed)
     }
 
+    /// Whether not even what is begun is to be finished.
+    pub(super) fn aborted(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Has no more files begun.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Ends the job before its end.
     pub(super) fn give_up(&self, failure: Error) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop();
         self.ledger().failure.get_or_insert(failure);
     }
 
@@ -84,12 +108,16 @@ impl<'a> Reports<'a> {
         self.add(FileReport { error: Some(error.to_string()), ..self.blank(input) });
     }
 
-    /// A file that is whole on disk.
-    pub(super) fn done(&self, track: &Track, finished: Finished) {
+    /// A file whose outputs are whole: they get their names, and the manifest its line, as one step for all that write to the
+    /// folder. So the last line of a place says whose its files are. Where files are replaced, a line that says so comes first:
+    /// a run that is killed between them leaves no older line that vouches for them.
+    ///
+    /// # Errors
+    /// Where they cannot be named; then none of them is there.
+    pub(super) fn done(&self, track: &Track, finished: Finished, files: Vec<Pending>) -> Result<()> {
         let mut report = self.known(track);
         report.status = Status::Done;
         report.outputs = track.outputs.clone();
-        report.bytes = finished.bytes;
         report.objective = Some(finished.objective);
         report.iterations = finished.iterations;
         report.engine = finished.engines.join(", then ");
@@ -99,12 +127,29 @@ impl<'a> Reports<'a> {
                 finished.clipped, track.format
             ));
         }
-        self.add(report);
+        let mut ledger = self.ledger();
+        let mut named = false;
+        let added = ledger.manifest.locked(|lines| {
+            if files.iter().any(Pending::replaces) {
+                let error = Some("was interrupted while its outputs were replaced; separate it again".into());
+                lines.add(&FileReport { status: Status::Begun, error, ..report.clone() })?;
+            }
+            publish(files)?;
+            named = true;
+            report.bytes = finished.bytes;
+            lines.add(&report)
+        });
+        if !named {
+            return added;
+        }
+        self.end(&mut ledger, report, added);
+        Ok(())
     }
 
-    /// A file that failed on its way; told once.
+    /// A file that failed on its way; told once. One that met a full disk stops the job, and others that are begun are left.
     pub(super) fn failed(&self, track: &Track, error: &Error) {
-        if !track.failed.swap(true, Ordering::Relaxed) {
+        let left = if error.is_full() { self.full.swap(true, Ordering::Relaxed) } else { self.aborted() };
+        if !left && !track.failed.swap(true, Ordering::Relaxed) {
             self.add(FileReport { error: Some(error.to_string()), ..self.known(track) });
         }
     }
@@ -142,12 +187,19 @@ impl<'a> Reports<'a> {
     }
 
     fn add(&self, report: FileReport) {
-        if report.status == Status::Failed && self.job.on_error == OnError::Stop {
-            self.stop.store(true, Ordering::Relaxed);
-        }
         let mut ledger = self.ledger();
-        if let Err(error) = ledger.manifest.add(&report) {
-            self.stop.store(true, Ordering::Relaxed);
+        let added = ledger.manifest.add(&report);
+        self.end(&mut ledger, report, added);
+    }
+
+    /// A file has ended, and its line is in the manifest, or cannot be added.
+    fn end(&self, ledger: &mut Ledger, report: FileReport, added: Result<()>) {
+        let fails = report.status == Status::Failed && self.job.on_error == OnError::Stop;
+        if fails || self.aborted() || added.is_err() {
+            self.stop();
+        }
+        if let Err(error) = added {
+            self.full.fetch_or(error.is_full(), Ordering::Relaxed);
             ledger.failure.get_or_insert(error);
         }
         ledger.watch.finished(&report);
@@ -162,6 +214,7 @@ impl<'a> Reports<'a> {
     pub(super) fn outcome(self, files: usize, busy: f64) -> Outcome {
         let ledger = self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
         let left = files - ledger.ended.len() - ledger.resumed.len();
-        Outcome { reports: ledger.ended, resumed: ledger.resumed, left, busy, failure: ledger.failure }
+        let full = self.full.into_inner();
+        Outcome { reports: ledger.ended, resumed: ledger.resumed, left, full, busy, failure: ledger.failure }
     }
 }

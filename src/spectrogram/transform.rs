@@ -1,5 +1,6 @@
 //! The transform, as a user gives it.
 
+use super::stft::LARGEST_FFT;
 use super::{Pad, Shape, StftParams};
 use crate::{Error, Result};
 
@@ -44,9 +45,13 @@ impl std::str::FromStr for Length {
     fn from_str(text: &str) -> Result<Self> {
         let length = match text.strip_suffix("ms") {
             Some(ms) => ms.parse().ok().filter(|ms| *ms > 0.0 && *ms <= 10_000.0).map(Self::Milliseconds),
-            None => text.parse().ok().filter(|samples| *samples > 0).map(Self::Samples),
+            None => text.parse().ok().filter(|samples| (1..=LARGEST_FFT).contains(samples)).map(Self::Samples),
         };
-        length.ok_or_else(|| Error::input(format!("length '{text}' is neither samples (480) nor milliseconds (30ms)")))
+        length.ok_or_else(|| {
+            Error::input(format!(
+                "'{text}' is no length; use 1 to {LARGEST_FFT} samples (480), or up to 10000 milliseconds (30ms)"
+            ))
+        })
     }
 }
 
@@ -65,11 +70,23 @@ pub struct Transform {
 
 impl Transform {
     /// In samples.
-    pub fn at(&self, sample_rate: u32) -> StftParams {
-        let window = self.window.unwrap_or(Length::Milliseconds(128.0)).at(sample_rate);
-        let hop = self.hop.map_or(window.div_ceil(4), |hop| hop.at(sample_rate));
+    ///
+    /// # Errors
+    /// [`Error::Input`] where at this sample rate the window has no sample or too many, or the hop none or more than the window.
+    pub fn at(&self, sample_rate: u32) -> Result<StftParams> {
+        let in_samples = |option: &str, length: Length, most: usize| {
+            let samples = length.at(sample_rate);
+            if (1..=most).contains(&samples) {
+                return Ok(samples);
+            }
+            Err(Error::input(format!(
+                "--{option} {length}: is {samples} samples at {sample_rate} Hz; use 1 to {most} samples"
+            )))
+        };
+        let window = in_samples("window", self.window.unwrap_or(Length::Milliseconds(128.0)), LARGEST_FFT)?;
+        let hop = self.hop.map_or(Ok(window.div_ceil(4)), |hop| in_samples("hop", hop, window))?;
         let fft = self.fft.unwrap_or_else(|| window.next_power_of_two());
-        StftParams { window, hop, fft, shape: self.shape, pad: Pad::Full }
+        Ok(StftParams { window, hop, fft, shape: self.shape, pad: Pad::Full })
     }
 }
 
@@ -85,7 +102,7 @@ mod tests {
             assert_eq!(text.parse::<Length>().unwrap().to_string(), text);
         }
         assert_eq!("2.5ms".parse::<Length>().unwrap().at(16_000), 40);
-        for bad in ["", "0", "-3", "ms", "0ms", "-1ms", "nanms", "1e9ms", "3s", "4.5"] {
+        for bad in ["", "0", "-3", "ms", "0ms", "-1ms", "nanms", "1e9ms", "3s", "4.5", "1048577"] {
             assert!(bad.parse::<Length>().is_err(), "{bad} was taken");
         }
     }
@@ -94,7 +111,7 @@ mod tests {
     fn the_transform_fills_in_what_is_missing() {
         let transform = |window, hop, fft| Transform { window, hop, fft, shape: Shape::Hann };
         let sizes = |transform: Transform, rate| {
-            let stft = transform.at(rate);
+            let stft = transform.at(rate).unwrap();
             (stft.window, stft.hop, stft.fft)
         };
         assert_eq!(sizes(transform(None, None, None), 16_000), (2048, 512, 2048));
@@ -106,5 +123,19 @@ mod tests {
         let paper = transform(Some(Length::Milliseconds(30.0)), Some(Length::Milliseconds(12.0)), None);
         assert_eq!(sizes(paper, 16_000), (480, 192, 512));
         assert_eq!(sizes(transform(Some(Length::Samples(7)), None, Some(9)), 8_000), (7, 2, 9));
+        for (window, hop, rate, reason) in [
+            (Length::Milliseconds(0.01), None, 16_000, "--window 0.01ms: is 0 samples at 16000 Hz; use 1 to 1048576"),
+            (Length::Milliseconds(1e4), None, 192_000, "--window 10000ms: is 1920000 samples"),
+            (
+                Length::Samples(8),
+                Some(Length::Milliseconds(0.01)),
+                8_000,
+                "--hop 0.01ms: is 0 samples at 8000 Hz; use 1 to 8",
+            ),
+            (Length::Samples(8), Some(Length::Samples(9)), 8_000, "--hop 9: is 9 samples at 8000 Hz; use 1 to 8"),
+        ] {
+            let error = transform(Some(window), hop, None).at(rate).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

@@ -24,7 +24,7 @@ impl Front {
     /// # Errors
     /// Those of [`Stft::new`] and of [`Bands::log`].
     pub fn view(&self, sample_rate: u32, recording_rate: u32) -> Result<View> {
-        let stft = Stft::new(self.transform.at(sample_rate))?;
+        let stft = Stft::new(self.transform.at(sample_rate)?)?;
         let nyquist = f64::from(sample_rate) / 2.0;
         let usual = || BandMap::Log { per_octave: 24, range_hz: 50.0..nyquist.min(8000.0) };
         let bands = self.bands.clone().unwrap_or_else(usual).bands(sample_rate, stft.params().fft)?;

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::audio::Recording;
 use crate::divergence::Divergence;
 use crate::kernels::{GainPrior, Glue, Mixture, Momentum, Norm, Products};
 use crate::methods::gain_prior::{self, Fitting};
@@ -17,7 +16,7 @@ use crate::methods::nmf::{self, Fit, Learn, Normalization, Options};
 use crate::model::{self, MixtureTraining, Model, Source, SourceTraining, Training};
 use crate::spectrogram::{Spectrum, Stft, Transform};
 use crate::{Error, Result};
-use data::{data, read};
+use data::{common_rate, data, read, warn_of_shared};
 use leakage::{Halves, measure_leakage};
 pub use patterns::{OneShots, one_shots};
 
@@ -91,8 +90,9 @@ pub enum Event<'a> {
 }
 
 /// Learns the bases of every source, and mixtures of its gains where they are asked for, from recordings of it alone. Files are
-/// taken in the order of their names, so that the order of arguments does not matter; all are brought to the lowest sample rate
-/// among them.
+/// taken in the order of their names, so that the order of arguments does not matter. All are brought to the sample rate of the
+/// source that has the lowest; a source has the highest that at least half of its sound has, and recordings of still lower rates
+/// than the common one are left out.
 ///
 /// # Errors
 /// [`Error::Input`] for options out of range, a source without a usable recording, or one that is all silence; the engine's.
@@ -103,14 +103,15 @@ pub fn train<E: GainPrior + Momentum + Glue>(
     watch: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Model> {
     check(material, options)?;
-    let recordings = material.iter().map(|source| read(source, watch)).collect::<Result<Vec<_>>>()?;
-    let rates = recordings.iter().flatten().map(|recording| recording.sample_rate);
-    let sample_rate = rates.min().unwrap_or_default();
-    let stft = Stft::new(options.transform.at(sample_rate))?;
+    let mut recordings = material.iter().map(|source| read(source, watch)).collect::<Result<Vec<_>>>()?;
+    let names: Vec<&str> = material.iter().map(|source| source.name.as_str()).collect();
+    warn_of_shared(&names, &recordings, watch);
+    let sample_rate = common_rate(&names, &mut recordings, watch);
+    let stft = Stft::new(options.transform.at(sample_rate)?)?;
     let spectrum = Spectrum::suiting(options.divergence.exponent_beta());
     let (mut sources, mut summaries, mut halves) = (Vec::new(), Vec::new(), Vec::new());
     for (Material { name, rank, .. }, recordings) in material.iter().zip(recordings) {
-        let (files, seconds) = (recordings.len(), recordings.iter().map(Recording::seconds).sum());
+        let (files, seconds) = (recordings.len(), recordings.iter().map(|(_, recording)| recording.seconds()).sum());
         let data = data(&recordings, &stft, spectrum, sample_rate)?;
         drop(recordings);
         if data.is_empty() {
@@ -244,7 +245,7 @@ fn mixture<E: GainPrior + Momentum + Glue>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::{self, Format};
+    use crate::audio::{self, Format, Recording};
     use crate::engine::Reference;
     use crate::spectrogram::{Length, Shape};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-use super::data::{SILENCE, read};
+use super::data::{SILENCE, common_rate, read};
 use super::{Event, Material};
 use crate::audio::{self, Recording};
 use crate::spectrogram::{Front, View, level_scale};
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// The patterns of all sources.
 #[derive(Debug, Clone)]
 pub struct OneShots {
-    /// Hz that the recordings were brought to: the lowest of theirs.
+    /// Hz that the recordings were brought to, see [`train`](super::train).
     pub sample_rate: u32,
     /// W^τ (F x D), T of them; every pattern has Σ_τ,f W² = 1.
     pub bases: Vec<Array2<f64>>,
@@ -36,13 +36,14 @@ pub fn one_shots(
     let read = |(name, files): &(String, Vec<PathBuf>)| {
         read(&Material { name: name.clone(), files: files.clone(), rank: 0 }, watch)
     };
-    let recordings = sources.iter().map(read).collect::<Result<Vec<_>>>()?;
-    let sample_rate = recordings.iter().flatten().map(|recording| recording.sample_rate).min().unwrap_or_default();
+    let mut recordings = sources.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let names: Vec<&str> = sources.iter().map(|(name, _)| name.as_str()).collect();
+    let sample_rate = common_rate(&names, &mut recordings, watch);
     let mut patterns = Vec::new();
     let mut ranges = Vec::with_capacity(sources.len());
     for ((name, _), recordings) in sources.iter().zip(&recordings) {
         let first = patterns.len();
-        for recording in recordings {
+        for (_, recording) in recordings {
             let view = front.view(sample_rate, recording.sample_rate)?;
             let data = shown(recording, &view)?;
             patterns.extend(

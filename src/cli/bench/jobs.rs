@@ -18,7 +18,8 @@ use partwise::{Divergence, Error};
 use serde::Serialize;
 
 use super::super::engine::AnyEngine;
-use super::super::stations::{Memory, Task, stations};
+use super::super::memory::Memory;
+use super::super::stations::{Task, stations};
 use super::super::{Common, separate};
 use super::{advanced, kernels};
 
@@ -152,7 +153,7 @@ impl World {
     }
 
     fn separate(&self, stations: &mut [Station], common: &Common, clips: usize) -> anyhow::Result<()> {
-        let inputs = schedule::list(&[self.list(clips)?], None)?;
+        let inputs = schedule::list(&[self.list(clips)?], None)?.inputs;
         let job = Job {
             scheme: &Scheme::of_model(&self.model),
             inputs: &inputs,

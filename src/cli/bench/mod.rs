@@ -20,7 +20,7 @@ use self::jobs::JobTime;
 use self::kernels::{Measured, Shape};
 use self::transforms::TransformTime;
 use super::engine::{AnyEngine, Choice, open, with_engine};
-use super::{Common, Ending, print, progress, write_whole};
+use super::{Common, Ending, check_output, print, progress, write_whole};
 
 /// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
 ///
@@ -101,6 +101,9 @@ impl Bench {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let seconds = self.seconds;
         anyhow::ensure!(seconds > 0.0 && seconds <= 60.0, "--seconds {seconds}: use 0 to 60");
+        if let Some(plot) = &self.plot {
+            check_output(plot, std::iter::empty())?;
+        }
         let engine = open(common)?;
         anyhow::ensure!(
             self.plot.is_none() || !matches!(engine, AnyEngine::Reference(_)),

@@ -51,7 +51,7 @@ pub(super) fn write(names: [&str; 2], recordings: &Path, folder: &Path) -> anyho
 /// The recordings of a folder, with the stems of their names, in order.
 fn read(folder: &Path) -> anyhow::Result<Vec<(String, Recording)>> {
     let text = folder.to_str().with_context(|| format!("{}: is not UTF-8", folder.display()))?;
-    let read = schedule::list(&[text.to_string()], None)?.into_iter().map(|input| {
+    let read = schedule::list(&[text.to_string()], None)?.inputs.into_iter().map(|input| {
         let recording = audio::read(&input.path)?;
         ensure!(recording.frames() > 0, "{}: holds no audio", input.path.display());
         Ok((input.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), recording))

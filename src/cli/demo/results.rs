@@ -8,7 +8,7 @@ use partwise::model::Training;
 use serde::Serialize;
 
 use super::super::evaluate::Evaluation;
-use super::super::table;
+use super::super::{escaped, shown, table};
 use super::SOURCES;
 
 /// What the demonstration comes to.
@@ -107,8 +107,8 @@ impl Results {
             self.separation_seconds,
             self.real_time_factor,
             self.engine,
-            self.report.display(),
-            self.commands.join("\n  ")
+            shown(&self.report),
+            self.commands.iter().map(|command| escaped(command)).collect::<Vec<_>>().join("\n  ")
         )
     }
 }

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use self::shifted::Shifted;
 use super::engine::{open, with_engine};
-use super::{Common, Ending, print, progress, spare, write_whole};
+use super::{Common, Ending, check_output, memory, print, progress, shown, write_whole};
 
 /// Factorize any nonnegative matrix, F rows by N columns: V ≈ W H
 #[derive(Args)]
@@ -81,6 +81,24 @@ enum Fixed {
     H,
 }
 
+impl Fixed {
+    fn name(self) -> &'static str {
+        match self {
+            Self::W => "w",
+            Self::H => "h",
+        }
+    }
+
+    /// Checks that what is to be kept is among what --init gives.
+    fn check<T>(self, [w, h]: &[Option<T>; 2]) -> anyhow::Result<()> {
+        let given = match self {
+            Self::W => w.is_some(),
+            Self::H => h.is_some(),
+        };
+        if given { Ok(()) } else { bail!("--fix {}: is not in the file of --init; put it there", self.name()) }
+    }
+}
+
 #[derive(Serialize)]
 struct Summary<'a> {
     rows: usize,
@@ -101,9 +119,15 @@ impl Factorize {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         nmf::check_options(self.iterations, self.tolerance, self.sparsity)?;
         if !(1..=MAX_RANK).contains(&self.rank) {
-            bail!("rank {} is not between 1 and {MAX_RANK}", self.rank);
+            bail!("--rank {}: use 1 to {MAX_RANK}", self.rank);
         }
-        spare(&self.output, [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path))?;
+        if let Some(fixed) = self.fix.filter(|_| self.init.is_none()) {
+            bail!("--fix {}: give the factor that is to be kept with --init", fixed.name());
+        }
+        check_output(
+            &self.output,
+            [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path),
+        )?;
         if self.sparsity > 0.0 && self.normalize == "none" && self.fix.is_none() {
             log::warn!("--sparsity without --normalize: W grows as H shrinks, and the penalty says nothing");
         }
@@ -112,6 +136,7 @@ impl Factorize {
         }
         self.shifted.check_absent()?;
         let v = read_matrix(&self.matrix)?;
+        self.announce(&v)?;
         let (w, h) = self.start(&v, common.seed)?;
         let options = Options {
             updates: self.updates,
@@ -153,12 +178,23 @@ impl Factorize {
         Ok(Ending::Done)
     }
 
+    /// Says what memory data that have been read and their factors take: f64 on the host as they are given, scaled and read back,
+    /// f32 on the engine and in the file. Extrapolation keeps four more gains.
+    fn announce(&self, v: &Array2<f64>) -> anyhow::Result<()> {
+        let cells = |rows: usize, columns: usize| rows as u64 * columns as u64;
+        let (rows, columns) = v.dim();
+        let factors = cells(rows, self.rank) + cells(self.rank, columns);
+        let each = if self.updates == Updates::Extrapolated { 28 + 16 } else { 28 };
+        memory::announce(each * factors + 20 * cells(rows, columns), "give a lower --rank, or fewer columns")
+    }
+
     /// W and H to start from.
     fn start(&self, v: &Array2<f64>, seed: u64) -> anyhow::Result<(Array2<f64>, Array2<f64>)> {
         let (w, h) = nmf::random_start(v.view(), self.rank, seed);
         let (mut w, mut h) = (w.mapv(f64::from), h.mapv(f64::from));
         if let Some(path) = &self.init {
             let given = read_factors::<Ix2, 2>(path, [["row", "column"]; 2])?;
+            self.fix.map_or(Ok(()), |fixed| fixed.check(&given))?;
             for ((name, factor), given) in [("W", &mut w), ("H", &mut h)].into_iter().zip(given) {
                 let Some(given) = given else { continue };
                 if given.dim() != factor.dim() {
@@ -296,6 +332,6 @@ fn text(summary: &Summary) -> String {
         if summary.converged { " (converged)" } else { "" },
         summary.seconds,
         summary.engine,
-        summary.output.display(),
+        shown(summary.output),
     )
 }

@@ -14,7 +14,7 @@ use partwise::methods::nmf2d::{self, Found, Options, Start};
 use serde::Serialize;
 
 use super::super::engine::{open, with_engine};
-use super::super::{Common, Ending, print, progress, write_whole};
+use super::super::{Common, Ending, memory, print, progress, shown, write_whole};
 use super::{Factorize, from, level, read_factors, read_matrix};
 
 /// Options of patterns that move.
@@ -79,15 +79,17 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     }
     let v = read_matrix(&command.matrix)?;
     let [w, h] = given(command, v.dim())?;
+    command.fix.map_or(Ok(()), |fixed| fixed.check(&[w.as_ref(), h.as_ref()]))?;
     let lags = Lags {
         time: lags("--time-lags", time_lags, w.as_ref(), 7)?,
         pitch: lags("--pitch-lags", pitch_lags, h.as_ref(), 18)?,
     };
-    for (what, value) in [("time lags", lags.time), ("pitch lags", lags.pitch), ("starts", starts)] {
+    for (option, value) in [("time-lags", lags.time), ("pitch-lags", lags.pitch), ("starts", starts)] {
         if !(1..=MOST).contains(&value) {
-            bail!("{value} {what}: must be between 1 and {MOST}");
+            bail!("--{option} {value}: use 1 to {MOST}");
         }
     }
+    announce(v.dim(), command.rank, lags, starts)?;
     let (scale, beta) = (level(&v), command.divergence.exponent_beta());
     let normalize = if command.normalize == "none" { None } else { Some(command.normalize.parse()?) };
     let mut options = Options {
@@ -143,6 +145,15 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     Ok(Ending::Done)
 }
 
+/// Says what memory data F x N and their factors take, in f64 and, once for every start, what the engine has beside them.
+fn announce((rows, columns): (usize, usize), rank: usize, lags: Lags, starts: usize) -> anyhow::Result<()> {
+    let product = |sizes: &[usize]| sizes.iter().map(|&size| size as u64).product::<u64>();
+    let factors = product(&[lags.time, rows, rank]) + product(&[lags.pitch, rank, columns]);
+    let data = product(&[rows, columns]);
+    let bytes = (24 + 24 * starts as u64) * factors + (16 + 16 * starts as u64) * data;
+    memory::announce(bytes, "give a lower --rank, fewer --starts or lags, or fewer columns")
+}
+
 /// W (T,F,D) and H (Φ,D,N) of --init, for data F x N.
 fn given(command: &Factorize, (rows, columns): (usize, usize)) -> anyhow::Result<[Option<Array3<f64>>; 2]> {
     let Some(path) = &command.init else { return Ok([None, None]) };
@@ -196,6 +207,6 @@ fn text(summary: &Summary) -> String {
         summary.iterations,
         summary.seconds,
         summary.engine,
-        summary.output.display(),
+        shown(summary.output),
     )
 }

@@ -106,11 +106,11 @@ impl Blindly {
         let (time, pitch) = if given { (20, 1) } else { (7, 18) };
         let lags = Lags { time: self.time_lags.unwrap_or(time), pitch: self.pitch_lags.unwrap_or(pitch) };
         let (count, starts) = (self.sources.unwrap_or(2), self.starts.unwrap_or(8));
-        for (what, value) in
-            [("sources", count), ("time lags", lags.time), ("pitch lags", lags.pitch), ("starts", starts)]
+        for (option, value) in
+            [("sources", count), ("time-lags", lags.time), ("pitch-lags", lags.pitch), ("starts", starts)]
         {
             if !(1..=MOST).contains(&value) {
-                bail!("{value} {what}: must be between 1 and {MOST}");
+                bail!("--{option} {value}: use 1 to {MOST}");
             }
         }
         let iterations = iterations.unwrap_or(if given { 100 } else { 300 });

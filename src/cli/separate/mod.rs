@@ -14,16 +14,17 @@ use partwise::kernels::{Gradient, Mask};
 use partwise::methods::nmf;
 use partwise::model::Model;
 use partwise::schedule::{
-    self, FileReport, Job, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station, Status,
+    self, FileReport, Job, LeftOut, Listing, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station, Status,
 };
 use partwise::separate::{PriorSettings, Scheme, Settings, Updates, Weight};
 use partwise::spectrogram::Spectrum;
 use serde::Serialize;
 
 use super::interrupt::Interrupts;
+use super::memory::Memory;
 use super::progress::JobBar;
-use super::stations::{Memory, Task, stations};
-use super::{Common, Ending, print};
+use super::stations::{Task, stations};
+use super::{Common, Ending, escaped, print};
 use blind::{Blindly, Plan};
 
 const NMF2D: &str = "nmf2d";
@@ -153,6 +154,10 @@ pub(super) struct Summary {
     pub(super) failed: usize,
     /// Not begun, or not finished.
     left: usize,
+    /// Whether that is because there was no room for results.
+    full: bool,
+    /// Of folders: audio files of kinds that are not read, by the ends of their names.
+    left_out: LeftOut,
     interrupted: bool,
     /// Of what this run has done.
     audio_seconds: f64,
@@ -168,10 +173,13 @@ impl Separate {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let (summary, failure) = self.separate(common)?;
         print(common.json, &summary, || text(&summary))?;
-        if let Some(failure) = failure {
-            return Err(failure.into());
+        match failure {
+            Some(failure) if failure.is_full() => log::error!("{failure}"),
+            Some(failure) => return Err(failure.into()),
+            None => {}
         }
         match (summary.interrupted, summary.failed, summary.done + summary.resumed) {
+            _ if summary.full => Ok(Ending::Partial),
             (true, ..) => Ok(Ending::Interrupted),
             (_, 0, _) => Ok(Ending::Done),
             (_, failed, 0) => bail!("{failed} of {} inputs cannot be used; nothing was separated", summary.files),
@@ -256,7 +264,7 @@ impl Separate {
             .as_ref()
             .map(|name| source(&scheme.sources, name).with_context(|| format!("--only {name}")))
             .transpose()?;
-        let inputs = schedule::list(&self.inputs, Some(&self.output))?;
+        let Listing { inputs, left_out } = schedule::list(&self.inputs, Some(&self.output))?;
         let mut stations = stations(common, task)?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
         let Memory(memory) = self.memory.unwrap_or_else(|| Memory::usual(&stations, scheme.whole));
@@ -289,7 +297,8 @@ impl Separate {
         let outcome = schedule::run(&mut stations, &job, &mut bar)?;
         drop(bar);
         let interrupted = interrupts.noted().load(Ordering::Relaxed);
-        Ok(summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64()))
+        let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64());
+        Ok((Summary { left_out, ..summary }, failure))
     }
 }
 
@@ -323,7 +332,7 @@ fn summarize(
     interrupted: bool,
     wall_seconds: f64,
 ) -> (Summary, Option<partwise::Error>) {
-    let Outcome { reports, resumed, left, busy, failure } = outcome;
+    let Outcome { reports, resumed, left, full, busy, failure } = outcome;
     let done = reports.iter().filter(|report| report.status == Status::Done);
     let audio_seconds = done.clone().map(|report| report.seconds).fold(0.0, |sum, seconds| sum + seconds);
     let done = done.count();
@@ -333,6 +342,8 @@ fn summarize(
         resumed: resumed.len(),
         failed: reports.len() - done,
         left,
+        full,
+        left_out: LeftOut::default(),
         interrupted,
         audio_seconds,
         wall_seconds,
@@ -361,6 +372,12 @@ fn text(summary: &Summary) -> String {
         summary.engine,
         100.0 * summary.engine_busy,
     ));
+    if !summary.left_out.is_empty() {
+        text.push_str(&format!("{}\n", summary.left_out));
+    }
+    if summary.full {
+        text.push_str("there is no room for more results\n");
+    }
     if *left > 0 {
         text.push_str("the same command with --resume does what is left\n");
     }
@@ -372,8 +389,8 @@ fn failures(results: &[FileReport]) -> String {
     let failed = results.iter().filter_map(|report| {
         let (input, error) = (report.input.display().to_string(), report.error.as_ref()?);
         // An error begins with the file that it is about; the table has it already.
-        let reason = error.strip_prefix(&format!("{input}: ")).unwrap_or(error).to_string();
-        Some((input, reason))
+        let reason = error.strip_prefix(&format!("{input}: ")).unwrap_or(error);
+        Some((escaped(&input).into_owned(), escaped(reason).into_owned()))
     });
     let failed: Vec<(String, String)> = failed.collect();
     let width = failed.iter().map(|(input, _)| input.chars().count()).max().unwrap_or(0);

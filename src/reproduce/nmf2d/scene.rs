@@ -79,7 +79,7 @@ impl Scene {
             return Err(Error::input("the sources cancel out; there is nothing to separate"));
         }
         sources.iter_mut().flatten().for_each(|sample| *sample *= scale);
-        let stft = Stft::new(transform.at(sample_rate))?;
+        let stft = Stft::new(transform.at(sample_rate)?)?;
         let highest = RANGE.end.min(f64::from(sample_rate) / 2.0);
         let bands = Bands::log(sample_rate, stft.params().fft, PER_OCTAVE, RANGE.start..highest)?;
         let mixture = sum(&sources);

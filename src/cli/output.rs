@@ -1,0 +1,141 @@
+//! What is printed, and what is written besides: text that no name can break, files that are whole or not there.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use partwise::Error;
+use tempfile::NamedTempFile;
+
+/// Prints text, or the JSON of a value, on stdout.
+pub(super) fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    say(&if json { serde_json::to_string_pretty(value)? + "\n" } else { text() })?;
+    Ok(())
+}
+
+/// Writes to stdout.
+pub(super) fn say(text: &str) -> partwise::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    told(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// What became of writing to stdout. Where whoever reads it has had enough of it, as `head` has, nothing went wrong.
+pub(super) fn told(written: std::io::Result<()>) -> partwise::Result<()> {
+    match written {
+        Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Error::io("standard output", "write")),
+    }
+}
+
+/// Writes a line to stderr, if that can be written to: there is nowhere else to tell that it cannot.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "partwise: {}", escaped(line));
+}
+
+/// Text as one line, and none that a terminal obeys: file names may hold line ends and escape sequences.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(acts) {
+        return text.into();
+    }
+    let escape = |c: char| if acts(c) { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(escape).collect::<String>().into()
+}
+
+/// A file's name for text.
+pub(super) fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy()).into_owned()
+}
+
+/// A table in columns: the first row is the heading, the first column flush left, the others flush right.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<str>>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Checks before the work that a result can be written: over none of what it is made from, and to a place that can be written to.
+pub(super) fn check_output<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> partwise::Result<()> {
+    let refused = |reason: &str| Err(Error::Input(format!("{}: {reason}", output.display())));
+    let same = |input: &Path| matches!((input.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if inputs.any(same) {
+        return refused("the output would overwrite an input; choose another name");
+    }
+    match std::fs::metadata(output) {
+        Ok(there) if there.is_dir() => return refused("is a folder; name a file for the output"),
+        Ok(there) if !there.is_file() => return refused("is a pipe or a device; name a file for the output"),
+        _ => {}
+    }
+    beside(output).map(drop).map_err(Error::io(output, "write"))
+}
+
+/// Writes a file beside its place, then gives it its name: it is whole or it is not there.
+pub(super) fn write_whole(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> partwise::Result<()> {
+    let written = beside(path).and_then(|partial| {
+        write(partial.path())?;
+        partial.persist(path).map(drop).map_err(|kept| kept.error)
+    });
+    written.map_err(Error::io(path, "write"))
+}
+
+/// An empty hidden file of its own name in the folder of `path`; it is removed if it does not get another.
+fn beside(path: &Path) -> std::io::Result<NamedTempFile<File>> {
+    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(".").suffix(".partial").make_in(folder, |path| File::create_new(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up() {
+        let rows = [vec!["name".to_string(), "dB".into()], vec!["ü\n".into(), "-12.5".into()]];
+        assert_eq!(table(&rows), "name     dB\nü\\n   -12.5\n");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_and_nothing_else() {
+        for plain in ["", "ü b-[1] \\n.wav", "日本語"] {
+            assert_eq!(escaped(plain), plain);
+        }
+        let odd = "a\nb\r\t\u{1b}[31m\u{7f}\u{9b}\u{2028}\u{202e}c";
+        assert_eq!(escaped(odd), "a\\nb\\r\\t\\u{1b}[31m\\u{7f}\\u{9b}\\u{2028}\\u{202e}c");
+    }
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x".repeat(250));
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        check_output(&path, std::iter::empty()).unwrap();
+        assert_eq!(names(), 0);
+        write_whole(&path, |partial| std::fs::write(partial, "one")).unwrap();
+        let error = write_whole(&path, |partial| {
+            std::fs::write(partial, "tw")?;
+            Err(ErrorKind::StorageFull.into())
+        });
+        assert!(error.unwrap_err().is_full());
+        assert_eq!((names(), std::fs::read_to_string(&path).unwrap()), (1, "one".into()));
+        for (bad, reason) in [("none/x", "cannot write"), ("", "is a folder"), ("x/", "cannot write")] {
+            let error = check_output(&folder.path().join(bad), std::iter::empty()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        let error = check_output(&path, [path.as_path()].into_iter()).unwrap_err().to_string();
+        assert!(error.contains("overwrite an input"), "{error}");
+    }
+}

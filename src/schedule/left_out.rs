@@ -1,0 +1,68 @@
+//! Audio files that a folder holds and a job passes over.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// Kinds of audio that are left out of a folder, by the ends of their names, unless [`is_audio_name`](crate::audio::is_audio_name) takes them.
+const OTHER_AUDIO: [&str; 41] = [
+    "3ga", "8svx", "aa", "aac", "aax", "ac3", "aif", "aifc", "aiff", "alac", "amr", "ape", "au", "caf", "dff", "dsf",
+    "dts", "eac3", "gsm", "m4a", "m4b", "m4r", "mka", "mp1", "mp2", "mpa", "mpc", "mpga", "oma", "opus", "ra", "shn",
+    "snd", "spx", "tak", "tta", "voc", "w64", "weba", "wma", "wv",
+];
+
+/// Audio files of kinds that are not read, by the ends of their names, in lower case. As text, "3 files left out: 2 m4a, 1 wma".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut(BTreeMap<String, usize>);
+
+impl LeftOut {
+    /// Whether nothing was.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Counts a file, if it is one.
+    pub(super) fn count(&mut self, path: &Path) {
+        let kind = path.extension().unwrap_or_default().to_ascii_lowercase();
+        if let Some(kind) = OTHER_AUDIO.iter().find(|&&other| kind == other) {
+            *self.0.entry((*kind).into()).or_default() += 1;
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        for (kind, count) in other.0 {
+            *self.0.entry(kind).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: usize = self.0.values().sum();
+        let mut kinds: Vec<(&String, &usize)> = self.0.iter().collect();
+        kinds.sort_by_key(|&(_, &count)| std::cmp::Reverse(count));
+        let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        write!(f, "{files} file{} left out: {}", if files == 1 { "" } else { "s" }, kinds.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_counted_and_named_with_the_most_first() {
+        let of = |names: &[&str]| {
+            let mut left_out = LeftOut::default();
+            names.iter().for_each(|name| left_out.count(Path::new(name)));
+            left_out
+        };
+        assert!(of(&["a.txt", "m4a", "cover.jpg", "x.wav.bak"]).is_empty());
+        assert_eq!(of(&["a.OPUS"]).to_string(), "1 file left out: 1 opus");
+        let mut all = of(&["b.wma", "a.m4a"]);
+        all.add(of(&["c.M4A", "d.aiff"]));
+        assert_eq!(all.to_string(), "4 files left out: 2 m4a, 1 aiff, 1 wma");
+    }
+}
