@@ -689,8 +689,12 @@ fn factorize_into_patterns_that_move() {
         assert_eq!(alone[20], last);
         assert_eq!((alone_w, alone_h) == (w.clone(), h.clone()), seed == start);
     }
-    for (norm, power) in [("l1", 1), ("l2", 2)] {
-        let (w, ..) = run("n.npz", &["--normalize", norm, "--sparsity", "0.1"]);
+    let sparse = ["--sparsity", "0.1", "--divergence", "eu"];
+    for (norm, power, options) in
+        [("l1", 1, &["--normalize", "l1"][..]), ("l2", 2, &["--normalize", "l2"]), ("l2", 2, &[])]
+    {
+        let (w, _, objective, _) = run("n.npz", &[&sparse, options].concat());
+        assert!(objective.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)), "{norm}: {objective}");
         for pattern in w.axis_iter(ndarray::Axis(2)) {
             let size: f64 = pattern.iter().map(|&w| f64::from(w).powi(power)).sum();
             assert!((size - 1.0).abs() < 1e-5, "{norm}: {size}");
@@ -845,8 +849,12 @@ fn factorize_by_every_kind_of_update() {
     }
     refused(&run("40", &["--updates", "joint", "--fix", "w"]), 2, &["joint", "both factors"]);
     refused(&run("40", &["--updates", "extrapolated", "--fix", "h"]), 2, &["extrapolated", "use alternating"]);
-    let sparse = ["--updates", "extrapolated", "--sparsity", "0.1", "--normalize", "l1"];
-    refused(&run("40", &sparse), 2, &["extrapolated", "sparsity", "use alternating"]);
+    for updates in ["alternating", "joint", "extrapolated"] {
+        let sparse = objective("40", &["--updates", updates, "--sparsity", "0.1"]);
+        assert!(sparse[40] < sparse[0] && sparse.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)));
+        let scaled = ["--updates", updates, "--sparsity", "0.1", "--normalize", "l1", "--divergence", "kl"];
+        refused(&run("40", &scaled), 2, &["sparsity", "kl", "l1", "l2"]);
+    }
     assert_eq!(run("40", &["--updates", "faster"]).status.code(), Some(2));
 }
 

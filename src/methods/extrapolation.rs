@@ -40,7 +40,6 @@ pub(super) fn factorize<E: Products + Momentum + Glue>(
         |what: &str| Err(Error::input(format!("extrapolated updates do not go with {what}; use alternating ones")));
     match (options.learn, options.normalization) {
         (Learn::Bases, _) => return refused("gains that are kept"),
-        (Learn::Both, Some(_)) if options.rule.sparsity > 0.0 => return refused("a sparsity and normalised bases"),
         (_, Some(Normalization { compensate: false, .. })) => return refused("a normalisation that changes the model"),
         _ => {}
     }
@@ -156,7 +155,7 @@ fn relaxed(rule: &Rule) -> Rule {
 
 /// Learns both factors, by one step for all columns and bases. Returns the number of iterations, and how many of them found a
 /// point that does not count.
-fn update_both<E: Products + Momentum>(
+fn update_both<E: Products + Momentum + Glue>(
     engine: &E,
     v: &E::Panel,
     w: &mut E::Matrix,
@@ -169,6 +168,11 @@ fn update_both<E: Products + Momentum>(
     let sure = Rule { exponent: long.divergence.majorizing_exponent(), ..long };
     let copy = |(w, h): (&E::Matrix, &E::Panel)| -> Result<(E::Matrix, E::Panel)> {
         Ok((engine.lead_bases(w, w, 0.0)?, engine.lead_gains(h, h, 0.0)?))
+    };
+    // What a penalty costs is the gains' sum for bases of norm 1 alone.
+    let keep_norm = |w: &mut E::Matrix, h: &mut E::Panel| match options.rule.basis_norm() {
+        Some(norm) => engine.normalize(w, Some(h), norm),
+        None => Ok(()),
     };
     let start = (&*w, &*h);
     // The point to try, the last that counted, and the update of that one.
@@ -184,10 +188,12 @@ fn update_both<E: Products + Momentum>(
             lowest = lowest.min(cost);
             steps += 1.0;
             let mut next_w = engine.lead_bases(&trial.0, &trial.0, 0.0)?;
-            engine.update_bases(v, &mut next_w, &next_h, &Rule { sparsity: 0.0, ..rule })?;
+            engine.update_bases(v, &mut next_w, &next_h, &rule)?;
+            keep_norm(&mut next_w, &mut next_h)?;
             let share = share(steps.max(0.0));
-            let lead_w = engine.lead_bases(&next_w, &previous.0, share)?;
-            let lead_h = engine.lead_gains(&next_h, &previous.1, share)?;
+            let mut lead_w = engine.lead_bases(&next_w, &previous.0, share)?;
+            let mut lead_h = engine.lead_gains(&next_h, &previous.1, share)?;
+            keep_norm(&mut lead_w, &mut lead_h)?;
             let spare = std::mem::replace(&mut safe, std::mem::replace(&mut trial, (lead_w, lead_h)));
             previous = (next_w, std::mem::replace(&mut next_h, spare.1));
             rule = long;

@@ -13,7 +13,7 @@ use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError};
 use partwise::Error;
 use partwise::divergence::Divergence;
 use partwise::engine::Engine;
-use partwise::kernels::{Glue, Momentum, Products, Rule};
+use partwise::kernels::{Glue, Momentum, Norm, Products, Rule};
 use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options, Updates};
 use partwise::train::MAX_RANK;
 use serde::Serialize;
@@ -61,12 +61,13 @@ pub(super) struct Factorize {
     /// Stop when an iteration, or as many as --trace-every says, brought the objective down by less than this share of its first value
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     tolerance: f64,
-    /// The weight of an L1 penalty on H
+    /// The weight of an L1 penalty on H, where W's columns have norm 1
     #[arg(long, value_name = "L", default_value_t = 0.0)]
     sparsity: f64,
     /// Scale W's columns, or with nmf2d whole patterns, to norm 1, and H's rows so that the model stays: none, l1 or l2
-    #[arg(long, default_value = "none", value_parser = ["none", "l1", "l2"])]
-    normalize: String,
+    /// [default: none, or l2 where there is a sparsity]
+    #[arg(long, value_name = "none|l1|l2", value_parser = ["none", "l1", "l2"])]
+    normalize: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -104,8 +105,8 @@ impl Factorize {
             bail!("rank {} is not between 1 and {MAX_RANK}", self.rank);
         }
         spare(&self.output, [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path))?;
-        if self.sparsity > 0.0 && self.normalize == "none" && self.fix.is_none() {
-            log::warn!("--sparsity without --normalize: W grows as H shrinks, and the penalty says nothing");
+        if self.sparsity > 0.0 && self.normalize.as_deref() == Some("none") && self.fix.is_none() {
+            log::warn!("--sparsity with --normalize none: W grows as H shrinks, and the penalty says nothing");
         }
         if self.method == Method::Nmf2d {
             return shifted::run(&self, common);
@@ -118,10 +119,7 @@ impl Factorize {
             trace_every: self.trace_every,
             tolerance: self.tolerance,
             learn: self.learn(),
-            normalization: match self.normalize.as_str() {
-                "none" => None,
-                norm => Some(Normalization { norm: norm.parse()?, compensate: true }),
-            },
+            normalization: self.norm()?.map(|norm| Normalization { norm, compensate: true }),
             ..Options::of(self.divergence, self.iterations)
         };
         let (scale, beta) = (level(&v), self.divergence.exponent_beta());
@@ -177,6 +175,15 @@ impl Factorize {
             None => Learn::Both,
             Some(Fixed::W) => Learn::Gains,
             Some(Fixed::H) => Learn::Bases,
+        }
+    }
+
+    /// What W's columns are scaled by.
+    fn norm(&self) -> partwise::Result<Option<Norm>> {
+        match self.normalize.as_deref() {
+            None => Ok((self.sparsity > 0.0).then_some(Norm::L2)),
+            Some("none") => Ok(None),
+            Some(norm) => norm.parse().map(Some),
         }
     }
 

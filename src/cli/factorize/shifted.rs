@@ -89,11 +89,10 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         }
     }
     let (scale, beta) = (level(&v), command.divergence.exponent_beta());
-    let normalize = if command.normalize == "none" { None } else { Some(command.normalize.parse()?) };
     let mut options = Options {
         trace_every: command.trace_every,
         learn: command.learn(),
-        normalize,
+        normalize: command.norm()?,
         ..Options::of(command.divergence, lags, command.iterations)
     };
     // As for plain factors: d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much.
