@@ -41,7 +41,7 @@ pub(super) struct Train {
     /// Iterations at most [default: 50 extrapolated ones, or 100]
     #[arg(long, value_name = "N")]
     iterations: Option<usize>,
-    /// Stop when ten iterations brought the objective down by less than this share of its first value
+    /// Stop when ten iterations brought the objective down by less than this share of it
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     tolerance: f64,
     /// The window, in samples (480) or milliseconds (30ms) [default: 128ms]

@@ -184,7 +184,8 @@ fn update_both<E: Products + Momentum + Glue>(
     while done < options.iterations && !trace.converged {
         engine.try_gains(v, &trial.0, &trial.1, &mut next_h, &mut costs, &rule)?;
         let cost = engine.read_panel::<f64>(&costs)?.sum();
-        if cost <= lowest * (1.0 + SLACK) {
+        let accepted = cost <= lowest * (1.0 + SLACK);
+        if accepted {
             lowest = lowest.min(cost);
             steps += 1.0;
             let mut next_w = engine.lead_bases(&trial.0, &trial.0, 0.0)?;
@@ -206,6 +207,8 @@ fn update_both<E: Products + Momentum + Glue>(
         }
         if trace.due(done) {
             trace.push(done, if done == 0 { cost } else { lowest })?;
+            // Where a point was refused the objective stands still, which is no sign of the end.
+            trace.converged &= accepted;
         }
         done += 1;
         watch(done);

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::super::engine::{open, with_engine};
 use super::super::{Common, Ending, print, progress, write_whole};
-use super::{Factorize, from, level, read_factors, read_matrix};
+use super::{Factorize, check_level, check_written, from, level, read_factors, read_matrix};
 
 /// Options of patterns that move.
 #[derive(Args)]
@@ -78,6 +78,7 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         bail!("--starts {starts} does not go with --init, which is one start");
     }
     let v = read_matrix(&command.matrix)?;
+    check_level(&command.matrix, &v, true)?;
     let [w, h] = given(command, v.dim())?;
     let lags = Lags {
         time: lags("--time-lags", time_lags, w.as_ref(), 7)?,
@@ -123,6 +124,9 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     let (h, kept) = (&gains[0] * scale, objective.row(start).to_owned());
     let w = ndarray::stack(Axis(0), &bases.iter().map(|w| w.view()).collect::<Vec<_>>())?;
     let h = h.to_shape((lags.pitch, command.rank, v.ncols()))?.into_owned();
+    for (name, factor) in [("W", &w), ("H", &h)] {
+        check_written(&command.matrix, name, factor)?;
+    }
     write_whole(&command.output, |path| write(path, &w, &h, &kept))?;
     let summary = Summary {
         rows: v.nrows(),
