@@ -51,7 +51,6 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("symphonia", &["src/audio/"]),
     ("flacenc", &["src/audio/"]),
     ("rubato", &["src/audio/"]),
-    ("nalgebra", &["src/evaluate/"]),
     ("zip", &["src/arrays/"]),
 ];
 

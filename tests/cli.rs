@@ -649,6 +649,9 @@ fn factorize_a_matrix() {
     bytes.splice(at..at + claim.len(), claim.iter().copied());
     std::fs::write(world.path("huge.npy"), bytes).unwrap();
     refused(&run(&["huge.npy", "-o", "x.npz"]), 2, &["2000000 x 1000000", "bytes follow"]);
+    // More threads than can run are not started, and that is said.
+    let crowd = run(&["v.npy", "-o", "t.npz", "--engine", "cpu", "--threads", "1000"]);
+    assert!(stderr(&crowd).contains("--threads 1000") && !stdout(&crowd).contains("1000 threads"), "{}", stderr(&crowd));
     // Numbers of all kinds are the same matrix.
     let counts = Array2::from_shape_fn((7, 11), |(f, n)| (f * n % 5) as u8);
     ndarray_npy::write_npy(world.path("u1.npy"), &counts).unwrap();

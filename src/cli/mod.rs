@@ -60,7 +60,7 @@ struct Common {
     /// Measure anew which kernels are the fastest on the GPU; otherwise that is done once and kept
     #[arg(long, global = true)]
     retune: bool,
-    /// Threads of the CPU engine and of reading and writing [default: all cores]
+    /// Threads of the CPU engine and of reading and writing, at most as many as there are cores [default: all of them]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Seed of random starts: the same seed gives the same bytes
@@ -81,9 +81,10 @@ struct Common {
 }
 
 impl Common {
-    /// The threads that reading and writing may use.
+    /// The threads that the engine, and reading and writing, may use: as many as were asked for, but no more than can run at once.
     fn thread_count(&self) -> usize {
-        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), usize::from)
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        self.threads.map_or(cores, |threads| usize::from(threads).min(cores))
     }
 }
 
@@ -102,6 +103,9 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
     quiet_drivers();
     let Cli { command, common } = Cli::parse();
     start_log(&common);
+    if let Some(threads) = common.threads.filter(|&threads| usize::from(threads) > common.thread_count()) {
+        log::warn!("--threads {threads}: {} can run at once here, so there are no more", common.thread_count());
+    }
     // Transforms share the global pool; the engine has its own.
     rayon::ThreadPoolBuilder::new().num_threads(common.thread_count()).build_global()?;
     match command {

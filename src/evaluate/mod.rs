@@ -1,6 +1,7 @@
 //! How good an estimate of a source is, in decibels: SNR, SI-SDR, and SDR, SIR and SAR of BSS Eval v3.
 
 mod bss;
+mod cholesky;
 mod order;
 mod projection;
 mod ratio;

@@ -180,11 +180,11 @@ fn update_both<E: Products + Momentum + Glue>(
     let mut next_h = copy(start)?.1;
     let mut costs = engine.panel_like(h, Array2::<f32>::zeros((1, engine.shape(h).1)).view())?;
     let (mut lowest, mut steps, mut rule) = (f64::INFINITY, -PLAIN, long);
-    let (mut done, mut refused) = (0, 0);
+    let (mut done, mut refused, mut accepted) = (0, 0, true);
     while done < options.iterations && !trace.converged {
         engine.try_gains(v, &trial.0, &trial.1, &mut next_h, &mut costs, &rule)?;
         let cost = engine.read_panel::<f64>(&costs)?.sum();
-        let accepted = cost <= lowest * (1.0 + SLACK);
+        let moved = std::mem::replace(&mut accepted, cost <= lowest * (1.0 + SLACK));
         if accepted {
             lowest = lowest.min(cost);
             steps += 1.0;
@@ -207,8 +207,9 @@ fn update_both<E: Products + Momentum + Glue>(
         }
         if trace.due(done) {
             trace.push(done, if done == 0 { cost } else { lowest })?;
-            // Where a point was refused the objective stands still, which is no sign of the end.
-            trace.converged &= accepted;
+            // Where a point was refused the objective stands still, and so it does at the next, which is the safe one again. That is
+            // no sign of the end.
+            trace.converged &= accepted && moved;
         }
         done += 1;
         watch(done);

@@ -156,7 +156,7 @@ impl<'a> Trace<'a> {
         self.objective.push(objective);
         if let [.., before, now] = self.objective[..] {
             let tolerance = self.options.tolerance;
-            self.converged = tolerance > 0.0 && before - now < tolerance * before;
+            self.converged |= tolerance > 0.0 && before - now < tolerance * before;
         }
         Ok(())
     }
@@ -386,6 +386,7 @@ mod tests {
     use super::*;
     use crate::divergence::tests::ALL;
     use crate::engine::{Engine, Reference};
+    use crate::kernels::momentum::SLACK;
 
     fn data() -> Array2<f32> {
         let stream = Stream::new(7, "data");
@@ -501,6 +502,8 @@ mod tests {
                         continue;
                     }
                     let trace = fit.unwrap().objective;
+                    // What extrapolation takes for rounding it takes for that in f64 too.
+                    let slack = if updates == Updates::Extrapolated { slack.max(SLACK) } else { slack };
                     for (at, pair) in trace.windows(2).enumerate() {
                         assert!(pair[1] <= pair[0] + slack * pair[0], "{case}: {pair:?} at {at}");
                     }
