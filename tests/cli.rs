@@ -651,7 +651,11 @@ fn factorize_a_matrix() {
     refused(&run(&["huge.npy", "-o", "x.npz"]), 2, &["2000000 x 1000000", "bytes follow"]);
     // More threads than can run are not started, and that is said.
     let crowd = run(&["v.npy", "-o", "t.npz", "--engine", "cpu", "--threads", "1000"]);
-    assert!(stderr(&crowd).contains("--threads 1000") && !stdout(&crowd).contains("1000 threads"), "{}", stderr(&crowd));
+    assert!(
+        stderr(&crowd).contains("--threads 1000") && !stdout(&crowd).contains("1000 threads"),
+        "{}",
+        stderr(&crowd)
+    );
     // Numbers of all kinds are the same matrix.
     let counts = Array2::from_shape_fn((7, 11), |(f, n)| (f * n % 5) as u8);
     ndarray_npy::write_npy(world.path("u1.npy"), &counts).unwrap();
@@ -946,7 +950,10 @@ fn evaluate_channels_silent_sources_and_infinite_scores() {
     assert_eq!(report["sources"][0]["estimate"], 1);
     // What a mean leaves out is said; a mean of what is infinite everywhere is infinite.
     assert_eq!((&report["left_out"]["SDR"], &report["mean"]["sir"]), (&1.into(), &"inf".into()));
-    assert!(stdout(&run(&best)).contains("leave out what is infinite or undefined: 1 of SAR, 1 of SDR, 1 of SI-SDR, 1 of SNR"));
+    assert!(
+        stdout(&run(&best))
+            .contains("leave out what is infinite or undefined: 1 of SAR, 1 of SDR, 1 of SI-SDR, 1 of SNR")
+    );
     let perfect = json(&run(&["--json", "--reference", "a.wav", "a.wav", "--estimate", "a.wav", "a.wav"]));
     assert_eq!(perfect["mean"]["snr"], "inf");
     // Left and right exchanged are not the same, and opposite phases are not silence.

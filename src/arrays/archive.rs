@@ -63,7 +63,8 @@ impl<R: Read + Seek> Archive<R> {
         let Some(place) = self.names.iter().position(|known| known == array) else {
             return Err(Error::input(format!("{}: holds no {array}", self.name)));
         };
-        let entry = self.zip.by_index(place).map_err(|cause| Error::input(format!("{name} cannot be read: {cause}")))?;
+        let entry =
+            self.zip.by_index(place).map_err(|cause| Error::input(format!("{name} cannot be read: {cause}")))?;
         let (size, packed) = (entry.size(), entry.compressed_size());
         if size > packed.saturating_mul(DEFLATED) {
             return Err(Error::input(format!("{name} is said to be {size} bytes in {packed}; copy it again")));

@@ -135,7 +135,11 @@ mod tests {
             ("<i8", [(-5i64).to_le_bytes(), (1i64 << 40).to_le_bytes()].concat(), [-5.0, 2f64.powi(40)]),
             ("<u8", [u64::MAX.to_le_bytes(), 9u64.to_le_bytes()].concat(), [2f64.powi(64), 9.0]),
         ] {
-            assert_eq!(parse(&of(descr, "(1, 2)", &bytes)).unwrap(), Array2::from(vec![expected]).into_dyn(), "{descr}");
+            assert_eq!(
+                parse(&of(descr, "(1, 2)", &bytes)).unwrap(),
+                Array2::from(vec![expected]).into_dyn(),
+                "{descr}"
+            );
         }
     }
 
@@ -202,6 +206,53 @@ mod tests {
             assert!(error.starts_with("v: ") && error.contains(part), "{error}");
             assert!(!error.contains('\n') && !error.contains('\u{1b}'), "{error}");
         }
+    }
+
+    /// Seeds of the fuzzer with bytes changed, cut out or put in: whatever comes of it is refused in one line, or is an array.
+    /// `PARTWISE_MUTATIONS` says how many.
+    #[test]
+    fn damaged_files_are_refused_or_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/arrays");
+        let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let seeds: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+        assert!(seeds.len() > 15);
+        let count = std::env::var("PARTWISE_MUTATIONS").map_or(5000, |count| count.parse().unwrap());
+        let mut state = 1u64;
+        let mut below = |bound: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % bound.max(1)
+        };
+        let (mut read, mut refused) = (0, 0);
+        for trial in 0..count {
+            let mut bytes = seeds[trial % seeds.len()].clone();
+            for _ in 0..=below(4) {
+                let (at, with) = (below(bytes.len()), b"0123456789(), L'<>|fiubcO{}:\x00\xff"[below(30)]);
+                match below(4) {
+                    0 if at < bytes.len() => bytes[at] = with,
+                    1 if at < bytes.len() => bytes[at] ^= 1 << below(8),
+                    2 => bytes.insert(at, with),
+                    _ => drop(bytes.drain(at..(at + below(9)).min(bytes.len()))),
+                }
+            }
+            let mut check = |result: Result<ArrayD<f64>>| match result {
+                Ok(array) => {
+                    read += 1;
+                    assert_eq!(array.len(), array.shape().iter().product::<usize>());
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(!error.to_string().contains(char::is_control), "{error}");
+                }
+            };
+            check(read_from("v", Cursor::new(&bytes), bytes.len() as u64));
+            if let Ok(mut archive) = Archive::over("v", Cursor::new(&bytes)) {
+                for name in archive.names().to_vec() {
+                    check(archive.read(&name));
+                }
+            }
+        }
+        assert!(read > count / 50 && refused > count / 50, "{read} read, {refused} refused");
     }
 
     #[test]

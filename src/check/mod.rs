@@ -72,9 +72,13 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     };
     for divergence in divergences {
         add(compare(format!("products/gains {divergence}"), bound, ALONE, |case| gains(engine, case, divergence)))?;
-        add(compare(format!("products/bases {divergence}"), bound, ALONE, |case| bases(engine, case, (divergence, None))))?;
+        add(compare(format!("products/bases {divergence}"), bound, ALONE, |case| {
+            bases(engine, case, (divergence, None))
+        }))?;
         add(compare(format!("products/try {divergence}"), bound, ALONE, |case| trial(engine, &case[0], divergence)))?;
-        add(compare(format!("products/both {divergence}"), bound, ALONE, |case| both(engine, case, (divergence, None))))?;
+        add(compare(format!("products/both {divergence}"), bound, ALONE, |case| {
+            both(engine, case, (divergence, None))
+        }))?;
         add(compare(format!("products/costs {divergence}"), bound, ALONE, |case| costs(engine, case, divergence)))?;
     }
     for (divergence, norm) in [
@@ -131,10 +135,16 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     }
     for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
         add(compare(format!("segments/gains {divergence}"), bound, BATCH, |batch| gains(engine, batch, divergence)))?;
-        add(compare(format!("segments/bases {divergence}"), bound, BATCH, |batch| bases(engine, batch, (divergence, None))))?;
-        add(compare(format!("segments/both {divergence}"), bound, BATCH, |batch| both(engine, batch, (divergence, None))))?;
+        add(compare(format!("segments/bases {divergence}"), bound, BATCH, |batch| {
+            bases(engine, batch, (divergence, None))
+        }))?;
+        add(compare(format!("segments/both {divergence}"), bound, BATCH, |batch| {
+            both(engine, batch, (divergence, None))
+        }))?;
         let sparse = (divergence, Some(Norm::L2));
-        add(compare(format!("segments/sparse bases {divergence}"), bound, BATCH, |batch| bases(engine, batch, sparse)))?;
+        add(compare(format!("segments/sparse bases {divergence}"), bound, BATCH, |batch| {
+            bases(engine, batch, sparse)
+        }))?;
         add(compare(format!("segments/sparse both {divergence}"), bound, BATCH, |batch| both(engine, batch, sparse)))?;
         add(compare(format!("segments/costs {divergence}"), bound, BATCH, |batch| costs(engine, batch, divergence)))?;
     }
@@ -144,7 +154,9 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
         shifted_bases(engine, batch, (Divergence::ItakuraSaito, Edges::Exact, None))
     }))?;
     let sparse = (Divergence::KullbackLeibler, Edges::Exact, Some(Norm::L2));
-    add(compare("segments/shifted sparse bases kl".into(), bound, BATCH, |batch| shifted_bases(engine, batch, sparse)))?;
+    add(compare("segments/shifted sparse bases kl".into(), bound, BATCH, |batch| {
+        shifted_bases(engine, batch, sparse)
+    }))?;
     add(compare("segments/shifted norms l2".into(), bound, BATCH, |batch| shifted_norms(engine, batch, Norm::L2)))?;
     add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
     add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;

@@ -86,9 +86,8 @@ impl Evaluate {
             }
         }
         let channels = truth.first().map_or(0, Vec::len);
-        let count = |value: fn(&Measures) -> f64| {
-            scores.iter().filter(|scores| !value(&scores.measures).is_finite()).count()
-        };
+        let count =
+            |value: fn(&Measures) -> f64| scores.iter().filter(|scores| !value(&scores.measures).is_finite()).count();
         let counts = COLUMNS.iter().map(|&(name, value)| (name, count(value)));
         Ok(Evaluation {
             variant: "BSS Eval v3, sources, 512 taps",

@@ -202,7 +202,9 @@ impl Scene {
             zip(&mut energies, &of_channel).for_each(|(sum, one)| sum.add(one));
         }
         let sounds = self.sounds[sources].iter();
-        zip(energies, sounds).map(|(energies, &sounds)| if sounds { energies.ratios() } else { Bss::UNDEFINED }).collect()
+        zip(energies, sounds)
+            .map(|(energies, &sounds)| if sounds { energies.ratios() } else { Bss::UNDEFINED })
+            .collect()
     }
 
     /// Scores estimate j (C, J, N) as that of source j.
@@ -371,7 +373,8 @@ mod tests {
     #[test]
     fn channels_are_divided_by_themselves_and_summed() {
         // One tap, and references that do not overlap: energies can be counted.
-        let references = [vec![vec![2.0, 0.0, 0.0], vec![0.0, 1.0, 0.0]], vec![vec![0.0, 0.0, 4.0], vec![0.0, 5.0, 0.0]]];
+        let references =
+            [vec![vec![2.0, 0.0, 0.0], vec![0.0, 1.0, 0.0]], vec![vec![0.0, 0.0, 4.0], vec![0.0, 5.0, 0.0]]];
         let estimates = [vec![vec![3.0, 1.0, 2.0], vec![0.0; 3]], vec![vec![1.0, 0.0, 5.0], vec![0.0; 3]]];
         let scores = Scene::new(&references, 1).score_in_order(&estimates);
         // Target 9 + 25, interference 1 + 0, artifacts 4 + 1.

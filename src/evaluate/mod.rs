@@ -78,14 +78,18 @@ pub fn evaluate(
         signals.iter().zip(1..).map(|(signal, index)| (format!("{kind} {index}"), signal.len())).collect()
     };
     let of_mixture = mixture.map(|mixture| ("the mixture".to_string(), mixture.len()));
-    for (name, count) in named("reference", references).into_iter().chain(named("estimate", estimates)).chain(of_mixture) {
+    for (name, count) in
+        named("reference", references).into_iter().chain(named("estimate", estimates)).chain(of_mixture)
+    {
         if count != channels {
             let message = format!("{name} has {count} channels, but reference 1 has {channels}; give all as many");
             return Err(Error::input(message));
         }
     }
     let of_channels = |signals: &[Vec<Vec<f64>>]| -> Vec<Vec<Vec<f64>>> {
-        (0..channels.max(1)).map(|c| signals.iter().map(|signal| signal.get(c).cloned().unwrap_or_default()).collect()).collect()
+        (0..channels.max(1))
+            .map(|c| signals.iter().map(|signal| signal.get(c).cloned().unwrap_or_default()).collect())
+            .collect()
     };
     let (by_channel, estimates_by_channel) = (of_channels(references), of_channels(estimates));
     for (c, (references, estimates)) in by_channel.iter().zip(&estimates_by_channel).enumerate() {
@@ -106,8 +110,9 @@ pub fn evaluate(
         .map(|(source, ((reference, estimate), bss))| {
             let reference = reference.concat();
             let measures = Measures::new(&reference, &estimates[estimate].concat(), bss);
-            let improvement =
-                of_mixture.as_ref().map(|(mixture, bss)| measures.minus(&Measures::new(&reference, mixture, bss[source])));
+            let improvement = of_mixture
+                .as_ref()
+                .map(|(mixture, bss)| measures.minus(&Measures::new(&reference, mixture, bss[source])));
             Scores { estimate, measures, improvement }
         })
         .collect())
@@ -214,7 +219,9 @@ mod tests {
         let one = evaluate(&plain, &[vec![noisy.clone()]], None, Order::Given).unwrap()[0].measures;
         let two = evaluate(&[vec![left.clone(), left.clone()]], &[vec![noisy.clone(), noisy]], None, Order::Given);
         let two = two.unwrap()[0].measures;
-        assert!((one.sdr - two.sdr).abs() < 1e-9 && (one.sar - two.sar).abs() < 1e-9 && (one.snr - two.snr).abs() < 1e-9);
+        assert!(
+            (one.sdr - two.sdr).abs() < 1e-9 && (one.sar - two.sar).abs() < 1e-9 && (one.snr - two.snr).abs() < 1e-9
+        );
         let error = evaluate(&[reference], &[vec![left]], None, Order::Given).unwrap_err().to_string();
         assert_eq!(error, "estimate 1 has 1 channels, but reference 1 has 2; give all as many");
     }

@@ -126,7 +126,13 @@ mod tests {
         let sir = |source| if source == 0 { f64::INFINITY } else { f64::NAN };
         assert_eq!(best_order(3, |estimate, source| (sir(source), sdr[estimate][source])), [1, 0, 2]);
         // It decides nothing else.
-        assert_eq!(best_order(2, |estimate, source| ([[2.0, 1.0], [1.0, 2.0]][estimate][source], [[0.0, 9.0], [9.0, 0.0]][estimate][source])), [0, 1]);
+        assert_eq!(
+            best_order(2, |estimate, source| (
+                [[2.0, 1.0], [1.0, 2.0]][estimate][source],
+                [[0.0, 9.0], [9.0, 0.0]][estimate][source]
+            )),
+            [0, 1]
+        );
     }
 
     #[test]

@@ -76,12 +76,14 @@ impl Projection {
         // two references is a stretch of their correlation. Of blocks the lower ones are enough.
         let gram = || {
             let mut gram = Array2::zeros((sources * taps, sources * taps));
-            gram.as_slice_mut().unwrap_or_default().par_chunks_mut((sources * taps).max(1)).enumerate().for_each(|(row, to)| {
-                let (i, p) = (row / taps, row % taps);
-                for (j, to) in to.chunks_exact_mut(taps).take(i + 1).enumerate() {
-                    to.copy_from_slice(&correlations[i * (i + 1) / 2 + j][taps - 1 - p..2 * taps - 1 - p]);
-                }
-            });
+            gram.as_slice_mut().unwrap_or_default().par_chunks_mut((sources * taps).max(1)).enumerate().for_each(
+                |(row, to)| {
+                    let (i, p) = (row / taps, row % taps);
+                    for (j, to) in to.chunks_exact_mut(taps).take(i + 1).enumerate() {
+                        to.copy_from_slice(&correlations[i * (i + 1) / 2 + j][taps - 1 - p..2 * taps - 1 - p]);
+                    }
+                },
+            );
             gram
         };
         let equations = NormalEquations::new(gram);
@@ -94,8 +96,7 @@ impl Projection {
         let correlations: Vec<_> = self.references.par_iter().map(correlate).collect();
         let ahead = correlations.iter().flat_map(|correlation| &correlation[self.taps - 1..]).copied();
         let filters = self.equations.solve(ahead.collect()).to_vec();
-        let filters: Vec<_> =
-            filters.par_chunks_exact(self.taps).map(|filter| self.fourier.spectrum(filter)).collect();
+        let filters: Vec<_> = filters.par_chunks_exact(self.taps).map(|filter| self.fourier.spectrum(filter)).collect();
         let mut sum = self.fourier.forward.make_output_vec();
         for (reference, filter) in zip(&self.references, &filters) {
             zip(&mut sum, zip(&**reference, &**filter)).for_each(|(sum, (r, f))| *sum += r * f);

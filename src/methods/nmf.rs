@@ -198,7 +198,8 @@ pub fn factorize<E: Products + Momentum + Glue>(
 
 /// The norm that bases have when they are updated, if they have one.
 fn kept_norm(options: &Options) -> Result<Option<Norm>> {
-    let Some(Normalization { norm, compensate }) = options.normalization.filter(|_| options.learn != Learn::Gains) else {
+    let Some(Normalization { norm, compensate }) = options.normalization.filter(|_| options.learn != Learn::Gains)
+    else {
         return Ok(None);
     };
     if options.rule.sparsity > 0.0 && !compensate {
@@ -476,8 +477,8 @@ mod tests {
         divergences: &[Divergence],
         sparsities: &[f64],
     ) {
-        for (seed, &divergence, &sparsity) in seeds
-            .flat_map(|seed| divergences.iter().flat_map(move |d| sparsities.iter().map(move |s| (seed, d, s))))
+        for (seed, &divergence, &sparsity) in
+            seeds.flat_map(|seed| divergences.iter().flat_map(move |d| sparsities.iter().map(move |s| (seed, d, s))))
         {
             // Not all alike, and with exact zeros.
             let stream = Stream::new(seed, "data");

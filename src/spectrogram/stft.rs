@@ -312,7 +312,8 @@ mod tests {
             let error = Stft::<f64>::new(bad).err().unwrap().to_string();
             assert!(error.contains(part), "{error}");
         }
-        for good in [(512, 416, Shape::Hann), (8, 8, Shape::Rect), (512, 384, Shape::Hamming), (8, 4, Shape::SqrtHann)] {
+        for good in [(512, 416, Shape::Hann), (8, 8, Shape::Rect), (512, 384, Shape::Hamming), (8, 4, Shape::SqrtHann)]
+        {
             let (window, hop, shape) = good;
             assert!(params(window, hop, window, shape, Pad::Full).check().is_ok(), "{good:?}");
         }

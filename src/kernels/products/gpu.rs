@@ -15,7 +15,8 @@ use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{
-    BASIS_RULE, COLUMN_SUMS, FIELDS, FLOORS, INDEX, PARAMS, Params, RULE, STORED_FIELDS, Splits, TILE as MODEL, Window, filling,
+    BASIS_RULE, COLUMN_SUMS, FIELDS, FLOORS, INDEX, PARAMS, Params, RULE, STORED_FIELDS, Splits, TILE as MODEL, Window,
+    filling,
 };
 
 /// vec4s that the sums of a pass may take; bases of more are updated in several passes.

@@ -41,7 +41,8 @@ impl Sums {
     }
 
     fn apply(&self, w: &mut Array2<f64>, rule: &Rule) {
-        let update = |(_, k): (usize, usize), w: &mut f64, &n: &f64, &d: &f64| *w = rule.of_basis(*w, n, d, self.gains[k]);
+        let update =
+            |(_, k): (usize, usize), w: &mut f64, &n: &f64, &d: &f64| *w = rule.of_basis(*w, n, d, self.gains[k]);
         Zip::indexed(w).and(&self.n).and(&self.d).for_each(update);
     }
 }

@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn the_majorizer_never_rises() {
         let stream = Stream::new(5, "majorizer");
-        let betas = ALL.iter().map(|divergence| divergence.exponent_beta()).chain([0.001, 0.3, 0.999, 1.01, 1.7, 2.2, 4.0]);
+        let betas =
+            ALL.iter().map(|divergence| divergence.exponent_beta()).chain([0.001, 0.3, 0.999, 1.01, 1.7, 2.2, 4.0]);
         for (index, beta) in betas.enumerate() {
             let divergence = Divergence::beta(beta).unwrap();
             for exponent in [divergence.default_exponent(), divergence.majorizing_exponent()] {

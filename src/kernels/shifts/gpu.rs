@@ -11,8 +11,8 @@ use crate::engine::gpu::shader::{Access, Kernel, Source, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE};
 use crate::kernels::glue::{Mask, Norm};
 use crate::kernels::gpu::{
-    BASIS_RULE, CELLS, FLOORS, INDEX, PARAMS, Params, RULE, SHIFTED_GAINS, SHIFTED_MODEL, SHIFTED_TILES, SHIFTS, Splits, Window,
-    filling,
+    BASIS_RULE, CELLS, FLOORS, INDEX, PARAMS, Params, RULE, SHIFTED_GAINS, SHIFTED_MODEL, SHIFTED_TILES, SHIFTS,
+    Splits, Window, filling,
 };
 use crate::kernels::products::{Rule, params};
 
