@@ -123,7 +123,7 @@ fn read(file: &Path, like: &mut Option<(u32, usize)>) -> anyhow::Result<Vec<Vec<
     }
     if recording.channels.len() != channels {
         let count = recording.channels.len();
-        bail!("{}: has {count} channels, the others {channels}; give all as many", file.display());
+        bail!("{}: is in {count} channel(s), the others in {channels}; give all as many", file.display());
     }
     let wide = |channel: Vec<f32>| channel.into_iter().map(f64::from).collect();
     Ok(recording.channels.into_iter().map(wide).collect())

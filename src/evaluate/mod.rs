@@ -82,7 +82,7 @@ pub fn evaluate(
         named("reference", references).into_iter().chain(named("estimate", estimates)).chain(of_mixture)
     {
         if count != channels {
-            let message = format!("{name} has {count} channels, but reference 1 has {channels}; give all as many");
+            let message = format!("{name} is in {count} channel(s), but reference 1 in {channels}; give all as many");
             return Err(Error::input(message));
         }
     }
@@ -223,6 +223,6 @@ mod tests {
             (one.sdr - two.sdr).abs() < 1e-9 && (one.sar - two.sar).abs() < 1e-9 && (one.snr - two.snr).abs() < 1e-9
         );
         let error = evaluate(&[reference], &[vec![left]], None, Order::Given).unwrap_err().to_string();
-        assert_eq!(error, "estimate 1 has 1 channels, but reference 1 has 2; give all as many");
+        assert_eq!(error, "estimate 1 is in 1 channel(s), but reference 1 in 2; give all as many");
     }
 }

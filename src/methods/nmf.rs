@@ -197,7 +197,10 @@ pub fn factorize<E: Products + Momentum + Glue>(
 }
 
 /// The norm that bases have when they are updated, if they have one.
-fn kept_norm(options: &Options) -> Result<Option<Norm>> {
+///
+/// # Errors
+/// [`Error::Input`] where a sparsity does not go with the normalisation.
+pub(crate) fn kept_norm(options: &Options) -> Result<Option<Norm>> {
     let Some(Normalization { norm, compensate }) = options.normalization.filter(|_| options.learn != Learn::Gains)
     else {
         return Ok(None);
