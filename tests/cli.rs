@@ -645,7 +645,7 @@ fn factorize_a_matrix() {
     refused(&run(&["a.npz", "-o", "x.npz"]), 2, &["a.npz: is an .npz with W, H, objective"]);
     // A header that claims more than there is ends in one line, whatever it claims.
     let mut bytes = std::fs::read(world.path("v.npy")).unwrap();
-    let (at, claim) = (bytes.windows(7).position(|part| part == b"(7, 11)").unwrap(), b"(2000000, 1000000)");
+    let (at, claim) = (bytes.windows(7).position(|part| part == b"(7, 11)").unwrap(), b"(2000000, 1000000), }");
     bytes.splice(at..at + claim.len(), claim.iter().copied());
     std::fs::write(world.path("huge.npy"), bytes).unwrap();
     refused(&run(&["huge.npy", "-o", "x.npz"]), 2, &["2000000 x 1000000", "bytes follow"]);
