@@ -926,7 +926,10 @@ fn training_with_a_sparsity_makes_sparser_gains_and_other_bases() {
         let sparse = bases(&["--sparsity", "20", "--updates", updates]);
         let norms = sparse.columns().into_iter().map(|column| column.mapv(|w| w * w).sum());
         assert!(norms.into_iter().all(|norm| norm < 1e-6 || (norm - 1.0).abs() < 1e-4));
-        assert!((&sparse - &plain).iter().any(|difference| difference.abs() > 0.05), "{updates}: the bases of no sparsity");
+        assert!(
+            (&sparse - &plain).iter().any(|difference| difference.abs() > 0.05),
+            "{updates}: the bases of no sparsity"
+        );
     }
     refused(&train(&["--sparsity", "20", "--normalize", "l1"]), 2, &["sparsity", "kl", "l1", "l2"]);
 }
@@ -961,7 +964,7 @@ fn evaluate_channels_silent_sources_and_infinite_scores() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     let (a, b) = (hiss(1, 4000), mix(2, 4000));
     let sum = |a: &[f32], b: &[f32], share: f32| a.iter().zip(b).map(|(a, b)| a + share * b).collect::<Vec<f32>>();
-    world.record("a.wav", &[a.clone()], RATE);
+    world.record("a.wav", std::slice::from_ref(&a), RATE);
     world.record("silent.wav", &[vec![0.0; 4000]], RATE);
     world.record("good.wav", &[sum(&a, &b, 0.05)], RATE);
     world.record("bad.wav", &[sum(&b, &a, 0.05)], RATE);

@@ -23,13 +23,12 @@ fn main(
         sum = partials[64u * component + lane];
     }
     if (component < params.components) {
-        // Tiles are of 8 vec4s.
-        let turn = (lane + 64u - 8u * params.first_tile % 64u) % 64u;
-        for (var row = component; row < params.rows; row += params.components) {
-            for (var quad = turn; quad < params.window_quads; quad += 64u) {
-                let at = params.first_quad + quad;
-                let inside = entries(at) < vec4<u32>(params.columns);
-                sum += select(vec4<f32>(), gains[row * params.panel_pitch + at], inside);
+        let turn = (lane + 64u - STRIP_QUADS * params.first_tile % 64u) % 64u;
+        for (var quad = turn; quad < params.window_quads; quad += 64u) {
+            let at = params.first_quad + quad;
+            let inside = entries(at) < vec4<u32>(params.columns);
+            for (var row = component; row < params.rows; row += params.components) {
+                sum += select(vec4<f32>(), gains[panel_cell(params.rows, row, at)], inside);
             }
         }
     }

@@ -10,7 +10,7 @@
 
 fn store_row(row: u32, quad: u32, product: vec4<f32>) {
     if (row < params.rows) {
-        let at = row * params.panel_pitch + quad;
+        let at = panel_cell(params.rows, row, quad);
         let lambda = max(product, vec4<f32>(params.floor));
         model[at] = lambda;
         if (FIRST == 1u) {

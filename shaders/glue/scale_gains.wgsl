@@ -16,6 +16,6 @@ fn main(
         let row = index / params.window_quads;
         let component = row % params.components;
         let quad = params.first_quad + index % params.window_quads;
-        gains[row * params.panel_pitch + quad] *= sizes[component / 4u][component % 4u];
+        gains[panel_cell(params.rows, row, quad)] *= sizes[component / 4u][component % 4u];
     }
 }

@@ -22,35 +22,42 @@ fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
         v[3] = datum(row + 3u * LANES, quad);
     }
     let lambda = model_tile(first_row, first_quad, lane);
-    workgroupBarrier();
+    // Most tiles lie within the matrix whole, all their invocations know it, and nothing is to be cut off.
+    let whole = first_row + TILE <= params.rows && 4u * (first_quad + QUADS) <= params.columns;
     var costs = mat4x4<f32>();
-    costs[0] = form_row(at, row, quad, v[0], lambda[0]);
+    costs[0] = form_row(at, row, quad, whole, v[0], lambda[0]);
     if (HEIGHT > 1u) {
-        costs[1] = form_row(at + LANES * PITCH, row + LANES, quad, v[1], lambda[1]);
+        costs[1] = form_row(at + LANES * PITCH, row + LANES, quad, whole, v[1], lambda[1]);
     }
     if (HEIGHT > 2u) {
-        costs[2] = form_row(at + 2u * LANES * PITCH, row + 2u * LANES, quad, v[2], lambda[2]);
-        costs[3] = form_row(at + 3u * LANES * PITCH, row + 3u * LANES, quad, v[3], lambda[3]);
+        costs[2] = form_row(at + 2u * LANES * PITCH, row + 2u * LANES, quad, whole, v[2], lambda[2]);
+        costs[3] = form_row(at + 3u * LANES * PITCH, row + 3u * LANES, quad, whole, v[3], lambda[3]);
     }
     workgroupBarrier();
     return costs;
 }
 
 fn datum(row: u32, quad: u32) -> vec4<f32> {
-    return data[min(row, params.rows - 1u) * params.panel_pitch + quad];
+    return data[panel_cell(params.rows, min(row, params.rows - 1u), quad)];
 }
 
-fn form_row(at: u32, row: u32, quad: u32, v: vec4<f32>, product: vec4<f32>) -> vec4<f32> {
+fn form_row(at: u32, row: u32, quad: u32, whole: bool, v: vec4<f32>, product: vec4<f32>) -> vec4<f32> {
     let lambda = max(product, vec4<f32>(MODEL_FLOOR));
-    let inside = (entries(quad) < vec4<u32>(params.columns)) & vec4<bool>(row < params.rows);
-    let p = numerator(v, lambda);
-    let q = denominator(v, lambda);
-    sh_left[at] = select(vec4<f32>(0.0), p, inside);
-    if (!UNIT_DENOMINATOR) {
-        sh_right[at] = select(vec4<f32>(0.0), q, inside);
-    }
+    var p = numerator(v, lambda);
+    var q = denominator(v, lambda);
+    var cost = vec4<f32>(0.0);
     if (COSTS == 1u) {
-        return select(vec4<f32>(0.0), rough_cost(v, lambda, p, q), inside);
+        cost = rough_cost(v, lambda, p, q);
     }
-    return vec4<f32>(0.0);
+    if (!whole) {
+        let inside = (entries(quad) < vec4<u32>(params.columns)) & vec4<bool>(row < params.rows);
+        p = select(vec4<f32>(0.0), p, inside);
+        q = select(vec4<f32>(0.0), q, inside);
+        cost = select(vec4<f32>(0.0), cost, inside);
+    }
+    sh_left[at] = p;
+    if (!UNIT_DENOMINATOR) {
+        sh_right[at] = q;
+    }
+    return cost;
 }

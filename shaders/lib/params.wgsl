@@ -5,9 +5,10 @@ struct Params {
     columns: u32,          // the chunk's columns up to the end of the window's segment; of shifted factors, the segment's own
     components: u32,       // K
     bases_pitch: u32,      // vec4s from one row of the bases to the next
-    panel_pitch: u32,      // vec4s from one row of the panels' chunk to the next
+    chunk_quads: u32,      // vec4s of a row of the panels' chunk, all strips together
+    panel_rows: u32,       // of the gains of all sources, where a kernel works on the rows of one
     first_quad: u32,       // the window, the columns worked on: vec4s first_quad..first_quad + window_quads of a row
-    window_quads: u32,     // also the vec4s from one row of stored fields to the next
+    window_quads: u32,
     first_component: u32,  // Λ is formed of the components first_component..end_component
     end_component: u32,
     first_row: u32,        // rows first_row..first_row + pass_rows of the bases are updated in this pass
@@ -20,12 +21,12 @@ struct Params {
     exponent: f32,         // γ of the rule, p of the mask, or the power of a ratio of gains
     sparsity: f32,         // λ of the rule
     floor: f32,            // least value of what is updated, or of a source's model; least share of the gains' norm
-    weights_row: u32,      // α of a prior: the row of the weights
+    weights_row: u32,      // α of a prior: the row of the weights, and how many they have
+    weights_rows: u32,
     time_lags: u32,        // T of shifted factors
     pitch_lags: u32,       // Φ
     bases_stride: u32,     // vec4s from one W^τ to the next
-    segment_pitch: u32,    // vec4s from one row to the next of a segment that was brought together
-    segment_quad: u32,     // where the window begins in it
+    segment_quad: u32,     // where the window begins in a segment that was brought together
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -9,5 +9,5 @@ fn shifted_gains(row: u32, quad: u32) -> vec4<f32> {
     if (quad >= params.window_quads) {
         return vec4<f32>(0.0);
     }
-    return gains[row * params.panel_pitch + params.first_quad + quad];
+    return gains[panel_cell(params.pitch_lags * params.components, row, params.first_quad + quad)];
 }

@@ -1,11 +1,9 @@
 // The fields P and Q of a tile, brought to workgroup memory from where products/fields.wgsl stored them.
 //
-// stored_p, stored_q, stored_costs: (F, the window), rows of window_quads vec4s. For kernels that can take the file
+// stored: P, Q and the cells' costs (F, the window), each in strips, one after another. For kernels that can take the file
 // fields.wgsl in its place, which says what take_fields leaves and returns.
 
-@group(0) @binding(1) var<storage, read> stored_p: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> stored_q: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read> stored_costs: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> stored: array<vec4<f32>>;
 
 fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
     let quad = window_quad(first_quad + lane_x(lane)) - params.first_quad;
@@ -27,13 +25,14 @@ fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
 
 fn bring_row(at: u32, row: u32, quad: u32) -> vec4<f32> {
     let inside = vec4<bool>(row < params.rows);
-    let cell = min(row, params.rows - 1u) * params.window_quads + quad;
-    sh_left[at] = select(vec4<f32>(0.0), stored_p[cell], inside);
+    let cell = panel_cell(params.rows, min(row, params.rows - 1u), quad);
+    let cells = params.rows * params.window_quads;
+    sh_left[at] = select(vec4<f32>(0.0), stored[cell], inside);
     if (!UNIT_DENOMINATOR) {
-        sh_right[at] = select(vec4<f32>(0.0), stored_q[cell], inside);
+        sh_right[at] = select(vec4<f32>(0.0), stored[cells + cell], inside);
     }
     if (COSTS == 1u) {
-        return select(vec4<f32>(0.0), stored_costs[cell], inside);
+        return select(vec4<f32>(0.0), stored[2u * cells + cell], inside);
     }
     return vec4<f32>(0.0);
 }

@@ -10,11 +10,11 @@
 @group(0) @binding(5) var<storage, read_write> safe: array<vec4<f32>>;
 
 fn cells() -> u32 {
-    return params.rows * params.panel_pitch;
+    return params.rows * params.chunk_quads;
 }
 
 fn work(cell: u32) {
-    let share = shares[cell % params.panel_pitch];
+    let share = shares[quad_of_cell(params.rows, cell)];
     let accepted = share > vec4<f32>(0.0);
     let update = next[cell];
     let tried = trial[cell];

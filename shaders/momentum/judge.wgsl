@@ -19,17 +19,19 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let quad = 64u * workgroup_index(group, groups) + lane;
-    if (quad >= params.panel_pitch) {
+    if (quad >= params.chunk_quads) {
         return;
     }
     let cost = costs[quad];
-    let accepted_cost = state[quad];
+    let at_cost = panel_cell(2u, 0u, quad);
+    let at_steps = panel_cell(2u, 1u, quad);
+    let accepted_cost = state[at_cost];
     // A compiler may take for granted that no number is NaN, but not of its bits.
     let finite = (bitcast<vec4<u32>>(cost) & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
     let accepted = finite & (cost <= accepted_cost * (1.0 + SLACK));
-    let steps = select(vec4<f32>(0.0), state[params.panel_pitch + quad] + 1.0, accepted);
-    state[quad] = select(accepted_cost, min(cost, accepted_cost), accepted);
-    state[params.panel_pitch + quad] = steps;
+    let steps = select(vec4<f32>(0.0), state[at_steps] + 1.0, accepted);
+    state[at_cost] = select(accepted_cost, min(cost, accepted_cost), accepted);
+    state[at_steps] = steps;
     // b(k) = k / (k + DELAY), and the way back where a trial was refused.
     shares[quad] = select(vec4<f32>(params.exponent), min(steps / (steps + DELAY), vec4<f32>(LONGEST)), accepted);
 }

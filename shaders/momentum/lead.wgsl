@@ -7,7 +7,7 @@
 @group(0) @binding(3) var<storage, read_write> led: array<vec4<f32>>;
 
 fn cells() -> u32 {
-    return params.rows * params.panel_pitch;
+    return params.rows * params.chunk_quads;
 }
 
 fn work(cell: u32) {

@@ -21,7 +21,7 @@ struct Terms {
 }
 
 fn responsibility(component: u32, quad: u32) -> vec4<f32> {
-    let at = min(component, params.components - 1u) * params.panel_pitch + quad;
+    let at = panel_cell(params.components, min(component, params.components - 1u), quad);
     return responsibilities[at];
 }
 
@@ -45,11 +45,11 @@ fn terms(row: u32, quad: u32, log_gain: vec4<f32>) -> Terms {
 
 fn work(quad: u32, place: u32, lane: u32) {
     let norm = norms[quad];
-    let weight = weights[params.weights_row * params.panel_pitch + quad];
+    let weight = weights[panel_cell(params.weights_rows, params.weights_row, quad)];
     var all = Terms(vec4<f32>(), vec4<f32>());
     if (EXACT == 1u) {
         for (var row = place; row < params.rows; row += ROW_LANES) {
-            let gain = raised(gains[(params.first_row + row) * params.panel_pitch + quad], norm);
+            let gain = raised(gains[panel_cell(params.panel_rows, params.first_row + row, quad)], norm);
             let one = terms(row, quad, log(gain / norm));
             all.a += one.a;
             all.b += one.b;
@@ -58,7 +58,7 @@ fn work(quad: u32, place: u32, lane: u32) {
         all.b = lanes_sum(all.b, lane);
     }
     for (var row = place; row < params.rows; row += ROW_LANES) {
-        let at = (params.first_row + row) * params.panel_pitch + quad;
+        let at = panel_cell(params.panel_rows, params.first_row + row, quad);
         let gain = raised(gains[at], norm);
         let one = terms(row, quad, log(gain / norm));
         if (EXACT == 0u) {

@@ -12,6 +12,6 @@ fn cells() -> u32 {
 
 fn work(cell: u32) {
     let quad = params.first_quad + cell % params.window_quads;
-    let at = cell / params.window_quads * params.panel_pitch + quad;
+    let at = panel_cell(params.components, cell / params.window_quads, quad);
     gains[at] = updated(gains[at], numerators[at], denominators[at]);
 }

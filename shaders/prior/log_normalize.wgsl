@@ -10,13 +10,13 @@
 fn work(quad: u32, place: u32, lane: u32) {
     var squares = vec4<f32>();
     for (var row = place; row < params.rows; row += ROW_LANES) {
-        let gain = raised(gains[(params.first_row + row) * params.panel_pitch + quad], vec4<f32>());
+        let gain = raised(gains[panel_cell(params.panel_rows, params.first_row + row, quad)], vec4<f32>());
         squares = fma(gain, gain, squares);
     }
     let norm = sqrt(lanes_sum(squares, lane));
     for (var row = place; row < params.rows; row += ROW_LANES) {
-        let gain = raised(gains[(params.first_row + row) * params.panel_pitch + quad], norm);
-        log_gains[row * params.panel_pitch + quad] = log(gain / norm);
+        let gain = raised(gains[panel_cell(params.panel_rows, params.first_row + row, quad)], norm);
+        log_gains[panel_cell(params.rows, row, quad)] = log(gain / norm);
     }
     if (place == 0u) {
         norms[quad] = norm;

@@ -13,13 +13,13 @@
 const TILE_QUADS = 8u;
 
 fn responsibility(component: u32, quad: u32) -> vec4<f32> {
-    let at = min(component, params.components - 1u) * params.panel_pitch + quad;
+    let at = panel_cell(params.components, min(component, params.components - 1u), quad);
     return select(vec4<f32>(0.0), responsibilities[at], entries(quad) < vec4<u32>(params.columns));
 }
 
 // The four columns of x away from the mean of a component, or ones in the row past the last.
 fn away(row: u32, quad: u32, mean: f32) -> vec4<f32> {
-    let x = log_gains[min(row, params.rows - 1u) * params.panel_pitch + quad];
+    let x = log_gains[panel_cell(params.rows, min(row, params.rows - 1u), quad)];
     return select(x - mean, vec4<f32>(1.0), row == params.rows);
 }
 

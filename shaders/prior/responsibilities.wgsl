@@ -21,7 +21,7 @@ fn keep(component: u32, quad: u32, value: vec4<f32>, most: vec4<f32>) -> vec4<f3
     if (component >= params.components) {
         return most;
     }
-    responsibilities[component * params.panel_pitch + quad] = value;
+    responsibilities[panel_cell(params.components, component, quad)] = value;
     return max(most, value);
 }
 
@@ -30,7 +30,7 @@ fn work(quad: u32, place: u32, lane: u32) {
     for (var block = place; block < params.bases_pitch; block += ROW_LANES) {
         var sums = mat4x4<f32>();
         for (var row = 0u; row < params.rows; row++) {
-            let x = log_gains[row * params.panel_pitch + quad];
+            let x = log_gains[panel_cell(params.rows, row, quad)];
             let mean = means[row * params.bases_pitch + block];
             let sharpness = precisions[row * params.bases_pitch + block];
             sums[0] = add_square(sums[0], x, mean.x, sharpness.x);
@@ -49,7 +49,7 @@ fn work(quad: u32, place: u32, lane: u32) {
     var sum = vec4<f32>();
     for (var block = place; block < params.bases_pitch; block += ROW_LANES) {
         for (var component = 4u * block; component < min(4u * block + 4u, params.components); component++) {
-            let at = component * params.panel_pitch + quad;
+            let at = panel_cell(params.components, component, quad);
             let value = exp(responsibilities[at] - most);
             responsibilities[at] = value;
             sum += value;
@@ -58,7 +58,7 @@ fn work(quad: u32, place: u32, lane: u32) {
     let total = lanes_sum(sum, lane);
     for (var block = place; block < params.bases_pitch; block += ROW_LANES) {
         for (var component = 4u * block; component < min(4u * block + 4u, params.components); component++) {
-            let at = component * params.panel_pitch + quad;
+            let at = panel_cell(params.components, component, quad);
             responsibilities[at] = responsibilities[at] / total;
         }
     }

@@ -12,12 +12,14 @@
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> weights: array<vec4<f32>>;
 
+const WALKS_ROWS = false;
+
 fn block_of(at: u32, pitch: u32) -> vec4<u32> {
     return vec4<u32>(at, at + pitch, at + 2u * pitch, at + 3u * pitch);
 }
 
 // Blocks past the last component have no sums.
-fn stored(component_quad: u32, at: vec4<u32>) -> mat4x4<f32> {
+fn kept_sums(component_quad: u32, at: vec4<u32>) -> mat4x4<f32> {
     if (component_quad >= params.bases_pitch) {
         return mat4x4<f32>();
     }
@@ -42,18 +44,18 @@ fn store(at: vec4<u32>, sum: mat4x4<f32>) {
     sums[at.w] = sum[3];
 }
 
-// Four columns of H (rows of the block) by four components, of which the last may be rows past K that are not used.
-fn gains_block(component_quad: u32, quad: u32) -> mat4x4<f32> {
-    let at = block_of(4u * component_quad * params.panel_pitch + quad, params.panel_pitch);
-    return transpose(mat4x4<f32>(gains[at.x], gains[at.y], gains[at.z], gains[at.w]));
+// Four columns of H (rows of the block) by four components.
+fn gains_columns(first_quad: u32, step: u32, component_quad: u32) -> mat4x4<f32> {
+    return transpose(gains_block(first_quad, step, component_quad));
 }
 
 // The same of what stands beside Q.
-fn weights_block(component_quad: u32, quad: u32, h: mat4x4<f32>) -> mat4x4<f32> {
+fn weights_columns(first_quad: u32, step: u32, component_quad: u32, h: mat4x4<f32>) -> mat4x4<f32> {
     if (WEIGHED == 0u) {
         return h;
     }
-    let at = block_of(4u * component_quad * params.panel_pitch + quad, params.panel_pitch);
+    let first = panel_cell(params.components, 4u * component_quad, first_quad + step);
+    let at = block_of(first, STRIP_QUADS);
     return transpose(mat4x4<f32>(weights[at.x], weights[at.y], weights[at.z], weights[at.w]));
 }
 
@@ -63,6 +65,65 @@ fn add_denominator(sum: mat4x4<f32>, q: mat4x4<f32>, h: mat4x4<f32>) -> mat4x4<f
         return mat4x4<f32>(sum[0] + ((h[0] + h[1]) + (h[2] + h[3])), sum[1], sum[2], sum[3]);
     }
     return add_product(sum, q, h);
+}
+
+// N and D of an invocation's blocks.
+struct Sums {
+    n0: mat4x4<f32>,
+    n1: mat4x4<f32>,
+    n2: mat4x4<f32>,
+    n3: mat4x4<f32>,
+    d0: mat4x4<f32>,
+    d1: mat4x4<f32>,
+    d2: mat4x4<f32>,
+    d3: mat4x4<f32>,
+}
+
+// Adds four columns of the tile.
+fn project(before: Sums, first_quad: u32, step: u32, component_quad: u32, x: u32) -> Sums {
+    var blocks = before;
+    let at = block_of(x * PITCH + step, QUADS * PITCH);
+    let p = mat4x4<f32>(sh_left[at.x], sh_left[at.y], sh_left[at.z], sh_left[at.w]);
+    let q = mat4x4<f32>(sh_right[at.x], sh_right[at.y], sh_right[at.z], sh_right[at.w]);
+    let h0 = gains_columns(first_quad, step, component_quad);
+    blocks.n0 = add_product(blocks.n0, p, h0);
+    blocks.d0 = add_denominator(blocks.d0, q, weights_columns(first_quad, step, component_quad, h0));
+    if (BLOCKS > 1u && component_quad + LANES < params.bases_pitch) {
+        let h1 = gains_columns(first_quad, step, component_quad + LANES);
+        blocks.n1 = add_product(blocks.n1, p, h1);
+        blocks.d1 = add_denominator(blocks.d1, q, weights_columns(first_quad, step, component_quad + LANES, h1));
+    }
+    if (BLOCKS > 2u && component_quad + 2u * LANES < params.bases_pitch) {
+        let h2 = gains_columns(first_quad, step, component_quad + 2u * LANES);
+        blocks.n2 = add_product(blocks.n2, p, h2);
+        blocks.d2 = add_denominator(blocks.d2, q, weights_columns(first_quad, step, component_quad + 2u * LANES, h2));
+    }
+    if (BLOCKS > 3u && component_quad + 3u * LANES < params.bases_pitch) {
+        let h3 = gains_columns(first_quad, step, component_quad + 3u * LANES);
+        blocks.n3 = add_product(blocks.n3, p, h3);
+        blocks.d3 = add_denominator(blocks.d3, q, weights_columns(first_quad, step, component_quad + 3u * LANES, h3));
+    }
+    return blocks;
+}
+
+// What an earlier window left of the split's sums.
+fn taken_up(component_quad: u32, at_n: vec4<u32>, at_d: vec4<u32>) -> Sums {
+    var blocks = Sums();
+    blocks.n0 = kept_sums(component_quad, at_n);
+    blocks.d0 = kept_sums(component_quad, at_d);
+    if (BLOCKS > 1u) {
+        blocks.n1 = kept_sums(component_quad + LANES, at_n + LANES);
+        blocks.d1 = kept_sums(component_quad + LANES, at_d + LANES);
+    }
+    if (BLOCKS > 2u) {
+        blocks.n2 = kept_sums(component_quad + 2u * LANES, at_n + 2u * LANES);
+        blocks.d2 = kept_sums(component_quad + 2u * LANES, at_d + 2u * LANES);
+    }
+    if (BLOCKS > 3u) {
+        blocks.n3 = kept_sums(component_quad + 3u * LANES, at_n + 3u * LANES);
+        blocks.d3 = kept_sums(component_quad + 3u * LANES, at_d + 3u * LANES);
+    }
+    return blocks;
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -90,68 +151,29 @@ fn main(
     let at_n = block_of((2u * split * params.pass_rows + pass_row + x) * params.bases_pitch + component_quad, block_pitch);
     let at_d = at_n + params.pass_rows * params.bases_pitch;
 
-    var n0 = mat4x4<f32>();
-    var n1 = mat4x4<f32>();
-    var n2 = mat4x4<f32>();
-    var n3 = mat4x4<f32>();
-    var d0 = mat4x4<f32>();
-    var d1 = mat4x4<f32>();
-    var d2 = mat4x4<f32>();
-    var d3 = mat4x4<f32>();
+    var blocks = Sums();
     if (begin < params.first_tile) {
-        n0 = stored(component_quad, at_n);
-        d0 = stored(component_quad, at_d);
-        if (BLOCKS > 1u) {
-            n1 = stored(component_quad + LANES, at_n + LANES);
-            d1 = stored(component_quad + LANES, at_d + LANES);
-        }
-        if (BLOCKS > 2u) {
-            n2 = stored(component_quad + 2u * LANES, at_n + 2u * LANES);
-            d2 = stored(component_quad + 2u * LANES, at_d + 2u * LANES);
-        }
-        if (BLOCKS > 3u) {
-            n3 = stored(component_quad + 3u * LANES, at_n + 3u * LANES);
-            d3 = stored(component_quad + 3u * LANES, at_d + 3u * LANES);
-        }
+        blocks = taken_up(component_quad, at_n, at_d);
     }
+    hold_bases(params.first_row + pass_row, lane);
     for (var tile = first_tile; tile < end_tile; tile++) {
         let first_quad = params.first_quad + tile * QUADS;
         take_fields(params.first_row + pass_row, first_quad, lane);
-        for (var step = 0u; step < QUADS; step++) {
-            let at = block_of(x * PITCH + step, QUADS * PITCH);
-            let p = mat4x4<f32>(sh_left[at.x], sh_left[at.y], sh_left[at.z], sh_left[at.w]);
-            let q = mat4x4<f32>(sh_right[at.x], sh_right[at.y], sh_right[at.z], sh_right[at.w]);
-            let quad = first_quad + step;
-            if (component_quad < params.bases_pitch) {
-                let h0 = gains_block(component_quad, quad);
-                n0 = add_product(n0, p, h0);
-                d0 = add_denominator(d0, q, weights_block(component_quad, quad, h0));
-            }
-            if (BLOCKS > 1u && component_quad + LANES < params.bases_pitch) {
-                let h1 = gains_block(component_quad + LANES, quad);
-                n1 = add_product(n1, p, h1);
-                d1 = add_denominator(d1, q, weights_block(component_quad + LANES, quad, h1));
-            }
-            if (BLOCKS > 2u && component_quad + 2u * LANES < params.bases_pitch) {
-                let h2 = gains_block(component_quad + 2u * LANES, quad);
-                n2 = add_product(n2, p, h2);
-                d2 = add_denominator(d2, q, weights_block(component_quad + 2u * LANES, quad, h2));
-            }
-            if (BLOCKS > 3u && component_quad + 3u * LANES < params.bases_pitch) {
-                let h3 = gains_block(component_quad + 3u * LANES, quad);
-                n3 = add_product(n3, p, h3);
-                d3 = add_denominator(d3, q, weights_block(component_quad + 3u * LANES, quad, h3));
+        // Invocations past the last component wait for the others.
+        if (component_quad < params.bases_pitch) {
+            for (var step = 0u; step < QUADS; step++) {
+                blocks = project(blocks, first_quad, step, component_quad, x);
             }
         }
     }
-    finish(component_quad, at_n, at_d, n0, d0);
+    finish(component_quad, at_n, at_d, blocks.n0, blocks.d0);
     if (BLOCKS > 1u) {
-        finish(component_quad + LANES, at_n + LANES, at_d + LANES, n1, d1);
+        finish(component_quad + LANES, at_n + LANES, at_d + LANES, blocks.n1, blocks.d1);
     }
     if (BLOCKS > 2u) {
-        finish(component_quad + 2u * LANES, at_n + 2u * LANES, at_d + 2u * LANES, n2, d2);
+        finish(component_quad + 2u * LANES, at_n + 2u * LANES, at_d + 2u * LANES, blocks.n2, blocks.d2);
     }
     if (BLOCKS > 3u) {
-        finish(component_quad + 3u * LANES, at_n + 3u * LANES, at_d + 3u * LANES, n3, d3);
+        finish(component_quad + 3u * LANES, at_n + 3u * LANES, at_d + 3u * LANES, blocks.n3, blocks.d3);
     }
 }

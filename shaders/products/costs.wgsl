@@ -12,7 +12,7 @@ fn row_cost(row: u32, quad: u32, product: vec4<f32>) -> vec4<f32> {
     if (row >= params.rows) {
         return vec4<f32>(0.0);
     }
-    return cost(data[row * params.panel_pitch + quad], max(product, vec4<f32>(MODEL_FLOOR)));
+    return cost(data[panel_cell(params.rows, row, quad)], max(product, vec4<f32>(MODEL_FLOOR)));
 }
 
 @compute @workgroup_size(INVOCATIONS)

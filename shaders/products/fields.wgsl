@@ -1,24 +1,23 @@
 // Forms the fields of a window and stores them, for a back-projection that would otherwise form them again and again.
 //
-// data: V (F, N), bases: W (F, K), gains: H (K, N), p, q: P and Q (F, the window) of the rows first_row..first_row +
-// pass_rows, cell_costs: the cost of every cell if the constant COSTS is 1; q is not written where Q is 1 everywhere.
+// data: V (F, N), bases: W (F, K), gains: H (K, N), stored: P, Q and, if the constant COSTS is 1, the cells' costs (F, the
+// window), one after another, of the rows first_row..first_row + pass_rows. Q is not written where it is 1 everywhere.
 // A workgroup owns a tile.
 
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> p: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> q: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> cell_costs: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> stored: array<vec4<f32>>;
 
 fn keep_row(at: u32, row: u32, quad: u32, costs: vec4<f32>) {
     if (row < params.rows && in_window(quad)) {
-        let cell = row * params.window_quads + quad - params.first_quad;
-        p[cell] = sh_left[at];
+        let cell = panel_cell(params.rows, row, quad - params.first_quad);
+        let cells = params.rows * params.window_quads;
+        stored[cell] = sh_left[at];
         if (!UNIT_DENOMINATOR) {
-            q[cell] = sh_right[at];
+            stored[cells + cell] = sh_right[at];
         }
         if (COSTS == 1u) {
-            cell_costs[cell] = costs;
+            stored[2u * cells + cell] = costs;
         }
     }
 }

@@ -1,17 +1,36 @@
 // Updates the gains: H ← rule(H, Wᵀ P, Wᵀ Q), in one pass over the data.
 //
-// data: V (F, N), bases: W (F, K), gains: H (K, N), new_gains: H after the update (K, N).
-// beside: (1, N), the columns' costs before the update, λ Σ_k H with them, if the constant COSTS is 1. If the constant SUMS is
-// 1, new_gains is Wᵀ P and beside is Wᵀ Q (K, N), for a prior to be added before the rule is applied.
-// A workgroup owns 4 QUADS columns and 4 LANES BLOCKS components. It walks down the rows a tile at a time, takes P and Q
-// there, formed anew or stored, and back-projects them at once. Invocation (x, y) sums N and D of the columns of quad x and of the components of the
-// quads y, y + LANES, ..., one 4 x 4 block each. The blocks are named, not an array: a compiler that left an indexed array
-// in memory would spoil the kernel. Sums run over f in order, and no column sees another.
+// data: V (F, N), bases: W (F, K), gains: H (K, N), new_gains: H after the update (K, N), denominators: D (K, N), costs: (1, N),
+// the columns' costs before the update, λ Σ_k H with them, if the constant COSTS is 1. If SUMS is 1, N is left in new_gains
+// and D in denominators, for a prior to be added before the rule is applied.
+// The rows are summed in splits of split_tiles tiles, and the sums of the splits in order: F alone says how many there are.
+// Where PART is 0 a workgroup walks down all of them, and what is summed so far waits in new_gains and denominators. Where it
+// is 1 a workgroup has one split, so that narrow panels fill a card, and leaves its sums for gains_reduce.wgsl:
+// new_gains: (splits, N and D, K, N), costs: (splits, N).
+// A workgroup owns 4 QUADS columns and 4 LANES BLOCKS components. It takes P and Q of a tile, formed anew or stored, and
+// back-projects them at once. Invocation (x, y) sums N and D of the columns of quad x and of the components of the quads y,
+// y + LANES, ..., one 4 x 4 block each. The blocks are named, not an array: a compiler that left an indexed array in memory
+// would spoil the kernel. Sums run over f in order, and no column sees another.
 
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> new_gains: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> beside: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> denominators: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> costs: array<vec4<f32>>;
+
+const WALKS_ROWS = true;
+
+// N and D of an invocation's blocks.
+struct Sums {
+    n0: mat4x4<f32>,
+    n1: mat4x4<f32>,
+    n2: mat4x4<f32>,
+    n3: mat4x4<f32>,
+    d0: mat4x4<f32>,
+    d1: mat4x4<f32>,
+    d2: mat4x4<f32>,
+    d3: mat4x4<f32>,
+}
 
 // Where Q is 1, row 0 of D's block gathers Σ_f W of the block's four components.
 fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> {
@@ -21,43 +40,82 @@ fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> 
     return add_outer(sum, w, q);
 }
 
-fn finish_row(component: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
-    if (component < params.components && in_window(quad)) {
-        let at = component * params.panel_pitch + quad;
-        if (SUMS == 1u) {
-            new_gains[at] = n;
-            beside[at] = d;
-        } else {
-            new_gains[at] = updated(gains[at], n, d);
-        }
+// Adds a row of the tile. Blocks past the last component read on, within what stands after W, and are not kept.
+fn project(before: Sums, first_row: u32, row: u32, component_quad: u32, x: u32) -> Sums {
+    var blocks = before;
+    let p = sh_left[row * PITCH + x];
+    let q = sh_right[row * PITCH + x];
+    let w0 = bases_quad(first_row, row, component_quad);
+    blocks.n0 = add_outer(blocks.n0, w0, p);
+    blocks.d0 = add_denominator(blocks.d0, w0, q);
+    if (BLOCKS > 1u) {
+        let w1 = bases_quad(first_row, row, component_quad + LANES);
+        blocks.n1 = add_outer(blocks.n1, w1, p);
+        blocks.d1 = add_denominator(blocks.d1, w1, q);
+    }
+    if (BLOCKS > 2u) {
+        let w2 = bases_quad(first_row, row, component_quad + 2u * LANES);
+        blocks.n2 = add_outer(blocks.n2, w2, p);
+        blocks.d2 = add_denominator(blocks.d2, w2, q);
+    }
+    if (BLOCKS > 3u) {
+        let w3 = bases_quad(first_row, row, component_quad + 3u * LANES);
+        blocks.n3 = add_outer(blocks.n3, w3, p);
+        blocks.d3 = add_denominator(blocks.d3, w3, q);
+    }
+    return blocks;
+}
+
+fn keep_row(split: u32, component: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
+    if (component >= params.components || !in_window(quad)) {
+        return;
+    }
+    let cell = panel_cell(params.components, component, quad);
+    if (PART == 1u) {
+        let cells = params.components * params.chunk_quads;
+        new_gains[2u * split * cells + cell] = n;
+        new_gains[(2u * split + 1u) * cells + cell] = d;
+        return;
+    }
+    var all_n = n;
+    var all_d = d;
+    if (split > 0u) {
+        all_n += new_gains[cell];
+        all_d += denominators[cell];
+    }
+    if (SUMS == 0u && split + 1u == params.end_split) {
+        new_gains[cell] = updated(gains[cell], all_n, all_d);
+    } else {
+        new_gains[cell] = all_n;
+        denominators[cell] = all_d;
     }
 }
 
-fn finish(component_quad: u32, quad: u32, n: mat4x4<f32>, d: mat4x4<f32>) {
+fn keep(split: u32, component_quad: u32, quad: u32, n: mat4x4<f32>, d: mat4x4<f32>) {
     var rows = d;
     if (UNIT_DENOMINATOR) {
         rows = mat4x4<f32>(d[0].xxxx, d[0].yyyy, d[0].zzzz, d[0].wwww);
     }
-    finish_row(4u * component_quad, quad, n[0], rows[0]);
-    finish_row(4u * component_quad + 1u, quad, n[1], rows[1]);
-    finish_row(4u * component_quad + 2u, quad, n[2], rows[2]);
-    finish_row(4u * component_quad + 3u, quad, n[3], rows[3]);
+    keep_row(split, 4u * component_quad, quad, n[0], rows[0]);
+    keep_row(split, 4u * component_quad + 1u, quad, n[1], rows[1]);
+    keep_row(split, 4u * component_quad + 2u, quad, n[2], rows[2]);
+    keep_row(split, 4u * component_quad + 3u, quad, n[3], rows[3]);
 }
 
 // λ H summed over the components that stand at one place of their TILE.
 fn penalty(place: u32, quad: u32) -> vec4<f32> {
     var sum = vec4<f32>();
     for (var component = place; component < params.components; component += TILE) {
-        sum += gains[component * params.panel_pitch + quad];
+        sum += gains[panel_cell(params.components, component, quad)];
     }
     return params.sparsity * sum;
 }
 
-fn finish_costs(sums: mat4x4<f32>, first_quad: u32, lane: u32) {
+fn keep_costs(split: u32, sums: mat4x4<f32>, first_quad: u32, lane: u32) {
     let quad = window_quad(first_quad + lane_x(lane));
     let place = lane_y(lane);
     var with_penalty = sums;
-    if (params.sparsity > 0.0) {
+    if (params.sparsity > 0.0 && split + 1u == params.end_split) {
         with_penalty[0] += penalty(place, quad);
         if (HEIGHT > 1u) {
             with_penalty[1] += penalty(place + LANES, quad);
@@ -67,9 +125,13 @@ fn finish_costs(sums: mat4x4<f32>, first_quad: u32, lane: u32) {
             with_penalty[3] += penalty(place + 3u * LANES, quad);
         }
     }
-    let total = column_sums(with_penalty, lane);
+    var total = column_sums(with_penalty, lane);
     if (place == 0u && in_window(first_quad + lane_x(lane))) {
-        beside[quad] = total;
+        let at = PART * split * params.chunk_quads + quad;
+        if (PART == 0u && split > 0u) {
+            total += costs[at];
+        }
+        costs[at] = total;
     }
 }
 
@@ -79,65 +141,60 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = workgroup_index(group, groups);
     let tiles = (params.window_quads + QUADS - 1u) / QUADS;
+    let index = workgroup_index(group, groups);
     let first_quad = params.first_quad + index % tiles * QUADS;
-    let first_component = index / tiles * 4u * LANES * BLOCKS;
-    if (first_component >= params.components) {
+    // The workgroups of a column differ in their components, and then in their split.
+    let shares = (params.components + 4u * LANES * BLOCKS - 1u) / (4u * LANES * BLOCKS);
+    let first_component = index / tiles % shares * 4u * LANES * BLOCKS;
+    let first_split = index / tiles / shares;
+    if (first_split >= select(1u, params.end_split, PART == 1u)) {
         return;
     }
     let x = lane_x(lane);
     let component_quad = first_component / 4u + lane_y(lane);
+    let split_rows = params.split_tiles * TILE;
+    let end_row = select(params.rows, min((first_split + 1u) * split_rows, params.rows), PART == 1u);
+    var blocks = Sums();
     var cost_sums = mat4x4<f32>();
-    var n0 = mat4x4<f32>();
-    var n1 = mat4x4<f32>();
-    var n2 = mat4x4<f32>();
-    var n3 = mat4x4<f32>();
-    var d0 = mat4x4<f32>();
-    var d1 = mat4x4<f32>();
-    var d2 = mat4x4<f32>();
-    var d3 = mat4x4<f32>();
-    // Blocks past the last component read on, within what the host leaves after W for it, and are not written.
-    for (var first_row = 0u; first_row < params.rows; first_row += TILE) {
-        cost_sums += take_fields(first_row, first_quad, lane);
+    hold_gains(first_quad, lane);
+    for (var first_row = first_split * split_rows; first_row < end_row; first_row += TILE) {
+        let tile_costs = take_fields(first_row, first_quad, lane);
+        if (COSTS == 1u) {
+            cost_sums += tile_costs;
+        }
         // Invocations past the last component wait for the others.
         let rows = select(0u, min(TILE, params.rows - first_row), component_quad < params.bases_pitch);
-        for (var row = 0u; row < rows; row++) {
-            let p = sh_left[row * PITCH + x];
-            let q = sh_right[row * PITCH + x];
-            let at = (first_row + row) * params.bases_pitch + component_quad;
-            let w0 = bases[at];
-            n0 = add_outer(n0, w0, p);
-            d0 = add_denominator(d0, w0, q);
-            if (BLOCKS > 1u) {
-                let w1 = bases[at + LANES];
-                n1 = add_outer(n1, w1, p);
-                d1 = add_denominator(d1, w1, q);
-            }
-            if (BLOCKS > 2u) {
-                let w2 = bases[at + 2u * LANES];
-                n2 = add_outer(n2, w2, p);
-                d2 = add_denominator(d2, w2, q);
-            }
-            if (BLOCKS > 3u) {
-                let w3 = bases[at + 3u * LANES];
-                n3 = add_outer(n3, w3, p);
-                d3 = add_denominator(d3, w3, q);
-            }
+        var row = 0u;
+        for (; row + 2u <= rows; row += 2u) {
+            blocks = project(blocks, first_row, row, component_quad, x);
+            blocks = project(blocks, first_row, row + 1u, component_quad, x);
         }
-    }
-    finish(component_quad, first_quad + x, n0, d0);
-    if (BLOCKS > 1u) {
-        finish(component_quad + LANES, first_quad + x, n1, d1);
-    }
-    if (BLOCKS > 2u) {
-        finish(component_quad + 2u * LANES, first_quad + x, n2, d2);
-    }
-    if (BLOCKS > 3u) {
-        finish(component_quad + 3u * LANES, first_quad + x, n3, d3);
-    }
-    // Workgroups that share the components of a column have all formed its costs.
-    if (COSTS == 1u && first_component == 0u) {
-        finish_costs(cost_sums, first_quad, lane);
+        if (row < rows) {
+            blocks = project(blocks, first_row, row, component_quad, x);
+        }
+        let split = first_row / split_rows;
+        if (first_row + TILE < min((split + 1u) * split_rows, params.rows)) {
+            continue;
+        }
+        // What is added is 0, since no panel has 4,096 rows above the last tile, and a compiler cannot know: else it works out where
+        // all sums are kept before the loop, and has half as many registers again in use (206 for 128 on sm_90, of two blocks).
+        let quad = first_quad + x + first_row / 4096u;
+        keep(split, component_quad, quad, blocks.n0, blocks.d0);
+        if (BLOCKS > 1u) {
+            keep(split, component_quad + LANES, quad, blocks.n1, blocks.d1);
+        }
+        if (BLOCKS > 2u) {
+            keep(split, component_quad + 2u * LANES, quad, blocks.n2, blocks.d2);
+        }
+        if (BLOCKS > 3u) {
+            keep(split, component_quad + 3u * LANES, quad, blocks.n3, blocks.d3);
+        }
+        // Workgroups that share the components of a column have all formed its costs.
+        if (COSTS == 1u && first_component == 0u) {
+            keep_costs(split, cost_sums, first_quad, lane);
+        }
+        blocks = Sums();
+        cost_sums = mat4x4<f32>();
     }
 }

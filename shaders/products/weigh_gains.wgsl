@@ -18,7 +18,8 @@ fn main(
 ) {
     let index = 64u * workgroup_index(group, groups) + lane;
     if (index < params.components * params.window_quads) {
-        let cell = index / params.window_quads * params.panel_pitch + params.first_quad + index % params.window_quads;
+        let quad = params.first_quad + index % params.window_quads;
+        let cell = panel_cell(params.components, index / params.window_quads, quad);
         let old = before[cell];
         let now = after[cell];
         let zero = (old == vec4<f32>(0.0)) | (now == vec4<f32>(0.0));

@@ -12,8 +12,8 @@ fn cells() -> u32 {
 fn work(cell: u32) {
     let row = cell / params.window_quads;
     let quad = cell % params.window_quads;
-    let in_chunk = row * params.panel_pitch + params.first_quad + quad;
-    let in_segment = row * params.segment_pitch + params.segment_quad + quad;
+    let in_chunk = panel_cell(params.rows, row, params.first_quad + quad);
+    let in_segment = panel_cell(params.rows, row, params.segment_quad + quad);
     if (BACK == 1u) {
         copied[in_chunk] = source[in_segment];
     } else {

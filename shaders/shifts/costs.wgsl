@@ -12,7 +12,7 @@ fn row_cost(row: u32, quad: u32, product: vec4<f32>) -> vec4<f32> {
     if (row >= params.rows) {
         return vec4<f32>(0.0);
     }
-    let v = data[row * params.panel_pitch + params.first_quad + quad];
+    let v = data[panel_cell(params.rows, row, params.first_quad + quad)];
     return cost(v, max(product, vec4<f32>(MODEL_FLOOR)));
 }
 

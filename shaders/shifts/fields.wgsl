@@ -7,7 +7,7 @@
 @group(0) @binding(5) var<storage, read_write> denominators: array<vec4<f32>>;
 
 fn keep(row: u32, quad: u32, product: vec4<f32>) {
-    let v = data[row * params.panel_pitch + params.first_quad + quad];
+    let v = data[panel_cell(params.rows, row, params.first_quad + quad)];
     let lambda = max(product, vec4<f32>(MODEL_FLOOR));
     let inside = entries(quad) < vec4<u32>(params.columns);
     let at = row * params.window_quads + quad;

@@ -49,7 +49,7 @@ fn stage(first_row: u32, first_quad: u32, first_bin: u32, lag_quad: u32, lane: u
 
 fn update(row: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
     if (row < params.pitch_lags * params.components) {
-        let at = row * params.panel_pitch + params.first_quad + quad;
+        let at = panel_cell(params.pitch_lags * params.components, row, params.first_quad + quad);
         // N is 0 in the columns that pad a segment, and so they stay.
         gains[at] = updated(gains[at], n, d);
     }

@@ -5,5 +5,5 @@
 @group(0) @binding(3) var<storage, read_write> model: array<vec4<f32>>;
 
 fn keep(row: u32, quad: u32, product: vec4<f32>) {
-    model[row * params.panel_pitch + params.first_quad + quad] = product;
+    model[panel_cell(params.rows, row, params.first_quad + quad)] = product;
 }

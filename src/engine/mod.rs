@@ -155,6 +155,12 @@ pub trait Engine: Send + Sync {
         self.panel(selected.view())
     }
 
+    /// Whether the host reads a panel about as fast as it computes one. Where it does not, what follows from other panels is not
+    /// read.
+    fn reads_cheaply(&self) -> bool {
+        true
+    }
+
     /// Whether [`Engine::select`] takes no longer than some updates of the columns that are left out: not where data come down
     /// for it and go up again.
     fn selects_cheaply(&self) -> bool {

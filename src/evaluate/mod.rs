@@ -65,7 +65,7 @@ pub struct Measures {
 /// A silent reference or estimate is no error: what is undefined for that source is NaN.
 ///
 /// # Errors
-/// [`Error::Input`](crate::Error::Input) if there are no signals, empty ones, ones whose channels or lengths differ or that hold
+/// [`Error::Input`] if there are no signals, empty ones, ones whose channels or lengths differ or that hold
 /// a sample that is not finite, or not as many estimates as references.
 pub fn evaluate(
     references: &[Vec<Vec<f64>>],
@@ -208,7 +208,9 @@ mod tests {
         assert!(exchanged.sdr < 30.0 && exchanged.snr < 3.0 && exchanged.si_sdr < 0.0, "{exchanged:?}");
         // In opposite phase, and with a channel that is silent.
         let turned = vec![left.clone(), left.iter().map(|x| -x).collect()];
-        let of_turned = evaluate(&[turned.clone()], &[turned], None, Order::Given).unwrap()[0].measures;
+        let of_turned = evaluate(std::slice::from_ref(&turned), std::slice::from_ref(&turned), None, Order::Given)
+            .unwrap()[0]
+            .measures;
         assert!(of_turned.sdr > 200.0);
         let one_side = vec![left.clone(), vec![0.0; 800]];
         let both_sides = vec![left.clone(), left.iter().map(|x| 0.1 * x).collect()];

@@ -4,9 +4,10 @@ mod tune;
 
 use std::ops::Range;
 
+use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::gpu::shader::{Source, source, uniform};
-use crate::engine::gpu::{Chunk, GpuPanel, Piece, QUAD, TILE as TILE_COLUMNS, Tiling};
+use crate::engine::gpu::{Chunk, Gpu, GpuPanel, Piece, QUAD, TILE as TILE_COLUMNS, Tiling};
 
 pub(crate) static PARAMS: Source = source!("lib/params.wgsl");
 pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
@@ -19,7 +20,9 @@ pub(crate) static RAISED: Source = source!("lib/raised.wgsl", PARAMS);
 pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, FLOORS, POWER);
 pub(crate) static BASIS_RULE: Source = source!("lib/basis_rule.wgsl", RULE);
 pub(crate) static BLOCKS: Source = source!("lib/blocks.wgsl");
-pub(crate) static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
+static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
+pub(crate) static PASSING: Source = source!("lib/passing.wgsl", TILE);
+pub(crate) static HELD: Source = source!("lib/held.wgsl", TILE);
 pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", FLOORS, TILE);
 pub(crate) static STORED_FIELDS: Source = source!("lib/stored_fields.wgsl", TILE);
 pub(crate) static COLUMN_SUMS: Source = source!("lib/column_sums.wgsl", TILE);
@@ -52,7 +55,8 @@ uniform! {
         columns: u32,
         components: u32,
         bases_pitch: u32,
-        panel_pitch: u32,
+        chunk_quads: u32,
+        panel_rows: u32,
         first_quad: u32,
         window_quads: u32,
         first_component: u32,
@@ -68,10 +72,10 @@ uniform! {
         sparsity: f32,
         floor: f32,
         weights_row: u32,
+        weights_rows: u32,
         time_lags: u32,
         pitch_lags: u32,
         bases_stride: u32,
-        segment_pitch: u32,
         segment_quad: u32,
     }
 }
@@ -107,6 +111,16 @@ impl<'a> Window<'a> {
         panel.pieces().into_iter().map(window).collect()
     }
 
+    /// Windows of a panel of which each takes a device no longer than a dispatch may; a column has so many multiply-adds.
+    pub(crate) fn in_time(gpu: &Gpu, panel: &'a GpuPanel, work: usize) -> Result<Vec<Self>> {
+        let mut windows = Vec::new();
+        for window in Self::all(panel) {
+            let columns = gpu.columns_at_once(window.columns, work)?;
+            windows.extend(window.cut(columns.div_ceil(TILE_COLUMNS)));
+        }
+        Ok(windows)
+    }
+
     /// The same in windows of at most so many tiles.
     pub(crate) fn cut(self, tiles: usize) -> impl Iterator<Item = Self> {
         (0..self.tiles).step_by(tiles).map(move |first| Self {
@@ -133,7 +147,7 @@ impl<'a> Window<'a> {
         let first = self.first_tile * TILE_COLUMNS;
         Params {
             columns: (first + self.columns) as u32,
-            panel_pitch: self.chunk.pitch() as u32,
+            chunk_quads: self.chunk.quads() as u32,
             first_quad: (first / QUAD) as u32,
             window_quads: (self.tiles * TILE_COLUMNS / QUAD) as u32,
             ..params
@@ -190,7 +204,7 @@ pub(crate) mod tests {
     #[test]
     fn every_shared_file_is_a_source() {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
-        let tiles = [&BLOCKS, &TILE, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
+        let tiles = [&BLOCKS, &TILE, &PASSING, &HELD, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
         let shifts = [&SHIFTS, &SHIFTED_GAINS, &SHIFTED_MODEL, &SHIFTED_TILES];
         let others =
             [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &BASIS_RULE, &LEAD, &NEAR];

@@ -7,10 +7,12 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder, s};
+use rayon::prelude::*;
 
-use super::{Separated, Separator};
+use super::{STRETCH, Separated, Separator};
 use crate::divergence::Divergence;
+use crate::engine::Engine;
 use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Momentum, Prior, Products, Rule};
 use crate::methods::gain_prior;
 use crate::methods::leakage::{self, Leakage};
@@ -263,8 +265,28 @@ pub fn separate<E: GainPrior + Momentum + Glue>(
     let (gains, iterations) = find_gains(engine, data, &panel, segments, bases, settings)?;
     let costs = engine.costs(&panel, &bases.on_engine, &gains, bases.divergence)?;
     let masks = engine.masks(&bases.on_engine, &gains, &bases.sources, settings.mask)?;
-    let masks = masks.iter().map(|mask| engine.read_panel(mask)).collect::<Result<_>>()?;
-    Ok(Separated { masks, costs, iterations })
+    Ok(Separated { masks: read_masks(engine, &masks)?, costs, iterations })
+}
+
+/// Masks (F, N) on the host. They sum to 1 in every cell: of a card, from which they come slowly, the last is not brought down
+/// but is what the others leave over.
+fn read_masks<E: Engine>(engine: &E, masks: &[E::Panel]) -> Result<Vec<Array2<f32>>> {
+    let read = if engine.reads_cheaply() { masks.len() } else { masks.len().saturating_sub(1).max(1) };
+    let mut on_host = masks.iter().take(read).map(|mask| engine.read_panel(mask)).collect::<Result<Vec<_>>>()?;
+    if read < masks.len() {
+        let mut rest = Array2::zeros(on_host[0].raw_dim().f());
+        rest.axis_chunks_iter_mut(Axis(1), STRETCH).into_par_iter().enumerate().for_each(|(stretch, mut rest)| {
+            let columns = stretch * STRETCH..stretch * STRETCH + rest.ncols();
+            rest.fill(1.0);
+            for mask in &on_host {
+                rest -= &mask.slice(s![.., columns.clone()]);
+            }
+            // Where the others have everything, rounding may leave less than nothing.
+            rest.mapv_inplace(|share| if share < 0.0 { 0.0 } else { share });
+        });
+        on_host.push(rest);
+    }
+    Ok(on_host)
 }
 
 /// The gains (K, N) of [`separate`], of all sources one below the other.

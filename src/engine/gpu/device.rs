@@ -68,6 +68,28 @@ impl Device {
         Ok(answer.recv().map_err(|_| ended())??)
     }
 
+    /// Hands the numbers of a storage to `take` in order, at most `piece` of them at a time, while the next ones come down.
+    pub(super) fn read(&self, storage: &Storage, piece: usize, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
+        let (pieces, received) = channel();
+        let (reply, answer) = channel();
+        let (storage, faults) = (storage.clone(), self.faults.clone());
+        self.send(Box::new(move |worker| {
+            let result = worker.bring_down(&storage, (piece * size_of::<f32>()) as u64, &pieces);
+            let result = result.map_err(|error| faults.cause(error, worker));
+            drop(pieces);
+            // Nobody listens where the asker has gone.
+            let _ = reply.send(faults.tell().and(result));
+        }))?;
+        let mut first = 0;
+        for mapped in received {
+            mapped.with(|values: &[f32]| {
+                take(first, values);
+                first += values.len();
+            })?;
+        }
+        Ok(answer.recv().map_err(|_| ended())??)
+    }
+
     /// A storage of `bytes`, whatever it holds. The thread is only asked where none waits in the pool.
     pub(super) fn storage(&self, bytes: u64) -> Result<Storage> {
         self.faults.check_lost()?;

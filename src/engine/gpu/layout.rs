@@ -1,41 +1,52 @@
-//! Numbers of the host, of any strides, to and from the device's rows.
+//! Numbers of the host, of any strides, to and from the device's rows and strips.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, ShapeBuilder, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 
+use super::TILE;
 use crate::engine::Real;
 use crate::{Error, Result};
 
-/// Rows and columns of the squares that are copied one by one: both sides of a square stay in the nearest cache, so
-/// that a transposition costs what a copy does.
-const SQUARE: usize = 64;
+/// Rows of a strip that are copied at a time: both sides stay in the nearest cache, so that a transposition costs what a
+/// copy does.
+const ROWS: usize = 64;
 
-/// Puts `values` into row-major numbers, rows `pitch` long, from column `first` on.
-pub(super) fn pack<T: Real>(values: ArrayView2<T>, packed: &mut [f32], pitch: usize, first: usize) {
-    packed
-        .par_chunks_mut(SQUARE * pitch)
-        .zip(values.axis_chunks_iter(ndarray::Axis(0), SQUARE).into_par_iter())
-        .for_each(|(rows, values)| {
-            for column in (0..values.ncols()).step_by(SQUARE) {
-                let square = values.slice(s![.., column..values.ncols().min(column + SQUARE)]);
-                for (row, values) in rows.chunks_mut(pitch).zip(square.rows()) {
-                    for (packed, value) in row[first + column..].iter_mut().zip(values) {
-                        *packed = value.to_f64() as f32;
-                    }
-                }
-            }
-        });
+/// Puts `values` into row-major numbers, rows `pitch` long.
+pub(super) fn pack_rows<T: Real>(values: ArrayView2<T>, packed: &mut [f32], pitch: usize) {
+    for (packed, values) in packed.chunks_mut(pitch).zip(values.rows()) {
+        packed.iter_mut().zip(values).for_each(|(packed, value)| *packed = value.to_f64() as f32);
+    }
 }
 
-/// The inverse of [`pack`], into `values`.
-pub(super) fn unpack<T: Real>(packed: &[f32], pitch: usize, first: usize, mut values: ArrayViewMut2<T>) {
-    values.axis_chunks_iter_mut(ndarray::Axis(1), SQUARE).into_par_iter().enumerate().for_each(
-        |(square, mut values)| {
-            let column = first + square * SQUARE;
-            for (row, mut values) in values.rows_mut().into_iter().enumerate() {
-                for (value, &packed) in values.iter_mut().zip(&packed[row * pitch + column..]) {
-                    *value = T::from_f64(f64::from(packed));
-                }
+/// The inverse of [`pack_rows`], into `values`.
+pub(super) fn unpack_rows<T: Real>(packed: &[f32], pitch: usize, mut values: ArrayViewMut2<T>) {
+    for (packed, mut values) in packed.chunks(pitch).zip(values.rows_mut()) {
+        values.iter_mut().zip(packed).for_each(|(value, &packed)| *value = T::from_f64(f64::from(packed)));
+    }
+}
+
+/// Puts `values` into strips of [`TILE`] columns, each row-major; the last one has zeros beyond them.
+pub(super) fn pack_strips<T: Real>(values: ArrayView2<T>, packed: &mut [f32]) {
+    let rows = values.nrows();
+    packed.par_chunks_mut(rows * TILE).zip(values.axis_chunks_iter(Axis(1), TILE).into_par_iter()).for_each(
+        |(strip, values)| {
+            if values.ncols() < TILE {
+                strip.fill(0.0);
+            }
+            for (strip, values) in strip.chunks_mut(ROWS * TILE).zip(values.axis_chunks_iter(Axis(0), ROWS)) {
+                pack_rows(values, strip, TILE);
+            }
+        },
+    );
+}
+
+/// The inverse of [`pack_strips`], into `values`.
+pub(super) fn unpack_strips<T: Real>(packed: &[f32], mut values: ArrayViewMut2<T>) {
+    let rows = values.nrows();
+    values.axis_chunks_iter_mut(Axis(1), TILE).into_par_iter().zip(packed.par_chunks(rows * TILE)).for_each(
+        |(mut values, strip)| {
+            for (strip, values) in strip.chunks(ROWS * TILE).zip(values.axis_chunks_iter_mut(Axis(0), ROWS)) {
+                unpack_rows(strip, TILE, values);
             }
         },
     );

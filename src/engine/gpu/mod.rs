@@ -2,7 +2,9 @@
 //!
 //! Matrices are row-major in vec4s, rows padded to a multiple of four entries. Panels are cut by columns into chunks of
 //! a width that is the engine's alone, so that all panels of the same N are cut alike and a kernel runs chunk by chunk.
-//! A chunk is row-major in vec4s too, the columns of every segment padded to whole tiles. The padding of bases and gains is
+//! A chunk is a row of strips of 32 columns, each row-major in vec4s, the columns of every segment padded to whole strips: a tile is
+//! one run of memory, and no stride depends on the width of the panel. (Rows as long as a chunk stood a power of two apart, and a
+//! large card took up to four times as long for them.) The padding of bases and gains is
 //! zero, or is masked where it counts. Of a stack every matrix begins where a device can bind it: a kernel sees one of them.
 
 mod adapters;
@@ -12,8 +14,11 @@ mod layout;
 mod memory;
 mod pipelines;
 pub(crate) mod shader;
+mod staging;
 mod tiling;
 mod worker;
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 
@@ -25,6 +30,7 @@ pub(crate) use tiling::{RANKS, Tiling};
 use self::clock::Clock;
 use self::device::Device;
 use self::shader::{Kernel, Source, Uniform};
+use self::staging::STAGING_BYTES;
 use self::worker::{Dispatch, Worker};
 use super::{Engine, Real, Timing, packed_shape, stacked_shape};
 use crate::{EngineError, Error, Result};
@@ -35,6 +41,8 @@ pub(crate) const TILE: usize = 32;
 pub(crate) const QUAD: usize = 4;
 /// vec4s after a matrix that the kernels may read and must not use: the blocks of a workgroup's last components reach so far.
 const MATRIX_SLACK: usize = 128;
+/// Pieces of a panel's numbers that the host keeps memory for.
+const SPARE: usize = 3;
 /// vec4s that the matrices of a stack begin at multiples of: 256 bytes, the portable bound.
 const ALIGNMENT: usize = 16;
 /// Rows that a panel or matrix may have, and columns that a matrix may have: a chunk of a panel must not be longer than
@@ -48,7 +56,13 @@ pub struct Gpu {
     device: Device,
     adapter: Adapter,
     chunk_columns: usize,
+    /// Bytes of workgroup memory that a kernel may take.
+    pub(crate) workgroup_bytes: u32,
     pub(crate) tuning: Tuning,
+    /// Multiply-adds that a dispatch may have, once that has been measured.
+    pub(crate) dispatch_work: OnceLock<usize>,
+    /// Memory of the host that numbers have come up from.
+    spare: Arc<Mutex<Vec<Vec<f32>>>>,
 }
 
 /// Bases on the device.
@@ -161,8 +175,8 @@ impl GpuPanel {
 }
 
 impl Chunk {
-    /// vec4s from one row to the next.
-    pub(crate) fn pitch(&self) -> usize {
+    /// vec4s of a row, over all strips.
+    pub(crate) fn quads(&self) -> usize {
         self.tiles * TILE / QUAD
     }
 }
@@ -178,6 +192,7 @@ impl Gpu {
         let wanted = wgpu::Limits {
             max_buffer_size: limits.max_buffer_size,
             max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+            max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
             ..wgpu::Limits::default()
         };
         let request = chosen.request_device(&wgpu::DeviceDescriptor {
@@ -192,7 +207,16 @@ impl Gpu {
         let columns = usize::try_from(longest).unwrap_or(usize::MAX) / size_of::<f32>() / MAX_ROWS;
         let chunk_columns = (columns / TILE * TILE).clamp(TILE, MAX_CHUNK_COLUMNS);
         let tuning = Tuning::all(Tiling::SMALLEST);
-        Ok(Self { device: Device::start(device, queue)?, adapter, chunk_columns, tuning })
+        let workgroup_bytes = limits.max_compute_workgroup_storage_size;
+        Ok(Self {
+            device: Device::start(device, queue)?,
+            adapter,
+            chunk_columns,
+            workgroup_bytes,
+            tuning,
+            dispatch_work: OnceLock::new(),
+            spare: Arc::default(),
+        })
     }
 
     /// The adapter that was opened.
@@ -256,14 +280,34 @@ impl Gpu {
         self.device.post(move |worker| worker.dispatch(&dispatch))
     }
 
-    fn upload(&self, storage: &Storage, values: Vec<f32>) -> Result<()> {
-        let storage = storage.clone();
-        self.device.post(move |worker| worker.upload(&storage, &values))
+    /// Waits until everything that was asked for is done.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.device.ask(Worker::settle)
     }
 
-    fn read(&self, storage: &Storage) -> Result<Vec<f32>> {
-        let storage = storage.clone();
-        self.device.ask(move |worker| worker.read(&storage))
+    /// Fills a storage with numbers, from one of its own on. They are kept for who packs the next ones.
+    fn upload(&self, storage: &Storage, first: usize, values: Vec<f32>) -> Result<()> {
+        let (storage, spare) = (storage.clone(), Arc::clone(&self.spare));
+        self.device.post(move |worker| {
+            let uploaded = worker.upload(&storage, first, &values);
+            let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
+            if spare.len() < SPARE {
+                spare.push(values);
+            }
+            uploaded
+        })
+    }
+
+    /// Memory of the host for so many numbers, whatever they are: fresh memory comes from the system page by page.
+    fn spare(&self, length: usize) -> Vec<f32> {
+        let mut values = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        values.resize(length, 0.0);
+        values
+    }
+
+    /// Strips of so many rows that are brought up or down at a time.
+    fn strips_at_once(rows: usize) -> usize {
+        (STAGING_BYTES as usize / size_of::<f32>() / (rows * TILE)).max(1)
     }
 }
 
@@ -290,9 +334,9 @@ impl Engine for Gpu {
         let (pitch, stride) = (stack.pitch() * QUAD, stack.stride() * QUAD);
         let mut packed = vec![0.0; (matrices.len() - 1) * stride + rows * pitch];
         for (matrix, &values) in matrices.iter().enumerate() {
-            layout::pack(values, &mut packed[matrix * stride..][..rows * pitch], pitch, 0);
+            layout::pack_rows(values, &mut packed[matrix * stride..][..rows * pitch], pitch);
         }
-        self.upload(&stack.storage, packed)?;
+        self.upload(&stack.storage, 0, packed)?;
         Ok(stack)
     }
 
@@ -302,18 +346,26 @@ impl Engine for Gpu {
         let panel = self.new_panel(rows, columns)?;
         let pieces = panel.pieces();
         for (index, chunk) in panel.chunks.iter().enumerate() {
-            let pitch = chunk.pitch() * QUAD;
-            let mut packed = vec![0.0; rows * pitch];
-            for piece in pieces.iter().filter(|piece| piece.chunk == index) {
-                let columns = Slice::from(piece.first..piece.first + piece.columns);
-                layout::pack(
-                    segments[piece.segment].slice_axis(Axis(1), columns),
-                    &mut packed,
-                    pitch,
-                    piece.tile * TILE,
-                );
+            let pieces: Vec<&Piece> = pieces.iter().filter(|piece| piece.chunk == index).collect();
+            for first in (0..chunk.tiles).step_by(Self::strips_at_once(rows)) {
+                let strips = Self::strips_at_once(rows).min(chunk.tiles - first);
+                let mut packed = self.spare(rows * strips * TILE);
+                for piece in &pieces {
+                    // The strips of the piece that are among these.
+                    let begin = piece.tile.max(first);
+                    let end = (piece.tile + piece.columns.div_ceil(TILE)).min(first + strips);
+                    if begin >= end {
+                        continue;
+                    }
+                    let before = (begin - piece.tile) * TILE;
+                    let columns = ((end - begin) * TILE).min(piece.columns - before);
+                    let of_segment = Slice::from(piece.first + before..piece.first + before + columns);
+                    let values = segments[piece.segment].slice_axis(Axis(1), of_segment);
+                    let place = rows * TILE * (begin - first)..rows * TILE * (end - first);
+                    layout::pack_strips(values, &mut packed[place]);
+                }
+                self.upload(&chunk.storage, first * rows * TILE, packed)?;
             }
-            self.upload(&chunk.storage, packed)?;
         }
         Ok(panel)
     }
@@ -321,9 +373,12 @@ impl Engine for Gpu {
     fn read_matrix<T: Real>(&self, matrix: &GpuMatrix) -> Result<Array2<T>> {
         let (rows, stride) = (matrix.rows, matrix.stride() * QUAD);
         let mut values = Array2::from_elem((matrix.count * rows, matrix.columns), T::default());
-        let packed = self.read(&matrix.storage)?;
+        let mut packed = Vec::new();
+        let all = matrix.storage.bytes() as usize / size_of::<f32>();
+        let piece = all.min(STAGING_BYTES as usize / size_of::<f32>());
+        self.device.read(&matrix.storage, piece, |_, values| packed.extend_from_slice(values))?;
         for (packed, values) in packed.chunks(stride).zip(values.axis_chunks_iter_mut(Axis(0), rows)) {
-            layout::unpack(packed, matrix.pitch() * QUAD, 0, values);
+            layout::unpack_rows(packed, matrix.pitch() * QUAD, values);
         }
         Ok(values)
     }
@@ -331,15 +386,30 @@ impl Engine for Gpu {
     fn read_panel<T: Real>(&self, panel: &GpuPanel) -> Result<Array2<T>> {
         let (rows, columns) = self.shape(panel);
         let mut values = layout::column_major(rows, columns)?;
-        let mut rest = values.view_mut();
-        let mut pieces = panel.pieces().into_iter().peekable();
+        let pieces = panel.pieces();
+        // Where the columns of a piece stand among all.
+        let before: Vec<usize> =
+            pieces.iter().scan(0, |before, piece| Some(std::mem::replace(before, *before + piece.columns))).collect();
+        let strip = rows * TILE;
         for (index, chunk) in panel.chunks.iter().enumerate() {
-            let packed = self.read(&chunk.storage)?;
-            while let Some(piece) = pieces.next_if(|piece| piece.chunk == index) {
-                let (values, after) = rest.split_at(Axis(1), piece.columns);
-                layout::unpack(&packed, chunk.pitch() * QUAD, piece.tile * TILE, values);
-                rest = after;
-            }
+            let all = std::iter::zip(&pieces, &before).filter(|(piece, _)| piece.chunk == index);
+            let of_chunk: Vec<(&Piece, usize)> = all.map(|(piece, &before)| (piece, before)).collect();
+            let storage = chunk.storage.part(0, (chunk.tiles * strip * size_of::<f32>()) as u64);
+            self.device.read(&storage, Self::strips_at_once(rows) * strip, |first, packed| {
+                let strips = first / strip..(first + packed.len()) / strip;
+                for &(piece, before) in &of_chunk {
+                    let begin = piece.tile.max(strips.start);
+                    let end = (piece.tile + piece.columns.div_ceil(TILE)).min(strips.end);
+                    if begin >= end {
+                        continue;
+                    }
+                    let skipped = (begin - piece.tile) * TILE;
+                    let columns = ((end - begin) * TILE).min(piece.columns - skipped);
+                    let of_piece = Slice::from(before + skipped..before + skipped + columns);
+                    let packed = &packed[(begin - strips.start) * strip..(end - strips.start) * strip];
+                    layout::unpack_strips(packed, values.slice_axis_mut(Axis(1), of_piece));
+                }
+            })?;
         }
         Ok(values)
     }
@@ -348,11 +418,15 @@ impl Engine for Gpu {
         false
     }
 
+    fn reads_cheaply(&self) -> bool {
+        false
+    }
+
     fn timed(&self, work: impl FnOnce() -> Result<()>) -> Result<Timing> {
         self.device.ask(Worker::start_clock)?;
         let timing = Timing::of(|| {
             work()?;
-            self.device.ask(Worker::settle)
+            self.settle()
         })?;
         Ok(Timing { device: self.device.ask(Worker::stop_clock)?, ..timing })
     }

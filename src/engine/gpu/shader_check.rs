@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 
+use super::Tiling;
 use super::shader::{Access, Kernel, Source, Text};
 
 /// The limits that every WebGPU device keeps.
@@ -57,7 +58,7 @@ fn check_constants(kernel: &'static Kernel, filling: Option<&'static Source>) {
         let validated = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
         assert!(validated.is_ok(), "{what}: {}", validated.unwrap_err().emit_to_string(&text.wgsl));
         check_bindings(&what, kernel, &module);
-        check_budget(&what, &module);
+        check_budget(&what, kernel, &constants, &module);
     }
 }
 
@@ -90,7 +91,7 @@ fn check_bindings(what: &str, kernel: &Kernel, module: &Module) {
     assert!(kernel.storages.len() <= STORAGES, "{what}");
 }
 
-fn check_budget(what: &str, module: &Module) {
+fn check_budget(what: &str, kernel: &Kernel, constants: &[u32], module: &Module) {
     let [entry] = module.entry_points.as_slice() else { panic!("{what}: not one entry point") };
     assert_eq!(entry.name, "main", "{what}");
     assert!(entry.workgroup_size.iter().product::<u32>() <= WORKGROUP_INVOCATIONS, "{what}");
@@ -101,5 +102,12 @@ fn check_budget(what: &str, module: &Module) {
             module.types[variable.ty].inner.size(module.to_ctx())
         })
         .sum();
-    assert!(bytes <= WORKGROUP_BYTES, "{what} takes {bytes} bytes of workgroup memory");
+    if kernel.source.imports.iter().any(|import| import.path.ends_with("/held.wgsl")) {
+        let constant = |name| constants[kernel.constants.iter().position(|(known, _)| *known == name).unwrap()];
+        let (code, blocks) = (constant("TILING"), constant("BLOCKS"));
+        let tiling = Tiling { quads: code / 64, lanes: code % 64, blocks: 4, held: true, split: false };
+        assert_eq!(bytes, tiling.held_bytes(blocks), "{what}");
+    } else {
+        assert!(bytes <= WORKGROUP_BYTES, "{what} takes {bytes} bytes of workgroup memory");
+    }
 }

@@ -8,40 +8,73 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Tiling {
     pub(crate) quads: u32,
     pub(crate) lanes: u32,
+    /// Blocks of an invocation, at most: each takes 32 registers, and some compilers have no room for more than one.
+    pub(crate) blocks: u32,
+    /// Whether workgroup memory is to hold all components of a tile of both factors, where they fit.
+    pub(crate) held: bool,
+    /// Whether every split of the rows has workgroups of its own in the update of gains, which fills a card where there are few
+    /// columns.
+    pub(crate) split: bool,
 }
 
 impl Tiling {
     /// Fewest registers and invocations: what every device takes, and a software driver takes best.
-    pub(crate) const SMALLEST: Self = Self { quads: 8, lanes: 8 };
+    pub(crate) const SMALLEST: Self = Self::passing(8, 8, 1);
 
     /// What the updates of gains may take: few columns want narrow tiles or many invocations for each, many columns want wide
     /// tiles, so that more columns share a load of the bases.
-    pub(crate) const OF_GAINS: [Self; 6] = [
+    pub(crate) const OF_GAINS: [Self; 13] = [
         Self::SMALLEST,
-        Self { quads: 4, lanes: 32 },
-        Self { quads: 8, lanes: 16 },
-        Self { quads: 8, lanes: 32 },
-        Self { quads: 16, lanes: 8 },
-        Self { quads: 16, lanes: 16 },
+        Self::passing(8, 8, 4),
+        Self::passing(4, 32, 4),
+        Self::passing(8, 16, 1),
+        Self::passing(8, 16, 4),
+        Self::passing(16, 16, 4),
+        Self::held(8, 8),
+        Self::held(4, 16),
+        Self::held(8, 16),
+        Self::held(16, 8),
+        Self::passing(8, 16, 4).split(),
+        Self::held(8, 8).split(),
+        Self::held(4, 16).split(),
     ];
 
     /// What the updates of bases may take, whose blocks are of rows and components: tiles of 32 rows by 32 columns.
-    pub(crate) const OF_BASES: [Self; 3] = [Self::SMALLEST, Self { quads: 8, lanes: 16 }, Self { quads: 8, lanes: 32 }];
+    pub(crate) const OF_BASES: [Self; 6] = [
+        Self::SMALLEST,
+        Self::passing(8, 8, 4),
+        Self::passing(8, 16, 1),
+        Self::passing(8, 16, 4),
+        Self::held(8, 8),
+        Self::held(8, 16),
+    ];
+
+    /// The values of TILING for [`Self::OF_GAINS`] and [`Self::OF_BASES`].
+    pub(crate) const GAINS_CODES: &[u32] = &[
+        Self::SMALLEST.code(),
+        Self::passing(4, 32, 4).code(),
+        Self::passing(8, 16, 4).code(),
+        Self::passing(16, 16, 4).code(),
+        Self::held(4, 16).code(),
+        Self::held(16, 8).code(),
+    ];
+    pub(crate) const BASES_CODES: &[u32] = &[Self::SMALLEST.code(), Self::passing(8, 16, 4).code()];
+
+    const fn passing(quads: u32, lanes: u32, blocks: u32) -> Self {
+        Self { quads, lanes, blocks, held: false, split: false }
+    }
+
+    const fn held(quads: u32, lanes: u32) -> Self {
+        Self { quads, lanes, blocks: 4, held: true, split: false }
+    }
+
+    const fn split(self) -> Self {
+        Self { split: true, ..self }
+    }
 
     /// The value of the constant TILING.
     pub(crate) const fn code(self) -> u32 {
         64 * self.quads + self.lanes
-    }
-
-    /// The values of TILING for some tilings.
-    pub(crate) const fn codes<const N: usize>(tilings: [Self; N]) -> [u32; N] {
-        let mut codes = [0; N];
-        let mut at = 0;
-        while at < N {
-            codes[at] = tilings[at].code();
-            at += 1;
-        }
-        codes
     }
 
     /// Columns of a tile.
@@ -49,12 +82,25 @@ impl Tiling {
         4 * self.quads as usize
     }
 
-    /// Blocks of 4 `lanes` components that a workgroup takes, one to four, and how many workgroups share the K components: as
-    /// few as there can be, since each of them forms the whole model again.
+    /// Blocks of 4 `lanes` components that a workgroup takes, and how many workgroups share the K components: as few as there
+    /// can be, since each of them forms the whole model again.
     pub(crate) fn divide(self, components: usize) -> (usize, usize) {
         let blocks = components.div_ceil(4 * self.lanes as usize);
-        let shares = blocks.div_ceil(4);
+        let shares = blocks.div_ceil(self.blocks as usize);
         (blocks.div_ceil(shares), shares)
+    }
+
+    /// Whether a workgroup that may have so many bytes of memory is to hold all K components of a tile of both factors.
+    pub(crate) fn holds(self, components: usize, bytes: u32) -> bool {
+        let (blocks, shares) = self.divide(components);
+        self.held && shares == 1 && self.held_bytes(blocks as u32) <= bytes
+    }
+
+    /// Bytes of workgroup memory that lib/held.wgsl declares: P and Q, and slices of 32 components of both factors.
+    pub(super) fn held_bytes(self, blocks: u32) -> u32 {
+        let pitch = self.quads + 1 - self.quads / 16;
+        let slices = self.lanes * blocks / 8;
+        16 * 32 * (2 * pitch + slices * (9 + pitch))
     }
 }
 
@@ -110,7 +156,7 @@ mod tests {
 
     #[test]
     fn problems_are_classed_by_rank_and_width() {
-        let (small, large) = (Tiling::SMALLEST, Tiling { quads: 16, lanes: 16 });
+        let (small, large) = (Tiling::SMALLEST, Tiling::passing(16, 16, 4));
         let mut tuning = Tuning::all(small);
         tuning.gains[2][1] = large;
         for (components, columns, expected) in
@@ -129,9 +175,34 @@ mod tests {
         for (components, expected) in
             [(1, (1, 1)), (32, (1, 1)), (33, (2, 1)), (88, (3, 1)), (128, (4, 1)), (129, (3, 2)), (300, (4, 3))]
         {
-            assert_eq!(Tiling::SMALLEST.divide(components), expected, "{components}");
+            assert_eq!(Tiling::passing(8, 8, 4).divide(components), expected, "{components}");
         }
-        assert_eq!(Tiling { quads: 8, lanes: 32 }.divide(88), (1, 1));
-        assert_eq!(Tiling { quads: 16, lanes: 16 }.divide(260), (3, 2));
+        assert_eq!(Tiling::SMALLEST.divide(88), (1, 3));
+        assert_eq!(Tiling::passing(8, 32, 4).divide(88), (1, 1));
+        assert_eq!(Tiling::passing(16, 16, 4).divide(260), (3, 2));
+    }
+
+    #[test]
+    fn every_tiling_has_a_code_once() {
+        for (tilings, codes) in
+            [(Tiling::OF_GAINS.as_slice(), Tiling::GAINS_CODES), (&Tiling::OF_BASES, Tiling::BASES_CODES)]
+        {
+            let mut of_tilings: Vec<u32> = tilings.iter().map(|tiling| tiling.code()).collect();
+            of_tilings.sort_unstable();
+            of_tilings.dedup();
+            let mut sorted = codes.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(of_tilings, sorted);
+        }
+    }
+
+    #[test]
+    fn factors_are_held_where_all_their_components_fit() {
+        let (tiling, bytes) = (Tiling::held(8, 8), 48 << 10);
+        for (components, expected) in [(1, true), (128, true), (129, false)] {
+            assert_eq!(tiling.holds(components, bytes), expected, "{components}");
+        }
+        assert!(tiling.holds(64, 32 << 10) && !tiling.holds(96, 32 << 10) && !tiling.holds(1, 16 << 10));
+        assert!(!Tiling::held(16, 8).holds(96, bytes) && !Tiling::passing(8, 8, 4).holds(1, bytes));
     }
 }

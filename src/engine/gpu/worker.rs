@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -10,6 +10,7 @@ use super::device::{Answer, guarded};
 use super::memory::{Pool, Storage};
 use super::pipelines::{Pipelines, UNIFORM_SLOT};
 use super::shader::{Kernel, Source};
+use super::staging::{Mapped, STAGING_BYTES, Staging};
 use crate::EngineError;
 
 /// Dispatches in a submission, at most.
@@ -21,8 +22,8 @@ const SUBMISSION_WORK: u64 = 1 << 33;
 const SUBMISSIONS_AHEAD: usize = 3;
 /// How long a submission may take. A software device on a busy machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Bytes brought up or down at a time.
-const STAGING_BYTES: u64 = 32 << 20;
+/// Pieces of a storage that may be on their way down while the one before is read.
+const PIECES_AHEAD: usize = 2;
 /// Workgroups in a dimension of a grid, at most.
 const GRID: usize = 65_535;
 
@@ -45,10 +46,17 @@ pub(super) struct Worker {
     pipelines: Pipelines,
     pool: Arc<Pool>,
     uniforms: wgpu::Buffer,
-    staging: wgpu::Buffer,
+    staging: Staging,
     clock: Option<Clock>,
     recording: Option<Recording>,
     submitted: VecDeque<wgpu::SubmissionIndex>,
+}
+
+/// A piece of a storage on its way down.
+struct OnTheWay {
+    staging: Mapped,
+    submission: wgpu::SubmissionIndex,
+    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
 /// Dispatches that have not been submitted yet.
@@ -67,7 +75,6 @@ impl Worker {
         };
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniforms = buffer("uniforms", SUBMISSION_DISPATCHES * UNIFORM_SLOT, uniform);
-        let staging = buffer("staging", STAGING_BYTES, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
         Self {
             clock: Clock::new(&device, &queue),
             device,
@@ -75,7 +82,7 @@ impl Worker {
             pipelines: Pipelines::default(),
             pool,
             uniforms,
-            staging,
+            staging: Staging::default(),
             recording: None,
             submitted: VecDeque::new(),
         }
@@ -107,12 +114,12 @@ impl Worker {
         failed.map_or(Ok(buffer), Err)
     }
 
-    /// Fills a storage with numbers of the host.
-    pub(super) fn upload(&mut self, storage: &Storage, values: &[f32]) -> Answer<()> {
+    /// Fills a storage with numbers of the host, from one of its numbers on.
+    pub(super) fn upload(&mut self, storage: &Storage, first: usize, values: &[f32]) -> Answer<()> {
         // The queue writes before anything that is not submitted yet, and the storage's last owner may be in there.
         self.submit()?;
         for (piece, values) in values.chunks(STAGING_BYTES as usize / size_of::<f32>()).enumerate() {
-            let offset = storage.offset() + piece as u64 * STAGING_BYTES;
+            let offset = storage.offset() + (first * size_of::<f32>()) as u64 + piece as u64 * STAGING_BYTES;
             let write = || self.queue.write_buffer(storage.buffer(), offset, bytemuck::cast_slice(values));
             let ((), failed) = guarded(&self.device, write);
             failed.map_or(Ok(()), Err)?;
@@ -121,42 +128,51 @@ impl Worker {
         Ok(())
     }
 
-    /// The numbers of a storage.
-    pub(super) fn read(&mut self, storage: &Storage) -> Answer<Vec<f32>> {
+    /// Sends the bytes of a storage, so many at a time and a multiple of four: the next ones come down meanwhile.
+    pub(super) fn bring_down(&mut self, storage: &Storage, piece: u64, pieces: &Sender<Mapped>) -> Answer<()> {
         self.submit()?;
-        let mut values = vec![0.0; storage.bytes() as usize / size_of::<f32>()];
-        self.bring_down(storage.buffer(), storage.offset(), bytemuck::cast_slice_mut(&mut values))?;
-        Ok(values)
+        self.copy_down(storage.buffer(), storage.offset(), storage.bytes(), piece, pieces)
     }
 
-    /// The bytes of a buffer from `first` on.
-    fn bring_down(&mut self, buffer: &wgpu::Buffer, first: u64, bytes: &mut [u8]) -> Answer<()> {
-        for (piece, bytes) in bytes.chunks_mut(STAGING_BYTES as usize).enumerate() {
+    /// The same of a buffer's bytes from `first` on, as far as what was submitted has come.
+    fn copy_down(
+        &mut self,
+        buffer: &wgpu::Buffer,
+        first: u64,
+        bytes: u64,
+        piece: u64,
+        pieces: &Sender<Mapped>,
+    ) -> Answer<()> {
+        let mut ahead: VecDeque<OnTheWay> = VecDeque::new();
+        for offset in (0..bytes).step_by(piece as usize) {
+            let bytes = piece.min(bytes - offset);
+            if ahead.len() == PIECES_AHEAD
+                && let Some(oldest) = ahead.pop_front()
+            {
+                self.arrive(oldest, pieces)?;
+            }
+            let staging = self.staging.take(&self.device)?;
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let offset = first + piece as u64 * STAGING_BYTES;
-            encoder.copy_buffer_to_buffer(buffer, offset, &self.staging, 0, bytes.len() as u64);
-            self.send(Some(encoder))?;
-            let copied = self.copy_mapped(bytes);
-            self.staging.unmap();
-            copied?;
+            encoder.copy_buffer_to_buffer(buffer, first + offset, &staging, 0, bytes);
+            let submission = self.send(Some(encoder))?;
+            let (report, mapped) = channel();
+            staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+                // Nobody listens any more where the wait has failed.
+                let _ = report.send(result);
+            });
+            ahead.push_back(OnTheWay { staging: self.staging.mapped(staging, bytes), submission, mapped });
         }
-        Ok(())
+        ahead.into_iter().try_for_each(|next| self.arrive(next, pieces))
     }
 
-    /// Maps the first bytes of the staging buffer and copies them; it stays mapped, or waiting to be.
-    fn copy_mapped(&mut self, values: &mut [u8]) -> Answer<()> {
-        let bytes = values.len() as u64;
-        let (report, mapped) = channel();
-        self.staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-            // Nobody listens any more where the wait has failed.
-            let _ = report.send(result);
-        });
-        self.finish()?;
-        let refused = |cause: String| EngineError::Refused(format!("reading {bytes} bytes back: {cause}"));
-        let mapped = mapped.try_recv().map_err(|cause| refused(cause.to_string()))?;
+    /// Waits for a piece and hands it on.
+    fn arrive(&self, piece: OnTheWay, pieces: &Sender<Mapped>) -> Answer<()> {
+        self.wait(piece.submission)?;
+        let refused = |cause: String| EngineError::Refused(format!("reading back: {cause}"));
+        let mapped = piece.mapped.try_recv().map_err(|cause| refused(cause.to_string()))?;
         mapped.map_err(|cause| refused(cause.to_string()))?;
-        let view = self.staging.get_mapped_range(0..bytes).map_err(|cause| refused(cause.to_string()))?;
-        values.copy_from_slice(&view);
+        // Who asked may have gone.
+        let _ = pieces.send(piece.staging);
         Ok(())
     }
 
@@ -225,8 +241,12 @@ impl Worker {
         let stopped = self.clock.as_mut().and_then(|clock| clock.stop(&mut encoder));
         let Some((resolved, passes)) = stopped else { return Ok(None) };
         self.send(Some(encoder))?;
-        let mut stamps = vec![[0; 2]; passes as usize];
-        self.bring_down(&resolved, 0, bytemuck::cast_slice_mut(&mut stamps))?;
+        let (pieces, received) = channel();
+        let bytes = u64::from(passes) * size_of::<[u64; 2]>() as u64;
+        self.copy_down(&resolved, 0, bytes, STAGING_BYTES, &pieces)?;
+        drop(pieces);
+        let mut stamps: Vec<[u64; 2]> = Vec::with_capacity(passes as usize);
+        received.into_iter().try_for_each(|piece| piece.with(|values| stamps.extend_from_slice(values)))?;
         Ok(self.clock.as_ref().and_then(|clock| clock.sum(&stamps)))
     }
 
@@ -238,20 +258,20 @@ impl Worker {
             self.queue.write_buffer(&self.uniforms, 0, &uniforms);
         });
         failed.map_or(Ok(()), Err)?;
-        self.send(Some(encoder))
+        self.send(Some(encoder)).map(drop)
     }
 
     /// Sends commands to the device, and waits while it has too many before it.
-    fn send(&mut self, encoder: Option<wgpu::CommandEncoder>) -> Answer<()> {
+    fn send(&mut self, encoder: Option<wgpu::CommandEncoder>) -> Answer<wgpu::SubmissionIndex> {
         let (index, failed) = guarded(&self.device, || self.queue.submit(encoder.map(wgpu::CommandEncoder::finish)));
         failed.map_or(Ok(()), Err)?;
-        self.submitted.push_back(index);
+        self.submitted.push_back(index.clone());
         if self.submitted.len() > SUBMISSIONS_AHEAD
             && let Some(oldest) = self.submitted.pop_front()
         {
             self.wait(oldest)?;
         }
-        Ok(())
+        Ok(index)
     }
 
     /// Waits for everything that was sent.

@@ -9,7 +9,7 @@ use crate::divergence::MODEL_FLOOR;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::Rule;
-use crate::kernels::gpu::{CELLS, FLOORS, INDEX, PARAMS, POWER, Params, REDUCE, TILE as MODEL, Window};
+use crate::kernels::gpu::{CELLS, FLOORS, INDEX, PARAMS, PASSING, POWER, Params, REDUCE, Window};
 
 /// Invocations in a workgroup of every kernel here.
 const INVOCATIONS: usize = 64;
@@ -33,7 +33,7 @@ static GAIN_TOTALS: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static SOURCE_MODEL: Kernel = Kernel {
-    source: source!("glue/model.wgsl", MODEL),
+    source: source!("glue/model.wgsl", PASSING),
     storages: &[Access::Read, Access::Read, Access::Write, Access::Write],
     constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("FIRST", &[0, 1])],
     uniform: Params::MEMBERS,
@@ -68,9 +68,9 @@ impl Gpu {
         };
         let chunks = || masks.iter().map(|mask| (mask.rows, &mask.chunks[chunk])).enumerate();
         let Some((_, (rows, first))) = chunks().next() else { return Ok(()) };
-        let cells = rows * first.pitch();
+        let cells = rows * first.quads();
         let total = self.storage(cells)?;
-        let uniform = Params { rows: rows as u32, panel_pitch: first.pitch() as u32, exponent, ..Params::default() };
+        let uniform = Params { rows: rows as u32, chunk_quads: first.quads() as u32, exponent, ..Params::default() };
         let (workgroups, work) = (cells.div_ceil(INVOCATIONS), cells * QUAD);
         for (j, (_, mask)) in chunks() {
             self.run(Run {
@@ -191,16 +191,16 @@ impl Glue for Gpu {
         check_masks(w.columns, sources, mask)?;
         let masks: Result<Vec<GpuPanel>> = sources.iter().map(|_| self.new_panel(w.rows, h.segments.clone())).collect();
         let masks = masks?;
-        let windows = Window::all(h);
+        let windows = Window::in_time(self, h, w.rows * w.columns)?;
         for windows in windows.chunk_by(|a, b| a.index == b.index) {
             let (chunk, index) = (windows[0].chunk, windows[0].index);
-            let cells = w.rows * chunk.pitch();
+            let cells = w.rows * chunk.quads();
             let peak = self.storage(cells)?;
             let params = Params {
                 rows: w.rows as u32,
                 components: w.columns as u32,
                 bases_pitch: w.pitch() as u32,
-                panel_pitch: chunk.pitch() as u32,
+                chunk_quads: chunk.quads() as u32,
                 floor: (MODEL_FLOOR / sources.len() as f64) as f32,
                 ..Params::default()
             };

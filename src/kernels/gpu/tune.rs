@@ -27,7 +27,11 @@ impl Gpu {
     /// The device fails.
     pub fn tune(&mut self) -> Result<Tuning> {
         let software = self.adapter().is_software();
-        let (rows, widths, ranks) = if software { SOFTWARE_PROBLEMS } else { PROBLEMS };
+        let (rows, mut widths, ranks) = if software { SOFTWARE_PROBLEMS } else { PROBLEMS };
+        // What a slow device does in a dispatch is enough to time, and a wide panel is one of more.
+        for columns in &mut widths {
+            *columns = (*columns).min(self.columns_at_once(*columns, 4 * rows * RANKS[RANKS.len() - 1])?);
+        }
         let mut tuning = Tuning::all(Tiling::SMALLEST);
         let rule = Rule::of(Divergence::ItakuraSaito);
         for (width, columns) in widths.into_iter().enumerate() {
@@ -35,6 +39,7 @@ impl Gpu {
             for (class, components) in ranks.into_iter().enumerate() {
                 let mut w = self.matrix(fill(rows, components).view())?;
                 let mut h = self.panel(fill(components, columns).view())?;
+                log::debug!("gpu: updates of gains, then of bases, {rows} x {columns} x {components}, by tiling:");
                 tuning.gains[class][width] =
                     self.fastest(&Tiling::OF_GAINS, |gpu| gpu.update_gains(&v, &w, &mut h, &rule))?;
                 // The sums for the bases are divided in about as many parts whatever the width: the wider one counts.
@@ -51,9 +56,16 @@ impl Gpu {
         for &tiling in tilings {
             self.tuning = Tuning::all(tiling);
             match self.seconds(&mut update) {
-                Ok(seconds) if seconds < best.0 => best = (seconds, tiling),
+                Ok(seconds) => {
+                    log::debug!("gpu: {tiling:?}: {:.4} ms", 1e3 * seconds);
+                    if seconds < best.0 {
+                        best = (seconds, tiling);
+                    }
+                }
                 // A driver that cannot compile one of them may take another.
-                Ok(_) | Err(Error::Engine(EngineError::Refused(_))) => {}
+                Err(Error::Engine(EngineError::Refused(cause))) => {
+                    log::debug!("gpu: {tiling:?}: {cause}");
+                }
                 Err(cause) => return Err(cause),
             }
         }
@@ -95,7 +107,7 @@ mod tests {
         gpu.tuning = Tuning::all(Tiling::SMALLEST);
         gpu.set_tuning(tuning.clone()).unwrap();
         assert_eq!(gpu.tuning, tuning);
-        let unknown = Tuning::all(Tiling { quads: 64, lanes: 64 });
+        let unknown = Tuning::all(Tiling { quads: 64, ..Tiling::SMALLEST });
         assert!(gpu.set_tuning(unknown).is_err());
         assert_eq!(gpu.tuning, tuning);
     }

@@ -31,12 +31,12 @@ static ADVANCE: Kernel = Kernel {
 };
 
 impl Gpu {
-    /// One of the kernels over `rows` rows of `pitch` vec4s.
+    /// One of the kernels over `rows` rows of `quads` vec4s.
     fn step(
         &self,
         kernel: &'static Kernel,
         rows: usize,
-        pitch: usize,
+        quads: usize,
         share: f64,
         storages: &[&Storage],
     ) -> Result<()> {
@@ -46,13 +46,13 @@ impl Gpu {
             constants: &[],
             uniform: Params {
                 rows: rows as u32,
-                panel_pitch: pitch as u32,
+                chunk_quads: quads as u32,
                 exponent: share as f32,
                 ..Params::default()
             },
             storages,
-            workgroups: (rows * pitch).div_ceil(INVOCATIONS),
-            work: rows * pitch * QUAD,
+            workgroups: (rows * quads).div_ceil(INVOCATIONS),
+            work: rows * quads * QUAD,
         })
     }
 }
@@ -63,7 +63,7 @@ impl Momentum for Gpu {
         let (rows, led) = (to.rows, self.new_panel(to.rows, to.segments.clone())?);
         for ((to, from), led) in zip(zip(&to.chunks, &from.chunks), &led.chunks) {
             let storages = [&to.storage, &from.storage, &led.storage];
-            self.step(&LEAD_ON, rows, to.pitch(), share, &storages)?;
+            self.step(&LEAD_ON, rows, to.quads(), share, &storages)?;
         }
         Ok(led)
     }
@@ -84,10 +84,10 @@ impl Momentum for Gpu {
         let (rows, back) = (next.rows, majorizing - 1.0);
         let panels = zip(zip(&trial.chunks, &next.chunks), zip(&previous.chunks, &safe.chunks));
         for (((trial, next), (previous, safe)), (costs, state)) in zip(panels, zip(&costs.chunks, &state.chunks)) {
-            let shares = self.storage(trial.pitch())?;
-            self.step(&JUDGE, 1, trial.pitch(), back, &[&costs.storage, &state.storage, &shares])?;
+            let shares = self.storage(trial.quads())?;
+            self.step(&JUDGE, 1, trial.quads(), back, &[&costs.storage, &state.storage, &shares])?;
             let storages = [&shares, &next.storage, &trial.storage, &previous.storage, &safe.storage];
-            self.step(&ADVANCE, rows, trial.pitch(), 0.0, &storages)?;
+            self.step(&ADVANCE, rows, trial.quads(), 0.0, &storages)?;
         }
         Ok(())
     }

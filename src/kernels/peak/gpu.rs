@@ -71,6 +71,59 @@ impl Peak for Gpu {
     }
 }
 
+/// How long a dispatch may last on a device that reaches its peak. The products reach a fifth of it at least, and a driver takes
+/// a dispatch of two seconds for a hang.
+const DISPATCH_SECONDS: f64 = 0.05;
+/// Multiply-adds that a dispatch may have on any device: 10 ms of one of 50 Gflop/s.
+const ANY_DISPATCH: usize = 1 << 28;
+/// Workgroups, and rounds at most, of the dispatches that measure it.
+const TRIAL_WORKGROUPS: usize = 256;
+const TRIAL_ROUNDS: u32 = 1 << 9;
+/// How long such a dispatch must last to count: many times what it takes to submit it.
+const TRIAL_SECONDS: f64 = 1e-3;
+
+impl Gpu {
+    /// Columns that a dispatch may have where each has so many multiply-adds, out of so many that there are: as many as any device
+    /// does in time, or as many as this one was measured to do.
+    pub(crate) fn columns_at_once(&self, columns: usize, work: usize) -> Result<usize> {
+        if columns.saturating_mul(work) <= ANY_DISPATCH {
+            return Ok(columns);
+        }
+        let bound = match self.dispatch_work.get() {
+            Some(&known) => known,
+            None => {
+                let measured = self.measure_dispatch_work()?;
+                *self.dispatch_work.get_or_init(|| measured)
+            }
+        };
+        Ok((bound / work).max(1))
+    }
+
+    /// Begins with what the slowest device does at once.
+    fn measure_dispatch_work(&self) -> Result<usize> {
+        let counts = self.storage(TRIAL_WORKGROUPS * INVOCATIONS)?;
+        // The first one makes the pipeline.
+        let run = |rounds| {
+            Timing::of(|| {
+                multiply_add(self, TRIAL_WORKGROUPS, rounds, &counts)?;
+                self.settle()
+            })
+        };
+        run(1)?;
+        let mut rounds = 1;
+        loop {
+            let seconds = run(rounds)?.wall;
+            if seconds >= TRIAL_SECONDS || rounds == TRIAL_ROUNDS {
+                let work = TRIAL_WORKGROUPS * INVOCATIONS * ROUND * rounds as usize;
+                let bound = (work as f64 / seconds * DISPATCH_SECONDS) as usize;
+                log::debug!("gpu: a dispatch may have {:.3} G multiply-adds", bound as f64 / 1e9);
+                return Ok(bound.max(ANY_DISPATCH));
+            }
+            rounds *= 8;
+        }
+    }
+}
+
 fn multiply_add(gpu: &Gpu, workgroups: usize, rounds: u32, counts: &Storage) -> Result<()> {
     gpu.run(Run {
         kernel: &MULTIPLY_ADD,

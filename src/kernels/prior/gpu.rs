@@ -79,6 +79,7 @@ impl Gpu {
                 uniform: window.params(Params {
                     rows: rows.len() as u32,
                     first_row: rows.start as u32,
+                    panel_rows: h.rows as u32,
                     floor: floor as f32,
                     ..Params::default()
                 }),
@@ -186,6 +187,7 @@ impl GainPrior for Gpu {
     ) -> Result<()> {
         check_priors(priors, h.extent(), weights.extent())?;
         check_sums(h.extent(), n.extent(), d.extent())?;
+        let weights_rows = weights.rows as u32;
         for (index, Prior { rows, density, gradient, floor }) in priors.iter().enumerate() {
             let (x, norms) = self.log_norms(h, rows.clone(), *floor)?;
             let (r, _) = self.responsibilities(&x, density)?;
@@ -199,8 +201,10 @@ impl GainPrior for Gpu {
                     constants: &[u32::from(*gradient == Gradient::Exact)],
                     uniform: window.params(Params {
                         first_row: rows.start as u32,
+                        panel_rows: h.rows as u32,
                         floor: *floor as f32,
                         weights_row: index as u32,
+                        weights_rows,
                         ..of_mixture(density)
                     }),
                     storages: &[&window.chunk.storage, weights, norms, r, &precisions.storage, &pulls.storage, n, d],

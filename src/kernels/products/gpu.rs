@@ -15,53 +15,78 @@ use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{
-    BASIS_RULE, COLUMN_SUMS, FIELDS, FLOORS, INDEX, PARAMS, Params, RULE, STORED_FIELDS, Splits, TILE as MODEL, Window,
-    filling,
+    BASIS_RULE, CELLS, COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, PARAMS, PASSING, Params, RULE, STORED_FIELDS, Splits,
+    Window, filling,
 };
 
 /// vec4s that the sums of a pass may take; bases of more are updated in several passes.
 const SUMS_QUADS: usize = 64 << 20 >> 4;
 /// Workgroups that share the components in the fused updates, at most.
 const FUSED_SHARES: usize = 2;
-/// vec4s that P and Q may take each: panels of more are updated window by window. Both fit in the cache of a large card.
-const FIELD_QUADS: usize = 16 << 20 >> 4;
+/// vec4s that P and Q may take each: panels of more are updated window by window. A window must hold enough columns to fill a
+/// card; of 16 MiB, which stay in the second cache of a large one, they did not.
+const FIELD_QUADS: usize = 64 << 20 >> 4;
 /// Invocations in a workgroup of the kernels that have no tiles.
 const INVOCATIONS: usize = 64;
 
-/// The values of TILING for kernels that divide columns, and for those that divide rows and components.
-const TILINGS: &[u32] = &Tiling::codes(Tiling::OF_GAINS);
-const BASES_TILINGS: &[u32] = &Tiling::codes(Tiling::OF_BASES);
+const BLOCKS: &[u32] = &[1, 2, 3, 4];
 
 static GAINS: Kernel = Kernel {
-    source: source!("products/gains.wgsl", FIELDS, COLUMN_SUMS, RULE),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
-    constants: &[("TILING", TILINGS), ("COSTS", &[0, 1]), ("SUMS", &[0, 1]), ("BLOCKS", &[1, 2, 3, 4])],
+    source: source!("products/gains.wgsl", PASSING, FIELDS, COLUMN_SUMS, RULE),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
+    constants: &[
+        ("TILING", Tiling::GAINS_CODES),
+        ("COSTS", &[0, 1]),
+        ("SUMS", &[0, 1]),
+        ("PART", &[0, 1]),
+        ("BLOCKS", BLOCKS),
+    ],
+    uniform: Params::MEMBERS,
+};
+/// [`GAINS`] of factors that workgroup memory holds.
+static HELD_GAINS: Kernel = Kernel {
+    source: source!("products/gains.wgsl", HELD, FIELDS, COLUMN_SUMS, RULE),
+    storages: GAINS.storages,
+    constants: GAINS.constants,
     uniform: Params::MEMBERS,
 };
 static BASES: Kernel = Kernel {
-    source: source!("products/bases.wgsl", FIELDS),
+    source: source!("products/bases.wgsl", PASSING, FIELDS),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read],
-    constants: &[("TILING", BASES_TILINGS), ("COSTS", &[0]), ("WEIGHED", &[0]), ("BLOCKS", &[1, 2, 3, 4])],
+    constants: &[("TILING", Tiling::BASES_CODES), ("COSTS", &[0]), ("WEIGHED", &[0]), ("BLOCKS", BLOCKS)],
+    uniform: Params::MEMBERS,
+};
+/// [`BASES`] of factors that workgroup memory holds.
+static HELD_BASES: Kernel = Kernel {
+    source: source!("products/bases.wgsl", HELD, FIELDS),
+    storages: BASES.storages,
+    constants: BASES.constants,
     uniform: Params::MEMBERS,
 };
 static STORE_FIELDS: Kernel = Kernel {
-    source: source!("products/fields.wgsl", FIELDS),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
-    constants: &[("TILING", TILINGS), ("COSTS", &[0, 1])],
+    source: source!("products/fields.wgsl", PASSING, FIELDS),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    constants: &[("TILING", Tiling::GAINS_CODES), ("COSTS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 /// [`GAINS`] of fields that are stored.
 static STORED_GAINS: Kernel = Kernel {
-    source: source!("products/gains.wgsl", STORED_FIELDS, COLUMN_SUMS, RULE),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Read, Access::Read],
+    source: source!("products/gains.wgsl", PASSING, STORED_FIELDS, COLUMN_SUMS, RULE),
+    storages: GAINS.storages,
     constants: GAINS.constants,
     uniform: Params::MEMBERS,
 };
 /// [`BASES`] of fields that are stored.
 static STORED_BASES: Kernel = Kernel {
-    source: source!("products/bases.wgsl", STORED_FIELDS),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read, Access::Read, Access::Read],
-    constants: &[("TILING", BASES_TILINGS), ("COSTS", &[0]), ("WEIGHED", &[0, 1]), ("BLOCKS", &[1, 2, 3, 4])],
+    source: source!("products/bases.wgsl", PASSING, STORED_FIELDS),
+    storages: BASES.storages,
+    constants: &[("TILING", Tiling::BASES_CODES), ("COSTS", &[0]), ("WEIGHED", &[0, 1]), ("BLOCKS", BLOCKS)],
+    uniform: Params::MEMBERS,
+};
+static GAINS_REDUCE: Kernel = Kernel {
+    source: source!("products/gains_reduce.wgsl", INDEX, CELLS, RULE),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
+    constants: &[("COSTS", &[0, 1]), ("SUMS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static BASES_REDUCE: Kernel = Kernel {
@@ -77,7 +102,7 @@ static WEIGH_GAINS: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static COSTS: Kernel = Kernel {
-    source: source!("products/costs.wgsl", FLOORS, MODEL, COLUMN_SUMS),
+    source: source!("products/costs.wgsl", FLOORS, PASSING, COLUMN_SUMS),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
     constants: &[("TILING", &[Tiling::SMALLEST.code()])],
     uniform: Params::MEMBERS,
@@ -98,6 +123,11 @@ pub(crate) fn params(w: &GpuMatrix, rule: &Rule) -> Params {
     }
 }
 
+/// Multiply-adds of an update for a column, Λ and two back-projections, and Λ once more where workgroups share the components.
+fn work_of_column(w: &GpuMatrix) -> usize {
+    4 * w.rows * w.columns
+}
+
 /// The windows whose fields of `rows` rows may be stored.
 fn storable(window: Window<'_>, rows: usize) -> impl Iterator<Item = Window<'_>> {
     window.cut((FIELD_QUADS * QUAD / TILE / rows).max(1))
@@ -112,6 +142,17 @@ fn problems<'a, 'w>(windows: &'w mut [Window<'a>], w: &GpuMatrix) -> impl Iterat
     windows.chunk_by(move |a, b| shared || a.segment == b.segment)
 }
 
+/// The rows of an update of gains are summed in at most so many splits, of so many tiles at least.
+const GAIN_SPLITS: usize = 4;
+const GAIN_SPLIT_TILES: usize = 4;
+
+/// Tiles in a split of the rows, and how many splits there are: an affair of F alone, since it is the order of a sum.
+fn row_splits(rows: usize) -> (usize, usize) {
+    let tiles = rows.div_ceil(TILE);
+    let each = tiles.div_ceil(GAIN_SPLITS).max(GAIN_SPLIT_TILES);
+    (each, tiles.div_ceil(each))
+}
+
 /// What an update of gains leaves beside the gains, if anything.
 #[derive(Clone, Copy)]
 enum Beside<'a> {
@@ -120,13 +161,6 @@ enum Beside<'a> {
     Costs(&'a Storage),
     /// D, and N in place of the gains.
     Denominators(&'a Storage),
-}
-
-/// The fields of a window, and what its cells cost if that was asked for.
-struct Fields {
-    p: Storage,
-    q: Storage,
-    costs: Storage,
 }
 
 /// The sums behind an update of the bases' rows `first_row..first_row + rows`, and what fills them.
@@ -147,28 +181,27 @@ impl Gpu {
         gains: &Storage,
         rule: &Rule,
         costs: bool,
-    ) -> Result<Fields> {
+    ) -> Result<Storage> {
         let tiling = self.tuning.gains(w.columns, window.columns);
         let quads = w.rows * window.tiles * TILE / QUAD;
-        let (p, q) = (self.storage(quads)?, self.storage(quads)?);
-        let cell_costs = self.storage(if costs { quads } else { 1 })?;
+        let fields = self.storage(if costs { 3 * quads } else { 2 * quads })?;
         self.run(Run {
             kernel: &STORE_FIELDS,
             filling: Some(filling(rule.divergence)),
             constants: &[tiling.code(), u32::from(costs)],
             uniform: Params { first_row: first_row as u32, pass_rows: rows as u32, ..window.params(params(w, rule)) },
-            storages: &[&window.chunk.storage, &w.storage, gains, &p, &q, &cell_costs],
+            storages: &[&window.chunk.storage, &w.storage, gains, &fields],
             workgroups: rows.div_ceil(TILE) * window.workgroups(tiling),
             work: rows * window.columns * w.columns,
         })?;
-        Ok(Fields { p, q, costs: cell_costs })
+        Ok(fields)
     }
 
     /// The update of a window's gains, from fields that are stored or are to be formed.
     fn gains(
         &self,
         window: Window,
-        fields: Option<&Fields>,
+        fields: Option<&Storage>,
         w: &GpuMatrix,
         (from, to): (&Storage, &Storage),
         beside: Beside,
@@ -176,25 +209,54 @@ impl Gpu {
     ) -> Result<()> {
         let tiling = self.tuning.gains(w.columns, window.columns);
         let (blocks, shares) = tiling.divide(w.columns);
+        let (split_tiles, splits) = row_splits(w.rows);
+        // The sums of all splits and of all columns of the chunk, if every split has workgroups of its own.
+        let panel_quads = w.columns * window.chunk.quads();
+        let part = tiling.split && splits > 1 && 2 * splits * panel_quads <= SUMS_QUADS;
         let unused = self.storage(1)?;
-        let (costs, sums, beside) = match beside {
-            Beside::Nothing => (0, 0, &unused),
-            Beside::Costs(costs) => (1, 0, costs),
-            Beside::Denominators(denominators) => (0, 1, denominators),
+        let running = match beside {
+            Beside::Denominators(_) => None,
+            _ if splits == 1 || part => None,
+            _ => Some(self.storage(panel_quads)?),
         };
-        let common = [&w.storage, from, to, beside];
-        let (kernel, storages, products) = match fields {
-            None => (&GAINS, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2),
-            Some(fields) => (&STORED_GAINS, [[&fields.p].as_slice(), &common, &[&fields.q, &fields.costs]].concat(), 2),
+        let (with_costs, sums, denominators, costs) = match beside {
+            Beside::Nothing => (0, 0, running.as_ref().unwrap_or(&unused), &unused),
+            Beside::Costs(costs) => (1, 0, running.as_ref().unwrap_or(&unused), costs),
+            Beside::Denominators(denominators) => (0, 1, denominators, &unused),
         };
+        let parts = if part {
+            Some((self.storage(2 * splits * panel_quads)?, self.storage(splits * window.chunk.quads())?))
+        } else {
+            None
+        };
+        let (to_parts, part_costs) = parts.as_ref().map_or((to, costs), |(sums, costs)| (sums, costs));
+        let held = fields.is_none() && tiling.holds(w.columns, self.workgroup_bytes);
+        let (kernel, from_memory, products) = match fields {
+            Some(fields) => (&STORED_GAINS, fields, 2),
+            None if held => (&HELD_GAINS, &window.chunk.storage, shares + 2),
+            None => (&GAINS, &window.chunk.storage, shares + 2),
+        };
+        let uniform =
+            Params { split_tiles: split_tiles as u32, end_split: splits as u32, ..window.params(params(w, rule)) };
         self.run(Run {
             kernel,
             filling: Some(filling(rule.divergence)),
-            constants: &[tiling.code(), costs, sums, blocks as u32],
-            uniform: window.params(params(w, rule)),
-            storages: &storages,
-            workgroups: window.workgroups(tiling) * shares,
+            constants: &[tiling.code(), with_costs, sums, u32::from(part), blocks as u32],
+            uniform,
+            storages: &[from_memory, &w.storage, from, to_parts, denominators, part_costs],
+            workgroups: window.workgroups(tiling) * shares * if part { splits } else { 1 },
             work: products * w.rows * window.columns * w.columns,
+        })?;
+        let Some((sums_of_parts, part_costs)) = &parts else { return Ok(()) };
+        let cells = w.columns * window.tiles * TILE / QUAD;
+        self.run(Run {
+            kernel: &GAINS_REDUCE,
+            filling: None,
+            constants: &[with_costs, sums],
+            uniform,
+            storages: &[sums_of_parts, part_costs, from, to, denominators, costs],
+            workgroups: cells.div_ceil(INVOCATIONS),
+            work: 2 * splits * cells * QUAD,
         })
     }
 
@@ -229,7 +291,7 @@ impl Gpu {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         let panel = || self.new_panel(h.rows, h.segments.clone());
         let (n, d) = (panel()?, panel()?);
-        for window in Window::all(v) {
+        for window in Window::in_time(self, v, work_of_column(w))? {
             let [h, n, d] = [h, &n, &d].map(|panel| &panel.chunks[window.index].storage);
             self.update_window(window, &w.of(window.segment), (h, n), Beside::Denominators(d), rule)?;
         }
@@ -241,7 +303,7 @@ impl Gpu {
         &self,
         pass: &Pass,
         window: Window,
-        fields: Option<&Fields>,
+        fields: Option<&Storage>,
         w: &GpuMatrix,
         (gains, weights): (&Storage, Option<&Storage>),
         rule: &Rule,
@@ -250,10 +312,11 @@ impl Gpu {
         let (blocks, shares) = tiling.divide(w.columns);
         let first_tile = window.before;
         let splits = pass.splits.of_window(&window);
-        let common = [&w.storage, gains, pass.sums, weights.unwrap_or(gains)];
-        let (kernel, storages, products) = match fields {
-            None => (&BASES, [[&window.chunk.storage].as_slice(), &common].concat(), shares + 2),
-            Some(fields) => (&STORED_BASES, [[&fields.p].as_slice(), &common, &[&fields.q, &fields.costs]].concat(), 2),
+        let held = fields.is_none() && tiling.holds(w.columns, self.workgroup_bytes);
+        let (kernel, from_memory, products) = match fields {
+            Some(fields) => (&STORED_BASES, fields, 2),
+            None if held => (&HELD_BASES, &window.chunk.storage, shares + 2),
+            None => (&BASES, &window.chunk.storage, shares + 2),
         };
         self.run(Run {
             kernel,
@@ -268,7 +331,7 @@ impl Gpu {
                 end_split: splits.end as u32,
                 ..window.params(params(w, rule))
             },
-            storages: &storages,
+            storages: &[from_memory, &w.storage, gains, pass.sums, weights.unwrap_or(gains)],
             workgroups: pass.rows / TILE * shares * splits.len(),
             work: products * pass.rows * window.columns * w.columns,
         })
@@ -327,7 +390,7 @@ impl Gpu {
         if exponent == 1.0 {
             return Ok(after.clone());
         }
-        let weights = self.rows(components, window.chunk.pitch())?;
+        let weights = self.rows(components, window.chunk.quads())?;
         let cells = components * window.tiles * TILE / QUAD;
         self.run(Run {
             kernel: &WEIGH_GAINS,
@@ -351,7 +414,7 @@ impl Products for Gpu {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         // Workgroups that share the components of a column all read its gains, so the new ones go elsewhere.
         let new = self.new_panel(h.rows, h.segments.clone())?;
-        for window in Window::all(v) {
+        for window in Window::in_time(self, v, work_of_column(w))? {
             let gains = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
             self.update_window(window, &w.of(window.segment), gains, Beside::Nothing, rule)?;
         }
@@ -362,7 +425,7 @@ impl Products for Gpu {
     fn update_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
-        for problem in problems(&mut Window::all(v), w) {
+        for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
             let w = w.of(problem[0].segment);
             self.passes(problem, &w, h, rule, |pass, window| {
                 let h = &h.chunks[window.index].storage;
@@ -389,7 +452,7 @@ impl Products for Gpu {
     ) -> Result<()> {
         check_shapes(v.extent(), w.extent(), trial.extent())?;
         check_trial(trial.extent(), next.extent(), costs.extent())?;
-        for window in Window::all(v) {
+        for window in Window::in_time(self, v, work_of_column(w))? {
             let [trial, next, costs] = [trial, &*next, &*costs].map(|panel| &panel.chunks[window.index].storage);
             self.update_window(window, &w.of(window.segment), (trial, next), Beside::Costs(costs), rule)?;
         }
@@ -400,7 +463,7 @@ impl Products for Gpu {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         let (a, b) = rule.divergence.joint_exponents();
         let new = self.new_panel(h.rows, h.segments.clone())?;
-        for problem in problems(&mut Window::all(v), w) {
+        for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
             let w = w.of(problem[0].segment);
             self.passes(problem, &w, &new, rule, |pass, window| {
                 let (h, new) = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
@@ -425,7 +488,7 @@ impl Products for Gpu {
     fn costs(&self, v: &GpuPanel, w: &GpuMatrix, h: &GpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         let costs = self.new_panel(1, v.segments.clone())?;
-        for window in Window::all(v) {
+        for window in Window::in_time(self, v, w.rows * w.columns)? {
             let w = w.of(window.segment);
             let [h, costs] = [h, &costs].map(|panel| &panel.chunks[window.index].storage);
             self.run(Run {
@@ -451,9 +514,9 @@ mod tests {
     fn shaders_are_what_the_host_says() {
         crate::engine::gpu::shader_check::check_family(
             "products",
-            &[&GAINS, &STORED_GAINS, &BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],
+            &[&GAINS, &HELD_GAINS, &STORED_GAINS, &BASES, &HELD_BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],
             &DIVERGENCES,
-            &[&BASES_REDUCE, &WEIGH_GAINS],
+            &[&GAINS_REDUCE, &BASES_REDUCE, &WEIGH_GAINS],
         );
     }
 }

@@ -90,13 +90,12 @@ impl<'a> Segment<'a> {
             let columns = windows.iter().map(|window| window.columns).sum();
             let tiles: usize = windows.iter().map(|window| window.tiles).sum();
             let quads = (tiles * TILE / QUAD) as u32;
-            let (panel_pitch, first_quad) = match windows {
-                [window] => (window.chunk.pitch() as u32, (window.first_tile * TILE / QUAD) as u32),
-                _ => (quads, 0),
+            let first_quad = match windows {
+                [window] => (window.first_tile * TILE / QUAD) as u32,
+                _ => 0,
             };
             let uniform = Params {
                 columns: columns as u32,
-                panel_pitch,
                 first_quad,
                 window_quads: quads,
                 time_lags: lags.time as u32,
@@ -150,12 +149,7 @@ impl Gpu {
                 kernel: &COPY,
                 filling: None,
                 constants: &[u32::from(back)],
-                uniform: window.params(Params {
-                    rows: panel.rows as u32,
-                    segment_pitch: segment.pitch() as u32,
-                    segment_quad: before,
-                    ..Params::default()
-                }),
+                uniform: window.params(Params { rows: panel.rows as u32, segment_quad: before, ..Params::default() }),
                 storages: &if back { [rows, chunk] } else { [chunk, rows] },
                 workgroups: (panel.rows * quads).div_ceil(INVOCATIONS),
                 work: panel.rows * window.columns,
@@ -330,7 +324,7 @@ impl Shifts for Gpu {
         // The least number that a device need not take for 0.
         let floor = f32::MIN_POSITIVE;
         for (index, chunk) in h.chunks.iter().enumerate() {
-            let cells = w.rows * chunk.pitch();
+            let cells = w.rows * chunk.quads();
             let peak = self.storage(cells)?;
             for (source, model) in masks.iter().enumerate() {
                 self.run(Run {
@@ -339,7 +333,7 @@ impl Shifts for Gpu {
                     constants: &[u32::from(source == 0)],
                     uniform: Params {
                         rows: w.rows as u32,
-                        panel_pitch: chunk.pitch() as u32,
+                        chunk_quads: chunk.quads() as u32,
                         floor,
                         ..Params::default()
                     },
