@@ -5,6 +5,7 @@
 //! The same everywhere, in this order where an array has several: C channel, J source, F frequency bin, K component,
 //! N frame (or sample, for signals). Data are V (F, N), bases W (F, K), gains H (K, N), the model Λ = W H (F, N).
 
+pub mod arrays;
 pub mod audio;
 pub mod check;
 pub mod divergence;

@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("random", &[]),
     ("audio", &[]),
+    ("arrays", &[]),
     ("spectrogram", &[]),
     ("evaluate", &[]),
     ("divergence", &[]),
@@ -50,7 +51,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("symphonia", &["src/audio/"]),
     ("flacenc", &["src/audio/"]),
     ("rubato", &["src/audio/"]),
-    ("nalgebra", &["src/evaluate/"]),
+    ("zip", &["src/arrays/"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

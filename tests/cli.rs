@@ -638,8 +638,56 @@ fn factorize_a_matrix() {
     refused(&run(&["negative.npy", "-o", "x.npz"]), 2, &["negative.npy", "-0.5 at row 2, column 3"]);
     refused(&run(&["nan.npy", "-o", "x.npz"]), 2, &["nan.npy", "NaN at row 0, column 1"]);
     refused(&run(&["empty.npy", "-o", "x.npz"]), 2, &["empty.npy", "nothing to factorize"]);
-    refused(&run(&["cube.npy", "-o", "x.npz"]), 2, &["cube.npy"]);
-    refused(&run(&["text.npy", "-o", "x.npz"]), 2, &["text.npy"]);
+    refused(&run(&["cube.npy", "-o", "x.npz"]), 2, &["cube.npy: has 3 axes; a matrix has 2"]);
+    ndarray_npy::write_npy(world.path("row.npy"), &ndarray::Array1::<f32>::zeros(4)).unwrap();
+    refused(&run(&["row.npy", "-o", "x.npz"]), 2, &["row.npy: has 1 axis; a matrix has 2"]);
+    refused(&run(&["text.npy", "-o", "x.npz"]), 2, &["text.npy: is no .npy file"]);
+    std::fs::write(world.path("none.npy"), "").unwrap();
+    refused(&run(&["none.npy", "-o", "x.npz"]), 2, &["none.npy: is empty"]);
+    refused(&run(&["a.npz", "-o", "x.npz"]), 2, &["a.npz: is an .npz with W, H, objective"]);
+    // A header that claims more than there is ends in one line, whatever it claims.
+    let mut bytes = std::fs::read(world.path("v.npy")).unwrap();
+    let (at, claim) = (bytes.windows(7).position(|part| part == b"(7, 11)").unwrap(), b"(2000000, 1000000), }");
+    bytes.splice(at..at + claim.len(), claim.iter().copied());
+    std::fs::write(world.path("huge.npy"), bytes).unwrap();
+    refused(&run(&["huge.npy", "-o", "x.npz"]), 2, &["2000000 x 1000000", "bytes follow"]);
+    // More threads than can run are not started, and that is said.
+    let crowd = run(&["v.npy", "-o", "t.npz", "--engine", "cpu", "--threads", "1000"]);
+    assert!(
+        stderr(&crowd).contains("--threads 1000") && !stdout(&crowd).contains("1000 threads"),
+        "{}",
+        stderr(&crowd)
+    );
+    // Numbers of all kinds are the same matrix.
+    let counts = Array2::from_shape_fn((7, 11), |(f, n)| (f * n % 5) as u8);
+    ndarray_npy::write_npy(world.path("u1.npy"), &counts).unwrap();
+    ndarray_npy::write_npy(world.path("i8.npy"), &counts.mapv(i64::from)).unwrap();
+    ndarray_npy::write_npy(world.path("f8.npy"), &counts.mapv(f64::from)).unwrap();
+    let of = |name: &str| {
+        run(&[name, "-o", "k.npz"]);
+        factors(&world.path("k.npz"))
+    };
+    assert!(of("u1.npy") == of("f8.npy") && of("i8.npy") == of("f8.npy"));
+    // What f32 cannot hold is refused; what it can is not.
+    for (gain, options, fits) in [
+        (1e-100, &[][..], false),
+        (1e100, &[], false),
+        (1e300, &[], false),
+        (1e-60, &[], true),
+        (1e60, &[], true),
+        (1e-60, &["--normalize", "l2"], false),
+        (1e-60, &["--method", "nmf2d"], false),
+        (1e-30, &["--normalize", "l2"], true),
+        (1e-30, &["--method", "nmf2d"], true),
+    ] {
+        ndarray_npy::write_npy(world.path("level.npy"), &v.mapv(|x| f64::from(x) * gain)).unwrap();
+        let output = run(&[&["level.npy", "-o", "level.npz"], options].concat());
+        if !fits {
+            refused(&output, 2, &["level.npy", "largest entry", "f32", "scale the data"]);
+            continue;
+        }
+        assert!(output.status.success(), "{gain} {options:?}: {}", stderr(&output));
+    }
     refused(&run(&["absent.npy", "-o", "x.npz"]), 2, &["absent.npy", "cannot open"]);
     refused(&run(&["v.npy", "-o", "no/x.npz"]), 2, &["no/x.npz", "cannot write"]);
     refused(&run(&["v.npy", "-o", "x.npz", "--init", "v.npy"]), 2, &["v.npy", "npz"]);
@@ -691,8 +739,12 @@ fn factorize_into_patterns_that_move() {
         assert_eq!(alone[20], last);
         assert_eq!((alone_w, alone_h) == (w.clone(), h.clone()), seed == start);
     }
-    for (norm, power) in [("l1", 1), ("l2", 2)] {
-        let (w, ..) = run("n.npz", &["--normalize", norm, "--sparsity", "0.1"]);
+    let sparse = ["--sparsity", "0.1", "--divergence", "eu"];
+    for (norm, power, options) in
+        [("l1", 1, &["--normalize", "l1"][..]), ("l2", 2, &["--normalize", "l2"]), ("l2", 2, &[])]
+    {
+        let (w, _, objective, _) = run("n.npz", &[&sparse, options].concat());
+        assert!(objective.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)), "{norm}: {objective}");
         for pattern in w.axis_iter(ndarray::Axis(2)) {
             let size: f64 = pattern.iter().map(|&w| f64::from(w).powi(power)).sum();
             assert!((size - 1.0).abs() < 1e-5, "{norm}: {size}");
@@ -854,9 +906,41 @@ fn factorize_by_every_kind_of_update() {
         2,
         &["extrapolated", "use alternating"],
     );
-    let sparse = ["--updates", "extrapolated", "--sparsity", "0.1", "--normalize", "l1"];
-    refused(&run("40", &sparse), 2, &["extrapolated", "sparsity", "use alternating"]);
+    for updates in ["alternating", "joint", "extrapolated"] {
+        let sparse = objective("40", &["--updates", updates, "--sparsity", "0.1"]);
+        assert!(sparse[40] < sparse[0] && sparse.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)));
+        let scaled = ["--updates", updates, "--sparsity", "0.1", "--normalize", "l1", "--divergence", "kl"];
+        refused(&run("40", &scaled), 2, &["sparsity", "kl", "l1", "l2"]);
+    }
     assert_eq!(run("40", &["--updates", "faster"]).status.code(), Some(2));
+}
+
+#[test]
+fn training_with_a_sparsity_makes_sparser_gains_and_other_bases() {
+    let world = World::new();
+    let train = |options: &[&str]| {
+        let job = ["train", "--source", "hiss=hiss", "-o", "s.safetensors", "--rank", "4", "--window", "256"];
+        world.run(&[&job, options].concat())
+    };
+    let bases = |options: &[&str]| {
+        let output = train(&[&["--json", "--iterations", "40"], options].concat());
+        let summary = json(&output)["sources"][0].clone();
+        let objective = |name: &str| summary[name].as_f64().unwrap();
+        assert!(objective("final_objective") < objective("first_objective"), "{options:?}: {summary}");
+        let model = partwise::Model::load(&world.path("s.safetensors")).unwrap();
+        model.sources[0].bases.clone()
+    };
+    let plain = bases(&["--normalize", "l2"]);
+    for updates in ["extrapolated", "joint", "alternating"] {
+        let sparse = bases(&["--sparsity", "20", "--updates", updates]);
+        let norms = sparse.columns().into_iter().map(|column| column.mapv(|w| w * w).sum());
+        assert!(norms.into_iter().all(|norm| norm < 1e-6 || (norm - 1.0).abs() < 1e-4));
+        assert!(
+            (&sparse - &plain).iter().any(|difference| difference.abs() > 0.05),
+            "{updates}: the bases of no sparsity"
+        );
+    }
+    refused(&train(&["--sparsity", "20", "--normalize", "l1"]), 2, &["sparsity", "kl", "l1", "l2"]);
 }
 
 #[test]
@@ -882,6 +966,46 @@ fn evaluate_refuses_what_cannot_be_compared() {
     assert!(table.contains("SI-SDR") && table.contains("inf"), "{table}");
     let csv = stdout(&run(&["--reference", "hiss/a.wav", "--estimate", "hiss/a.wav", "--csv"]));
     assert_eq!(csv.lines().count(), 2);
+}
+
+#[test]
+fn evaluate_channels_silent_sources_and_infinite_scores() {
+    let world = World { folder: tempfile::tempdir().unwrap() };
+    let (a, b) = (hiss(1, 4000), mix(2, 4000));
+    let sum = |a: &[f32], b: &[f32], share: f32| a.iter().zip(b).map(|(a, b)| a + share * b).collect::<Vec<f32>>();
+    world.record("a.wav", std::slice::from_ref(&a), RATE);
+    world.record("silent.wav", &[vec![0.0; 4000]], RATE);
+    world.record("good.wav", &[sum(&a, &b, 0.05)], RATE);
+    world.record("bad.wav", &[sum(&b, &a, 0.05)], RATE);
+    world.record("stereo.wav", &[a.clone(), b.clone()], RATE);
+    world.record("swapped.wav", &[b.clone(), a.clone()], RATE);
+    world.record("turned.wav", &[a.clone(), a.iter().map(|x| -x).collect()], RATE);
+    let run = |arguments: &[&str]| world.run(&[&["evaluate"], arguments].concat());
+    // Every SIR is infinite where one reference sounds: SDR decides.
+    let best = ["--reference", "a.wav", "silent.wav", "--estimate", "bad.wav", "good.wav", "--permute"];
+    let report = json(&run(&[&best[..], &["--json"]].concat()));
+    assert_eq!(report["sources"][0]["estimate"], 1);
+    // What a mean leaves out is said; a mean of what is infinite everywhere is infinite.
+    assert_eq!((&report["left_out"]["SDR"], &report["mean"]["sir"]), (&1.into(), &"inf".into()));
+    assert!(
+        stdout(&run(&best))
+            .contains("leave out what is infinite or undefined: 1 of SAR, 1 of SDR, 1 of SI-SDR, 1 of SNR")
+    );
+    let perfect = json(&run(&["--json", "--reference", "a.wav", "a.wav", "--estimate", "a.wav", "a.wav"]));
+    assert_eq!(perfect["mean"]["snr"], "inf");
+    // Left and right exchanged are not the same, and opposite phases are not silence.
+    let sdr = |reference: &str, estimate: &str| {
+        let report = json(&run(&["--json", "--reference", reference, "--estimate", estimate]));
+        assert_eq!(report["channels"], 2);
+        report["sources"][0]["sdr"].as_f64().unwrap()
+    };
+    assert!(sdr("stereo.wav", "stereo.wav") > 100.0 && sdr("turned.wav", "turned.wav") > 100.0);
+    assert!(sdr("stereo.wav", "swapped.wav") < 20.0);
+    assert!(stdout(&run(&["--reference", "stereo.wav", "--estimate", "swapped.wav"])).contains("2 channels"));
+    for pair in [["stereo.wav", "a.wav"], ["a.wav", "stereo.wav"]] {
+        refused(&run(&["--reference", pair[0], "--estimate", pair[1]]), 2, &[pair[1], "channel"]);
+    }
+    refused(&run(&["--reference", "a.wav", "--estimate", "a.wav", "--mixture", "stereo.wav"]), 2, &["stereo.wav"]);
 }
 
 /// No file may grow beyond 8 KiB, as on a disk that is full.

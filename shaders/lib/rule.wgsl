@@ -1,13 +1,19 @@
 // The multiplicative rule: X ← max(X, floor) ∘ (N / max(D + λ, DENOMINATOR_FLOOR))^γ.
 
 fn updated(x: vec4<f32>, numerator: vec4<f32>, denominator: vec4<f32>) -> vec4<f32> {
-    let ratio = numerator / max(denominator + params.sparsity, vec4<f32>(DENOMINATOR_FLOOR));
-    let floored = max(x, vec4<f32>(params.floor));
+    return grown(max(x, vec4<f32>(params.floor)), numerator / divisor(denominator + params.sparsity));
+}
+
+fn divisor(denominator: vec4<f32>) -> vec4<f32> {
+    return max(denominator, vec4<f32>(DENOMINATOR_FLOOR));
+}
+
+fn grown(x: vec4<f32>, ratio: vec4<f32>) -> vec4<f32> {
     if (params.exponent == 1.0) {
-        return floored * ratio;
+        return x * ratio;
     }
     if (params.exponent == 0.5) {
-        return floored * sqrt(ratio);
+        return x * sqrt(ratio);
     }
-    return floored * power(ratio, params.exponent);
+    return x * power(ratio, params.exponent);
 }

@@ -1,10 +1,11 @@
 // Updates the bases from the sums of all splits, taken in order: W ← rule(W, Σ_s N_s, Σ_s D_s).
 //
 // sums: (splits, N and D, pass_rows, K), as bases.wgsl leaves them; bases: W (F, K), of which pass_rows rows are updated.
-// An invocation owns four components of a row.
+// gains: Σ_n H (K), if the bases feel a penalty. An invocation owns four components of a row.
 
 @group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> bases: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -24,6 +25,11 @@ fn main(
         n += sums[2u * split * cells + cell];
         d += sums[(2u * split + 1u) * cells + cell];
     }
-    let inside = entries(cell % params.bases_pitch) < vec4<u32>(params.components);
-    bases[at] = select(vec4<f32>(0.0), updated(bases[at], n, d), inside);
+    let quad = cell % params.bases_pitch;
+    var of_gains = vec4<f32>();
+    if (NORM > 0u) {
+        of_gains = gains[quad];
+    }
+    let inside = entries(quad) < vec4<u32>(params.components);
+    bases[at] = select(vec4<f32>(0.0), updated_bases(bases[at], n, d, of_gains), inside);
 }

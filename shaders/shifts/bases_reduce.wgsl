@@ -2,10 +2,11 @@
 // W^τ ← rule(W^τ, Σ N, Σ D).
 //
 // sums: as bases.wgsl leaves them, the first slot what the segments before gave, not read at the FIRST; bases: W^τ (F, D), one
-// after another. An invocation owns four lags of a row and a component.
+// after another; gains: Σ_{φ,n} H^φ (D), if the bases feel a penalty. An invocation owns four lags of a row and a component.
 
 @group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> bases: array<f32>;
+@group(0) @binding(3) var<storage, read> gains: array<f32>;
 
 fn cells() -> u32 {
     return params.components * ((params.time_lags + 3u) / 4u) * params.rows;
@@ -27,8 +28,14 @@ fn work(cell: u32) {
     let times = entries(pair / params.components);
     let row = times * params.bases_stride + cell % params.rows * params.bases_pitch;
     let inside = times < vec4<u32>(params.time_lags);
-    let at = select(vec4<u32>(0u), 4u * row + pair % params.components, inside);
-    let factor = updated(vec4<f32>(bases[at.x], bases[at.y], bases[at.z], bases[at.w]), n, d);
+    let component = pair % params.components;
+    var of_gains = 0.0;
+    if (NORM > 0u) {
+        of_gains = gains[component];
+    }
+    let at = select(vec4<u32>(0u), 4u * row + component, inside);
+    let before = vec4<f32>(bases[at.x], bases[at.y], bases[at.z], bases[at.w]);
+    let factor = updated_bases(before, n, d, vec4<f32>(of_gains));
     for (var lag = 0u; lag < 4u; lag++) {
         if (inside[lag]) {
             bases[at[lag]] = factor[lag];

@@ -21,7 +21,7 @@ use crate::divergence::Divergence;
 use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Momentum, Norm, Shifts};
 
 /// How many rows the table has.
-pub const KERNELS: usize = 6 * 5 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 * 4 + 3 + 3;
+pub const KERNELS: usize = 6 * 5 + 5 * 2 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 6 + 3 + 1 + 3;
 
 /// One kernel's verdict.
 #[derive(Debug, Clone, Serialize)]
@@ -72,10 +72,25 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     };
     for divergence in divergences {
         add(compare(format!("products/gains {divergence}"), bound, ALONE, |case| gains(engine, case, divergence)))?;
-        add(compare(format!("products/bases {divergence}"), bound, ALONE, |case| bases(engine, case, divergence)))?;
+        add(compare(format!("products/bases {divergence}"), bound, ALONE, |case| {
+            bases(engine, case, (divergence, None))
+        }))?;
         add(compare(format!("products/try {divergence}"), bound, ALONE, |case| trial(engine, &case[0], divergence)))?;
-        add(compare(format!("products/both {divergence}"), bound, ALONE, |case| both(engine, case, divergence)))?;
+        add(compare(format!("products/both {divergence}"), bound, ALONE, |case| {
+            both(engine, case, (divergence, None))
+        }))?;
         add(compare(format!("products/costs {divergence}"), bound, ALONE, |case| costs(engine, case, divergence)))?;
+    }
+    for (divergence, norm) in [
+        (Divergence::Euclidean, Norm::L1),
+        (Divergence::Euclidean, Norm::L2),
+        (Divergence::KullbackLeibler, Norm::L2),
+        (Divergence::ItakuraSaito, Norm::L2),
+        (Divergence::Beta(-1.0), Norm::L2),
+    ] {
+        let (name, kind) = (format!("{divergence} {norm}"), (divergence, Some(norm)));
+        add(compare(format!("products/sparse bases {name}"), bound, ALONE, |case| bases(engine, case, kind)))?;
+        add(compare(format!("products/sparse both {name}"), bound, ALONE, |case| both(engine, case, kind)))?;
     }
     for norm in [Norm::L1, Norm::L2] {
         add(compare(format!("glue/normalize {norm}"), bound, ALONE, |case| normalize(engine, case, norm)))?;
@@ -96,14 +111,21 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     }
     let exact = [Divergence::Euclidean, Divergence::KullbackLeibler, Divergence::ItakuraSaito];
     for divergence in exact {
-        let (exact, name) = ((divergence, Edges::Exact), divergence.to_string());
+        let (exact, plain, name) =
+            ((divergence, Edges::Exact), (divergence, Edges::Exact, None), divergence.to_string());
         add(compare(format!("shifts/gains {name}"), bound, ALONE, |case| shifted_gains(engine, case, exact)))?;
-        add(compare(format!("shifts/bases {name}"), bound, ALONE, |case| shifted_bases(engine, case, exact)))?;
+        add(compare(format!("shifts/bases {name}"), bound, ALONE, |case| shifted_bases(engine, case, plain)))?;
         add(compare(format!("shifts/costs {name}"), bound, ALONE, |case| shifted_costs(engine, case, divergence)))?;
     }
     let printed = (Divergence::KullbackLeibler, Edges::Printed);
     add(compare("shifts/gains kl printed".into(), bound, ALONE, |case| shifted_gains(engine, case, printed)))?;
-    add(compare("shifts/bases kl printed".into(), bound, ALONE, |case| shifted_bases(engine, case, printed)))?;
+    add(compare("shifts/bases kl printed".into(), bound, ALONE, |case| {
+        shifted_bases(engine, case, (Divergence::KullbackLeibler, Edges::Printed, None))
+    }))?;
+    for norm in [Norm::L1, Norm::L2] {
+        let kind = (Divergence::ItakuraSaito, Edges::Exact, Some(norm));
+        add(compare(format!("shifts/sparse bases is {norm}"), bound, ALONE, |case| shifted_bases(engine, case, kind)))?;
+    }
     add(compare("shifts/models".into(), bound, ALONE, |case| shifted_models(engine, case, None)))?;
     add(compare("shifts/masks ratio:2".into(), bound, ALONE, |case| {
         shifted_models(engine, case, Some(Mask::Ratio(2.0)))
@@ -113,13 +135,28 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     }
     for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
         add(compare(format!("segments/gains {divergence}"), bound, BATCH, |batch| gains(engine, batch, divergence)))?;
-        add(compare(format!("segments/bases {divergence}"), bound, BATCH, |batch| bases(engine, batch, divergence)))?;
-        add(compare(format!("segments/both {divergence}"), bound, BATCH, |batch| both(engine, batch, divergence)))?;
+        add(compare(format!("segments/bases {divergence}"), bound, BATCH, |batch| {
+            bases(engine, batch, (divergence, None))
+        }))?;
+        add(compare(format!("segments/both {divergence}"), bound, BATCH, |batch| {
+            both(engine, batch, (divergence, None))
+        }))?;
+        let sparse = (divergence, Some(Norm::L2));
+        add(compare(format!("segments/sparse bases {divergence}"), bound, BATCH, |batch| {
+            bases(engine, batch, sparse)
+        }))?;
+        add(compare(format!("segments/sparse both {divergence}"), bound, BATCH, |batch| both(engine, batch, sparse)))?;
         add(compare(format!("segments/costs {divergence}"), bound, BATCH, |batch| costs(engine, batch, divergence)))?;
     }
     let shifted = (Divergence::ItakuraSaito, Edges::Exact);
     add(compare("segments/shifted gains is".into(), bound, BATCH, |batch| shifted_gains(engine, batch, shifted)))?;
-    add(compare("segments/shifted bases is".into(), bound, BATCH, |batch| shifted_bases(engine, batch, shifted)))?;
+    add(compare("segments/shifted bases is".into(), bound, BATCH, |batch| {
+        shifted_bases(engine, batch, (Divergence::ItakuraSaito, Edges::Exact, None))
+    }))?;
+    let sparse = (Divergence::KullbackLeibler, Edges::Exact, Some(Norm::L2));
+    add(compare("segments/shifted sparse bases kl".into(), bound, BATCH, |batch| {
+        shifted_bases(engine, batch, sparse)
+    }))?;
     add(compare("segments/shifted norms l2".into(), bound, BATCH, |batch| shifted_norms(engine, batch, Norm::L2)))?;
     add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
     add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;

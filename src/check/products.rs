@@ -6,7 +6,7 @@ use super::cases::{Case, alternately, bring_up, cut, error, matrices, segments, 
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Reference;
-use crate::kernels::{Products, Rule};
+use crate::kernels::{Norm, Products, Rule};
 
 pub(super) fn gains<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
     let rule = Rule { sparsity: 0.01, floor: 1e-6, ..Rule::of(divergence) };
@@ -19,8 +19,12 @@ fn gains_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<
     segments(engine, &h)
 }
 
-pub(super) fn bases<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
-    let rule = Rule::of(divergence);
+pub(super) fn bases<E: Products>(
+    engine: &E,
+    cases: &[Case],
+    (divergence, norm): (Divergence, Option<Norm>),
+) -> Result<f64> {
+    let rule = Rule { sparsity: 0.01, norm, ..Rule::of(divergence) };
     worst(&bases_on(engine, cases, &rule)?, cases, |case| bases_on(&Reference, case, &rule))
 }
 
@@ -53,8 +57,12 @@ fn try_on<E: Products>(engine: &E, case: &Case, rule: &Rule) -> Result<(Array2<f
     Ok((engine.read_panel(&next)?, engine.read_panel(&costs)?))
 }
 
-pub(super) fn both<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
-    let rule = Rule { exponent: divergence.majorizing_exponent(), sparsity: 0.01, ..Rule::of(divergence) };
+pub(super) fn both<E: Products>(
+    engine: &E,
+    cases: &[Case],
+    (divergence, norm): (Divergence, Option<Norm>),
+) -> Result<f64> {
+    let rule = Rule { exponent: divergence.majorizing_exponent(), sparsity: 0.01, norm, ..Rule::of(divergence) };
     worst(&both_on(engine, cases, &rule)?, cases, |case| both_on(&Reference, case, &rule))
 }
 

@@ -53,17 +53,22 @@ fn shifted_gains_on<E: Shifts>(
     segments(engine, &h)
 }
 
-pub(super) fn shifted_bases<E: Shifts>(engine: &E, cases: &[Case], kind: (Divergence, Edges)) -> Result<f64> {
+pub(super) fn shifted_bases<E: Shifts>(
+    engine: &E,
+    cases: &[Case],
+    kind: (Divergence, Edges, Option<Norm>),
+) -> Result<f64> {
     worst(&shifted_bases_on(engine, cases, kind)?, cases, |case| shifted_bases_on(&Reference, case, kind))
 }
 
 fn shifted_bases_on<E: Shifts>(
     engine: &E,
     cases: &[Case],
-    (divergence, edges): (Divergence, Edges),
+    (divergence, edges, norm): (Divergence, Edges, Option<Norm>),
 ) -> Result<Vec<Array2<f64>>> {
     let Shifted { v, mut w, h, lags } = bring_up_shifted(engine, cases)?;
-    engine.update_shifted_bases(&v, &mut w, &h, &ShiftRule { rule: Rule::of(divergence), lags, edges })?;
+    let rule = Rule { sparsity: 0.01, norm, ..Rule::of(divergence) };
+    engine.update_shifted_bases(&v, &mut w, &h, &ShiftRule { rule, lags, edges })?;
     matrices(engine, &w, lags.time * cases[0].v.nrows())
 }
 

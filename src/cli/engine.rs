@@ -75,7 +75,7 @@ pub(super) fn automatic(adapters: &[Adapter]) -> Option<&Adapter> {
 
 /// Opens the engine that the options ask for. Naming a GPU asks for it.
 pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
-    let cpu = || Ok(AnyEngine::Cpu(Cpu::new(common.threads.map(usize::from))?));
+    let cpu = || Ok(AnyEngine::Cpu(Cpu::new(Some(common.thread_count()))?));
     let gpu = |choice: GpuChoice| Ok(AnyEngine::Gpu(open_gpu(common, &choice)?));
     if common.gpu.as_deref() == Some(ALL) && common.engine != Choice::Cpu && common.engine != Choice::Reference {
         return Err(Error::Input("--gpu all is for separate; name one of `partwise devices`".into()));

@@ -1,5 +1,6 @@
 //! `partwise evaluate`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -11,6 +12,8 @@ use serde::Serialize;
 use super::{Common, Ending, escaped, memory, print, progress, sources, table};
 
 /// Score estimates against the true sources: SDR, SIR, SAR (BSS Eval v3), SI-SDR and SNR, in dB
+///
+/// Channels are compared with their like: every ratio is one of energies over all channels.
 #[derive(Args)]
 pub(super) struct Evaluate {
     /// The true sources of one recording
@@ -22,7 +25,7 @@ pub(super) struct Evaluate {
     /// The recording itself, to say by how much the estimates are better
     #[arg(long, value_name = "PATH", num_args = 1..)]
     mixture: Vec<String>,
-    /// Find the order of the estimates that has the best mean SIR
+    /// Find the order of the estimates that has the best mean SIR, or SDR where every SIR is infinite
     #[arg(long)]
     permute: bool,
     /// Print comma-separated values on stdout instead of a table
@@ -33,9 +36,14 @@ pub(super) struct Evaluate {
 #[derive(Serialize)]
 pub(super) struct Evaluation {
     variant: &'static str,
+    /// Of every recording; a ratio is one of energies over all of them.
+    channels: usize,
     pub(super) sources: Vec<SourceScores>,
+    /// Over the sources whose measure is finite; `left_out` counts the others.
     mean: Option<Measures>,
     mean_improvement: Option<Measures>,
+    /// Of every measure that is not finite for all sources, for how many it is not.
+    left_out: BTreeMap<&'static str, usize>,
 }
 
 #[derive(Serialize)]
@@ -63,9 +71,9 @@ impl Evaluate {
             bail!("{} mixtures: all references are sources of one recording; give that one", mixture.len());
         }
         announce(&references)?;
-        let mut rate = None;
-        let mut read = |files: &[PathBuf]| -> anyhow::Result<Vec<Vec<f64>>> {
-            files.iter().map(|file| mono(file, &mut rate)).collect()
+        let mut like = None;
+        let mut read = |files: &[PathBuf]| -> anyhow::Result<Vec<Vec<Vec<f64>>>> {
+            files.iter().map(|file| read(file, &mut like)).collect()
         };
         let (truth, guesses, mix) = (read(&references)?, read(&estimates)?, read(&mixture)?);
         let order = if self.permute { Order::Best } else { Order::Given };
@@ -77,8 +85,14 @@ impl Evaluate {
                 log::warn!("{}: it or its estimate is silent; there is nothing to score", reference.display());
             }
         }
+        let channels = truth.first().map_or(0, Vec::len);
+        let count =
+            |value: fn(&Measures) -> f64| scores.iter().filter(|scores| !value(&scores.measures).is_finite()).count();
+        let counts = COLUMNS.iter().map(|&(name, value)| (name, count(value)));
         Ok(Evaluation {
             variant: "BSS Eval v3, sources, 512 taps",
+            channels,
+            left_out: counts.filter(|(_, count)| *count > 0).collect(),
             mean: mean(scores.iter().map(|scores| Some(scores.measures))),
             mean_improvement: mean(scores.iter().map(|scores| scores.improvement)),
             sources: references
@@ -115,24 +129,30 @@ fn announce(references: &[PathBuf]) -> anyhow::Result<()> {
     memory::announce(signals + transforms + equations, "score shorter recordings, or fewer sources at a time")
 }
 
-/// The mean of a file's channels.
-fn mono(file: &Path, rate: &mut Option<u32>) -> anyhow::Result<Vec<f64>> {
+/// A file's channels (C, N); all files must have one sample rate and as many channels.
+fn read(file: &Path, like: &mut Option<(u32, usize)>) -> anyhow::Result<Vec<Vec<f64>>> {
     let recording = audio::read(file)?;
-    let expected = *rate.get_or_insert(recording.sample_rate);
-    if recording.sample_rate != expected {
-        bail!("{}: is at {} Hz, the others at {expected} Hz; resample it", file.display(), recording.sample_rate);
+    let (rate, channels) = *like.get_or_insert((recording.sample_rate, recording.channels.len()));
+    if recording.sample_rate != rate {
+        bail!("{}: is at {} Hz, the others at {rate} Hz; resample it", file.display(), recording.sample_rate);
     }
-    let count = recording.channels.len() as f64;
-    let sample = |n: usize| recording.channels.iter().map(|channel| f64::from(channel[n])).sum::<f64>() / count;
-    Ok((0..recording.frames()).map(sample).collect())
+    if recording.channels.len() != channels {
+        let count = recording.channels.len();
+        bail!("{}: is in {count} channel(s), the others in {channels}; give all as many", file.display());
+    }
+    let wide = |channel: Vec<f32>| channel.into_iter().map(f64::from).collect();
+    Ok(recording.channels.into_iter().map(wide).collect())
 }
 
-/// The mean over the sources that have a finite score, measure by measure; nothing where a source has no scores.
+/// The mean over the sources that have a finite score, measure by measure, or what all have that have one; nothing where a source
+/// has no scores.
 fn mean(all: impl Iterator<Item = Option<Measures>>) -> Option<Measures> {
     let all: Vec<Measures> = all.collect::<Option<_>>()?;
     let of = |measure: fn(&Measures) -> f64| {
-        let finite: Vec<f64> = all.iter().map(measure).filter(|value| value.is_finite()).collect();
-        finite.iter().sum::<f64>() / finite.len() as f64
+        let scores: Vec<f64> = all.iter().map(measure).filter(|value| !value.is_nan()).collect();
+        let finite: Vec<f64> = scores.iter().copied().filter(|value| value.is_finite()).collect();
+        let counted = if finite.is_empty() { scores } else { finite };
+        counted.iter().sum::<f64>() / counted.len() as f64
     };
     Some(Measures {
         snr: of(|m| m.snr),
@@ -171,7 +191,18 @@ fn text(evaluation: &Evaluation) -> String {
     if let (Some(mean), true) = (&evaluation.mean, evaluation.sources.len() > 1) {
         rows.push(row("mean".into(), mean, evaluation.mean_improvement.as_ref()));
     }
-    format!("{}{}\n", table(&rows), evaluation.variant)
+    let mut text = format!("{}{}", table(&rows), evaluation.variant);
+    if evaluation.channels > 1 {
+        text += &format!(", energies of {} channels summed", evaluation.channels);
+    }
+    // A mean of all that is infinite leaves nothing out.
+    let sources = evaluation.sources.len();
+    let part = evaluation.left_out.iter().filter(|(_, count)| **count < sources);
+    let part: Vec<String> = part.map(|(name, count)| format!("{count} of {name}")).collect();
+    if !part.is_empty() {
+        text += &format!("\nthe means leave out what is infinite or undefined: {}", part.join(", "));
+    }
+    text + "\n"
 }
 
 fn csv(evaluation: &Evaluation) -> String {

@@ -65,7 +65,7 @@ struct Common {
     /// Measure anew which kernels are the fastest on the GPU; otherwise that is done once and kept
     #[arg(long, global = true)]
     retune: bool,
-    /// Threads of the CPU engine and of reading and writing [default: all cores]
+    /// Threads of the CPU engine and of reading and writing, at most as many as there are cores [default: all of them]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Seed of random starts: the same seed gives the same bytes
@@ -86,9 +86,10 @@ struct Common {
 }
 
 impl Common {
-    /// The threads that reading and writing may use.
+    /// The threads that the engine, and reading and writing, may use: as many as were asked for, but no more than can run at once.
     fn thread_count(&self) -> usize {
-        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), usize::from)
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        self.threads.map_or(cores, |threads| usize::from(threads).min(cores))
     }
 }
 
@@ -107,6 +108,9 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
     prepare();
     let Some(Cli { command, common }) = arguments::parse()? else { return Ok(Ending::Done) };
     start_log(&common);
+    if let Some(threads) = common.threads.filter(|&threads| usize::from(threads) > common.thread_count()) {
+        log::warn!("--threads {threads}: {} can run at once here, so there are no more", common.thread_count());
+    }
     // Transforms share the global pool; the engine has its own.
     let threads = common.thread_count();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();

@@ -76,7 +76,7 @@ impl<'a> Maker<'a> {
             let address = address.as_ref()?;
             Some(match successor {
                 Successor::Reopened => open_gpu(self.common, address).map(|gpu| self.on(gpu)),
-                Successor::Other => Cpu::new(self.common.threads.map(usize::from)).map(|cpu| self.on(cpu)),
+                Successor::Other => Cpu::new(Some(self.common.thread_count())).map(|cpu| self.on(cpu)),
             })
         })
     }

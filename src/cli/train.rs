@@ -36,13 +36,12 @@ pub(super) struct Train {
     #[arg(long, default_value = "kl")]
     divergence: Divergence,
     /// extrapolated: each update from a point further along the last step; joint: both factors from one pass; or alternating
-    /// [default: extrapolated, or alternating where there is a sparsity]
-    #[arg(long, value_name = "extrapolated|joint|alternating")]
-    updates: Option<Updates>,
+    #[arg(long, value_name = "extrapolated|joint|alternating", default_value = "extrapolated")]
+    updates: Updates,
     /// Iterations at most [default: 50 extrapolated ones, or 100]
     #[arg(long, value_name = "N")]
     iterations: Option<usize>,
-    /// Stop when ten iterations brought the objective down by less than this share of its first value
+    /// Stop when ten iterations brought the objective down by less than this share of it
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     tolerance: f64,
     /// The window, in samples (480) or milliseconds (30ms) [default: 128ms]
@@ -60,9 +59,9 @@ pub(super) struct Train {
     /// The weight of an L1 penalty on the gains
     #[arg(long, value_name = "L", default_value_t = 0.0)]
     sparsity: f64,
-    /// The norm that bases are scaled to 1 in: l1, l2
-    #[arg(long, default_value = "l1")]
-    normalize: Norm,
+    /// The norm that bases are scaled to 1 in: l1, l2 [default: l1, or l2 where there is a sparsity]
+    #[arg(long, value_name = "NORM")]
+    normalize: Option<Norm>,
 }
 
 impl Train {
@@ -76,16 +75,14 @@ impl Train {
     pub(super) fn learn(&self, common: &Common) -> anyhow::Result<(Model, usize)> {
         let material = self.material()?;
         check_output(&self.output, material.iter().flat_map(|source| source.files.iter().map(PathBuf::as_path)))?;
-        let default = if self.sparsity > 0.0 { Updates::Alternating } else { Updates::Extrapolated };
-        let updates = self.updates.unwrap_or(default);
-        let iterations = self.iterations.unwrap_or(if updates == Updates::Extrapolated { 50 } else { 100 });
+        let iterations = self.iterations.unwrap_or(if self.updates == Updates::Extrapolated { 50 } else { 100 });
         let options = TrainOptions {
             divergence: self.divergence,
-            updates,
+            updates: self.updates,
             iterations,
             tolerance: self.tolerance,
             sparsity: self.sparsity,
-            normalize: Some(self.normalize),
+            normalize: Some(self.normalize.unwrap_or(if self.sparsity > 0.0 { Norm::L2 } else { Norm::L1 })),
             mixtures: match (self.method.as_str(), self.mixtures) {
                 ("gain-prior", mixtures) => Some(mixtures.unwrap_or(32)),
                 (_, None) => None,

@@ -1,6 +1,7 @@
 //! How good an estimate of a source is, in decibels: SNR, SI-SDR, and SDR, SIR and SAR of BSS Eval v3.
 
 mod bss;
+mod cholesky;
 mod order;
 mod projection;
 mod ratio;
@@ -10,14 +11,14 @@ use serde::{Serialize, Serializer};
 pub use bss::{Bss, TAPS, bss_eval, bss_eval_permuted};
 pub use ratio::{Mean, si_sdr, snr};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Which estimate belongs to which reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Estimate j to reference j.
     Given,
-    /// The order with the best mean SIR; see [`bss_eval_permuted`].
+    /// The order with the best mean SIR, or SDR where that says nothing; see [`bss_eval_permuted`].
     Best,
 }
 
@@ -56,36 +57,62 @@ pub struct Measures {
     pub sar: f64,
 }
 
-/// Scores the estimates of J sources, N samples each, by every measure; one result per reference, in their order.
+/// Scores the estimates of J sources, C channels of N samples each, by every measure; one result per reference, in their order.
+///
+/// Channels are compared with their like, and a ratio is one of energies over all of them. SNR and SI-SDR are those of the channels
+/// laid end to end; for BSS Eval every channel is projected on the same channel of the references, with filters of its own.
 ///
 /// A silent reference or estimate is no error: what is undefined for that source is NaN.
 ///
 /// # Errors
-/// [`Error::Input`](crate::Error::Input) if there are no signals, empty ones, ones whose lengths differ or that hold a
-/// sample that is not finite, not as many estimates as references, or too many for [`Order::Best`].
+/// [`Error::Input`] if there are no signals, empty ones, ones whose channels or lengths differ or that hold
+/// a sample that is not finite, or not as many estimates as references.
 pub fn evaluate(
-    references: &[Vec<f64>],
-    estimates: &[Vec<f64>],
-    mixture: Option<&[f64]>,
+    references: &[Vec<Vec<f64>>],
+    estimates: &[Vec<Vec<f64>>],
+    mixture: Option<&[Vec<f64>]>,
     order: Order,
 ) -> Result<Vec<Scores>> {
-    let samples = bss::check(references, estimates)?;
-    if let Some(mixture) = mixture {
-        bss::check_signal("the mixture", mixture, samples)?;
-    }
-    let subspaces = bss::Subspaces::new(references, TAPS);
-    let (order, scores) = match order {
-        Order::Given => ((0..references.len()).collect(), subspaces.score_in_order(estimates)),
-        Order::Best => subspaces.score_in_best_order(estimates)?,
+    let channels = references.first().map_or(0, Vec::len);
+    let named = |kind, signals: &[Vec<Vec<f64>>]| -> Vec<(String, usize)> {
+        signals.iter().zip(1..).map(|(signal, index)| (format!("{kind} {index}"), signal.len())).collect()
     };
-    let of_mixture = mixture.map(|mixture| subspaces.score(mixture, 0..references.len()));
+    let of_mixture = mixture.map(|mixture| ("the mixture".to_string(), mixture.len()));
+    for (name, count) in
+        named("reference", references).into_iter().chain(named("estimate", estimates)).chain(of_mixture)
+    {
+        if count != channels {
+            let message = format!("{name} is in {count} channel(s), but reference 1 in {channels}; give all as many");
+            return Err(Error::input(message));
+        }
+    }
+    let of_channels = |signals: &[Vec<Vec<f64>>]| -> Vec<Vec<Vec<f64>>> {
+        (0..channels.max(1))
+            .map(|c| signals.iter().map(|signal| signal.get(c).cloned().unwrap_or_default()).collect())
+            .collect()
+    };
+    let (by_channel, estimates_by_channel) = (of_channels(references), of_channels(estimates));
+    for (c, (references, estimates)) in by_channel.iter().zip(&estimates_by_channel).enumerate() {
+        let samples = bss::check(references, estimates)?;
+        if let Some(channel) = mixture.and_then(|mixture| mixture.get(c)) {
+            bss::check_signal("the mixture", channel, samples)?;
+        }
+    }
+    let scene = bss::Scene::new(&by_channel, TAPS);
+    let (order, scores) = match order {
+        Order::Given => ((0..references.len()).collect(), scene.score_in_order(&estimates_by_channel)),
+        Order::Best => scene.score_in_best_order(&estimates_by_channel),
+    };
+    let of_mixture =
+        mixture.map(|mixture| (mixture.concat(), scene.score(mixture.iter().map(Vec::as_slice), 0..references.len())));
     let sources = references.iter().zip(order).zip(scores).enumerate();
     Ok(sources
         .map(|(source, ((reference, estimate), bss))| {
-            let measures = Measures::new(reference, &estimates[estimate], bss);
-            let improvement = mixture
-                .zip(of_mixture.as_ref())
-                .map(|(mixture, bss)| measures.minus(&Measures::new(reference, mixture, bss[source])));
+            let reference = reference.concat();
+            let measures = Measures::new(&reference, &estimates[estimate].concat(), bss);
+            let improvement = of_mixture
+                .as_ref()
+                .map(|(mixture, bss)| measures.minus(&Measures::new(&reference, mixture, bss[source])));
             Scores { estimate, measures, improvement }
         })
         .collect())
@@ -131,7 +158,9 @@ mod tests {
         let leak = |a: usize, b: usize| (0..800).map(|n| references[a][n] + 0.1 * references[b][n]).collect::<Vec<_>>();
         let estimates = [leak(1, 0), leak(0, 1)];
         let mixture: Vec<f64> = (0..800).map(|n| references[0][n] + references[1][n]).collect();
-        let report = evaluate(&references, &estimates, Some(&mixture), Order::Best).unwrap();
+        let mono = |signals: &[Vec<f64>]| signals.iter().map(|signal| vec![signal.clone()]).collect::<Vec<_>>();
+        let (sources, guesses, whole) = (mono(&references), mono(&estimates), [mixture.clone()]);
+        let report = evaluate(&sources, &guesses, Some(&whole), Order::Best).unwrap();
         assert_eq!(report.iter().map(|scores| scores.estimate).collect::<Vec<_>>(), [1, 0]);
         let (_, bss) = bss_eval_permuted(&references, &estimates, TAPS).unwrap();
         for (source, scores) in report.iter().enumerate() {
@@ -145,7 +174,7 @@ mod tests {
             assert!((improvement.snr - 20.0).abs() < 1e-9, "{improvement:?}");
             assert_eq!(improvement.si_sdr, scaled - si_sdr(reference, &mixture, Mean::Kept));
         }
-        let given = evaluate(&references, &estimates, None, Order::Given).unwrap();
+        let given = evaluate(&sources, &guesses, None, Order::Given).unwrap();
         assert!(given.iter().enumerate().all(|(j, scores)| scores.estimate == j && scores.improvement.is_none()));
         assert!(given[0].measures.snr < 0.0);
     }
@@ -162,8 +191,40 @@ mod tests {
 
     #[test]
     fn a_mixture_of_another_length_is_refused() {
-        let references = [tone(0.3)];
-        let error = evaluate(&references, &references, Some(&[1.0]), Order::Given).unwrap_err().to_string();
+        let references = [vec![tone(0.3)]];
+        let error = evaluate(&references, &references, Some(&[vec![1.0]]), Order::Given).unwrap_err().to_string();
         assert_eq!(error, "the mixture has 1 samples, but reference 1 has 800; cut or pad them to one length");
+    }
+
+    #[test]
+    fn channels_are_compared_with_their_like() {
+        let (left, right) = (tone(0.3), tone(1.1));
+        let (reference, swapped) = (vec![left.clone(), right.clone()], vec![right.clone(), left.clone()]);
+        let score = |estimate: &[Vec<f64>]| {
+            evaluate(std::slice::from_ref(&reference), &[estimate.to_vec()], None, Order::Given).unwrap()[0].measures
+        };
+        assert!(score(&reference).sdr > 200.0 && score(&reference).snr == f64::INFINITY);
+        let exchanged = score(&swapped);
+        assert!(exchanged.sdr < 30.0 && exchanged.snr < 3.0 && exchanged.si_sdr < 0.0, "{exchanged:?}");
+        // In opposite phase, and with a channel that is silent.
+        let turned = vec![left.clone(), left.iter().map(|x| -x).collect()];
+        let of_turned = evaluate(std::slice::from_ref(&turned), std::slice::from_ref(&turned), None, Order::Given)
+            .unwrap()[0]
+            .measures;
+        assert!(of_turned.sdr > 200.0);
+        let one_side = vec![left.clone(), vec![0.0; 800]];
+        let both_sides = vec![left.clone(), left.iter().map(|x| 0.1 * x).collect()];
+        let of_side = evaluate(&[one_side], &[both_sides], None, Order::Given).unwrap()[0].measures;
+        assert!((of_side.sdr - 20.0).abs() < 1e-6 && (of_side.snr - 20.0).abs() < 1e-6, "{of_side:?}");
+        // Alike in all channels is like one.
+        let (noisy, plain) = (tone(0.301), [vec![left.clone()]]);
+        let one = evaluate(&plain, &[vec![noisy.clone()]], None, Order::Given).unwrap()[0].measures;
+        let two = evaluate(&[vec![left.clone(), left.clone()]], &[vec![noisy.clone(), noisy]], None, Order::Given);
+        let two = two.unwrap()[0].measures;
+        assert!(
+            (one.sdr - two.sdr).abs() < 1e-9 && (one.sar - two.sar).abs() < 1e-9 && (one.snr - two.snr).abs() < 1e-9
+        );
+        let error = evaluate(&[reference], &[vec![left]], None, Order::Given).unwrap_err().to_string();
+        assert_eq!(error, "estimate 1 is in 1 channel(s), but reference 1 in 2; give all as many");
     }
 }

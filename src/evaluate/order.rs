@@ -1,57 +1,169 @@
 //! The search for the best order of estimates.
 
-/// The order, an estimate for each source, with the highest sum of `sir(estimate, source)`; the first of equals.
-pub(super) fn best_order(sources: usize, sir: impl Fn(usize, usize) -> f64) -> Vec<usize> {
-    // An infinite SIR must not make the sums equal, nor NaN when it meets its opposite.
-    let bounded = |sir: f64| if sir.is_nan() { 0.0 } else { sir.clamp(-1e4, 1e4) };
-    let mut order: Vec<usize> = (0..sources).collect();
-    let mut best = (f64::NEG_INFINITY, order.clone());
-    loop {
-        let total = order.iter().enumerate().map(|(source, &estimate)| bounded(sir(estimate, source))).sum();
-        if total > best.0 {
-            best = (total, order.clone());
-        }
-        if !advance(&mut order) {
-            return best.1;
-        }
+use std::cmp::Ordering;
+use std::ops::{Add, Sub};
+
+/// What an order is judged by, first by the first. Sums of it are ordered as it is, so an assignment may be found by it.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+struct Score(f64, f64);
+
+impl Score {
+    const LEAST: Self = Self(f64::NEG_INFINITY, f64::NEG_INFINITY);
+    const NONE: Self = Self(0.0, 0.0);
+
+    /// An infinite ratio must not make all sums equal, nor NaN when it meets its opposite; one that is undefined says nothing.
+    fn of((sir, sdr): (f64, f64)) -> Self {
+        let bounded = |ratio: f64| if ratio.is_nan() { 0.0 } else { ratio.clamp(-1e4, 1e4) };
+        Self(bounded(sir), bounded(sdr))
+    }
+
+    fn exceeds(self, other: Self) -> bool {
+        self.partial_cmp(&other) == Some(Ordering::Greater)
     }
 }
 
-/// The lexicographically next order; false after the last.
-fn advance(order: &mut [usize]) -> bool {
-    let Some(last_rise) = order.windows(2).rposition(|pair| pair[0] < pair[1]) else {
-        return false;
-    };
-    let pivot = order[last_rise];
-    if let Some(larger) = order.iter().rposition(|&index| index > pivot) {
-        order.swap(last_rise, larger);
+impl Add for Score {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0, self.1 + other.1)
     }
-    order[last_rise + 1..].reverse();
-    true
+}
+
+impl Sub for Score {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0, self.1 - other.1)
+    }
+}
+
+/// The order, an estimate for each source, with the highest sum of SIR, and of those with equal sums (such as where one source
+/// alone sounds, and every SIR is infinite) the one with the highest sum of SDR. `ratios(estimate, source)`: SIR and SDR.
+///
+/// The Hungarian method: sources come in one after another, each by the chain of exchanges that costs least. A source and an
+/// estimate are worth at most the sum of their prices, and exactly that where one has the other.
+pub(super) fn best_order(sources: usize, ratios: impl Fn(usize, usize) -> (f64, f64)) -> Vec<usize> {
+    let mut source_prices = vec![Score::NONE; sources];
+    let mut prices = vec![Score::NONE; sources];
+    // Whose each estimate is.
+    let mut owners: Vec<Option<usize>> = vec![None; sources];
+    for new in 0..sources {
+        // What the best chain to each estimate not yet reached gains, and the estimate that its last step comes from.
+        let mut gains = vec![Score::LEAST; sources];
+        let mut before: Vec<Option<usize>> = vec![None; sources];
+        let mut reached = vec![false; sources];
+        let (mut source, mut from) = (new, None);
+        let mut end = loop {
+            for estimate in (0..sources).filter(|&estimate| !reached[estimate]) {
+                let gain = Score::of(ratios(estimate, source)) - source_prices[source] - prices[estimate];
+                if gain.exceeds(gains[estimate]) {
+                    (gains[estimate], before[estimate]) = (gain, from);
+                }
+            }
+            let open = (0..sources).filter(|&estimate| !reached[estimate]);
+            let best = open.fold(None, |best: Option<usize>, estimate| match best {
+                Some(best) if !gains[estimate].exceeds(gains[best]) => Some(best),
+                _ => Some(estimate),
+            });
+            let Some(next) = best else { break from };
+            let gain = gains[next];
+            // Prices follow, so that the step to it gains nothing.
+            source_prices[new] = source_prices[new] + gain;
+            for estimate in 0..sources {
+                if !reached[estimate] {
+                    gains[estimate] = gains[estimate] - gain;
+                } else if let Some(owner) = owners[estimate] {
+                    source_prices[owner] = source_prices[owner] + gain;
+                    prices[estimate] = prices[estimate] - gain;
+                }
+            }
+            reached[next] = true;
+            from = Some(next);
+            match owners[next] {
+                Some(owner) => source = owner,
+                None => break from,
+            }
+        };
+        while let Some(estimate) = end {
+            owners[estimate] = match before[estimate] {
+                Some(earlier) => owners[earlier],
+                None => Some(new),
+            };
+            end = before[estimate];
+        }
+    }
+    let mut order = vec![0; sources];
+    for (estimate, owner) in owners.into_iter().enumerate() {
+        if let Some(source) = owner {
+            order[source] = estimate;
+        }
+    }
+    order
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_best_order_is_that_of_the_mean() {
-        // Greedy would take the 9 and be left with -5; the sum is best across.
-        let table = [[9.0, 8.0], [7.0, -5.0]];
-        assert_eq!(best_order(2, |estimate, source| table[estimate][source]), [1, 0]);
-        assert_eq!(best_order(3, |_, _| 1.0), [0, 1, 2], "the first of equals");
-        let table = [[f64::NAN, f64::NAN], [2.0, 3.0]];
-        assert_eq!(best_order(2, |estimate, source| table[estimate][source]), [0, 1], "silence takes what is left");
-        let table = [[f64::NEG_INFINITY, f64::INFINITY], [5.0, f64::NEG_INFINITY]];
-        assert_eq!(best_order(2, |estimate, source| table[estimate][source]), [1, 0]);
+    fn by_sir(table: &[impl AsRef<[f64]>]) -> Vec<usize> {
+        best_order(table.len(), |estimate, source| (table[estimate].as_ref()[source], 0.0))
     }
 
     #[test]
-    fn every_order_is_tried_once() {
-        let (mut order, mut count) = (vec![0, 1, 2, 3], 1);
-        while advance(&mut order) {
-            count += 1;
+    fn the_best_order_is_that_of_the_mean() {
+        // Greedy would take the 9 and be left with -5; the sum is best across.
+        assert_eq!(by_sir(&[[9.0, 8.0], [7.0, -5.0]]), [1, 0]);
+        assert_eq!(by_sir(&[[1.0; 3]; 3]), [0, 1, 2], "equals stay where they are");
+        assert_eq!(by_sir(&[[f64::NAN, f64::NAN], [2.0, 3.0]]), [0, 1], "silence takes what is left");
+        assert_eq!(by_sir(&[[f64::NEG_INFINITY, f64::INFINITY], [5.0, f64::NEG_INFINITY]]), [1, 0]);
+    }
+
+    #[test]
+    fn where_sir_says_nothing_sdr_decides() {
+        // Source 0 alone sounds.
+        let sdr = [[-8.0, f64::NAN, f64::NAN], [13.0, f64::NAN, f64::NAN], [2.0, f64::NAN, f64::NAN]];
+        let sir = |source| if source == 0 { f64::INFINITY } else { f64::NAN };
+        assert_eq!(best_order(3, |estimate, source| (sir(source), sdr[estimate][source])), [1, 0, 2]);
+        // It decides nothing else.
+        assert_eq!(
+            best_order(2, |estimate, source| (
+                [[2.0, 1.0], [1.0, 2.0]][estimate][source],
+                [[0.0, 9.0], [9.0, 0.0]][estimate][source]
+            )),
+            [0, 1]
+        );
+    }
+
+    #[test]
+    fn no_order_is_better_than_the_best() {
+        let mut state = 1u64;
+        let mut next = move || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 59) as f64
+        };
+        for trial in 0..400 {
+            let sources = 1 + trial % 6;
+            // Whole numbers, so that there are ties.
+            let table: Vec<Vec<(f64, f64)>> =
+                (0..sources).map(|_| (0..sources).map(|_| (next(), next())).collect()).collect();
+            let total = |order: &[usize]| {
+                let scores = order.iter().enumerate().map(|(source, &estimate)| Score::of(table[estimate][source]));
+                scores.fold(Score::NONE, Score::add)
+            };
+            let found = best_order(sources, |estimate, source| table[estimate][source]);
+            let mut sorted = found.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..sources).collect::<Vec<_>>());
+            let mut orders = vec![vec![]];
+            for _ in 0..sources {
+                let longer = |order: &Vec<usize>| {
+                    let free = (0..sources).filter(|estimate| !order.contains(estimate));
+                    free.map(|estimate| [order.as_slice(), &[estimate]].concat()).collect::<Vec<_>>()
+                };
+                orders = orders.iter().flat_map(longer).collect();
+            }
+            assert!(orders.iter().all(|order| !total(order).exceeds(total(&found))), "{table:?}: {found:?}");
         }
-        assert_eq!((count, order), (24, vec![3, 2, 1, 0]));
     }
 }

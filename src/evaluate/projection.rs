@@ -1,13 +1,12 @@
 //! Least-squares projection of a signal on delayed copies of others.
 
-use std::{
-    iter::{self, zip},
-    sync::Arc,
-};
+use std::{iter::zip, sync::Arc};
 
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use ndarray::{Array1, Array2, s};
 use rayon::prelude::*;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex, num_complex::Complex};
+
+use super::cholesky::Cholesky;
 
 /// Rounds of refinement where the normal equations are singular. Each divides what the regularization left in a
 /// direction of eigenvalue σ by 1 + σ/λ.
@@ -58,12 +57,10 @@ impl Fourier {
         signal
     }
 
-    /// `Σ a[t+m] b[t]` and `Σ a[t-m] b[t]` for the lags m of 0 to `lags - 1`.
-    fn correlate(&self, a: &Spectrum, b: &Spectrum, lags: usize) -> [Vec<f64>; 2] {
+    /// `Σ a[t+m] b[t]` for the lags m of `1 - lags` to `lags - 1`.
+    fn correlate(&self, a: &Spectrum, b: &Spectrum, lags: usize) -> Vec<f64> {
         let c = self.signal(zip(&**a, &**b).map(|(a, b)| a * b.conj()).collect());
-        let ahead = c[..lags].to_vec();
-        let behind = iter::once(c[0]).chain(c.iter().rev().copied()).take(lags).collect();
-        [ahead, behind]
+        [&c[c.len() + 1 - lags..], &c[..lags]].concat()
     }
 }
 
@@ -71,29 +68,35 @@ impl Projection {
     /// Prepares the projection on references of unit energy. What is negligible is judged by that energy, so a quiet
     /// reference beside a loud one would be lost.
     pub(super) fn new(fourier: &Fourier, references: Vec<Spectrum>, taps: usize) -> Self {
-        let pairs: Vec<_> = (0..references.len()).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
+        let sources = references.len();
+        let pairs: Vec<_> = (0..sources).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
         let correlate = |&(i, j): &(usize, usize)| fourier.correlate(&references[i], &references[j], taps);
         let correlations: Vec<_> = pairs.par_iter().map(correlate).collect();
-        let mut gram = DMatrix::zeros(references.len() * taps, references.len() * taps);
-        for ((i, j), [ahead, behind]) in zip(pairs, &correlations) {
-            for (p, q) in (0..taps).flat_map(|q| (0..taps).map(move |p| (p, q))) {
-                // Σ a[t-p] b[t-q], of reference i delayed by p and reference j delayed by q.
-                let product = if q >= p { ahead[q - p] } else { behind[p - q] };
-                gram[(i * taps + p, j * taps + q)] = product;
-                gram[(j * taps + q, i * taps + p)] = product;
-            }
-        }
-        Self { fourier: fourier.clone(), references, taps, equations: NormalEquations::new(gram) }
+        // Σ a[t-p] b[t-q], of reference i delayed by p and reference j delayed by q, depends on q - p alone: a row of the block of
+        // two references is a stretch of their correlation. Of blocks the lower ones are enough.
+        let gram = || {
+            let mut gram = Array2::zeros((sources * taps, sources * taps));
+            gram.as_slice_mut().unwrap_or_default().par_chunks_mut((sources * taps).max(1)).enumerate().for_each(
+                |(row, to)| {
+                    let (i, p) = (row / taps, row % taps);
+                    for (j, to) in to.chunks_exact_mut(taps).take(i + 1).enumerate() {
+                        to.copy_from_slice(&correlations[i * (i + 1) / 2 + j][taps - 1 - p..2 * taps - 1 - p]);
+                    }
+                },
+            );
+            gram
+        };
+        let equations = NormalEquations::new(gram);
+        Self { fourier: fourier.clone(), references, taps, equations }
     }
 
     /// The signal's projection, as long as the transforms.
     pub(super) fn of(&self, signal: &Spectrum) -> Vec<f64> {
         let correlate = |reference| self.fourier.correlate(signal, reference, self.taps);
         let correlations: Vec<_> = self.references.par_iter().map(correlate).collect();
-        let correlations = correlations.into_iter().flat_map(|[ahead, _]| ahead);
-        let filters = self.equations.solve(DVector::from_iterator(self.references.len() * self.taps, correlations));
-        let filters: Vec<_> =
-            filters.as_slice().par_chunks_exact(self.taps).map(|filter| self.fourier.spectrum(filter)).collect();
+        let ahead = correlations.iter().flat_map(|correlation| &correlation[self.taps - 1..]).copied();
+        let filters = self.equations.solve(ahead.collect()).to_vec();
+        let filters: Vec<_> = filters.par_chunks_exact(self.taps).map(|filter| self.fourier.spectrum(filter)).collect();
         let mut sum = self.fourier.forward.make_output_vec();
         for (reference, filter) in zip(&self.references, &filters) {
             zip(&mut sum, zip(&**reference, &**filter)).for_each(|(sum, (r, f))| *sum += r * f);
@@ -104,39 +107,50 @@ impl Projection {
 
 /// G h = d, factored once.
 struct NormalEquations {
-    factor: Cholesky<f64, Dyn>,
-    /// G itself where it is singular and `factor` is that of G + λI.
-    singular: Option<DMatrix<f64>>,
+    factor: Cholesky,
+    /// G itself, its lower triangle, where it is singular and `factor` is that of G + λI.
+    singular: Option<Array2<f64>>,
 }
 
 impl NormalEquations {
-    fn new(gram: DMatrix<f64>) -> Self {
-        if let Some(factor) = Cholesky::new(gram.clone()) {
+    fn new(gram: impl Fn() -> Array2<f64>) -> Self {
+        if let Some(factor) = Cholesky::new(gram()) {
             return Self { factor, singular: None };
         }
         // References that are copies of each other, or have empty bands, leave directions in which G is 0 up to
         // rounding. A λ of the size of that rounding makes them harmless: all solutions of the normal equations give
         // one projection, and refinement takes λ's own effect away. A pseudoinverse would do the same, but the
         // decomposition behind it costs tens of times as much.
-        let mut lambda = f64::EPSILON * gram.trace();
+        let singular = gram();
+        let mut lambda = f64::EPSILON * singular.diag().sum();
         loop {
-            let regularized = &gram + DMatrix::from_diagonal_element(gram.nrows(), gram.nrows(), lambda);
+            let mut regularized = singular.clone();
+            regularized.diag_mut().mapv_inplace(|x| x + lambda);
             if let Some(factor) = Cholesky::new(regularized) {
-                return Self { factor, singular: Some(gram) };
+                return Self { factor, singular: Some(singular) };
             }
             lambda *= 10.0;
         }
     }
 
-    fn solve(&self, d: DVector<f64>) -> DVector<f64> {
-        let mut h = self.factor.solve(&d);
-        if let Some(gram) = &self.singular {
-            for _ in 0..REFINEMENTS {
-                h += self.factor.solve(&(&d - gram * &h));
-            }
+    fn solve(&self, d: Array1<f64>) -> Array1<f64> {
+        let Some(gram) = &self.singular else { return self.factor.solve(d) };
+        let mut h = self.factor.solve(d.clone());
+        for _ in 0..REFINEMENTS {
+            h += &self.factor.solve(&d - &product(gram, &h));
         }
         h
     }
+}
+
+/// G h, of G's lower triangle.
+fn product(gram: &Array2<f64>, h: &Array1<f64>) -> Array1<f64> {
+    let mut product = Array1::zeros(h.len());
+    for (i, row) in gram.rows().into_iter().enumerate() {
+        product[i] += row.slice(s![..=i]).dot(&h.slice(s![..=i]));
+        product.slice_mut(s![..i]).scaled_add(h[i], &row.slice(s![..i]));
+    }
+    product
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub(crate) static CELLS: Source = source!("lib/cells.wgsl");
 pub(crate) static LANES: Source = source!("lib/lanes.wgsl", PARAMS, INDEX);
 pub(crate) static RAISED: Source = source!("lib/raised.wgsl", PARAMS);
 pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, FLOORS, POWER);
+pub(crate) static BASIS_RULE: Source = source!("lib/basis_rule.wgsl", RULE);
 pub(crate) static BLOCKS: Source = source!("lib/blocks.wgsl");
 static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
 pub(crate) static PASSING: Source = source!("lib/passing.wgsl", TILE);
@@ -205,7 +206,8 @@ pub(crate) mod tests {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
         let tiles = [&BLOCKS, &TILE, &PASSING, &HELD, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
         let shifts = [&SHIFTS, &SHIFTED_GAINS, &SHIFTED_MODEL, &SHIFTED_TILES];
-        let others = [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &LEAD, &NEAR];
+        let others =
+            [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &BASIS_RULE, &LEAD, &NEAR];
         let lib = [tiles.as_slice(), &shifts, &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));

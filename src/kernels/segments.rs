@@ -42,7 +42,7 @@ fn mixture(components: usize, dimensions: usize) -> Mixture {
 /// Every kernel once or more over a batch: what it leaves of each recording, laid end to end.
 fn everything<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
     // A floor makes gains of what pads a segment, if nothing keeps them from it.
-    let rule = Rule { floor: 0.05, sparsity: 0.01, ..Rule::of(Divergence::ItakuraSaito) };
+    let rule = Rule { floor: 0.05, sparsity: 0.01, norm: Some(Norm::L2), ..Rule::of(Divergence::ItakuraSaito) };
     let (rows, components) = batch[0].w.dim();
     let v = engine.packed(&views(batch, |recording| &recording.v)).unwrap();
     let mut w = engine.stack(&views(batch, |recording| &recording.w)).unwrap();
@@ -303,7 +303,7 @@ fn shared<E: Products + Glue>(engine: &E, batch: &[Recording], rule: &Rule) -> (
     let mut w = engine.matrix(batch[0].w.view()).unwrap();
     let mut h = engine.packed(&views(batch, |recording| &recording.h)).unwrap();
     engine.update_gains(&v, &w, &mut h, rule).unwrap();
-    engine.update_bases(&v, &mut w, &h, &Rule { sparsity: 0.0, ..*rule }).unwrap();
+    engine.update_bases(&v, &mut w, &h, rule).unwrap();
     engine.update_both(&v, &mut w, &mut h, rule).unwrap();
     engine.normalize(&mut w, Some(&mut h), Norm::L1).unwrap();
     (engine.read_matrix(&w).unwrap(), engine.read_panel(&h).unwrap())
@@ -312,7 +312,7 @@ fn shared<E: Products + Glue>(engine: &E, batch: &[Recording], rule: &Rule) -> (
 fn assert_shared<E: Products + Glue>(engine: &E, rows: usize, components: usize, widths: &[usize]) {
     let batch = recordings(rows, components, widths);
     // With the floor, and data above 0 where there are none, a segment's padding would be felt in the sums.
-    let rule = Rule { floor: 0.2, sparsity: 0.1, ..Rule::of(Divergence::ItakuraSaito) };
+    let rule = Rule { floor: 0.2, sparsity: 0.1, norm: Some(Norm::L2), ..Rule::of(Divergence::ItakuraSaito) };
     let ((w, h), (expected_w, expected_h)) = (shared(engine, &batch, &rule), shared(&Reference, &batch, &rule));
     for (got, expected) in [(w, expected_w), (h, expected_h)] {
         let largest = expected.iter().copied().fold(0.0, f64::max);

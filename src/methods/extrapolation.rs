@@ -40,7 +40,6 @@ pub(super) fn factorize<E: Products + Momentum + Glue>(
         |what: &str| Err(Error::input(format!("extrapolated updates do not go with {what}; use alternating ones")));
     match (options.learn, options.normalization) {
         (Learn::Bases, _) => return refused("gains that are kept"),
-        (Learn::Both, Some(_)) if options.rule.sparsity > 0.0 => return refused("a sparsity and normalised bases"),
         (_, Some(Normalization { compensate: false, .. })) => return refused("a normalisation that changes the model"),
         _ => {}
     }
@@ -156,7 +155,7 @@ fn relaxed(rule: &Rule) -> Rule {
 
 /// Learns both factors, by one step for all columns and bases. Returns the number of iterations, and how many of them found a
 /// point that does not count.
-fn update_both<E: Products + Momentum>(
+fn update_both<E: Products + Momentum + Glue>(
     engine: &E,
     v: &E::Panel,
     w: &mut E::Matrix,
@@ -170,24 +169,32 @@ fn update_both<E: Products + Momentum>(
     let copy = |(w, h): (&E::Matrix, &E::Panel)| -> Result<(E::Matrix, E::Panel)> {
         Ok((engine.lead_bases(w, w, 0.0)?, engine.lead_gains(h, h, 0.0)?))
     };
+    // What a penalty costs is the gains' sum for bases of norm 1 alone.
+    let keep_norm = |w: &mut E::Matrix, h: &mut E::Panel| match options.rule.basis_norm() {
+        Some(norm) => engine.normalize(w, Some(h), norm),
+        None => Ok(()),
+    };
     let start = (&*w, &*h);
     // The point to try, the last that counted, and the update of that one.
     let (mut trial, mut safe, mut previous) = (copy(start)?, copy(start)?, copy(start)?);
     let mut next_h = copy(start)?.1;
     let mut costs = engine.panel_like(h, Array2::<f32>::zeros((1, engine.shape(h).1)).view())?;
     let (mut lowest, mut steps, mut rule) = (f64::INFINITY, -PLAIN, long);
-    let (mut done, mut refused) = (0, 0);
+    let (mut done, mut refused, mut accepted) = (0, 0, true);
     while done < options.iterations && !trace.converged {
         engine.try_gains(v, &trial.0, &trial.1, &mut next_h, &mut costs, &rule)?;
         let cost = engine.read_panel::<f64>(&costs)?.sum();
-        if cost <= lowest * (1.0 + SLACK) {
+        let moved = std::mem::replace(&mut accepted, cost <= lowest * (1.0 + SLACK));
+        if accepted {
             lowest = lowest.min(cost);
             steps += 1.0;
             let mut next_w = engine.lead_bases(&trial.0, &trial.0, 0.0)?;
-            engine.update_bases(v, &mut next_w, &next_h, &Rule { sparsity: 0.0, ..rule })?;
+            engine.update_bases(v, &mut next_w, &next_h, &rule)?;
+            keep_norm(&mut next_w, &mut next_h)?;
             let share = share(steps.max(0.0));
-            let lead_w = engine.lead_bases(&next_w, &previous.0, share)?;
-            let lead_h = engine.lead_gains(&next_h, &previous.1, share)?;
+            let mut lead_w = engine.lead_bases(&next_w, &previous.0, share)?;
+            let mut lead_h = engine.lead_gains(&next_h, &previous.1, share)?;
+            keep_norm(&mut lead_w, &mut lead_h)?;
             let spare = std::mem::replace(&mut safe, std::mem::replace(&mut trial, (lead_w, lead_h)));
             previous = (next_w, std::mem::replace(&mut next_h, spare.1));
             rule = long;
@@ -200,6 +207,9 @@ fn update_both<E: Products + Momentum>(
         }
         if trace.due(done) {
             trace.push(done, if done == 0 { cost } else { lowest })?;
+            // Where a point was refused the objective stands still, and so it does at the next, which is the safe one again. That is
+            // no sign of the end.
+            trace.converged &= accepted && moved;
         }
         done += 1;
         watch(done);

@@ -75,20 +75,22 @@ pub enum Order {
 pub struct Normalization {
     /// To unit norm in this sense.
     pub norm: Norm,
-    /// Whether H takes up the scale, so that WH does not change. Without it the objective may rise.
+    /// Whether H takes up the scale, so that WH does not change. Without it the objective may rise, and a sparsity is refused.
     pub compensate: bool,
 }
 
 /// What to do, and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Divergence, exponent and floor of the updates. `rule.sparsity` penalises the gains alone.
+    /// Divergence, exponent and floor of the updates, and the penalty on the gains. Of `rule.norm` nothing is asked: the norm that
+    /// bases keep is that of `normalization`.
     pub rule: Rule,
     /// How the factors are updated.
     pub updates: Updates,
     /// How many iterations at most.
     pub iterations: usize,
-    /// Stop when the objective fell by less than this share of its first value since it was last looked at; 0: never.
+    /// Stop when the objective fell by less than this share since it was last looked at; 0: never. Not a share of its first value,
+    /// which may be anything: a start of the wrong scale makes it huge.
     pub tolerance: f64,
     /// The objective is looked at before the first iteration, after every so many, and after the last; 0: after the last alone.
     pub trace_every: usize,
@@ -96,7 +98,7 @@ pub struct Options {
     pub learn: Learn,
     /// Which of them first.
     pub order: Order,
-    /// Normalisation of the bases, where they are updated.
+    /// Normalisation of the bases, where they are updated. Without it a sparsity says nothing: W grows as H shrinks.
     pub normalization: Option<Normalization>,
 }
 
@@ -152,9 +154,9 @@ impl<'a> Trace<'a> {
             });
         }
         self.objective.push(objective);
-        if let [first, .., before, now] = self.objective[..] {
+        if let [.., before, now] = self.objective[..] {
             let tolerance = self.options.tolerance;
-            self.converged = tolerance > 0.0 && before - now < tolerance * first;
+            self.converged |= tolerance > 0.0 && before - now < tolerance * before;
         }
         Ok(())
     }
@@ -181,10 +183,45 @@ pub fn factorize<E: Products + Momentum + Glue>(
     options: &Options,
     watch: impl FnMut(usize) + Send,
 ) -> Result<Fit> {
-    engine.within(|| match options.updates {
-        Updates::Extrapolated => extrapolation::factorize(engine, v, w, h, options, watch),
-        Updates::Alternating | Updates::Joint => in_turn(engine, v, w, h, options, watch),
+    let norm = kept_norm(options)?;
+    let options = &Options { rule: Rule { norm, ..options.rule }, ..options.clone() };
+    engine.within(|| {
+        if let Some(norm) = options.rule.basis_norm() {
+            engine.normalize(w, Some(h), norm)?;
+        }
+        match options.updates {
+            Updates::Extrapolated => extrapolation::factorize(engine, v, w, h, options, watch),
+            Updates::Alternating | Updates::Joint => in_turn(engine, v, w, h, options, watch),
+        }
     })
+}
+
+/// The norm that bases have when they are updated, if they have one.
+///
+/// # Errors
+/// [`Error::Input`] where a sparsity does not go with the normalisation.
+pub(crate) fn kept_norm(options: &Options) -> Result<Option<Norm>> {
+    let Some(Normalization { norm, compensate }) = options.normalization.filter(|_| options.learn != Learn::Gains)
+    else {
+        return Ok(None);
+    };
+    if options.rule.sparsity > 0.0 && !compensate {
+        return Err(Error::input("a sparsity does not go with bases that are normalised without their gains"));
+    }
+    check_norm(&options.rule, norm)?;
+    Ok(Some(norm))
+}
+
+/// Refuses the pair of norm and divergence under which a sparsity can make nothing sparser: gains of bases of L1 norm 1 have one
+/// sum under KL, that of the data, however they are distributed.
+pub(super) fn check_norm(rule: &Rule, norm: Norm) -> Result<()> {
+    if rule.sparsity > 0.0 && norm == Norm::L1 && rule.divergence == Divergence::KullbackLeibler {
+        return Err(Error::input(
+            "a sparsity under kl with bases of norm l1: there the sum of the gains is that of the data, so the penalty would \
+             scale them and make none sparser; normalise by l2",
+        ));
+    }
+    Ok(())
 }
 
 /// Iterations of plain updates.
@@ -204,7 +241,6 @@ fn in_turn<E: Products + Glue>(
         (_, Learn::Both, Order::GainsFirst) => vec![Factor::Gains, Factor::Bases],
         (_, Learn::Both, Order::BasesFirst) => vec![Factor::Bases, Factor::Gains],
     };
-    let bases_rule = Rule { sparsity: 0.0, ..options.rule };
     let joint_rule = Rule { exponent: options.rule.divergence.majorizing_exponent(), ..options.rule };
     let mut trace = Trace::new(options);
     let mut done = 0;
@@ -215,7 +251,7 @@ fn in_turn<E: Products + Glue>(
         for step in &steps {
             match step {
                 Factor::Gains => engine.update_gains(v, w, h, &options.rule)?,
-                Factor::Bases => engine.update_bases(v, w, h, &bases_rule)?,
+                Factor::Bases => engine.update_bases(v, w, h, &options.rule)?,
                 Factor::Both => engine.update_both(v, w, h, &joint_rule)?,
             }
             if let (Factor::Bases | Factor::Both, Some(Normalization { norm, compensate })) =
@@ -354,6 +390,7 @@ mod tests {
     use super::*;
     use crate::divergence::tests::ALL;
     use crate::engine::{Engine, Reference};
+    use crate::kernels::momentum::SLACK;
 
     fn data() -> Array2<f32> {
         let stream = Stream::new(7, "data");
@@ -431,6 +468,127 @@ mod tests {
         }
     }
 
+    /// Σ_f w^p of every column, the root taken.
+    fn norms(w: &Array2<f64>, norm: Norm) -> Vec<f64> {
+        w.columns().into_iter().map(|column| norm.of(column.iter().copied())).collect()
+    }
+
+    fn check_sparse<E: Products + Momentum + Glue>(
+        engine: &E,
+        slack: f64,
+        seeds: Range<u64>,
+        divergences: &[Divergence],
+        sparsities: &[f64],
+    ) {
+        for (seed, &divergence, &sparsity) in
+            seeds.flat_map(|seed| divergences.iter().flat_map(move |d| sparsities.iter().map(move |s| (seed, d, s))))
+        {
+            // Not all alike, and with exact zeros.
+            let stream = Stream::new(seed, "data");
+            let at = |(f, n)| (stream.uniform((f * 14 + n) as u64).powi(4) * 8.0 - 0.01).max(0.0) as f32;
+            let data = Array2::from_shape_fn((9, 14), at);
+            let (w, h) = random_start(data.view(), 3, seed);
+            for norm in [Norm::L1, Norm::L2] {
+                for updates in [Updates::Alternating, Updates::Joint, Updates::Extrapolated] {
+                    let normalization = Some(Normalization { norm, compensate: true });
+                    let mut options = Options { updates, normalization, ..Options::of(divergence, 40) };
+                    options.rule.sparsity = sparsity;
+                    let (v, mut w, mut h) = (
+                        engine.panel(data.view()).unwrap(),
+                        engine.matrix(w.view()).unwrap(),
+                        engine.panel(h.view()).unwrap(),
+                    );
+                    let fit = factorize(engine, &v, &mut w, &mut h, &options, |_| ());
+                    let case = format!("{divergence}, {norm}, {updates}, λ {sparsity}, seed {seed}");
+                    if (divergence, norm) == (Divergence::KullbackLeibler, Norm::L1) {
+                        let refused = fit.unwrap_err().to_string();
+                        assert!(refused.contains("kl") && refused.contains("l2"), "{refused}");
+                        continue;
+                    }
+                    let trace = fit.unwrap().objective;
+                    // What extrapolation takes for rounding it takes for that in f64 too.
+                    let slack = if updates == Updates::Extrapolated { slack.max(SLACK) } else { slack };
+                    for (at, pair) in trace.windows(2).enumerate() {
+                        assert!(pair[1] <= pair[0] + slack * pair[0], "{case}: {pair:?} at {at}");
+                    }
+                    // What is reported is what the factors cost, under bases of norm 1.
+                    let (w, h): (Array2<f64>, Array2<f64>) =
+                        (engine.read_matrix(&w).unwrap(), engine.read_panel(&h).unwrap());
+                    // Components that the penalty takes away are no longer normalised.
+                    assert!(norms(&w, norm).iter().all(|norm| *norm < 1e-20 || (norm - 1.0).abs() < 1e-5), "{case}");
+                    let lambda = w.dot(&h).mapv(|lambda| lambda.max(crate::divergence::MODEL_FLOOR));
+                    let costs = data.iter().zip(&lambda).map(|(&v, &lambda)| divergence.cost(f64::from(v), lambda));
+                    let cost = costs.sum::<f64>() + sparsity * h.sum();
+                    assert!((cost - trace[40]).abs() <= 1e-4 * cost.abs().max(1.0), "{case}: {cost} for {}", trace[40]);
+                    assert!(trace[40] < trace[0], "{case}: {trace:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_sparse_objective_never_rises() {
+        check_sparse(&Reference, 1e-12, 0..20, &ALL, &[0.03, 1.0, 30.0]);
+        let some = [0.5, 1.0, 1.5, 2.0, 0.0].map(|beta| Divergence::beta(beta).unwrap());
+        check_sparse(&crate::engine::Cpu::new(Some(1)).unwrap(), 1e-5, 0..6, &ALL, &[0.03, 1.0, 30.0]);
+        if let Some(gpu) = crate::engine::gpu::tests::gpu() {
+            check_sparse(&gpu, 1e-5, 0..1, &some, &[1.0]);
+        }
+    }
+
+    /// Le Roux, Weninger & Hershey's own update of bases, which is not proven to fall.
+    fn half_baked_or_well_done(v: &Array2<f64>, w: &mut Array2<f64>, h: &mut Array2<f64>, sparsity: f64) -> f64 {
+        let normalize = |w: &mut Array2<f64>| {
+            let norms = Array1::from(norms(w, Norm::L2));
+            *w /= &norms;
+            norms.insert_axis(Axis(1))
+        };
+        *h *= &normalize(w);
+        let ratio = |w: &Array2<f64>, h: &Array2<f64>| v / &w.dot(h);
+        for _ in 0..3000 {
+            let n = w.t().dot(&ratio(w, h));
+            *h *= &(n / (w.sum_axis(Axis(0)) + sparsity).insert_axis(Axis(1)));
+            let (n, d) = (ratio(w, h).dot(&h.t()), Array2::<f64>::ones(v.dim()).dot(&h.t()));
+            let of = |field: &Array2<f64>| (&*w * field).sum_axis(Axis(0));
+            *w = &*w * (&n + &*w * of(&d)) / (&d + &*w * of(&n));
+            normalize(w);
+        }
+        let lambda = w.dot(h);
+        let costs = v.iter().zip(&lambda).map(|(&v, &lambda)| Divergence::KullbackLeibler.cost(v, lambda));
+        costs.sum::<f64>() + sparsity * h.sum()
+    }
+
+    #[test]
+    fn a_sparsity_reaches_what_the_paper_s_update_reaches_and_makes_gains_sparser() {
+        let idle = |h: &Array2<f64>| h.iter().filter(|&&h| h < 1e-3).count();
+        let data = data().mapv(f64::from);
+        let (w0, h0) = random_start(data.view(), 3, 0);
+        let (w0, h0) = (w0.mapv(f64::from), h0.mapv(f64::from));
+        let mut shares = Vec::new();
+        for sparsity in [0.0, 0.1, 0.5] {
+            let (v, mut w, mut h) = (vec![data.clone()], vec![w0.clone()], vec![h0.clone()]);
+            let mut options = Options::of(Divergence::KullbackLeibler, 3000);
+            options.normalization = Some(Normalization { norm: Norm::L2, compensate: true });
+            options.rule.sparsity = sparsity;
+            let fit = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap();
+            let best = half_baked_or_well_done(&data, &mut w0.clone(), &mut h0.clone(), sparsity);
+            assert!(fit.objective[3000] < 1.01 * best, "λ {sparsity}: {} above {best}", fit.objective[3000]);
+            shares.push(idle(&h[0]));
+        }
+        assert!(shares[0] < shares[1] && shares[1] < shares[2], "{shares:?}");
+    }
+
+    #[test]
+    fn a_sparsity_is_refused_where_a_normalisation_changes_the_model() {
+        let mut options = Options::of(Divergence::Euclidean, 3);
+        options.normalization = Some(Normalization { norm: Norm::L2, compensate: false });
+        options.rule.sparsity = 0.1;
+        let (v, mut w, mut h) = (vec![Array2::ones((2, 2))], vec![Array2::ones((2, 1))], vec![Array2::ones((1, 2))]);
+        assert!(matches!(factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()), Err(Error::Input(_))));
+        options.learn = Learn::Gains;
+        factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap();
+    }
+
     #[test]
     fn sparsity_is_part_of_the_objective_and_shrinks_the_gains() {
         let mut options = Options { learn: Learn::Gains, ..Options::of(Divergence::KullbackLeibler, 40) };
@@ -454,6 +612,31 @@ mod tests {
         options.trace_every = 5;
         options.tolerance = 0.0;
         assert_eq!(run(&options).objective.len(), 3);
+    }
+
+    #[test]
+    fn the_tolerance_does_not_depend_on_the_scale_of_the_start() {
+        for updates in [Updates::Alternating, Updates::Joint, Updates::Extrapolated] {
+            for divergence in ALL {
+                let ends = |scale: f64, tolerance: f64| {
+                    let (w, h) = random_start(data().view(), 3, 0);
+                    let options = Options { updates, tolerance, ..Options::of(divergence, 3000) };
+                    let (v, mut w, mut h) = (
+                        Reference.panel(data().view()).unwrap(),
+                        vec![w.mapv(|w| f64::from(w) * scale)],
+                        vec![h.mapv(f64::from)],
+                    );
+                    let fit = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap();
+                    assert!(fit.converged == (tolerance > 0.0), "{divergence}, {updates}, {scale}");
+                    fit.objective.last().copied().unwrap()
+                };
+                let best = ends(1.0, 0.0);
+                for scale in [1e-3, 1.0, 10.0, 1e3] {
+                    let end = ends(scale, 1e-4);
+                    assert!(end < 1.3 * best, "{divergence}, {updates}, {scale}: ends at {end}, not {best}");
+                }
+            }
+        }
     }
 
     #[test]

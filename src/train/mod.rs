@@ -159,7 +159,8 @@ fn check(material: &[Material], options: &TrainOptions) -> Result<()> {
     if options.mixtures == Some(0) {
         return Err(Error::input("0 mixtures: at least one"));
     }
-    nmf::check_options(options.iterations, options.tolerance, options.sparsity)
+    nmf::check_options(options.iterations, options.tolerance, options.sparsity)?;
+    nmf::kept_norm(&options.nmf()).map(drop)
 }
 
 /// Data, its factors, and how they were found.

@@ -6,14 +6,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
-use ndarray::{Array, Array1, Array2, Dimension, IntoDimension, Ix2, OwnedRepr};
-use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError};
-use partwise::Error;
+use ndarray::{Array, Array1, Array2, ArrayD, Dimension, IntoDimension, Ix2};
+use ndarray_npy::NpzWriter;
+use partwise::arrays;
 use partwise::divergence::Divergence;
 use partwise::engine::Engine;
-use partwise::kernels::{Glue, Momentum, Products, Rule};
+use partwise::kernels::{Glue, Momentum, Norm, Products, Rule};
 use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options, Updates};
 use partwise::train::MAX_RANK;
 use serde::Serialize;
@@ -25,7 +25,7 @@ use super::{Common, Ending, check_output, memory, print, progress, shown, write_
 /// Factorize any nonnegative matrix, F rows by N columns: V ≈ W H
 #[derive(Args)]
 pub(super) struct Factorize {
-    /// The matrix, f32 or f64
+    /// The matrix: floats, integers or bool; or an .npz that holds it alone
     #[arg(value_name = "V.npy")]
     matrix: PathBuf,
     /// Components
@@ -58,15 +58,16 @@ pub(super) struct Factorize {
     /// Look at the objective after every so many iterations; 0: after the last alone
     #[arg(long, value_name = "N", default_value_t = 1)]
     trace_every: usize,
-    /// Stop when an iteration, or as many as --trace-every says, brought the objective down by less than this share of its first value
+    /// Stop when an iteration, or as many as --trace-every says, brought the objective down by less than this share of it
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     tolerance: f64,
-    /// The weight of an L1 penalty on H
+    /// The weight of an L1 penalty on H, where W's columns have norm 1
     #[arg(long, value_name = "L", default_value_t = 0.0)]
     sparsity: f64,
     /// Scale W's columns, or with nmf2d whole patterns, to norm 1, and H's rows so that the model stays: none, l1 or l2
-    #[arg(long, default_value = "none", value_parser = ["none", "l1", "l2"])]
-    normalize: String,
+    /// [default: none, or l2 where there is a sparsity]
+    #[arg(long, value_name = "none|l1|l2", value_parser = ["none", "l1", "l2"])]
+    normalize: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -128,8 +129,8 @@ impl Factorize {
             &self.output,
             [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path),
         )?;
-        if self.sparsity > 0.0 && self.normalize == "none" && self.fix.is_none() {
-            log::warn!("--sparsity without --normalize: W grows as H shrinks, and the penalty says nothing");
+        if self.sparsity > 0.0 && self.normalize.as_deref() == Some("none") && self.fix.is_none() {
+            log::warn!("--sparsity with --normalize none: W grows as H shrinks, and the penalty says nothing");
         }
         if self.method == Method::Nmf2d {
             return shifted::run(&self, common);
@@ -138,15 +139,13 @@ impl Factorize {
         let v = read_matrix(&self.matrix)?;
         self.announce(&v)?;
         let (w, h) = self.start(&v, common.seed)?;
+        check_level(&self.matrix, &v, self.norm()?.is_some())?;
         let options = Options {
             updates: self.updates,
             trace_every: self.trace_every,
             tolerance: self.tolerance,
             learn: self.learn(),
-            normalization: match self.normalize.as_str() {
-                "none" => None,
-                norm => Some(Normalization { norm: norm.parse()?, compensate: true }),
-            },
+            normalization: self.norm()?.map(|norm| Normalization { norm, compensate: true }),
             ..Options::of(self.divergence, self.iterations)
         };
         let (scale, beta) = (level(&v), self.divergence.exponent_beta());
@@ -160,6 +159,9 @@ impl Factorize {
             (w, h * scale, fit, seconds, engine.describe())
         });
         bar.finish_and_clear();
+        for (name, factor) in [("W", &w), ("H", &h)] {
+            check_written(&self.matrix, name, factor)?;
+        }
         fit.objective.iter_mut().for_each(|objective| *objective *= scale.powf(beta));
         write_whole(&self.output, |path| write_npz(path, w, h, &fit))?;
         let summary = Summary {
@@ -216,6 +218,15 @@ impl Factorize {
         }
     }
 
+    /// What W's columns are scaled by.
+    fn norm(&self) -> partwise::Result<Option<Norm>> {
+        match self.normalize.as_deref() {
+            None => Ok((self.sparsity > 0.0).then_some(Norm::L2)),
+            Some("none") => Ok(None),
+            Some(norm) => norm.parse().map(Some),
+        }
+    }
+
     /// What the objective was before the first iteration, if it was looked at there.
     fn first_objective(&self, first: Option<&f64>) -> Option<f64> {
         first.copied().filter(|_| self.trace_every > 0)
@@ -253,16 +264,38 @@ fn level(v: &Array2<f64>) -> f64 {
     scale
 }
 
+/// Checks that factors of data at this level can be numbers of f32. Scaled bases leave the level to the gains, others share it.
+fn check_level(path: &Path, v: &Array2<f64>, scaled: bool) -> anyhow::Result<()> {
+    let largest = v.iter().copied().fold(0.0, f64::max);
+    // In parts: a sum of the largest numbers is infinite.
+    let mean: f64 = v.iter().map(|x| x / v.len() as f64).sum();
+    let of_factor = |level: f64| if scaled { level } else { level.sqrt() };
+    if largest == 0.0 || [largest, mean].iter().all(|&level| (LEAST..=MOST).contains(&of_factor(level))) {
+        return Ok(());
+    }
+    let (least, most) = if scaled { (LEAST, MOST) } else { (LEAST * LEAST, MOST * MOST) };
+    bail!(
+        "{}: its largest entry is {largest:.1e}; W and H are written in f32, which holds those of data from {least:.0e} to \
+         {most:.0e}; scale the data",
+        path.display()
+    )
+}
+
+/// Checks that a factor comes out of f32 as more than zeros and infinities.
+fn check_written<D: Dimension>(path: &Path, name: &str, factor: &Array<f64, D>) -> anyhow::Result<()> {
+    let largest = factor.iter().copied().fold(0.0, f64::max);
+    if largest == 0.0 || (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&largest) {
+        return Ok(());
+    }
+    bail!("{}: {name} would have {largest:.1e}, which is out of the range of f32; scale the data", path.display())
+}
+
+/// The levels of factors, with room in f32 for entries that are smaller and larger.
+const LEAST: f64 = 1e-34;
+const MOST: f64 = 1e36;
+
 fn read_matrix(path: &Path) -> anyhow::Result<Array2<f64>> {
-    let file = File::open(path).map_err(Error::io(path, "open"))?;
-    drop(file);
-    let matrix = match ndarray_npy::read_npy::<_, Array2<f64>>(path) {
-        Err(ReadNpyError::WrongDescriptor(_)) => {
-            ndarray_npy::read_npy::<_, Array2<f32>>(path).map(|m| m.mapv(f64::from))
-        }
-        result => result,
-    };
-    let matrix = matrix.with_context(|| format!("{}: not a matrix of f32 or f64 in .npy form", path.display()))?;
+    let matrix: Array2<f64> = of_axes(arrays::read(path)?, &path.display().to_string(), "a matrix")?;
     if matrix.is_empty() {
         bail!("{}: is {} x {}; there is nothing to factorize", path.display(), matrix.nrows(), matrix.ncols());
     }
@@ -270,23 +303,26 @@ fn read_matrix(path: &Path) -> anyhow::Result<Array2<f64>> {
     Ok(matrix)
 }
 
+/// An array of as many axes as D has; `wanted` is what one is called that has them.
+fn of_axes<D: Dimension>(array: ArrayD<f64>, what: &str, wanted: &str) -> anyhow::Result<Array<f64, D>> {
+    let axes = |count: usize| if count == 1 { "1 axis".to_string() } else { format!("{count} axes") };
+    let (got, want) = (axes(array.ndim()), D::NDIM.map(|count| count.to_string()).unwrap_or_default());
+    array.into_dimensionality().map_err(|_| anyhow!("{what}: has {got}; {wanted} has {want}"))
+}
+
 /// W and H of an .npz file, of which one may be missing; `axes` are what the places in each are called.
 fn read_factors<D: Dimension, const A: usize>(
     path: &Path,
     axes: [[&str; A]; 2],
 ) -> anyhow::Result<[Option<Array<f64, D>>; 2]> {
-    let file = File::open(path).map_err(Error::io(path, "open"))?;
-    let mut archive = NpzReader::new(file).with_context(|| format!("{}: not an .npz file", path.display()))?;
-    let names = archive.names().with_context(|| format!("{}: not an .npz file", path.display()))?;
+    let mut archive = arrays::Archive::open(path)?;
     let mut read = |name: &str, axes| {
-        if !names.iter().any(|known| known.strip_suffix(".npy").unwrap_or(known) == name) {
+        if !archive.names().iter().any(|known| known == name) {
             return Ok(None);
         }
-        let factor = archive
-            .by_name::<OwnedRepr<f64>, D>(name)
-            .or_else(|_| archive.by_name::<OwnedRepr<f32>, D>(name).map(|factor| factor.mapv(f64::from)))
-            .with_context(|| format!("{}: {name} is no array of f32 or f64 with {A} axes", path.display()))?;
-        check(&factor, &format!("{}: {name}", path.display()), axes)?;
+        let what = format!("{}: {name}", path.display());
+        let factor = of_axes(archive.read(name)?, &what, "this factor")?;
+        check(&factor, &what, axes)?;
         anyhow::Ok(Some(factor))
     };
     let [of_w, of_h] = axes;

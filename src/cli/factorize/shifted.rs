@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::super::engine::{open, with_engine};
 use super::super::{Common, Ending, memory, print, progress, shown, write_whole};
-use super::{Factorize, from, level, read_factors, read_matrix};
+use super::{Factorize, check_level, check_written, from, level, read_factors, read_matrix};
 
 /// Options of patterns that move.
 #[derive(Args)]
@@ -78,6 +78,7 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         bail!("--starts {starts} does not go with --init, which is one start");
     }
     let v = read_matrix(&command.matrix)?;
+    check_level(&command.matrix, &v, true)?;
     let [w, h] = given(command, v.dim())?;
     command.fix.map_or(Ok(()), |fixed| fixed.check(&[w.as_ref(), h.as_ref()]))?;
     let lags = Lags {
@@ -91,11 +92,10 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     }
     announce(v.dim(), command.rank, lags, starts)?;
     let (scale, beta) = (level(&v), command.divergence.exponent_beta());
-    let normalize = if command.normalize == "none" { None } else { Some(command.normalize.parse()?) };
     let mut options = Options {
         trace_every: command.trace_every,
         learn: command.learn(),
-        normalize,
+        normalize: command.norm()?,
         ..Options::of(command.divergence, lags, command.iterations)
     };
     // As for plain factors: d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much.
@@ -126,6 +126,9 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     let (h, kept) = (&gains[0] * scale, objective.row(start).to_owned());
     let w = ndarray::stack(Axis(0), &bases.iter().map(|w| w.view()).collect::<Vec<_>>())?;
     let h = h.to_shape((lags.pitch, command.rank, v.ncols()))?.into_owned();
+    for (name, factor) in [("W", &w), ("H", &h)] {
+        check_written(&command.matrix, name, factor)?;
+    }
     write_whole(&command.output, |path| write(path, &w, &h, &kept))?;
     let summary = Summary {
         rows: v.nrows(),

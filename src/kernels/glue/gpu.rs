@@ -8,6 +8,7 @@ use crate::Result;
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
+use crate::kernels::Rule;
 use crate::kernels::gpu::{CELLS, FLOORS, INDEX, PARAMS, PASSING, POWER, Params, REDUCE, Window};
 
 /// Invocations in a workgroup of every kernel here.
@@ -23,6 +24,12 @@ static SCALE_GAINS: Kernel = Kernel {
     source: source!("glue/scale_gains.wgsl", PARAMS, INDEX),
     storages: &[Access::Read, Access::Write],
     constants: &[],
+    uniform: Params::MEMBERS,
+};
+static GAIN_TOTALS: Kernel = Kernel {
+    source: source!("glue/gain_totals.wgsl", PARAMS, INDEX, REDUCE),
+    storages: &[Access::Read, Access::Write, Access::Write],
+    constants: &[("FIRST", &[0, 1]), ("LAST", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static SOURCE_MODEL: Kernel = Kernel {
@@ -43,6 +50,14 @@ static DIVIDE: Kernel = Kernel {
     constants: &[],
     uniform: Params::MEMBERS,
 };
+
+/// What shaders call a norm.
+fn code(norm: Norm) -> u32 {
+    match norm {
+        Norm::L1 => 1,
+        Norm::L2 => 2,
+    }
+}
 
 impl Gpu {
     /// Makes masks of floored models, in place, in one chunk of them; `peak`: the largest model of every cell.
@@ -82,6 +97,37 @@ impl Gpu {
         Ok(())
     }
 
+    /// What an update of bases under a penalty has to know of their gains: the code of the norm, and Σ_n H of every component of
+    /// a basis of `pitch` vec4s, whose gains these windows of `h` are. 0 and nothing where it has to know nothing.
+    pub(crate) fn gain_totals(
+        &self,
+        windows: &[Window],
+        h: &GpuPanel,
+        (components, pitch): (usize, usize),
+        rule: &Rule,
+    ) -> Result<(u32, Storage)> {
+        let Some(norm) = rule.basis_norm() else { return Ok((0, self.storage(1)?)) };
+        let (partials, totals) = (self.storage(QUAD * pitch * INVOCATIONS)?, self.storage(pitch)?);
+        for (index, window) in windows.iter().enumerate() {
+            self.run(Run {
+                kernel: &GAIN_TOTALS,
+                filling: None,
+                constants: &[u32::from(index == 0), u32::from(index + 1 == windows.len())],
+                uniform: window.params(Params {
+                    rows: h.rows as u32,
+                    components: components as u32,
+                    bases_pitch: pitch as u32,
+                    first_tile: window.before as u32,
+                    ..Params::default()
+                }),
+                storages: &[&h.chunks[window.index].storage, &partials, &totals],
+                workgroups: QUAD * pitch,
+                work: h.rows * window.columns,
+            })?;
+        }
+        Ok((code(norm), totals))
+    }
+
     /// Normalises W in stacks of T, each for as many of the segments: the norm is over a column of all T, and every row of the
     /// gains of a component is scaled by it.
     pub(crate) fn normalize_stacks(
@@ -91,17 +137,13 @@ impl Gpu {
         h: Option<&mut GpuPanel>,
         norm: Norm,
     ) -> Result<()> {
-        let constant = match norm {
-            Norm::L1 => 1,
-            Norm::L2 => 2,
-        };
         let mut sizes = Vec::with_capacity(w.count / time);
         for stack in 0..w.count / time {
             let of_columns = self.storage(w.pitch())?;
             self.run(Run {
                 kernel: &NORMALIZE_BASES,
                 filling: None,
-                constants: &[constant],
+                constants: &[code(norm)],
                 uniform: Params {
                     rows: w.rows as u32,
                     bases_pitch: w.pitch() as u32,
@@ -192,7 +234,7 @@ mod tests {
 
     #[test]
     fn shaders_are_what_the_host_says() {
-        let kernels = [&NORMALIZE_BASES, &SCALE_GAINS, &SOURCE_MODEL, &WEIGH, &DIVIDE];
+        let kernels = [&NORMALIZE_BASES, &SCALE_GAINS, &GAIN_TOTALS, &SOURCE_MODEL, &WEIGH, &DIVIDE];
         crate::engine::gpu::shader_check::check_family("glue", &[], &[], &kernels);
     }
 }

@@ -15,7 +15,7 @@ use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum
 
 /// Every kernel once: gains, bases, both, norms, priors, trials, costs and masks of a case, laid end to end.
 fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32>) -> Vec<f32> {
-    let rule = Rule { floor: 0.05, sparsity: 0.01, ..Rule::of(Divergence::ItakuraSaito) };
+    let rule = Rule { floor: 0.05, sparsity: 0.01, norm: Some(Norm::L2), ..Rule::of(Divergence::ItakuraSaito) };
     let components = w.ncols();
     let v = gpu.panel(v).unwrap();
     let (mut w, mut h) = (gpu.matrix(w).unwrap(), gpu.panel(h).unwrap());
@@ -229,7 +229,7 @@ fn stored_fields_give_the_bits_of_formed_ones() {
     assert!(many.divide(257).1 == 1 && few.divide(257).1 == 3);
     let mut updated = |tiling: Tiling, divergence| {
         gpu.tuning = Tuning::all(tiling);
-        let rule = Rule { sparsity: 0.1, ..Rule::of(divergence) };
+        let rule = Rule { sparsity: 0.1, norm: Some(Norm::L1), ..Rule::of(divergence) };
         let (v, mut w, h) = (gpu.panel(v.view()).unwrap(), gpu.matrix(w.view()).unwrap(), gpu.panel(h.view()).unwrap());
         let track = tried(&gpu, &v, &w, h, &rule);
         gpu.update_bases(&v, &mut w, &track.trial, &rule).unwrap();
@@ -299,7 +299,7 @@ fn the_rule_is_kept_whole() {
     for (divergence, exponent, sparsity, floor) in
         [(kl, 0.5, 0.0, 0.0), (kl, 0.7, 0.3, 1e-3), (kl, 1.0, 2.0, 0.2), (is, 1.0, 0.1, 0.2)]
     {
-        let rule = Rule { divergence, exponent, sparsity, floor };
+        let rule = Rule { divergence, exponent, sparsity, norm: Some(Norm::L2), floor };
         let wide = |values: &Array2<f32>| vec![values.mapv(f64::from)];
         let (wide_v, mut wide_w, mut wide_h) = (wide(&v), wide(&w), wide(&h));
         Reference.update_gains(&wide_v, &wide_w, &mut wide_h, &rule).unwrap();

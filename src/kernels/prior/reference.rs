@@ -142,7 +142,7 @@ impl GainPrior for Reference {
         let (mut n, mut d): (Stack, Stack) = sums.unzip();
         self.add_priors(h, priors, weights, &mut n, &mut d)?;
         for ((h, n), d) in h.iter_mut().zip(&n).zip(&d) {
-            Zip::from(h).and(n).and(d).for_each(|h, &n, &d| *h = rule.apply(*h, n, d));
+            Zip::from(h).and(n).and(d).for_each(|h, &n, &d| *h = rule.of_gain(*h, n, d));
         }
         Ok(())
     }

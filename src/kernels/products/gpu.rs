@@ -15,8 +15,8 @@ use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{
-    CELLS, COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, PARAMS, PASSING, Params, RULE, STORED_FIELDS, Splits, Window,
-    filling,
+    BASIS_RULE, CELLS, COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, PARAMS, PASSING, Params, RULE, STORED_FIELDS, Splits,
+    Window, filling,
 };
 
 /// vec4s that the sums of a pass may take; bases of more are updated in several passes.
@@ -87,9 +87,9 @@ static GAINS_REDUCE: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static BASES_REDUCE: Kernel = Kernel {
-    source: source!("products/bases_reduce.wgsl", INDEX, RULE),
-    storages: &[Access::Read, Access::Write],
-    constants: &[],
+    source: source!("products/bases_reduce.wgsl", INDEX, BASIS_RULE),
+    storages: &[Access::Read, Access::Write, Access::Read],
+    constants: &[("NORM", &[0, 1, 2])],
     uniform: Params::MEMBERS,
 };
 static WEIGH_GAINS: Kernel = Kernel {
@@ -334,11 +334,13 @@ impl Gpu {
         })
     }
 
-    /// The update of bases, pass by pass over their rows; `add` adds a window to the sums of a pass.
+    /// The update of bases, pass by pass over their rows; `add` adds a window to the sums of a pass. After the first one `h` holds
+    /// the gains that a penalty is on.
     fn passes(
         &self,
         windows: &[Window],
         w: &GpuMatrix,
+        h: &GpuPanel,
         rule: &Rule,
         mut add: impl FnMut(&Pass, Window) -> Result<()>,
     ) -> Result<()> {
@@ -346,23 +348,29 @@ impl Gpu {
         let row_quads = 2 * splits.count * w.pitch();
         let rows = (SUMS_QUADS / row_quads / TILE * TILE).clamp(TILE, w.rows.next_multiple_of(TILE));
         let sums = self.storage(rows * row_quads)?;
+        let mut of_gains = None;
         for first_row in (0..w.rows).step_by(rows) {
             let pass = Pass { splits, first_row, rows, sums: &sums };
             windows.iter().try_for_each(|&window| add(&pass, window))?;
+            let (norm, gains) = match of_gains.take() {
+                Some(known) => known,
+                None => self.gain_totals(windows, h, (w.columns, w.pitch()), rule)?,
+            };
             self.run(Run {
                 kernel: &BASES_REDUCE,
                 filling: None,
-                constants: &[],
+                constants: &[norm],
                 uniform: Params {
                     first_row: first_row as u32,
                     pass_rows: rows as u32,
                     end_split: splits.count as u32,
                     ..params(w, rule)
                 },
-                storages: &[&sums, &w.storage],
+                storages: &[&sums, &w.storage, &gains],
                 workgroups: (rows * w.pitch()).div_ceil(INVOCATIONS),
                 work: rows * row_quads * QUAD,
             })?;
+            of_gains = Some((norm, gains));
         }
         Ok(())
     }
@@ -416,7 +424,7 @@ impl Products for Gpu {
         let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
         for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
             let w = w.of(problem[0].segment);
-            self.passes(problem, &w, rule, |pass, window| {
+            self.passes(problem, &w, h, rule, |pass, window| {
                 let h = &h.chunks[window.index].storage;
                 if fused {
                     return self.correlate(pass, window, None, &w, (h, None), rule);
@@ -452,10 +460,9 @@ impl Products for Gpu {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         let (a, b) = rule.divergence.joint_exponents();
         let new = self.new_panel(h.rows, h.segments.clone())?;
-        let of_bases = Rule { sparsity: 0.0, ..*rule };
         for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
             let w = w.of(problem[0].segment);
-            self.passes(problem, &w, &of_bases, |pass, window| {
+            self.passes(problem, &w, &new, rule, |pass, window| {
                 let (h, new) = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
                 let first = pass.first_row == 0;
                 // The first pass makes the gains too, which takes all rows; the others form again what they need.

@@ -3,47 +3,24 @@
 //! With Λ = max(WH, 1e-12) and the fields P, Q of a [`Divergence`]:
 //!
 //! - gains: H ← H ∘ (Wᵀ P / (Wᵀ Q + λ))^γ
-//! - bases: W ← W ∘ (P Hᵀ / (Q Hᵀ + λ))^γ
+//! - bases: W ← W ∘ (P Hᵀ / Q Hᵀ)^γ, or, where λ is for gains of bases of norm 1, what [`Rule`] has for that
 //!
 //! Λ, P and Q are formed tile by tile and used at once; they never exist whole in memory.
 
 mod cpu;
 mod gpu;
 mod reference;
+mod rule;
 
-use crate::divergence::{DENOMINATOR_FLOOR, Divergence};
+pub use rule::Rule;
+
+use crate::divergence::Divergence;
 use crate::engine::Engine;
 use crate::{Error, Result};
 
 pub(crate) use cpu::{Fields, ModelJob, StoreSink, Terms, VectorRule, fields, shape_of, update_with, with_fields};
 pub(crate) use gpu::params;
 pub(crate) use reference::gain_sums;
-
-/// What a multiplicative update does with N and D: X ← max(X, floor) ∘ (N / max(D + λ, 1e-30))^γ.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rule {
-    /// Which P and Q.
-    pub divergence: Divergence,
-    /// γ > 0; see [`Divergence::default_exponent`].
-    pub exponent: f64,
-    /// λ ≥ 0, the weight of an L1 penalty λ Σ X on the factor being updated; 0 for none.
-    pub sparsity: f64,
-    /// The factor is raised to this before it is multiplied, so that a zero can grow again; 0 keeps exact zeros.
-    pub floor: f64,
-}
-
-impl Rule {
-    /// The plain update of a divergence: its default exponent, no penalty, no floor.
-    pub fn of(divergence: Divergence) -> Self {
-        Self { divergence, exponent: divergence.default_exponent(), sparsity: 0.0, floor: 0.0 }
-    }
-
-    /// One entry's update, in f64.
-    pub(crate) fn apply(&self, x: f64, numerator: f64, denominator: f64) -> f64 {
-        let ratio = numerator / (denominator + self.sparsity).max(DENOMINATOR_FLOOR);
-        x.max(self.floor) * if self.exponent == 1.0 { ratio } else { ratio.powf(self.exponent) }
-    }
-}
 
 /// The fused products of an engine. V: data F x N; W: bases F x K; H: gains K x N.
 ///
@@ -57,7 +34,7 @@ pub trait Products: Engine {
     fn update_gains(&self, v: &Self::Panel, w: &Self::Matrix, h: &mut Self::Panel, rule: &Rule) -> Result<()>;
 
     /// Updates all bases, from the whole panel or each from its segment. Sums over columns are taken in an order that depends
-    /// on the segments' N alone.
+    /// on the segments' N alone. A penalty counts by [`Rule::norm`]; who keeps the norm is the caller.
     fn update_bases(&self, v: &Self::Panel, w: &mut Self::Matrix, h: &Self::Panel, rule: &Rule) -> Result<()>;
 
     /// The update of all gains from `trial` (K x N) into `next`, and `costs` (1 x N): Σ_f d(v_fn | λ_fn) + λ Σ_k h_kn of every
@@ -76,8 +53,8 @@ pub trait Products: Engine {
     /// Updates both factors from one pass over V, so that P and Q are formed once: joint majorization-minimization (Marmin,
     /// Goulart & Févotte 2023). H is updated as by [`Products::update_gains`]; then, with H̃ the gains before and H those after,
     /// N = P (H̃ ∘ (H/H̃)^a)ᵀ and D = Q (H̃ ∘ (H/H̃)^b)ᵀ with (a, b) of [`Divergence::joint_exponents`]: the minimum over W of a
-    /// majorizer of both factors. With the default exponent and no floor the objective cannot rise. `rule.sparsity` penalises
-    /// the gains alone.
+    /// majorizer of both factors. With the default exponent and no floor the objective cannot rise. A penalty counts for the
+    /// bases with the new gains.
     fn update_both(&self, v: &Self::Panel, w: &mut Self::Matrix, h: &mut Self::Panel, rule: &Rule) -> Result<()>;
 
     /// Σ_f d(v_fn | λ_fn) of every column n.

@@ -25,20 +25,25 @@ fn fields(v: &Array2<f64>, lambda: &Array2<f64>, divergence: Divergence) -> (Arr
 struct Sums {
     n: Array2<f64>,
     d: Array2<f64>,
+    /// Σ_n H, (K)
+    gains: Array1<f64>,
 }
 
 impl Sums {
     fn of(w: &Array2<f64>) -> Self {
-        Self { n: Array2::zeros(w.dim()), d: Array2::zeros(w.dim()) }
+        Self { n: Array2::zeros(w.dim()), d: Array2::zeros(w.dim()), gains: Array1::zeros(w.ncols()) }
     }
 
-    fn add(&mut self, (p, q): &(Array2<f64>, Array2<f64>), beside_p: &Array2<f64>, beside_q: &Array2<f64>) {
+    fn add(&mut self, (p, q): &(Array2<f64>, Array2<f64>), [beside_p, beside_q, h]: [&Array2<f64>; 3]) {
         self.n += &p.dot(&beside_p.t());
         self.d += &q.dot(&beside_q.t());
+        self.gains += &h.sum_axis(Axis(1));
     }
 
     fn apply(&self, w: &mut Array2<f64>, rule: &Rule) {
-        Zip::from(w).and(&self.n).and(&self.d).for_each(|w, &n, &d| *w = rule.apply(*w, n, d));
+        let update =
+            |(_, k): (usize, usize), w: &mut f64, &n: &f64, &d: &f64| *w = rule.of_basis(*w, n, d, self.gains[k]);
+        Zip::indexed(w).and(&self.n).and(&self.d).for_each(update);
     }
 }
 
@@ -55,7 +60,7 @@ pub(crate) fn gain_sums(
 
 fn update_segment(v: &Array2<f64>, w: &Array2<f64>, h: &mut Array2<f64>, rule: &Rule) {
     let (n, d) = gain_sums(v, w, h, rule.divergence);
-    Zip::from(h).and(&n).and(&d).for_each(|h, &n, &d| *h = rule.apply(*h, n, d));
+    Zip::from(h).and(&n).and(&d).for_each(|h, &n, &d| *h = rule.of_gain(*h, n, d));
 }
 
 fn check(v: &Stack, w: &Stack, h: &Stack) -> Result<()> {
@@ -79,7 +84,7 @@ impl Products for Reference {
         for (matrix, w) in w.iter_mut().enumerate() {
             let mut sums = Sums::of(w);
             for (v, h) in v.iter().zip(h).skip(matrix).step_by(matrices) {
-                sums.add(&fields(v, &model(w, h), rule.divergence), h, h);
+                sums.add(&fields(v, &model(w, h), rule.divergence), [h, h, h]);
             }
             sums.apply(w, rule);
         }
@@ -119,9 +124,9 @@ impl Products for Reference {
                 let between = |exponent: f64| {
                     Zip::from(&before).and(&*h).map_collect(|&before, &after| joint_weight(before, after, exponent))
                 };
-                sums.add(&fields, &between(a), &between(b));
+                sums.add(&fields, [&between(a), &between(b), &*h]);
             }
-            sums.apply(w, &Rule { sparsity: 0.0, ..*rule });
+            sums.apply(w, rule);
         }
         Ok(())
     }

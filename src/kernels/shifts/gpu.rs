@@ -11,8 +11,8 @@ use crate::engine::gpu::shader::{Access, Kernel, Source, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE};
 use crate::kernels::glue::{Mask, Norm};
 use crate::kernels::gpu::{
-    CELLS, FLOORS, INDEX, PARAMS, Params, RULE, SHIFTED_GAINS, SHIFTED_MODEL, SHIFTED_TILES, SHIFTS, Splits, Window,
-    filling,
+    BASIS_RULE, CELLS, FLOORS, INDEX, PARAMS, Params, RULE, SHIFTED_GAINS, SHIFTED_MODEL, SHIFTED_TILES, SHIFTS,
+    Splits, Window, filling,
 };
 use crate::kernels::products::{Rule, params};
 
@@ -60,9 +60,9 @@ static BASES: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static BASES_REDUCE: Kernel = Kernel {
-    source: source!("shifts/bases_reduce.wgsl", INDEX, CELLS, RULE),
-    storages: &[Access::Write, Access::Write],
-    constants: &[("FIRST", &[0, 1]), ("LAST", &[0, 1])],
+    source: source!("shifts/bases_reduce.wgsl", INDEX, CELLS, BASIS_RULE),
+    storages: &[Access::Write, Access::Write, Access::Read],
+    constants: &[("FIRST", &[0, 1]), ("LAST", &[0, 1]), ("NORM", &[0, 1, 2])],
     uniform: Params::MEMBERS,
 };
 static PEAK: Kernel = Kernel {
@@ -246,8 +246,16 @@ impl Shifts for Gpu {
             let workgroups = splits.count * w.rows.div_ceil(TILE) * pairs.div_ceil(PAIRS);
             self.over(segment, (&BASES, None), &[printed], &[&sums, &gains, &p, &q], workgroups)?;
             let (first, last) = (index % shared == 0, (index + 1) % shared == 0);
-            let constants = [u32::from(first), u32::from(last)];
-            let storages = [&sums, &segment.bases];
+            let (norm, totals) = if last {
+                // A stack's segments come one after another.
+                let of_stack = |window: &&Window| window.segment / shared == index / shared;
+                let of_stack: Vec<Window> = windows.iter().filter(of_stack).copied().collect();
+                self.gain_totals(&of_stack, h, (w.columns, w.pitch()), &rule.rule)?
+            } else {
+                (0, self.storage(1)?)
+            };
+            let constants = [u32::from(first), u32::from(last), norm];
+            let storages = [&sums, &segment.bases, &totals];
             self.over(segment, (&BASES_REDUCE, None), &constants, &storages, cells.div_ceil(INVOCATIONS))?;
         }
         Ok(())

@@ -83,7 +83,7 @@ fn update_gains(v: &Array2<f64>, w: &[Array2<f64>], h: &mut Array2<f64>, rule: &
             d += &w.t().dot(&q);
         }
     }
-    Zip::from(h).and(&n).and(&d).for_each(|h, &n, &d| *h = rule.rule.apply(*h, n, d));
+    Zip::from(h).and(&n).and(&d).for_each(|h, &n, &d| *h = rule.rule.of_gain(*h, n, d));
 }
 
 /// N and D of every W^τ.
@@ -134,11 +134,18 @@ impl Shifts for Reference {
         let shared = v.len() * rule.lags.time / w.len();
         for (stack, w) in w.chunks_mut(rule.lags.time).enumerate() {
             let segments = v.iter().zip(h).skip(stack * shared).take(shared);
-            let sums: Vec<_> = segments.map(|(v, h)| base_sums(v, w, h, rule)).collect();
+            let sums: Vec<_> = segments.clone().map(|(v, h)| base_sums(v, w, h, rule)).collect();
+            let gains = |d: usize, components: usize| -> f64 {
+                segments.clone().map(|(_, h)| h.slice(s![d..; components, ..]).sum()).sum()
+            };
+            let gains: Vec<f64> = (0..w[0].ncols()).map(|d| gains(d, w[0].ncols())).collect();
             for (time, w) in w.iter_mut().enumerate() {
                 let total = |part: usize| sums.iter().fold(Array2::zeros(w.dim()), |sum, one| sum + &one[time][part]);
                 let (n, d) = (total(0), total(1));
-                Zip::from(w).and(&n).and(&d).for_each(|w, &n, &d| *w = rule.rule.apply(*w, n, d));
+                let update = |(_, d): (usize, usize), w: &mut f64, &of_n: &f64, &of_d: &f64| {
+                    *w = rule.rule.of_basis(*w, of_n, of_d, gains[d]);
+                };
+                Zip::indexed(w).and(&n).and(&d).for_each(update);
             }
         }
         Ok(())

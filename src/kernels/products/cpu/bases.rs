@@ -108,13 +108,15 @@ pub(super) fn add_gains<S: Simd, const V: usize>(simd: S, h: &[f32], sums: &mut 
 /// W ← rule(W, Σ N, Σ D) for a group of rows: the parts are added in order.
 struct ReduceJob<'a> {
     rule: &'a Rule,
+    /// Whether Q is 1, so that D of every row is Σ_n H.
+    unit: bool,
+    /// Σ_n H, (components), where Q is 1 or the rule asks for it.
+    gains: Option<&'a [f32]>,
     /// The group's N and D of the first part; those of the next stand `stride` further.
     n: &'a [f32],
     d: &'a [f32],
     parts: usize,
     stride: usize,
-    /// D of every row, (components), where Q is 1.
-    unit: Option<&'a [f32]>,
     /// (slices, group, components of a slice)
     w: &'a mut [f32],
     group: usize,
@@ -124,7 +126,7 @@ impl StripJob for ReduceJob<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
         let rule = VectorRule::<S>::new(simd, self.rule);
-        let unit: Option<&[[S::f32s; NW]]> = self.unit.map(|unit| bytemuck::cast_slice(unit).as_chunks().0);
+        let gains: Option<&[[S::f32s; NW]]> = self.gains.map(|gains| bytemuck::cast_slice(gains).as_chunks().0);
         let end = (self.parts - 1) * self.stride + self.w.len();
         let (all_n, all_d) = (&self.n[..end], self.d.get(..end).unwrap_or_default());
         let (all_n, all_d): (&[S::f32s], &[S::f32s]) = (bytemuck::cast_slice(all_n), bytemuck::cast_slice(all_d));
@@ -133,14 +135,15 @@ impl StripJob for ReduceJob<'_> {
             let (mut n, mut d) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
             for part in 0..self.parts {
                 n = simd.add_f32s(n, all_n[part * stride + at]);
-                if unit.is_none() {
+                if !self.unit {
                     d = simd.add_f32s(d, all_d[part * stride + at]);
                 }
             }
-            if let Some(unit) = unit {
-                d = unit[at / (NW * self.group)][at % NW];
+            let gains = gains.map_or(simd.splat_f32s(0.0), |gains| gains[at / (NW * self.group)][at % NW]);
+            if self.unit {
+                d = gains;
             }
-            *w = rule.apply(simd, *w, n, d);
+            *w = rule.of_bases(simd, *w, n, d, gains);
         }
     }
 }
@@ -150,7 +153,9 @@ impl StripJob for ReduceJob<'_> {
 pub(super) struct Sums {
     n: Scratch,
     d: Scratch,
-    /// Σ_n H of every part where Q is 1, (parts, width).
+    /// Whether Q is 1.
+    unit: bool,
+    /// Σ_n H of every part where Q is 1 or the rule asks for it, (parts, width).
     gains: Vec<f64>,
     /// Of every part the matrix, and the strips.
     pub(super) parts: Vec<(usize, Range<usize>)>,
@@ -160,7 +165,7 @@ pub(super) struct Sums {
 
 impl Sums {
     /// For one matrix, which is summed over the whole panel, or one for each segment.
-    pub(super) fn new(shelf: &Shelf, w: &[Array2<f32>], v: &CpuPanel, unit: bool) -> Self {
+    pub(super) fn new(shelf: &Shelf, w: &[Array2<f32>], v: &CpuPanel, unit: bool, rule: &Rule) -> Self {
         let problems: Vec<(usize, Range<usize>)> = match w.len() {
             1 => vec![(0, 0..v.strip_count())],
             _ => v.strips_of_segments().enumerate().collect(),
@@ -170,18 +175,19 @@ impl Sums {
         let (rows, components) = shape_of(w);
         let (bins, width) = (padded(rows), components.next_multiple_of(tile::shape().gains));
         let len = parts.len() * bins * width;
-        let gains = vec![0.0; if unit { parts.len() * width } else { 0 }];
-        Self { n: shelf.take(len), d: shelf.take(if unit { 0 } else { len }), gains, parts, bins, width }
+        let of_gains = if unit || rule.basis_norm().is_some() { parts.len() * width } else { 0 };
+        let d = shelf.take(if unit { 0 } else { len });
+        Self { n: shelf.take(len), d, unit, gains: vec![0.0; of_gains], parts, bins, width }
     }
 
     /// N, D and Σ_n H of every part. Where they are not summed they are empty.
     pub(super) fn of_parts(&mut self) -> impl Iterator<Item = (&mut [f32], &mut [f32], &mut [f64])> {
-        let unit = !self.gains.is_empty();
-        let (len, width) = (self.bins * self.width, self.width);
+        let len = self.bins * self.width;
+        let (of_d, of_gains) = (if self.unit { 0 } else { len }, if self.gains.is_empty() { 0 } else { self.width });
         let (mut d, mut gains): (&mut [f32], &mut [f64]) = (&mut self.d, &mut self.gains);
         self.n.chunks_exact_mut(len).map(move |n| {
-            let d = d.split_off_mut(..if unit { 0 } else { len }).unwrap_or_default();
-            (n, d, gains.split_off_mut(..if unit { width } else { 0 }).unwrap_or_default())
+            let d = d.split_off_mut(..of_d).unwrap_or_default();
+            (n, d, gains.split_off_mut(..of_gains).unwrap_or_default())
         })
     }
 
@@ -200,7 +206,7 @@ impl Sums {
             let gains = &self.gains[parts.start * width..parts.end * width];
             gains[k..].iter().step_by(width).sum::<f64>() as f32
         };
-        let unit: Option<Vec<f32>> = (!self.gains.is_empty()).then(|| (0..width).map(of_gains).collect());
+        let gains: Option<Vec<f32>> = (!self.gains.is_empty()).then(|| (0..width).map(of_gains).collect());
         let mut updated = shelf.zeros(len);
         let mut rest: &mut [f32] = &mut updated;
         let mut groups = Vec::new();
@@ -212,8 +218,8 @@ impl Sums {
             widen(w, group.clone(), wide);
             let from = parts.start * len + group.start * width;
             let (n, d) = (&self.n[from..], self.d.get(from..).unwrap_or_default());
-            let (unit, group) = (unit.as_deref(), group.len());
-            tile::dispatch(ReduceJob { rule, n, d, parts: parts.len(), stride: len, unit, w: wide, group });
+            let (unit, gains, group) = (self.unit, gains.as_deref(), group.len());
+            tile::dispatch(ReduceJob { rule, unit, gains, n, d, parts: parts.len(), stride: len, w: wide, group });
         });
         groups.into_iter().for_each(|(group, wide)| narrow(wide, group, w));
     }
@@ -237,7 +243,7 @@ pub(super) fn update<F: Fields>(
 ) {
     engine.install(|| {
         let (shelf, components) = (engine.shelf(), shape_of(w).1);
-        let mut sums = Sums::new(shelf, w, v, F::UNIT_Q);
+        let mut sums = Sums::new(shelf, w, v, F::UNIT_Q, rule);
         let (bins, width) = (sums.bins, sums.width);
         let mut bases = shelf.take(w.len() * bins * components);
         let packed = bases.par_chunks_mut(bins * components).zip(&*w);

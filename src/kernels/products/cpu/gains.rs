@@ -10,6 +10,7 @@ use super::shape_of;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch, Shelf, padded};
+use crate::kernels::Norm;
 
 /// Rows of P and Q kept at once: 2 x 64 x 48 numbers, 24 KiB. Between 32 and 128 the speed is the same within 10 %.
 pub(super) const BLOCK: usize = 64;
@@ -138,7 +139,7 @@ impl<F: Fields> Strip<'_, F> {
         for (component, h) in rows::<S, V>(self.h)[..components].iter().enumerate() {
             for (vector, &h) in h.iter().enumerate() {
                 let d = if F::UNIT_Q { simd.splat_f32s(self.w.sums[component]) } else { d[component][vector] };
-                next[component][vector] = rule.apply(simd, h, n[component][vector], d);
+                next[component][vector] = rule.of_gains(simd, h, n[component][vector], d);
                 if COSTS {
                     total[vector] = tile::multiply_add(simd, rule.sparsity, h, total[vector]);
                 }
@@ -175,7 +176,7 @@ impl<F: Fields> Strip<'_, F> {
         let next = &mut rows_mut::<S, V>(next)[..self.w.components];
         for ((next, n), d) in next.iter_mut().zip(rows::<S, V>(n)).zip(rows::<S, V>(d)) {
             for i in 0..V {
-                next[i] = rule.apply(simd, next[i], n[i], d[i]);
+                next[i] = rule.of_gains(simd, next[i], n[i], d[i]);
             }
         }
         self.clear_padding();
@@ -285,9 +286,11 @@ impl<F: Fields> StripJob for TrialJob<'_, F> {
     }
 }
 
-/// [`Rule::apply`] on vectors.
+/// The rule on vectors.
 pub(crate) struct VectorRule<S: Simd> {
     sparsity: S::f32s,
+    /// See [`Rule::basis_norm`].
+    norm: Option<Norm>,
     floor: S::f32s,
     exponent: f32,
 }
@@ -296,16 +299,54 @@ impl<S: Simd> VectorRule<S> {
     #[inline(always)]
     pub(crate) fn new(simd: S, rule: &Rule) -> Self {
         let (sparsity, floor) = (simd.splat_f32s(rule.sparsity as f32), simd.splat_f32s(rule.floor as f32));
-        Self { sparsity, floor, exponent: rule.exponent as f32 }
+        Self { sparsity, norm: rule.basis_norm(), floor, exponent: rule.exponent as f32 }
+    }
+
+    /// The update of gains.
+    #[inline(always)]
+    pub(crate) fn of_gains(&self, simd: S, h: S::f32s, numerator: S::f32s, denominator: S::f32s) -> S::f32s {
+        let denominator = simd.add_f32s(denominator, self.sparsity);
+        self.raise(simd, simd.max_f32s(h, self.floor), quotient(simd, numerator, denominator).0)
+    }
+
+    /// The update of bases whose gains have these sums.
+    #[inline(always)]
+    pub(crate) fn of_bases(
+        &self,
+        simd: S,
+        w: S::f32s,
+        numerator: S::f32s,
+        denominator: S::f32s,
+        gains: S::f32s,
+    ) -> S::f32s {
+        let (w, pull) = (simd.max_f32s(w, self.floor), simd.mul_f32s(self.sparsity, gains));
+        let ratio = match self.norm {
+            None => quotient(simd, numerator, denominator).0,
+            Some(Norm::L1) => quotient(simd, numerator, simd.add_f32s(denominator, pull)).0,
+            Some(Norm::L2) => {
+                let [half, one, two] = [0.5, 1.0, 2.0].map(|number| simd.splat_f32s(number));
+                let curvature = simd.mul_f32s(pull, w);
+                let linear = simd.add_f32s(denominator, simd.mul_f32s(half, curvature));
+                let (ratio, linear) = quotient(simd, numerator, linear);
+                let bend = simd.mul_f32s(simd.mul_f32s(two, simd.div_f32s(curvature, linear)), ratio);
+                let root = simd.sqrt_f32s(simd.add_f32s(one, bend));
+                simd.div_f32s(simd.mul_f32s(two, ratio), simd.add_f32s(one, root))
+            }
+        };
+        self.raise(simd, w, ratio)
     }
 
     #[inline(always)]
-    pub(crate) fn apply(&self, simd: S, x: S::f32s, numerator: S::f32s, denominator: S::f32s) -> S::f32s {
-        let smallest = simd.splat_f32s(DENOMINATOR_FLOOR as f32);
-        let denominator = simd.max_f32s(simd.add_f32s(denominator, self.sparsity), smallest);
-        let ratio = power(simd, simd.div_f32s(numerator, denominator), self.exponent);
-        simd.mul_f32s(simd.max_f32s(x, self.floor), ratio)
+    fn raise(&self, simd: S, x: S::f32s, ratio: S::f32s) -> S::f32s {
+        simd.mul_f32s(x, power(simd, ratio, self.exponent))
     }
+}
+
+/// N / max(D, 1e-30), and what it was divided by.
+#[inline(always)]
+fn quotient<S: Simd>(simd: S, numerator: S::f32s, denominator: S::f32s) -> (S::f32s, S::f32s) {
+    let denominator = simd.max_f32s(denominator, simd.splat_f32s(DENOMINATOR_FLOOR as f32));
+    (simd.div_f32s(numerator, denominator), denominator)
 }
 
 /// x^γ

@@ -66,6 +66,9 @@ impl<F: Fields> StripJob for JointJob<'_, F> {
                     add_gains::<S, V>(simd, weighed, sums);
                 }
             }
+            if !F::UNIT_Q {
+                add_gains::<S, V>(simd, &h[..len], sums);
+            }
             let (beside_p, beside_q) = (bytemuck::cast_slice(beside_p), bytemuck::cast_slice(beside_q));
             for group in groups_of(0..w.bins) {
                 let (p, q) = (
@@ -116,7 +119,7 @@ pub(super) fn update<F: Fields>(
 ) {
     engine.install(|| {
         let (shelf, places) = (engine.shelf(), v.places());
-        let mut sums = Sums::new(shelf, w, v, F::UNIT_Q);
+        let mut sums = Sums::new(shelf, w, v, F::UNIT_Q, rule);
         let (a, b) = rule.divergence.joint_exponents();
         let exponents = (a as f32, b as f32);
         with_packed(engine, w, |packed| {
@@ -155,6 +158,6 @@ pub(super) fn update<F: Fields>(
                 });
             });
         });
-        sums.apply(shelf, &Rule { sparsity: 0.0, ..*rule }, w);
+        sums.apply(shelf, rule, w);
     });
 }

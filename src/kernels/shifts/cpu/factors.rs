@@ -85,6 +85,13 @@ impl Factor {
         &self.values[self.at(copy, component)..][..self.len]
     }
 
+    /// What each component has in all its copies.
+    pub(super) fn totals(&self) -> Vec<f64> {
+        let of_row = |row: &[f32]| row.iter().map(|&x| f64::from(x)).sum::<f64>();
+        let of = |component| (0..self.copies).map(|copy| of_row(self.row(copy, component))).sum();
+        (0..self.components).map(of).collect()
+    }
+
     fn row_mut(&mut self, copy: usize, component: usize) -> &mut [f32] {
         let (at, len) = (self.at(copy, component), self.len);
         &mut self.values[at..at + len]

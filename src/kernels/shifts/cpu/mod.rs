@@ -64,7 +64,7 @@ fn update_gains<F: Fields>(
     tasks.into_par_iter().for_each(|(strips, columns, bases, h)| {
         let mut gains = Factor::of_gains(shelf, h, components, columns, lags);
         let data = Data::rows(shelf, v, strips, columns);
-        Sums::of(shelf, fields, &data, bases, &gains, rule.edges).apply(&rule.rule, &mut gains);
+        Sums::of(shelf, fields, &data, bases, &gains, rule.edges).apply_to_gains(&rule.rule, &mut gains);
         gains.write_gains(h);
     });
 }
@@ -83,14 +83,17 @@ fn update_bases<F: Fields>(
     let of_segment = |(segment, (strips, columns, h)): (usize, (Range<usize>, usize, &[f32]))| {
         let gains = Factor::of_gains(shelf, h, components, columns, lags);
         let data = Data::columns(shelf, v, strips, columns);
-        Sums::of(shelf, fields, &data, &gains, &bases[segment / shared], rule.edges)
+        (Sums::of(shelf, fields, &data, &gains, &bases[segment / shared], rule.edges), gains.totals())
     };
-    let mut sums: Vec<Sums> = segments_of(h).into_par_iter().enumerate().map(of_segment).collect();
+    let mut sums: Vec<(Sums, Vec<f64>)> = segments_of(h).into_par_iter().enumerate().map(of_segment).collect();
     let stacks = bases.par_iter_mut().zip(w.par_chunks_mut(lags.time)).zip(sums.par_chunks_mut(shared));
     stacks.for_each(|((bases, w), sums)| {
-        if let [total, others @ ..] = sums {
-            others.iter().for_each(|one| total.add(one));
-            total.apply(&rule.rule, bases);
+        if let [(total, gains), others @ ..] = sums {
+            for (one, of_one) in others {
+                total.add(one);
+                gains.iter_mut().zip(of_one).for_each(|(to, from)| *to += *from);
+            }
+            total.apply_to_bases(&rule.rule, bases, gains);
             bases.write_bases(w);
         }
     });

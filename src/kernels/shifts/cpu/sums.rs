@@ -139,15 +139,25 @@ impl Sums {
         }
     }
 
-    /// The factor by the rule.
-    pub(super) fn apply(&self, rule: &Rule, factor: &mut Factor) {
+    /// Gains by the rule.
+    pub(super) fn apply_to_gains(&self, rule: &Rule, gains: &mut Factor) {
+        self.apply(rule, gains, None);
+    }
+
+    /// Bases by the rule, of gains with these sums (D).
+    pub(super) fn apply_to_bases(&self, rule: &Rule, bases: &mut Factor, gains: &[f64]) {
+        self.apply(rule, bases, Some(gains));
+    }
+
+    fn apply(&self, rule: &Rule, factor: &mut Factor, gains: Option<&[f64]>) {
         for copy in 0..factor.copies {
             for component in 0..factor.components {
                 let row = (component * factor.copies + factor.copies - 1 - copy) * self.pitch;
                 let (n, d) = (&self.n[row..row + self.pitch], &self.d[row..row + self.pitch]);
                 let (first, len) = (factor.at(copy, component), factor.len);
                 let x = &mut factor.values[first..first + self.pitch];
-                tile::dispatch(RuleJob { rule, x, n, d });
+                let gains = gains.map(|gains| gains[component] as f32);
+                tile::dispatch(RuleJob { rule, gains, x, n, d });
                 x[len..].fill(0.0);
             }
         }
@@ -182,6 +192,8 @@ fn plain_sums(a: &Factor, b: &Factor, component: usize, edges: Edges, d: &mut [f
 /// x ← the rule's update of x.
 struct RuleJob<'a> {
     rule: &'a Rule,
+    /// Of bases, the sum of their component's gains.
+    gains: Option<f32>,
     x: &'a mut [f32],
     n: &'a [f32],
     d: &'a [f32],
@@ -194,7 +206,11 @@ impl StripJob for RuleJob<'_> {
         let (n, d): (&[S::f32s], &[S::f32s]) = (bytemuck::cast_slice(self.n), bytemuck::cast_slice(self.d));
         for ((x, &n), &d) in self.x.chunks_exact_mut(S::F32_LANES).zip(n).zip(d) {
             let [before] = load::<S, 1>(x);
-            store::<S>(x, rule.apply(simd, before, n, d));
+            let after = match self.gains {
+                None => rule.of_gains(simd, before, n, d),
+                Some(gains) => rule.of_bases(simd, before, n, d, simd.splat_f32s(gains)),
+            };
+            store::<S>(x, after);
         }
     }
 }
