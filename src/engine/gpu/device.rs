@@ -28,12 +28,12 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Starts the thread.
-    pub(super) fn start(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+    /// Starts the thread, with a pool that keeps so many bytes that nobody uses.
+    pub(super) fn start(device: wgpu::Device, queue: wgpu::Queue, idle_bytes: u64) -> Result<Self> {
         let faults = Faults::default();
         faults.watch(&device);
         let (jobs, received) = sync_channel::<Job>(QUEUE);
-        let pool = Arc::new(Pool::default());
+        let pool = Arc::new(Pool::new(idle_bytes));
         let mut worker = Worker::new(device, queue, pool.clone());
         let mut run = move |received: Receiver<Job>| received.into_iter().for_each(|job| job(&mut worker));
         let thread = std::thread::Builder::new()

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The pool keeps at most so many bytes that nobody uses.
-const IDLE_BYTES: u64 = 1 << 30;
+/// The pool keeps at most so many bytes that nobody uses, where the device's memory is also the host's.
+pub(super) const IDLE_BYTES: u64 = 1 << 30;
 
 /// A piece of device memory. What it holds at first is whatever its last owner left there.
 #[derive(Clone)]
@@ -64,12 +64,17 @@ impl Drop for Owned {
 }
 
 /// Buffers that wait for a new owner, by size.
-#[derive(Default)]
 pub(super) struct Pool {
+    /// Bytes that may wait, at most.
+    most: u64,
     idle: Mutex<BTreeMap<u64, Vec<wgpu::Buffer>>>,
 }
 
 impl Pool {
+    pub(super) fn new(most: u64) -> Self {
+        Self { most, idle: Mutex::default() }
+    }
+
     /// The size of the buffer that holds `bytes`: one of four steps between two powers of two, so that panels of about
     /// the same width share buffers, and at most a quarter is wasted.
     pub(super) fn size_class(bytes: u64) -> u64 {
@@ -90,7 +95,7 @@ impl Pool {
     fn put(&self, buffer: wgpu::Buffer) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let held: u64 = idle.iter().map(|(class, buffers)| class * buffers.len() as u64).sum();
-        if held + buffer.size() <= IDLE_BYTES {
+        if held + buffer.size() <= self.most {
             idle.entry(buffer.size()).or_default().push(buffer);
         }
     }

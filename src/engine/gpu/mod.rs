@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 
 pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
+use memory::IDLE_BYTES;
 pub(crate) use memory::Storage;
 pub use tiling::Tuning;
 pub(crate) use tiling::{RANKS, Tiling};
@@ -213,8 +214,13 @@ impl Gpu {
         let chunk_columns = (columns / TILE * TILE).clamp(TILE, MAX_CHUNK_COLUMNS);
         let tuning = Tuning::all(Tiling::SMALLEST);
         let workgroup_bytes = limits.max_compute_workgroup_storage_size;
+        // To take memory of a card and to give it back takes longer than most kernels, and a panel's masks are large.
+        let idle_bytes = match adapter.kind {
+            AdapterKind::Discrete => IDLE_BYTES.max(limits.max_buffer_size),
+            _ => IDLE_BYTES,
+        };
         Ok(Self {
-            device: Device::start(device, queue)?,
+            device: Device::start(device, queue, idle_bytes)?,
             adapter,
             chunk_columns,
             workgroup_bytes,
