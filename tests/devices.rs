@@ -37,12 +37,42 @@ fn with_mesa(world: &World, times: usize, arguments: &[&str]) -> Option<Output> 
         std::fs::copy(&driver, &file).unwrap();
         file
     });
+    Some(with_drivers(world, copies, arguments))
+}
+
+/// The program where the Vulkan loader is told of these drivers alone, and nothing is kept from before.
+fn with_drivers(world: &World, drivers: impl Iterator<Item = PathBuf>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
     for variable in ["XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"] {
         command.env(variable, world.path("cache"));
     }
-    command.env("VK_DRIVER_FILES", std::env::join_paths(copies).unwrap()).env_remove("RUST_LOG");
-    Some(command.args(arguments).current_dir(world.folder.path()).output().unwrap())
+    command.env("VK_DRIVER_FILES", std::env::join_paths(drivers).unwrap()).env_remove("RUST_LOG");
+    command.args(arguments).current_dir(world.folder.path()).output().unwrap()
+}
+
+#[test]
+fn where_no_gpu_can_be_opened_auto_takes_the_cpu() {
+    // Elsewhere there are devices behind other backends.
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let world = World::trained();
+    world.record("m.wav", &[mix(1, 3000)], RATE);
+    let separate = |engine: &[&str]| {
+        let job = ["separate", "m.wav", "--model", "m.safetensors", "--iterations", "5", "-o", "out"];
+        with_drivers(&world, [world.path("none.json")].into_iter(), &[&job, engine].concat())
+    };
+    let output = separate(&[]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    // Whoever names GPUs is told that there are none, and has his results where the choice is left to the program.
+    let output = separate(&["--gpu", "all"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("partwise: warn: no usable gpu: "), "{}", stderr(&output));
+    assert!(stderr(&output).ends_with("; the cpu engine takes over\n") && stdout(&output).contains("on cpu ("));
+    for engine in [&["--engine", "gpu"][..], &["--engine", "gpu", "--gpu", "all"], &["--gpu", "0"]] {
+        let output = separate(engine);
+        assert_eq!(output.status.code(), Some(3), "{engine:?}: {}", stderr(&output));
+    }
 }
 
 #[test]
@@ -82,7 +112,7 @@ fn a_device_behind_two_drivers_separates_by_any_of_its_names() {
         assert_eq!(results(&["--engine", "gpu", "--gpu", name]), best, "{name}");
     }
     let output = run(&["--gpu", "dx12:llvmpipe"]);
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(stderr(&output).contains("the adapters are 0: llvmpipe"), "{}", stderr(&output));
 }
 

@@ -25,9 +25,11 @@ fn work(cell: u32) {
     }
     let pair = cell / params.rows;
     let times = entries(pair / params.components);
-    let row = times * params.bases_stride + cell % params.rows * params.bases_pitch;
     let inside = times < vec4<u32>(params.time_lags);
-    let at = select(vec4<u32>(0u), 4u * row + pair % params.components, inside);
+    // Past the last lag that one is read again: it is this invocation's own, and no other writes it meanwhile.
+    let lags = min(times, vec4<u32>(params.time_lags - 1u));
+    let row = lags * params.bases_stride + cell % params.rows * params.bases_pitch;
+    let at = 4u * row + pair % params.components;
     let factor = updated(vec4<f32>(bases[at.x], bases[at.y], bases[at.z], bases[at.w]), n, d);
     for (var lag = 0u; lag < 4u; lag++) {
         if (inside[lag]) {

@@ -9,7 +9,7 @@ use partwise::{Cpu, Divergence, Gpu};
 
 use super::kept::{Measured, key_of_cpu, key_of_gpu};
 
-/// Rows, columns and components of the panel that engines are compared by: half a minute of a model's usual size.
+/// Rows, columns and components of the panel that engines are compared by: about a minute at 8 kHz.
 const PANEL: (usize, usize, usize) = (513, 2_000, 64);
 /// Updates of its gains: with masks, a tenth of a second of two cores.
 const UPDATES: usize = 20;

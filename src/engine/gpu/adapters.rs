@@ -402,7 +402,8 @@ mod tests {
         // With another before them, they have other indices.
         let more = arrange(vec![adapter("Other", "vulkan", "vulkan", ""), equal(), equal(), card("vulkan")]);
         assert_eq!(select(&more, &adapters[0].choice()).unwrap(), 1);
-        assert_eq!(select(&more, &adapters[1].choice()).unwrap(), 2);
+        assert_eq!(select(&more, &adapters[1].choice()).unwrap(), 3);
+        assert_eq!(select(&more, &adapters[2].choice()).unwrap(), 2);
         let gone = select(&more, &card("dx12").choice()).unwrap_err().to_string();
         assert!(gone.contains("Fast (discrete, dx12) is there no more"), "{gone}");
     }

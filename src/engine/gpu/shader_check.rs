@@ -72,7 +72,9 @@ fn check_constants(kernel: &'static Kernel, filling: Option<&'static Source>) {
 fn translate(module: &Module, info: &ModuleInfo) -> Result<(), String> {
     let to = |language: &'static str| move |cause: &dyn std::fmt::Display| format!("to {language}: {cause}");
     let entry = || (ShaderStage::Compute, "main".to_string());
-    let options = spv::Options { lang_version: (1, 0), ..spv::Options::default() };
+    // What every device has, and no more.
+    let capabilities = Some([spv::Capability::Shader].into_iter().collect());
+    let options = spv::Options { lang_version: (1, 0), capabilities, ..spv::Options::default() };
     let pipeline = spv::PipelineOptions { shader_stage: entry().0, entry_point: entry().1 };
     let words = spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|cause| to("SPIR-V")(&cause))?;
     let options = msl::Options { lang_version: (2, 0), ..msl::Options::default() };
@@ -155,8 +157,9 @@ fn a_text_that_a_backend_cannot_take_is_caught() {
         translated("@compute @workgroup_size(1) fn main() {}"),
         Err("a translation without its entry point".into())
     );
-    let wide = "@group(0) @binding(1) var<storage, read_write> x: array<f64>;
-        @compute @workgroup_size(1) fn main() { x[0] = x[0] + 1.0lf; }";
-    let refused = translated(wide).unwrap_err();
-    assert!(refused.starts_with("to MSL: "), "{refused}");
+    let half = "enable f16;
+        @group(0) @binding(1) var<storage, read_write> x: array<f16>;
+        @compute @workgroup_size(1) fn main() { x[0] = x[0] + 1.0h; }";
+    let refused = translated(half).unwrap_err();
+    assert!(refused.starts_with("to SPIR-V: "), "{refused}");
 }

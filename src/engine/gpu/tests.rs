@@ -1,6 +1,7 @@
 //! The device layer on whatever adapter there is, and what other tests on a device need.
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use ndarray::{Array2, s};
 
@@ -8,8 +9,24 @@ use super::shader::{Kernel, Source, uniform};
 use super::worker::Worker;
 use super::*;
 
+/// What the driver has made of the pipelines of tests so far: each opens a device of its own, and all want much the same.
+static COMPILED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
 /// The best gpu, by the policy of tests/common.
 pub(crate) fn gpu() -> Option<Gpu> {
+    let gpu = unprepared()?;
+    let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    gpu.keep_pipelines(&compiled(), move |Compiled { cache, .. }| {
+        let mut kept = compiled();
+        if let Some(cache) = cache.filter(|cache| cache.outdoes(&kept)) {
+            *kept = cache.bytes().to_vec();
+        }
+    });
+    Some(gpu)
+}
+
+/// The same with nothing compiled.
+fn unprepared() -> Option<Gpu> {
     match Gpu::open(&GpuChoice::Best) {
         Ok(gpu) => Some(gpu),
         Err(cause) if std::env::var("PARTWISE_REQUIRE_GPU").is_ok_and(|value| value == "1") => {
@@ -145,7 +162,7 @@ fn values_of_constants_that_no_test_has_compiled_are_refused() {
 #[test]
 fn pipelines_are_counted_and_given_to_be_kept() {
     let run = |kept: &[u8]| {
-        let gpu = gpu()?;
+        let gpu = unprepared()?;
         let (report, closed) = std::sync::mpsc::channel();
         gpu.keep_pipelines(kept, move |compiled| report.send(compiled).unwrap());
         [1, 2, 1].iter().for_each(|&x| idle(&gpu, &[x]).unwrap());
