@@ -26,14 +26,16 @@ fn work(cell: u32) {
     }
     let pair = cell / params.rows;
     let times = entries(pair / params.components);
-    let row = times * params.bases_stride + cell % params.rows * params.bases_pitch;
     let inside = times < vec4<u32>(params.time_lags);
+    // Past the last lag that one is read again: it is this invocation's own, and no other writes it meanwhile.
+    let lags = min(times, vec4<u32>(params.time_lags - 1u));
+    let row = lags * params.bases_stride + cell % params.rows * params.bases_pitch;
     let component = pair % params.components;
     var of_gains = 0.0;
     if (NORM > 0u) {
         of_gains = gains[component];
     }
-    let at = select(vec4<u32>(0u), 4u * row + component, inside);
+    let at = 4u * row + component;
     let before = vec4<f32>(bases[at.x], bases[at.y], bases[at.z], bases[at.w]);
     let factor = updated_bases(before, n, d, vec4<f32>(of_gains));
     for (var lag = 0u; lag < 4u; lag++) {

@@ -1,13 +1,14 @@
 //! `partwise devices`
 
 use clap::Args;
+use partwise::Engine;
 use partwise::engine::{self, Adapter};
 use serde::Serialize;
 
-use super::engine::automatic;
+use super::engine::{Verdict, automatic, with_engine};
 use super::{Common, Ending, print, table};
 
-/// List the GPUs that can be used, and which engine `auto` takes
+/// List the GPUs that can be used, and which engine `auto` takes: at first it is measured, and then kept
 #[derive(Args)]
 pub(super) struct Devices {}
 
@@ -16,17 +17,24 @@ struct Listing {
     adapters: Vec<Adapter>,
     /// What `--engine auto` takes here, and why.
     auto: String,
+    /// What it was decided by, where there is a GPU to decide about.
+    panel_seconds: Option<PanelSeconds>,
+}
+
+/// What the same panel takes.
+#[derive(Serialize)]
+struct PanelSeconds {
+    gpu: f64,
+    cpu: f64,
 }
 
 impl Devices {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let adapters = engine::adapters();
-        let auto = match automatic(&adapters) {
-            Some(adapter) => format!("auto takes the gpu {adapter}: the first that is not software"),
-            None if adapters.is_empty() => "auto takes the cpu engine: no gpu was found".into(),
-            None => "auto takes the cpu engine: a software gpu computes on the same processor, slower".into(),
-        };
-        let listing = Listing { adapters, auto };
+        let Verdict { engine, why, panel_seconds } = automatic(common, &adapters)?;
+        let auto = format!("auto takes the {}: {why}", with_engine!(engine, |engine| engine.describe()));
+        let panel_seconds = panel_seconds.map(|(gpu, cpu)| PanelSeconds { gpu, cpu });
+        let listing = Listing { adapters, auto, panel_seconds };
         print(common.json, &listing, || text(&listing))?;
         Ok(Ending::Done)
     }
@@ -49,8 +57,12 @@ fn text(listing: &Listing) -> String {
             if least == most { least.to_string() } else { format!("{least} to {most}") },
         ]);
     }
-    let adapters = if listing.adapters.is_empty() { String::new() } else { table(&rows) };
-    format!("{adapters}{}\n", listing.auto)
+    let mut text = if listing.adapters.is_empty() { String::new() } else { table(&rows) };
+    for adapter in listing.adapters.iter().filter(|adapter| !adapter.others.is_empty()) {
+        let others = adapter.others.iter().map(|other| format!("{other} by {}", other.driver));
+        text.push_str(&format!("{} is also {}\n", adapter.index, others.collect::<Vec<_>>().join(", ")));
+    }
+    text + &listing.auto + "\n"
 }
 
 /// A number of bytes in its binary unit.

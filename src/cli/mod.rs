@@ -9,6 +9,7 @@ mod engine;
 mod evaluate;
 mod factorize;
 mod interrupt;
+mod kept;
 mod manifest;
 mod memory;
 mod output;
@@ -56,13 +57,15 @@ enum Command {
 /// Options of every command.
 #[derive(Args, Clone)]
 struct Common {
-    /// Where arithmetic runs; auto takes a real GPU if there is one, else the native CPU engine
+    /// Where arithmetic runs; auto takes a real GPU if there is one and it is faster, else the native CPU engine
     #[arg(long, global = true, value_name = "auto|gpu|cpu|reference", default_value = "auto")]
     engine: engine::Choice,
-    /// Which GPU: its index in `partwise devices`, a part of its name, or its PCI bus id; for `separate` also all of them
-    #[arg(long, global = true, value_name = "INDEX|NAME|PCI|all")]
+    /// Which GPU: its index in `partwise devices`, a part of its name, also as dx12:NAME where it is behind several backends,
+    /// or its PCI bus id; for `separate` also all of them
+    #[arg(long, global = true, value_name = "INDEX|NAME|BACKEND:NAME|PCI|all")]
     gpu: Option<String>,
-    /// Measure anew which kernels are the fastest on the GPU; otherwise that is done once and kept
+    /// Measure anew which kernels are the fastest on the GPU, and whether it is faster than the CPU; otherwise that is done once
+    /// and kept
     #[arg(long, global = true)]
     retune: bool,
     /// Threads of the CPU engine and of reading and writing, at most as many as there are cores [default: all of them]

@@ -1,13 +1,15 @@
 //! The engines of a separation job, and who takes over from them.
 
-use partwise::engine::{self, Adapter, Cpu, GpuChoice};
+use std::iter;
+
+use partwise::engine::{self, GpuChoice};
 use partwise::kernels::{GainPrior, Glue, Momentum, Shifts};
 use partwise::model::Model;
 use partwise::schedule::{Relay, Station, Successor};
 use partwise::separate::{Blind, BlindSettings, OnEngine, Separator, Settings};
 
 use super::Common;
-use super::engine::{ALL, AnyEngine, Choice, open, open_gpu, with_engine};
+use super::engine::{ALL, AnyEngine, Choice, cpu, cpu_instead, open, open_gpu, reopen_gpu, with_engine};
 
 /// Panels that a card works at in turn: while it computes one, another is brought up or its masks down.
 const CARD_LANES: usize = 2;
@@ -30,15 +32,26 @@ pub(super) fn stations<'a>(common: &'a Common, task: Task<'a>) -> partwise::Resu
     // Software devices are for tests: beside a card, one would only take the processor from it.
     let real = adapters.iter().filter(|adapter| !adapter.is_software()).count();
     let of_kind = adapters.iter().filter(|adapter| real == 0 || !adapter.is_software());
-    let all = of_kind.map(|adapter| maker.station(AnyEngine::Gpu(open_gpu(common, &address(adapter))?)));
-    let all = all.collect::<partwise::Result<Vec<_>>>()?;
-    if all.is_empty() { Err(partwise::EngineError::NoAdapter("there is none".into()).into()) } else { Ok(all) }
+    let gpus = of_kind.map(|adapter| open_gpu(common, &adapter.choice()).map(AnyEngine::Gpu));
+    let engines = those_that_open(gpus).or_else(|cause| cpu_instead(common, cause).map(|cpu| vec![cpu]))?;
+    engines.into_iter().map(|engine| maker.station(engine)).collect()
 }
 
-/// How an adapter is found again: its place on the bus stays when others come and go.
-fn address(adapter: &Adapter) -> GpuChoice {
-    let index = || adapter.index.to_string();
-    GpuChoice::Named(Some(&adapter.pci_bus_id).filter(|id| !id.is_empty()).cloned().unwrap_or_else(index))
+/// Those that could be opened: the job runs with them. Where none could, why the first could not.
+fn those_that_open<T>(all: impl Iterator<Item = partwise::Result<T>>) -> partwise::Result<Vec<T>> {
+    let (mut opened, mut failures) = (Vec::new(), Vec::new());
+    for one in all {
+        match one {
+            Ok(one) => opened.push(one),
+            Err(cause) => failures.push(cause),
+        }
+    }
+    if opened.is_empty() {
+        let none = || partwise::EngineError::NoAdapter("there is none".into()).into();
+        return Err(failures.into_iter().next().unwrap_or_else(none));
+    }
+    failures.iter().for_each(|cause| log::warn!("{cause}; the job runs without it"));
+    Ok(opened)
 }
 
 #[derive(Clone, Copy)]
@@ -56,28 +69,45 @@ impl<'a> Maker<'a> {
     }
 
     fn station(self, engine: AnyEngine) -> partwise::Result<Station<'a>> {
-        let (lanes, address) = match &engine {
-            AnyEngine::Gpu(gpu) if gpu.adapter().is_software() => (1, Some(address(gpu.adapter()))),
-            AnyEngine::Gpu(gpu) => (CARD_LANES, Some(address(gpu.adapter()))),
+        let (lanes, adapter) = match &engine {
+            AnyEngine::Gpu(gpu) if gpu.adapter().is_software() => (1, Some(gpu.adapter().choice())),
+            AnyEngine::Gpu(gpu) => (CARD_LANES, Some(gpu.adapter().choice())),
             AnyEngine::Cpu(_) | AnyEngine::Reference(_) => (1, None),
         };
-        let mut relays = vec![self.relay(with_engine!(engine, |engine| self.on(engine)), address.clone())];
-        while relays.len() < lanes
-            && let Some(address) = &address
-        {
-            relays.push(self.relay(self.on(open_gpu(self.common, address)?), Some(address.clone())));
-        }
-        Ok(Station::new(relays))
+        let first = self.relay(with_engine!(engine, |engine| self.on(engine)), adapter.clone());
+        let another = |adapter: &GpuChoice| {
+            let gpu = reopen_gpu(adapter)?;
+            Ok(self.relay(self.on(gpu), Some(adapter.clone())))
+        };
+        let others = (1..lanes).zip(&adapter).map(|(_, adapter)| another(adapter));
+        Ok(Station::new(those_that_open(iter::once(Ok(first)).chain(others))?))
     }
 
     /// A lane: a GPU is opened anew when it was lost, and where that does not help the cpu engine takes over.
-    fn relay(self, first: Box<dyn Separator + 'a>, address: Option<GpuChoice>) -> Relay<'a> {
+    fn relay(self, first: Box<dyn Separator + 'a>, adapter: Option<GpuChoice>) -> Relay<'a> {
         Relay::new(first, move |successor| {
-            let address = address.as_ref()?;
+            let adapter = adapter.as_ref()?;
             Some(match successor {
-                Successor::Reopened => open_gpu(self.common, address).map(|gpu| self.on(gpu)),
-                Successor::Other => Cpu::new(Some(self.common.thread_count())).map(|cpu| self.on(cpu)),
+                Successor::Reopened => reopen_gpu(adapter).map(|gpu| self.on(gpu)),
+                Successor::Other => cpu(self.common).map(|cpu| self.on(cpu)),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_runs_with_what_could_be_opened() {
+        let opened = |all: &[Result<u8, &str>]| {
+            let all = all.iter().map(|one| one.map_err(|cause| partwise::Error::Input(cause.into())));
+            those_that_open(all).map_err(|cause| cause.to_string())
+        };
+        assert_eq!(opened(&[Ok(0), Err("a"), Ok(2)]), Ok(vec![0, 2]));
+        assert_eq!(opened(&[Err("a"), Ok(1)]), Ok(vec![1]));
+        assert_eq!(opened(&[Err("a"), Err("b")]), Err("a".into()));
+        assert!(opened(&[]).unwrap_err().contains("there is none"));
     }
 }

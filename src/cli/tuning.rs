@@ -1,12 +1,20 @@
-//! What was measured of a GPU, kept from one run to the next.
+//! What is measured of engines once: which kernels are the fastest on a GPU, and what a panel takes an engine.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use partwise::Gpu;
-use partwise::engine::Tuning;
+use ndarray::Array2;
+use partwise::engine::{Adapter, Timing};
+use partwise::kernels::{Glue, Mask, Products, Rule};
+use partwise::{Cpu, Divergence, Gpu};
 
-use super::write_whole;
+use super::kept::{Measured, key_of_cpu, key_of_gpu};
+
+/// Rows, columns and components of the panel that engines are compared by: about a minute at 8 kHz.
+const PANEL: (usize, usize, usize) = (513, 2_000, 64);
+/// Updates of its gains: with masks, a tenth of a second of two cores.
+const UPDATES: usize = 20;
+/// How long it is measured, at least.
+const PERIOD: Duration = Duration::from_millis(100);
 
 /// Has the GPU take the tuning that is kept for it, or measures one and keeps it. A software driver, for which it hardly
 /// matters, is only measured where that is asked for.
@@ -14,52 +22,88 @@ pub(super) fn tune(gpu: &mut Gpu, anew: bool) -> partwise::Result<()> {
     if gpu.adapter().is_software() && !anew {
         return Ok(());
     }
-    let (file, key) = (cache_folder().map(|folder| folder.join("tuning.json")), key(gpu));
-    let mut kept = file.as_deref().map(read).unwrap_or_default();
-    if let Some(tuning) = kept.get(&key).filter(|_| !anew)
-        && gpu.set_tuning(tuning.clone()).is_ok()
+    let (mut measured, key) = (Measured::read(), key_of_gpu(gpu.adapter()));
+    if !anew
+        && let Some(tuning) = measured.get(&key).and_then(|figures| figures.tuning.clone())
+        && gpu.set_tuning(tuning).is_ok()
     {
         return Ok(());
     }
     log::info!("measuring which kernels are the fastest on {}", gpu.adapter().name);
-    kept.insert(key, gpu.tune()?);
-    // Without a place to keep it, it is measured again the next time.
-    if let Some(file) = &file
-        && let Err(cause) = write(file, &kept)
-    {
-        log::warn!("what was measured of the gpu is not kept: {cause}");
-    }
+    let tuning = gpu.tune()?;
+    measured.note(&key, |figures| figures.tuning = Some(tuning));
     Ok(())
 }
 
-/// The device, its driver and this program: a tuning is measured again where one of them is another.
-fn key(gpu: &Gpu) -> String {
-    let adapter = gpu.adapter();
-    format!("{}, {} {}, partwise {}", adapter.name, adapter.backend, adapter.driver, env!("CARGO_PKG_VERSION"))
+/// Seconds that the same panel takes a GPU and the cpu engine, where both are kept.
+pub(super) fn compared(gpu: &Adapter, cpu: &Cpu, measured: &Measured) -> Option<(f64, f64)> {
+    let kept = |engine: &str| measured.get(engine)?.panel_seconds;
+    Some((kept(&key_of_gpu(gpu))?, kept(&key_of_cpu(cpu))?))
 }
 
-/// What is kept; nothing where the file is not there or is no tuning of this version.
-fn read(file: &Path) -> BTreeMap<String, Tuning> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
+/// The same, measured where one is not kept, or anew.
+pub(super) fn compare(gpu: &Gpu, cpu: &Cpu, anew: bool, measured: &mut Measured) -> partwise::Result<(f64, f64)> {
+    Ok((
+        kept_or(&key_of_gpu(gpu.adapter()), anew, measured, || seconds(gpu, PANEL))?,
+        kept_or(&key_of_cpu(cpu), anew, measured, || seconds(cpu, PANEL))?,
+    ))
 }
 
-fn write(file: &Path, kept: &BTreeMap<String, Tuning>) -> partwise::Result<()> {
-    write_whole(file, |partial| {
-        std::fs::create_dir_all(file.parent().unwrap_or(file))?;
-        std::fs::write(partial, serde_json::to_string_pretty(kept)?)
-    })
+fn kept_or(
+    engine: &str,
+    anew: bool,
+    measured: &mut Measured,
+    measure: impl FnOnce() -> partwise::Result<f64>,
+) -> partwise::Result<f64> {
+    if let Some(seconds) = measured.get(engine).and_then(|figures| figures.panel_seconds).filter(|_| !anew) {
+        return Ok(seconds);
+    }
+    let seconds = measure()?;
+    measured.note(engine, |figures| figures.panel_seconds = Some(seconds));
+    Ok(seconds)
 }
 
-/// Where this user's programs keep what they can make again.
-fn cache_folder() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = if cfg!(windows) {
-        variable("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        variable("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))
+/// What a panel takes as a job has it: brought up, its gains updated, masks of two sources brought down.
+fn seconds<E: Products + Glue>(engine: &E, panel: (usize, usize, usize)) -> partwise::Result<f64> {
+    let (rows, columns, components) = panel;
+    let fill = |rows, columns| {
+        Array2::from_shape_fn((rows, columns), |(row, column)| 0.1 + ((7 * row + 13 * column) % 97) as f32 / 97.0)
     };
-    folder.map(|folder| folder.join("partwise"))
+    let (v, h) = (fill(rows, columns), fill(components, columns));
+    let (w, rule) = (engine.matrix(fill(rows, components).view())?, Rule::of(Divergence::ItakuraSaito));
+    let panel = |_| {
+        Timing::of(|| {
+            let (v, mut h) = (engine.panel(v.view())?, engine.panel(h.view())?);
+            (0..UPDATES).try_for_each(|_| engine.update_gains(&v, &w, &mut h, &rule))?;
+            let masks = engine.masks(&w, &h, &[0..components / 2, components / 2..components], Mask::Ratio(1.0))?;
+            masks.iter().try_for_each(|mask| engine.read_panel::<f32>(mask).map(drop))
+        })
+    };
+    // The first has pipelines made.
+    panel(1)?;
+    Ok(Timing::shortest(PERIOD, Duration::ZERO, panel)?.wall)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_measured_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cache").join("tuning.json");
+        let cpu = Cpu::new(Some(1)).unwrap();
+        let open = || Measured::at(Some(file.clone()));
+        let first = kept_or("cpu", false, &mut open(), || seconds(&cpu, (9, 20, 4))).unwrap();
+        assert!(first > 0.0 && first < 1.0, "{first}");
+        let never = || panic!("what is kept was measured again");
+        assert_eq!(kept_or("cpu", false, &mut open(), never).unwrap(), first);
+        assert_eq!(kept_or("cpu", true, &mut open(), || Ok(7.0)).unwrap(), 7.0);
+        assert_eq!(kept_or("cpu, more threads", false, &mut open(), || Ok(3.0)).unwrap(), 3.0);
+        assert_eq!(open().get("cpu").and_then(|figures| figures.panel_seconds), Some(7.0));
+        // What cannot be read is nothing, and is written anew.
+        std::fs::write(&file, "{").unwrap();
+        assert_eq!(kept_or("cpu", false, &mut open(), || Ok(5.0)).unwrap(), 5.0);
+        assert_eq!(kept_or("cpu", false, &mut open(), never).unwrap(), 5.0);
+    }
 }

@@ -8,7 +8,7 @@ mod timing;
 
 pub use cpu::Cpu;
 pub(crate) use cpu::{CpuPanel, Place, ROW_BLOCK, STRIP, Scratch, Shelf, math, padded, tile};
-pub use gpu::{Adapter, AdapterKind, Gpu, GpuChoice, GpuMatrix, GpuPanel, Tuning, adapters};
+pub use gpu::{Adapter, AdapterKind, Compiled, Gpu, GpuChoice, GpuMatrix, GpuPanel, PipelineCache, Tuning, adapters};
 pub use reference::Reference;
 pub use timing::Timing;
 

@@ -1,4 +1,6 @@
 //! The adapters of this machine, and which of them to take.
+//!
+//! An adapter is a device behind a driver: a card that Vulkan and DX12 both reach is two adapters and one device.
 
 use std::fmt;
 
@@ -23,9 +25,9 @@ pub enum AdapterKind {
 }
 
 /// A device that the gpu engine can run on, as its driver describes it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Adapter {
-    /// Its place in [`adapters`].
+    /// What [`GpuChoice::Named`] may call it by: from 0 in the order of [`adapters`], then on through their `others`.
     pub index: usize,
     /// The device's name.
     pub name: String,
@@ -45,6 +47,16 @@ pub struct Adapter {
     pub max_workgroup_bytes: u32,
     /// The least and the most invocations that run in step.
     pub subgroup_sizes: (u32, u32),
+    /// The maker and the model, numbers of the backend's: the same for equal cards.
+    pub vendor_and_device: (u32, u32),
+    /// The same device behind other drivers.
+    pub others: Vec<Adapter>,
+    /// The index of the adapter that stands for the device.
+    #[serde(skip)]
+    stands_for: usize,
+    /// How many adapters before it no description tells from this one.
+    #[serde(skip)]
+    twin: usize,
 }
 
 /// Which adapter to take.
@@ -52,8 +64,10 @@ pub struct Adapter {
 pub enum GpuChoice {
     /// The first of [`adapters`].
     Best,
-    /// By index, PCI bus id, or a part of the name that only one adapter has.
+    /// By index, PCI bus id, or a part of the name that only one device has. "dx12:NAME" is one behind that backend.
     Named(String),
+    /// This one again, whatever came or went since: by all that describes it.
+    Same(Box<Adapter>),
 }
 
 impl Adapter {
@@ -81,11 +95,65 @@ impl Adapter {
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
             subgroup_sizes: (info.subgroup_min_size, info.subgroup_max_size),
+            vendor_and_device: (info.vendor, info.device),
+            others: Vec::new(),
+            stands_for: 0,
+            twin: 0,
         }
     }
 
+    /// The choice that finds it again.
+    pub fn choice(&self) -> GpuChoice {
+        GpuChoice::Same(Box::new(Self { others: Vec::new(), ..self.clone() }))
+    }
+
+    /// The model and its driver, for what is kept of them: the same for equal cards.
+    pub fn key(&self) -> String {
+        let (vendor, device) = self.vendor_and_device;
+        format!("{} ({vendor:x}:{device:x}), {} {}", self.name, self.backend, self.driver)
+    }
+
+    /// Whether `name`, or "backend:name", is a part of what it is called.
     fn answers_to(&self, name: &str) -> bool {
+        let name = match name.split_once(':') {
+            Some((backend, name)) if BACKENDS.contains(&backend) => {
+                if backend != self.backend {
+                    return false;
+                }
+                name
+            }
+            _ => name,
+        };
         self.name.to_lowercase().contains(&name.to_lowercase())
+    }
+
+    /// What tells adapters apart, but for equal cards of which the driver does not say where they are.
+    fn identity(&self) -> impl PartialEq + '_ {
+        (&self.backend, &self.driver, &self.name, &self.pci_bus_id, self.vendor_and_device)
+    }
+
+    /// Its place on the bus, where that can be trusted: wgpu looks for that of a DX12 adapter by maker and model, and finds
+    /// the same for two equal cards.
+    fn place(&self) -> Option<&str> {
+        Some(self.pci_bus_id.as_str()).filter(|id| !id.is_empty() && self.backend != "dx12")
+    }
+
+    /// Whether it is the device of these adapters, behind another driver or listed again.
+    fn is_one_with(&self, adapters: &[&Self]) -> bool {
+        let alike = |other: &&&Self| {
+            self.vendor_and_device == other.vendor_and_device
+                && (self.vendor_and_device != (0, 0) || self.name == other.name)
+        };
+        if !adapters.iter().all(|other| alike(&other)) {
+            return false;
+        }
+        if let (Some(place), Some(other)) = (self.place(), adapters.iter().find_map(|other| other.place())) {
+            return place == other;
+        }
+        // The processor, and what is a part of it, is there once. Of cards a driver lists each once: the first of one driver is
+        // the first of another.
+        let once = matches!(self.kind, AdapterKind::Integrated | AdapterKind::Software);
+        once || adapters.iter().all(|other| (&self.backend, &self.driver) != (&other.backend, &other.driver))
     }
 }
 
@@ -96,9 +164,20 @@ impl fmt::Display for Adapter {
     }
 }
 
-/// The adapters of this machine: cards first, then integrated and virtual ones, software last.
+/// The backends that adapters are reached by, best first. OpenGL is left out: it lacks what the kernels need on some drivers,
+/// and every system with a gpu has one of these.
+const BACKENDS: [&str; 3] = ["vulkan", "metal", "dx12"];
+
+/// The devices of this machine: cards first, then integrated and virtual ones, software last. Each is there once, behind its
+/// best backend.
 pub fn adapters() -> Vec<Adapter> {
-    found().into_iter().map(|(_, adapter)| adapter).collect()
+    let found: Vec<Adapter> = found().into_iter().map(|(_, adapter)| adapter).collect();
+    let (mut devices, others): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|adapter| adapter.stands_for == adapter.index);
+    for other in others {
+        devices[other.stands_for].others.push(other);
+    }
+    devices
 }
 
 /// The adapter that `choice` means.
@@ -110,70 +189,132 @@ pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, Adapter)> {
 }
 
 fn found() -> Vec<(wgpu::Adapter, Adapter)> {
-    // OpenGL is left out: it lacks what the kernels need on some drivers, and every system with a gpu has one of these.
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends,
         flags: wgpu::InstanceFlags::empty(),
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
-    let mut found: Vec<(wgpu::Adapter, Adapter)> = pollster::block_on(instance.enumerate_adapters(backends))
-        .into_iter()
-        .map(|adapter| {
-            let description = Adapter::new(&adapter);
-            (adapter, description)
-        })
-        .collect();
-    found.sort_by_key(|(_, adapter)| adapter.kind);
-    found.iter_mut().enumerate().for_each(|(index, (_, adapter))| adapter.index = index);
-    found
+    let described = |adapter: wgpu::Adapter| {
+        let description = Adapter::new(&adapter);
+        (adapter, description)
+    };
+    arranged(pollster::block_on(instance.enumerate_adapters(backends)).into_iter().map(described).collect())
 }
 
+/// Adapters as drivers list them, in order: one for every device, and then those behind which it is again.
+fn arranged<W>(mut listed: Vec<(W, Adapter)>) -> Vec<(W, Adapter)> {
+    listed.sort_by_key(|(_, adapter)| BACKENDS.iter().position(|&backend| backend == adapter.backend));
+    let mut devices: Vec<Vec<(W, Adapter)>> = Vec::new();
+    for (handle, mut adapter) in listed {
+        adapter.twin = devices.iter().flatten().filter(|(_, before)| before.identity() == adapter.identity()).count();
+        let is_one = |device: &&mut Vec<(W, Adapter)>| {
+            adapter.is_one_with(&device.iter().map(|(_, adapter)| adapter).collect::<Vec<_>>())
+        };
+        match devices.iter_mut().find(is_one) {
+            Some(device) => device.push((handle, adapter)),
+            None => devices.push(vec![(handle, adapter)]),
+        }
+    }
+    devices.sort_by_key(|device| device.first().map(|(_, adapter)| adapter.kind));
+    let (mut firsts, mut others) = (Vec::with_capacity(devices.len()), Vec::new());
+    for (stands_for, device) in devices.into_iter().enumerate() {
+        for (place, (handle, adapter)) in device.into_iter().enumerate() {
+            let adapters = if place == 0 { &mut firsts } else { &mut others };
+            adapters.push((handle, Adapter { stands_for, ..adapter }));
+        }
+    }
+    firsts.append(&mut others);
+    firsts.iter_mut().enumerate().for_each(|(index, (_, adapter))| adapter.index = index);
+    firsts
+}
+
+/// The place of what `choice` means among [`arranged`] adapters.
 fn select(adapters: &[Adapter], choice: &GpuChoice) -> Result<usize> {
     let refusal = |cause: String| Err(EngineError::NoAdapter(cause).into());
     if adapters.is_empty() {
         return refusal("no vulkan, metal or dx12 driver has an adapter".into());
     }
-    let GpuChoice::Named(name) = choice else { return Ok(0) };
+    let name = match choice {
+        GpuChoice::Best => return Ok(0),
+        GpuChoice::Same(same) => {
+            let found =
+                adapters.iter().find(|adapter| adapter.identity() == same.identity() && adapter.twin == same.twin);
+            return found.map_or_else(|| refusal(format!("{same} is there no more")), |adapter| Ok(adapter.index));
+        }
+        GpuChoice::Named(name) => name,
+    };
     let exact =
         |adapter: &&Adapter| adapter.index.to_string() == *name || adapter.pci_bus_id.eq_ignore_ascii_case(name);
     let mut matches: Vec<&Adapter> = adapters.iter().filter(exact).collect();
     if matches.is_empty() {
         matches = adapters.iter().filter(|adapter| adapter.answers_to(name)).collect();
     }
+    // Of a device that is meant the first adapter counts.
+    let mut devices: Vec<&Adapter> = Vec::new();
+    for adapter in matches {
+        if devices.iter().all(|device| device.stands_for != adapter.stands_for) {
+            devices.push(adapter);
+        }
+    }
     let list =
         |adapters: &mut dyn Iterator<Item = &Adapter>| adapters.map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    match matches.as_slice() {
+    match devices.as_slice() {
         [] => refusal(format!("none is called '{name}'; the adapters are {}", list(&mut adapters.iter()))),
         [adapter] => Ok(adapter.index),
-        _ => refusal(format!("'{name}' is more than one: {}", list(&mut matches.into_iter()))),
+        _ => refusal(format!("'{name}' is more than one: {}", list(&mut devices.into_iter()))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::AdapterKind::{Discrete, Integrated, Software};
     use super::*;
 
-    fn adapter(index: usize, name: &str, pci_bus_id: &str) -> Adapter {
+    fn adapter(name: &str, backend: &str, driver: &str, pci_bus_id: &str) -> Adapter {
         Adapter {
-            index,
+            index: 0,
             name: name.into(),
-            kind: AdapterKind::Discrete,
-            backend: "vulkan".into(),
-            driver: String::new(),
+            kind: Discrete,
+            backend: backend.into(),
+            driver: driver.into(),
             pci_bus_id: pci_bus_id.into(),
             max_buffer_bytes: 0,
             max_binding_bytes: 0,
             max_workgroup_bytes: 0,
             subgroup_sizes: (32, 32),
+            vendor_and_device: (7, name.chars().map(u32::from).sum()),
+            others: Vec::new(),
+            stands_for: 0,
+            twin: 0,
         }
+    }
+
+    fn arrange(listed: Vec<Adapter>) -> Vec<Adapter> {
+        let listed = listed.into_iter().enumerate().collect();
+        arranged(listed).into_iter().map(|(_, adapter)| adapter).collect()
+    }
+
+    /// The drivers of every device, by index.
+    fn devices(listed: Vec<Adapter>) -> Vec<Vec<usize>> {
+        let adapters = arrange(listed);
+        let mut devices = vec![Vec::new(); adapters.iter().map(|adapter| adapter.stands_for + 1).max().unwrap_or(0)];
+        adapters.iter().for_each(|adapter| devices[adapter.stands_for].push(adapter.index));
+        devices
+    }
+
+    fn named(adapters: &[Adapter], name: &str) -> std::result::Result<usize, String> {
+        select(adapters, &GpuChoice::Named(name.into())).map_err(|error| error.to_string())
     }
 
     #[test]
     fn adapters_are_chosen_by_index_bus_id_or_a_part_of_the_name() {
-        let adapters =
-            [adapter(0, "Fast 9000", "0000:0A:00.0"), adapter(1, "Fast 100", "0000:0b:00.0"), adapter(2, "Slow", "")];
-        let named = |name: &str| select(&adapters, &GpuChoice::Named(name.into())).map_err(|error| error.to_string());
+        let adapters = arrange(vec![
+            adapter("Fast 9000", "vulkan", "a", "0000:0A:00.0"),
+            adapter("Fast 100", "vulkan", "a", "0000:0b:00.0"),
+            adapter("Slow", "vulkan", "b", ""),
+        ]);
+        let named = |name: &str| named(&adapters, name);
         assert_eq!(select(&adapters, &GpuChoice::Best).unwrap(), 0);
         assert_eq!(named("1"), Ok(1));
         assert_eq!(named("slow"), Ok(2));
@@ -184,5 +325,86 @@ mod tests {
         assert!(named("missing").unwrap_err().contains("2: Slow"));
         assert!(named("3").is_err());
         assert!(select(&[], &GpuChoice::Best).is_err());
+    }
+
+    #[test]
+    fn a_card_behind_two_backends_is_one_device() {
+        // As Windows has it: a card and an integrated device, each behind both, and DX12's own software.
+        let small = |backend, place| Adapter { kind: Integrated, ..adapter("Small", backend, backend, place) };
+        let software = Adapter { kind: Software, ..adapter("Basic", "dx12", "dx12", "") };
+        let adapters = arrange(vec![
+            small("dx12", "0000:00:02.0"),
+            adapter("Fast", "dx12", "dx12", "0000:01:00.0"),
+            software,
+            small("vulkan", "0000:00:02.0"),
+            adapter("Fast", "vulkan", "vulkan", "0000:01:00.0"),
+        ]);
+        let seen = |adapter: &Adapter| (adapter.name.clone(), adapter.backend.clone(), adapter.stands_for);
+        let expected = [
+            ("Fast", "vulkan", 0),
+            ("Small", "vulkan", 1),
+            ("Basic", "dx12", 2),
+            ("Fast", "dx12", 0),
+            ("Small", "dx12", 1),
+        ];
+        let expected = expected.map(|(name, backend, device)| (name.to_string(), backend.to_string(), device));
+        assert_eq!(adapters.iter().map(seen).collect::<Vec<_>>(), expected);
+        // The bus id and the name mean the device behind its best backend, a backend's name the other.
+        assert_eq!(named(&adapters, "0000:01:00.0"), Ok(0));
+        assert_eq!(named(&adapters, "fast"), Ok(0));
+        assert_eq!(named(&adapters, "3"), Ok(3));
+        assert_eq!(named(&adapters, "dx12:fast"), Ok(3));
+        assert_eq!(named(&adapters, "vulkan:small"), Ok(1));
+        assert!(named(&adapters, "metal:fast").is_err());
+        assert!(named(&adapters, "dx12:").unwrap_err().contains("more than one"));
+    }
+
+    #[test]
+    fn a_card_behind_two_drivers_of_a_backend_is_one_device() {
+        let named_otherwise = Adapter { name: "RADV Fast".into(), ..adapter("Fast", "vulkan", "radv", "0000:03:00.0") };
+        let listed = vec![adapter("Fast", "vulkan", "amdvlk", "0000:03:00.0"), named_otherwise];
+        assert_eq!(devices(listed.clone()), [[0, 1]]);
+        assert_eq!(named(&arrange(listed), "radv"), Ok(1));
+        // A driver that is loaded twice, where devices say where they are, or are a part of the processor.
+        let twice = |adapter: Adapter| devices(vec![adapter.clone(), adapter]);
+        assert_eq!(twice(adapter("Fast", "vulkan", "a", "0000:03:00.0")), [[0, 1]]);
+        assert_eq!(twice(Adapter { kind: Software, ..adapter("llvmpipe", "vulkan", "a", "") }), [[0, 1]]);
+        assert_eq!(twice(Adapter { kind: Integrated, ..adapter("Small", "vulkan", "a", "") }), [[0, 1]]);
+        // Two programs that compute on the processor are two.
+        let software = |name| Adapter { kind: Software, ..adapter(name, "vulkan", name, "") };
+        assert_eq!(devices(vec![software("llvmpipe"), software("SwiftShader")]), [[0], [1]]);
+    }
+
+    #[test]
+    fn equal_cards_stay_two() {
+        let card = |backend: &str, place: &str| adapter("Fast", backend, backend, place);
+        assert_eq!(devices(vec![card("vulkan", "0000:01:00.0"), card("vulkan", "0000:02:00.0")]), [[0], [1]]);
+        // Where nothing says which is where.
+        assert_eq!(devices(vec![card("vulkan", ""), card("vulkan", "")]), [[0], [1]]);
+        // DX12 finds the first one's place for both.
+        let dx12 = || card("dx12", "0000:01:00.0");
+        assert_eq!(devices(vec![dx12(), dx12()]), [[0], [1]]);
+        let both = vec![card("vulkan", "0000:01:00.0"), card("vulkan", "0000:02:00.0"), dx12(), dx12()];
+        assert_eq!(devices(both), [[0, 2], [1, 3]]);
+        // Metal tells no maker and no model.
+        let metal = |name| Adapter { vendor_and_device: (0, 0), ..adapter(name, "metal", "", "") };
+        assert_eq!(devices(vec![metal("Apple M1"), metal("Radeon")]), [[0], [1]]);
+    }
+
+    #[test]
+    fn an_adapter_is_found_again_among_all_that_are_like_it() {
+        let card = |backend: &str| adapter("Fast", backend, backend, "0000:01:00.0");
+        let equal = || adapter("Equal", "vulkan", "vulkan", "");
+        let adapters = arrange(vec![card("dx12"), equal(), card("vulkan"), equal(), card("vulkan")]);
+        for adapter in &adapters {
+            assert_eq!(select(&adapters, &adapter.choice()).unwrap(), adapter.index, "{adapter}");
+        }
+        // With another before them, they have other indices.
+        let more = arrange(vec![adapter("Other", "vulkan", "vulkan", ""), equal(), equal(), card("vulkan")]);
+        assert_eq!(select(&more, &adapters[0].choice()).unwrap(), 1);
+        assert_eq!(select(&more, &adapters[1].choice()).unwrap(), 3);
+        assert_eq!(select(&more, &adapters[2].choice()).unwrap(), 2);
+        let gone = select(&more, &card("dx12").choice()).unwrap_err().to_string();
+        assert!(gone.contains("Fast (discrete, dx12) is there no more"), "{gone}");
     }
 }

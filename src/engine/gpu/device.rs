@@ -1,13 +1,14 @@
 //! The thread that owns the device. Everybody else posts it work, or asks it for an answer.
 //!
 //! Error scopes of the device are per thread, and the order of commands decides what memory may be used again: both
-//! want a single owner. Commands that are only recorded return at once; if one fails, the next answer is its error.
+//! want a single owner, but for pipelines, which are made beside each other. Commands that are only recorded return at once; if one fails, the next answer is its error.
 
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::memory::{Pool, Storage};
+use super::pipelines::Pipelines;
 use super::worker::Worker;
 use crate::{EngineError, Error, Result};
 
@@ -25,6 +26,7 @@ pub(super) struct Device {
     thread: Option<JoinHandle<()>>,
     faults: Faults,
     pool: Arc<Pool>,
+    pub(super) pipelines: Pipelines,
 }
 
 impl Device {
@@ -34,13 +36,14 @@ impl Device {
         faults.watch(&device);
         let (jobs, received) = sync_channel::<Job>(QUEUE);
         let pool = Arc::new(Pool::new(idle_bytes));
-        let mut worker = Worker::new(device, queue, pool.clone());
+        let pipelines = Pipelines::new(device.clone());
+        let mut worker = Worker::new(device, queue, pool.clone(), pipelines.clone());
         let mut run = move |received: Receiver<Job>| received.into_iter().for_each(|job| job(&mut worker));
         let thread = std::thread::Builder::new()
             .name("partwise-gpu".into())
             .spawn(move || run(received))
             .map_err(|cause| Error::input(format!("cannot start the gpu's thread: {cause}")))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), faults, pool })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), faults, pool, pipelines })
     }
 
     /// Has the thread do something, without waiting. What fails is told by the next answer.

@@ -12,6 +12,7 @@ mod clock;
 mod device;
 mod layout;
 mod memory;
+mod pipeline_cache;
 mod pipelines;
 pub(crate) mod shader;
 mod staging;
@@ -25,11 +26,13 @@ use ndarray::{Array2, ArrayView2, Axis, Slice};
 pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
 use memory::IDLE_BYTES;
 pub(crate) use memory::Storage;
+pub use pipeline_cache::{Compiled, PipelineCache};
 pub use tiling::Tuning;
 pub(crate) use tiling::{RANKS, Tiling};
 
 use self::clock::Clock;
 use self::device::Device;
+use self::pipeline_cache::Keeping;
 use self::shader::{Kernel, Source, Uniform};
 use self::staging::STAGING_BYTES;
 use self::worker::{Dispatch, Worker};
@@ -203,7 +206,7 @@ impl Gpu {
         };
         let request = chosen.request_device(&wgpu::DeviceDescriptor {
             label: Some("partwise"),
-            required_features: Clock::FEATURES & chosen.features(),
+            required_features: (Clock::FEATURES | wgpu::Features::PIPELINE_CACHE) & chosen.features(),
             required_limits: wanted.or_worse_values_from(&limits),
             ..wgpu::DeviceDescriptor::default()
         });
@@ -248,6 +251,14 @@ impl Gpu {
         Ok(())
     }
 
+    /// Has pipelines made from what was kept of an earlier run, and calls the listener with what they took and what is to be kept
+    /// now, when this engine is dropped. `kept` may be empty; bytes that are damaged, or of another device, driver or version,
+    /// count for nothing. To be called once, before anything is computed.
+    pub fn keep_pipelines(&self, kept: &[u8], listener: impl FnOnce(Compiled) + Send + Sync + 'static) {
+        let description = format!("{}, partwise {}", self.adapter.key(), env!("CARGO_PKG_VERSION"));
+        self.device.pipelines.keep(Keeping::new(description, kept, Box::new(listener)));
+    }
+
     /// A storage of so many vec4s, whatever they hold.
     pub(crate) fn storage(&self, quads: usize) -> Result<Storage> {
         self.device.storage((quads * QUAD * size_of::<f32>()) as u64)
@@ -280,6 +291,7 @@ impl Gpu {
 
     /// Records a run of a kernel. What fails is told by the next answer of the engine.
     pub(crate) fn run<U: Uniform>(&self, run: Run<U>) -> Result<()> {
+        self.device.pipelines.begin(run.kernel, run.filling, run.constants);
         let dispatch = Dispatch {
             kernel: run.kernel,
             filling: run.filling,

@@ -1,8 +1,14 @@
 //! Compute pipelines, made at first use and kept.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use super::device::{Answer, guarded};
+use super::pipeline_cache::Keeping;
 use super::shader::{Access, Kernel, Source, Text};
 use crate::EngineError;
 
@@ -18,44 +24,128 @@ pub(super) struct Pipeline {
 /// A kernel by its address, the file that fills it in and the values of its constants: what its text depends on.
 type Key = (usize, Option<&'static str>, Vec<u32>);
 
-/// The pipelines made so far.
-#[derive(Default)]
-pub(super) struct Pipelines {
-    made: HashMap<Key, Pipeline>,
+/// A pipeline, or why there is none: made once.
+type Made = Arc<OnceLock<Answer<Arc<Pipeline>>>>;
+
+/// The pipelines of a device. A driver takes up to a second for one: they are made beside each other, each from when the first
+/// run that wants it is asked for, and waited for where that is recorded.
+#[derive(Clone)]
+pub(super) struct Pipelines(Arc<Shared>);
+
+struct Shared {
+    device: wgpu::Device,
+    made: Mutex<HashMap<Key, Made>>,
+    /// Seconds that runs have waited for them.
+    waited: Mutex<f64>,
+    keeping: OnceLock<Keeping>,
     /// Whether shaders check their indices and count their loops, which takes half of what some of them do. Only tests ask for
     /// it.
-    checked: bool,
+    checked: AtomicBool,
 }
 
 impl Pipelines {
-    /// The pipeline of a kernel, made if this is its first use.
+    pub(super) fn new(device: wgpu::Device) -> Self {
+        Self(Arc::new(Shared {
+            device,
+            made: Mutex::default(),
+            waited: Mutex::default(),
+            keeping: OnceLock::new(),
+            checked: AtomicBool::new(false),
+        }))
+    }
+
+    /// Begins to make the pipeline of a kernel, if this is its first use.
+    pub(super) fn begin(&self, kernel: &'static Kernel, filling: Option<&'static Source>, constants: &[u32]) {
+        let (made, first) = self.place(kernel, filling, constants);
+        if !first {
+            return;
+        }
+        let (shared, constants) = (Arc::clone(&self.0), constants.to_vec());
+        rayon::spawn(move || {
+            // Should it panic, it does so again where the run is recorded, and that thread's end is told.
+            let make = AssertUnwindSafe(|| made.get_or_init(|| shared.make(kernel, filling, &constants)).is_ok());
+            let _ = std::panic::catch_unwind(make);
+        });
+    }
+
+    /// The pipeline of a kernel, waited for if it is not there yet.
     pub(super) fn get(
-        &mut self,
-        device: &wgpu::Device,
+        &self,
         kernel: &'static Kernel,
         filling: Option<&'static Source>,
         constants: &[u32],
-    ) -> Answer<&Pipeline> {
+    ) -> Answer<Arc<Pipeline>> {
+        let (made, _) = self.place(kernel, filling, constants);
+        if let Some(made) = made.get() {
+            return made.clone();
+        }
+        let started = Instant::now();
+        let pipeline = made.get_or_init(|| self.0.make(kernel, filling, constants)).clone();
+        *lock(&self.0.waited) += started.elapsed().as_secs_f64();
+        pipeline
+    }
+
+    /// Begins with what was kept, where it is whole and this device's; tells the listener when the device is closed. Once.
+    pub(super) fn keep(&self, keeping: Keeping) {
+        // Who comes second is told nothing.
+        let _ = self.0.keeping.set(keeping);
+    }
+
+    /// Where a pipeline is or will be, and whether nobody has asked for it before.
+    fn place(&self, kernel: &'static Kernel, filling: Option<&'static Source>, constants: &[u32]) -> (Made, bool) {
         let key = (std::ptr::from_ref(kernel).addr(), filling.map(|filling| filling.path), constants.to_vec());
-        match self.made.entry(key) {
-            std::collections::hash_map::Entry::Occupied(made) => Ok(made.into_mut()),
-            std::collections::hash_map::Entry::Vacant(place) => {
-                let text = Text::compose(kernel, filling, constants);
-                Ok(place.insert(make(device, kernel, &text, self.checked)?))
-            }
+        match lock(&self.0.made).entry(key) {
+            Entry::Occupied(made) => (Arc::clone(made.get()), false),
+            Entry::Vacant(place) => (Arc::clone(place.insert(Made::default())), true),
         }
     }
+}
+
+impl Shared {
+    fn make(
+        &self,
+        kernel: &'static Kernel,
+        filling: Option<&'static Source>,
+        constants: &[u32],
+    ) -> Answer<Arc<Pipeline>> {
+        if !kernel.has(constants) {
+            let path = kernel.source.path;
+            return Err(EngineError::Refused(format!("{path}: no shader was made for {constants:?}")));
+        }
+        let text = Text::compose(kernel, filling, constants);
+        let cache = self.keeping.get().and_then(|keeping| keeping.cache(&self.device));
+        make(&self.device, kernel, &text, self.checked.load(Ordering::Relaxed), cache).map(Arc::new)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(keeping) = self.keeping.take() {
+            keeping.tell(lock(&self.made).len(), *lock(&self.waited));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 impl Pipelines {
     /// Makes all pipelines anew, with checks.
-    pub(super) fn check(&mut self) {
-        *self = Self { checked: true, ..Self::default() };
+    pub(super) fn check(&self) {
+        lock(&self.0.made).clear();
+        self.0.checked.store(true, Ordering::Relaxed);
     }
 }
 
-fn make(device: &wgpu::Device, kernel: &'static Kernel, text: &Text, checked: bool) -> Answer<Pipeline> {
+fn make(
+    device: &wgpu::Device,
+    kernel: &'static Kernel,
+    text: &Text,
+    checked: bool,
+    cache: Option<&wgpu::PipelineCache>,
+) -> Answer<Pipeline> {
     let label = Some(kernel.source.path);
     let (module, refused) = guarded(device, || {
         let source = wgpu::ShaderSource::Wgsl(text.wgsl.as_str().into());
@@ -88,7 +178,7 @@ fn make(device: &wgpu::Device, kernel: &'static Kernel, text: &Text, checked: bo
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache,
         });
         Pipeline { pipeline, bindings }
     });

@@ -44,6 +44,14 @@ pub(crate) struct Kernel {
     pub(crate) uniform: &'static [(&'static str, usize)],
 }
 
+impl Kernel {
+    /// Whether its constants have such values: those that are told of are those that tests have compiled.
+    pub(super) fn has(&self, constants: &[u32]) -> bool {
+        self.constants.len() == constants.len()
+            && self.constants.iter().zip(constants).all(|((_, values), value)| values.contains(value))
+    }
+}
+
 /// A uniform struct that WGSL and the host share.
 pub(crate) trait Uniform: bytemuck::Pod + Send {
     /// Names and offsets of the members.
@@ -123,6 +131,8 @@ mod tests {
         };
         let text = Text::compose(&KERNEL, Some(&FILLING), &[1, 3]);
         assert_eq!(text.wgsl.matches("fn a").count(), 1, "a file imported twice is there once");
+        assert!(KERNEL.has(&[1, 3]));
+        assert!(!KERNEL.has(&[1, 1]) && !KERNEL.has(&[1]) && !KERNEL.has(&[1, 3, 0]));
         for (part, place) in [
             ("const Y = 3u;", "generated constants:2"),
             ("fn a", "a.wgsl:2"),

@@ -1,10 +1,12 @@
 //! What the tests of a kernel family ask of its shaders, without a device: every text that the host can compose is valid
-//! WGSL and agrees with what the host says of it.
+//! WGSL, agrees with what the host says of it, and translates to what Vulkan, Metal and DX12 take. [`Text::compose`] makes
+//! them, as for a device, and [`Kernel::has`] refuses there what is not among them.
 
 use std::collections::BTreeSet;
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, StorageAccess, TypeInner};
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 
 use super::Tiling;
 use super::shader::{Access, Kernel, Source, Text};
@@ -14,6 +16,9 @@ const WORKGROUP_BYTES: u32 = 16 << 10;
 const WORKGROUP_INVOCATIONS: u32 = 256;
 const STORAGES: usize = 8;
 
+/// The families of kernels, each a folder of shaders/ and one of src/kernels/.
+const FAMILIES: [&str; 6] = ["glue", "momentum", "peak", "prior", "products", "shifts"];
+
 /// Checks a family: `folder` of shaders/ holds the files of these kernels and no other, and all their texts are sound:
 /// those of `open` kernels with each of the `fillings`, those of `closed` ones as they are.
 pub(crate) fn check_family(
@@ -22,6 +27,7 @@ pub(crate) fn check_family(
     fillings: &[&'static Source],
     closed: &[&'static Kernel],
 ) {
+    assert!(FAMILIES.contains(&folder), "{folder} is no family");
     let paths: BTreeSet<String> = open.iter().chain(closed).map(|kernel| kernel.source.path.into()).collect();
     assert_eq!(paths, files(folder), "files of {folder} and kernels of the host");
     for kernel in open {
@@ -56,10 +62,33 @@ fn check_constants(kernel: &'static Kernel, filling: Option<&'static Source>) {
             panic!("{what}: {place:?}: {}", error.message())
         });
         let validated = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
-        assert!(validated.is_ok(), "{what}: {}", validated.unwrap_err().emit_to_string(&text.wgsl));
+        let info = validated.unwrap_or_else(|error| panic!("{what}: {}", error.emit_to_string(&text.wgsl)));
         check_bindings(&what, kernel, &module);
         check_budget(&what, kernel, &constants, &module);
+        translate(&module, &info).unwrap_or_else(|cause| panic!("{what}: {cause}"));
     }
+}
+
+/// Translates a shader for every backend, in the oldest of its languages that the engine meets.
+fn translate(module: &Module, info: &ModuleInfo) -> Result<(), String> {
+    let to = |language: &'static str| move |cause: &dyn std::fmt::Display| format!("to {language}: {cause}");
+    let entry = || (ShaderStage::Compute, "main".to_string());
+    // What every device has, and no more.
+    let capabilities = Some([spv::Capability::Shader].into_iter().collect());
+    let options = spv::Options { lang_version: (1, 0), capabilities, ..spv::Options::default() };
+    let pipeline = spv::PipelineOptions { shader_stage: entry().0, entry_point: entry().1 };
+    let words = spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|cause| to("SPIR-V")(&cause))?;
+    let options = msl::Options { lang_version: (2, 0), ..msl::Options::default() };
+    let pipeline = msl::PipelineOptions { entry_point: Some(entry()), ..msl::PipelineOptions::default() };
+    let (metal, _) = msl::write_string(module, info, &options, &pipeline).map_err(|cause| to("MSL")(&cause))?;
+    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..hlsl::Options::default() };
+    let (pipeline, mut text) = (hlsl::PipelineOptions { entry_point: Some(entry()) }, String::new());
+    let reflection = hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(module, info, None)
+        .map_err(|cause| to("HLSL")(&cause))?;
+    reflection.entry_point_names.into_iter().try_for_each(|name| name.map(drop).map_err(|cause| to("HLSL")(&cause)))?;
+    let whole = words.len() > 100 && metal.contains("kernel void") && text.contains("[numthreads(");
+    if whole { Ok(()) } else { Err("a translation without its entry point".into()) }
 }
 
 fn check_bindings(what: &str, kernel: &Kernel, module: &Module) {
@@ -110,4 +139,35 @@ fn check_budget(what: &str, kernel: &Kernel, constants: &[u32], module: &Module)
     } else {
         assert!(bytes <= WORKGROUP_BYTES, "{what} takes {bytes} bytes of workgroup memory");
     }
+}
+
+#[test]
+fn every_folder_of_shaders_is_a_family_or_shared() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = std::fs::read_dir(root.join("shaders")).unwrap();
+    let folders: BTreeSet<String> = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let expected = FAMILIES.into_iter().chain(["divergence", "lib"]).map(String::from).collect();
+    assert_eq!(folders, expected);
+    for family in FAMILIES {
+        let text = std::fs::read_to_string(root.join(format!("src/kernels/{family}/gpu.rs"))).unwrap();
+        assert!(text.contains("check_family(") && text.contains(&format!("\"{family}\"")), "{family} is not checked");
+    }
+}
+
+#[test]
+fn a_text_that_a_backend_cannot_take_is_caught() {
+    let translated = |text: &str| {
+        let module = naga::front::wgsl::parse_str(text).unwrap();
+        let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module).unwrap();
+        translate(&module, &info)
+    };
+    assert_eq!(
+        translated("@compute @workgroup_size(1) fn main() {}"),
+        Err("a translation without its entry point".into())
+    );
+    let half = "enable f16;
+        @group(0) @binding(1) var<storage, read_write> x: array<f16>;
+        @compute @workgroup_size(1) fn main() { x[0] = x[0] + 1.0h; }";
+    let refused = translated(half).unwrap_err();
+    assert!(refused.starts_with("to SPIR-V: "), "{refused}");
 }

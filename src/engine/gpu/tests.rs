@@ -1,6 +1,7 @@
 //! The device layer on whatever adapter there is, and what other tests on a device need.
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use ndarray::{Array2, s};
 
@@ -8,8 +9,24 @@ use super::shader::{Kernel, Source, uniform};
 use super::worker::Worker;
 use super::*;
 
+/// What the driver has made of the pipelines of tests so far: each opens a device of its own, and all want much the same.
+static COMPILED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
 /// The best gpu, by the policy of tests/common.
 pub(crate) fn gpu() -> Option<Gpu> {
+    let gpu = unprepared()?;
+    let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    gpu.keep_pipelines(&compiled(), move |Compiled { cache, .. }| {
+        let mut kept = compiled();
+        if let Some(cache) = cache.filter(|cache| cache.outdoes(&kept)) {
+            *kept = cache.bytes().to_vec();
+        }
+    });
+    Some(gpu)
+}
+
+/// The same with nothing compiled.
+fn unprepared() -> Option<Gpu> {
     match Gpu::open(&GpuChoice::Best) {
         Ok(gpu) => Some(gpu),
         Err(cause) if std::env::var("PARTWISE_REQUIRE_GPU").is_ok_and(|value| value == "1") => {
@@ -126,6 +143,52 @@ fn a_refused_command_is_told_once_and_the_gpu_goes_on() {
         other => panic!("{other:?}"),
     }
     assert_eq!(gpu.read_panel::<f32>(&panel).unwrap(), numbers(1, 2, 2));
+}
+
+/// A kernel that does nothing.
+static IDLE: Kernel = Kernel {
+    source: Source { path: "shaders/idle.wgsl", text: "@compute @workgroup_size(1) fn main() {}\n", imports: &[] },
+    storages: &[],
+    constants: &[("X", &[1, 2])],
+    uniform: Nothing::MEMBERS,
+};
+
+/// Runs it with these values of its constants.
+fn idle(gpu: &Gpu, constants: &[u32]) -> Result<()> {
+    let uniform = Nothing::default();
+    gpu.run(Run { kernel: &IDLE, filling: None, constants, uniform, storages: &[], workgroups: 1, work: 1 })?;
+    gpu.device.ask(Worker::settle)
+}
+
+#[test]
+fn values_of_constants_that_no_test_has_compiled_are_refused() {
+    let Some(gpu) = gpu() else { return };
+    idle(&gpu, &[2]).unwrap();
+    let refused = idle(&gpu, &[3]).unwrap_err().to_string();
+    assert!(refused.contains("shaders/idle.wgsl: no shader was made for [3]"), "{refused}");
+}
+
+#[test]
+fn pipelines_are_counted_and_given_to_be_kept() {
+    let run = |kept: &[u8]| {
+        let gpu = unprepared()?;
+        let (report, closed) = std::sync::mpsc::channel();
+        gpu.keep_pipelines(kept, move |compiled| report.send(compiled).unwrap());
+        [1, 2, 1].iter().for_each(|&x| idle(&gpu, &[x]).unwrap());
+        assert!(closed.try_recv().is_err(), "told before the end");
+        let vulkan = gpu.adapter().backend == "vulkan";
+        drop(gpu);
+        let compiled = closed.recv().unwrap();
+        assert_eq!((compiled.pipelines, compiled.cache.is_some()), (2, vulkan));
+        assert!(compiled.seconds >= 0.0);
+        compiled.cache
+    };
+    let Some(cache) = run(&[]) else { return };
+    let mut damaged = cache.bytes().to_vec();
+    damaged[60] ^= 1;
+    for kept in [cache.bytes().to_vec(), damaged, vec![7; 100]] {
+        assert!(run(&kept).is_some_and(|cache| kept == cache.bytes() || cache.outdoes(&kept)));
+    }
 }
 
 #[test]

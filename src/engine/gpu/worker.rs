@@ -69,7 +69,7 @@ struct Recording {
 }
 
 impl Worker {
-    pub(super) fn new(device: wgpu::Device, queue: wgpu::Queue, pool: Arc<Pool>) -> Self {
+    pub(super) fn new(device: wgpu::Device, queue: wgpu::Queue, pool: Arc<Pool>, pipelines: Pipelines) -> Self {
         let buffer = |label, size, usage| {
             device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
         };
@@ -79,7 +79,7 @@ impl Worker {
             clock: Clock::new(&device, &queue),
             device,
             queue,
-            pipelines: Pipelines::default(),
+            pipelines,
             pool,
             uniforms,
             staging: Staging::default(),
@@ -179,7 +179,7 @@ impl Worker {
     /// Records a dispatch, and submits what has been recorded once that is enough.
     pub(super) fn dispatch(&mut self, dispatch: &Dispatch) -> Answer<()> {
         let Dispatch { kernel, filling, constants, .. } = dispatch;
-        let pipeline = self.pipelines.get(&self.device, kernel, *filling, constants)?;
+        let pipeline = self.pipelines.get(kernel, *filling, constants)?;
         let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &self.uniforms,
             offset: 0,

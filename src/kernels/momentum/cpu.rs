@@ -4,20 +4,24 @@ use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::{DELAY, LONGEST, Momentum, REACH, SLACK, Track, check_path, check_track};
+use super::{DELAY, LEAST, LONGEST, Momentum, REACH, SLACK, Track, check_path, check_track};
 use crate::Result;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, STRIP, math};
 
 /// lead(x, x', b), b the same for all or not.
 #[inline(always)]
-fn lead<S: Simd>(simd: S, to: S::f32s, from: S::f32s, share: S::f32s) -> S::f32s {
-    let (zero, reach) = (simd.splat_f32s(0.0), REACH as f32);
-    let ratio = simd.div_f32s(to, from);
-    let clipped = simd.min_f32s(simd.max_f32s(ratio, simd.splat_f32s(1.0 / reach)), simd.splat_f32s(reach));
-    let ratio = simd.select_f32s(simd.greater_than_f32s(share, zero), clipped, ratio);
+fn lead<S: Simd>(simd: S, x: S::f32s, from: S::f32s, share: S::f32s) -> S::f32s {
+    let splat = |value: f64| simd.splat_f32s(value as f32);
+    let (zero, least) = (splat(0.0), splat(LEAST));
+    let (to, from) = (simd.max_f32s(x, least), simd.max_f32s(from, least));
+    let onward = simd.greater_than_f32s(share, zero);
+    // The way back is not clipped, but for what f32 can hold.
+    let lowest = simd.select_f32s(onward, splat(1.0 / REACH), least);
+    let highest = simd.select_f32s(onward, splat(REACH), splat(1.0 / LEAST));
+    let ratio = simd.min_f32s(simd.max_f32s(simd.div_f32s(to, from), lowest), highest);
     let led = simd.mul_f32s(to, math::pow(simd, ratio, share));
-    simd.select_f32s(simd.equal_f32s(to, zero), zero, led)
+    simd.select_f32s(simd.equal_f32s(x, zero), zero, led)
 }
 
 /// A run of entries with one b.

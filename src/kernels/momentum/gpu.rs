@@ -95,7 +95,7 @@ impl Momentum for Gpu {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DELAY, LONGEST, REACH, SLACK};
+    use super::super::{DELAY, LEAST, LONGEST, REACH, SLACK};
     use super::*;
 
     #[test]
@@ -106,6 +106,7 @@ mod tests {
     #[test]
     fn constants_are_those_of_the_host() {
         for (source, name, value) in [
+            (&LEAD, "LEAST", format!("{LEAST:e}")),
             (&LEAD, "REACH", format!("{REACH:?}")),
             (&JUDGE.source, "LONGEST", LONGEST.to_string()),
             (&JUDGE.source, "DELAY", format!("{DELAY:?}")),

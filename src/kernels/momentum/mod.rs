@@ -1,7 +1,8 @@
 //! Extrapolation: moving a factor on along its last step, in log space, before the next update is taken from there.
 //!
 //! lead(x, x', b) = x ∘ c(x/x')^b with c(r) = r clipped to 0.5..2 for b > 0, where x' → x is the last step and b its share; a
-//! negative b goes back along it, unclipped. An entry of x that is 0 stays 0.
+//! negative b goes back along it, unclipped. An entry of x that is 0 stays 0; any others, of x or x', count for 1.2e-38 at
+//! least, since below the ordinary numbers of f32 a device may take them for 0, or divide by them to infinity.
 //!
 //! After Hien, Leplat & Gillis, "Block majorization-minimization with extrapolation and application to β-NMF" (2024), who
 //! prove convergence for β in [1, 2]. For other divergences it is a heuristic that the safeguard of [`Momentum::advance`]
@@ -21,6 +22,8 @@ pub const LONGEST: f64 = 0.9;
 /// How far a ratio of two gains may count for in an extrapolation, up or down. Further, and components of a non-convex
 /// problem are led to values from which they do not come back.
 pub const REACH: f64 = 2.0;
+/// What entries count for at least in a step: the ordinary numbers of f32 begin a little below.
+pub const LEAST: f64 = 1.2e-38;
 /// The cost that a track starts from: more than any column's, and an ordinary number of f32.
 pub const START: f64 = 1e30;
 /// How slowly steps are lengthened: b of the k-th is k / (k + 3).
@@ -99,4 +102,45 @@ pub(crate) fn check_track<E: Engine>(engine: &E, track: &Track<E::Panel>, majori
         let (of_panel, columns) = engine.segments(panel);
         check_path((rows, &segments), (of_panel, &columns), majorizing - 1.0)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, arr2};
+
+    use super::*;
+    use crate::engine::gpu::tests::gpu;
+    use crate::engine::{Cpu, Reference};
+
+    /// Steps between numbers that are hardly there: neither infinity nor NaN nor a number of another size comes of them.
+    #[test]
+    fn entries_below_the_ordinary_numbers_of_f32_are_led_alike() {
+        fn on<E: Momentum>(engine: &E) {
+            let to = arr2(&[[3e-39, 1e-40, 1e-45, 1.0, 0.0, 1e-40, 2e-38]]).mapv(|x: f64| x as f32);
+            let from = arr2(&[[2e-39, 1e-45, 1e-40, 1e-40, 1e-40, 1.0, 1e-45]]).mapv(|x: f64| x as f32);
+            let led = |share: f64| -> Array2<f32> {
+                let (to, from) = (engine.panel(to.view()).unwrap(), engine.panel(from.view()).unwrap());
+                engine.read_panel(&engine.lead_gains(&to, &from, share).unwrap()).unwrap()
+            };
+            let onward = 2f64.powf(0.5);
+            let near = |got: Array2<f32>, expected: [f64; 7]| {
+                for (place, (&got, expected)) in got.iter().zip(expected).enumerate() {
+                    let right = (f64::from(got) - expected).abs() <= 2e-5 * expected;
+                    // A device may take what it is led from for 0.
+                    let none = got == 0.0 && to[(0, place)] < LEAST as f32;
+                    assert!(right || none, "{}, entry {place}: {got:e}, not {expected:e}", engine.describe());
+                }
+            };
+            let least = LEAST;
+            let some = (2e-38 / LEAST).powf(0.5);
+            near(led(0.5), [least, least, least, onward, 0.0, least / onward, 2e-38 * some]);
+            // Half the way back is the geometric mean.
+            near(led(-0.5), [least, least, least, least.sqrt(), 0.0, least.sqrt(), 2e-38 / some]);
+        }
+        on(&Reference);
+        on(&Cpu::new(Some(1)).unwrap());
+        if let Some(gpu) = gpu() {
+            on(&gpu);
+        }
+    }
 }

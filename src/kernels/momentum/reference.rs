@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, Zip};
 
-use super::{Momentum, REACH, SLACK, Track, check_path, check_track, share};
+use super::{LEAST, Momentum, REACH, SLACK, Track, check_path, check_track, share};
 use crate::Result;
 use crate::engine::Reference;
 
@@ -13,6 +13,7 @@ fn lead(to: f64, from: f64, share: f64) -> f64 {
     if to == 0.0 {
         return 0.0;
     }
+    let (to, from) = (to.max(LEAST), from.max(LEAST));
     let ratio = to / from;
     to * if share > 0.0 { ratio.clamp(1.0 / REACH, REACH) } else { ratio }.powf(share)
 }

@@ -1,0 +1,107 @@
+//! What this machine's engines were found to be, kept from one run to the next in the user's cache folder: any of it can be
+//! made again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use partwise::engine::{Adapter, Compiled, Gpu, Tuning};
+use partwise::{Cpu, Engine};
+use serde::{Deserialize, Serialize};
+
+use super::write_whole;
+
+/// What was measured, by engine, driver and version of this program.
+pub(super) struct Measured {
+    file: Option<PathBuf>,
+    engines: BTreeMap<String, Figures>,
+}
+
+/// What was measured of an engine.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Figures {
+    /// Which kernels are the fastest; GPUs have several.
+    pub(super) tuning: Option<Tuning>,
+    /// What a panel takes, see [`super::pace`].
+    pub(super) panel_seconds: Option<f64>,
+}
+
+impl Measured {
+    /// What is kept for this user; nothing where there is no file, or it is not of this version.
+    pub(super) fn read() -> Self {
+        Self::at(cache_folder().map(|folder| folder.join("tuning.json")))
+    }
+
+    pub(super) fn at(file: Option<PathBuf>) -> Self {
+        let text = file.as_deref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+        Self { file, engines: serde_json::from_str(&text).unwrap_or_default() }
+    }
+
+    pub(super) fn get(&self, engine: &str) -> Option<&Figures> {
+        self.engines.get(engine)
+    }
+
+    /// Changes what is kept of an engine. Without a place to keep it, it is measured again the next time.
+    pub(super) fn note(&mut self, engine: &str, change: impl FnOnce(&mut Figures)) {
+        change(self.engines.entry(engine.into()).or_default());
+        if let Some(file) = &self.file {
+            let text = serde_json::to_vec_pretty(&self.engines).map_err(std::io::Error::from);
+            keep(file, "what was measured of the engines", |partial| std::fs::write(partial, text?));
+        }
+    }
+}
+
+/// The device, its driver and this program: what was measured counts for no other.
+pub(super) fn key_of_gpu(adapter: &Adapter) -> String {
+    format!("{}, partwise {}", adapter.key(), env!("CARGO_PKG_VERSION"))
+}
+
+/// The same of the native engine, with its threads.
+pub(super) fn key_of_cpu(cpu: &Cpu) -> String {
+    format!("{}, partwise {}", cpu.describe(), env!("CARGO_PKG_VERSION"))
+}
+
+/// Has a GPU's pipelines made from what its driver made of them before, and keeps what it makes of them now. A file that is
+/// damaged, or another driver's, counts for nothing and is replaced.
+pub(super) fn keep_pipelines(gpu: &Gpu) {
+    let adapter = gpu.adapter();
+    let (vendor, device) = adapter.vendor_and_device;
+    let file =
+        cache_folder().map(|folder| folder.join(format!("pipelines-{}-{vendor:x}-{device:x}.bin", adapter.backend)));
+    let kept = file.as_deref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
+    let (engine, before) = (gpu.describe(), kept.len());
+    gpu.keep_pipelines(&kept, move |Compiled { pipelines, seconds, cache }| {
+        log::info!(
+            "{engine}: start-up: waited {seconds:.2} s for {pipelines} pipelines, {before} bytes of them kept before"
+        );
+        if let (Some(cache), Some(file)) = (cache, file)
+            && cache.outdoes(&std::fs::read(&file).unwrap_or_default())
+        {
+            keep(&file, "the gpu's pipelines", |partial| std::fs::write(partial, cache.bytes()));
+        }
+    });
+}
+
+/// Writes a file of the cache folder. Whoever cannot is told, and goes on without.
+fn keep(file: &Path, what: &str, write: impl FnOnce(&Path) -> std::io::Result<()>) {
+    let written = write_whole(file, |partial| {
+        std::fs::create_dir_all(file.parent().unwrap_or(file))?;
+        write(partial)
+    });
+    if let Err(cause) = written {
+        log::warn!("{what} cannot be kept for the next run: {cause}");
+    }
+}
+
+/// Where this user's programs keep what they can make again.
+fn cache_folder() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))
+    };
+    folder.map(|folder| folder.join("partwise"))
+}
