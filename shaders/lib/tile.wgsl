@@ -28,8 +28,8 @@ const PITCH = QUADS + 1u - QUADS / 16u;
 const BASES_SLICE = TILE * SLICE_PITCH;
 const GAINS_SLICE = 4u * SLICE * PITCH;
 
-// Neighbours share a quad and differ in y, those two apart share y and differ in x. Measured on an H200: a load of a vec4 by 32
-// invocations takes two clocks where invocations i and i ^ 1, or i and i ^ 2, want the same, and four where they do not.
+// Neighbours share a quad and differ in y, those two apart share y and differ in x: every load of a vec4 from workgroup memory
+// is the same for some neighbours. On an H200 such loads took two clocks where neighbours wanted the same, and four where not.
 fn lane_x(lane: u32) -> u32 {
     return lane / 2u % WIDTH + WIDTH * (lane / (WIDTH * LANES));
 }
