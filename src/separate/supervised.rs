@@ -12,7 +12,6 @@ use rayon::prelude::*;
 
 use super::{STRETCH, Separated, Separator};
 use crate::divergence::Divergence;
-use crate::engine::Engine;
 use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Momentum, Prior, Products, Rule};
 use crate::methods::gain_prior;
 use crate::methods::leakage::{self, Leakage};
@@ -270,7 +269,7 @@ pub fn separate<E: GainPrior + Momentum + Glue>(
 
 /// Masks (F, N) on the host. They sum to 1 in every cell: of a card, from which they come slowly, the last is not brought down
 /// but is what the others leave over.
-fn read_masks<E: Engine>(engine: &E, masks: &[E::Panel]) -> Result<Vec<Array2<f32>>> {
+fn read_masks<E: Glue>(engine: &E, masks: &[E::Panel]) -> Result<Vec<Array2<f32>>> {
     let read = if engine.reads_cheaply() { masks.len() } else { masks.len().saturating_sub(1).max(1) };
     let mut on_host = masks.iter().take(read).map(|mask| engine.read_panel(mask)).collect::<Result<Vec<_>>>()?;
     if read < masks.len() {
