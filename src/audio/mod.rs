@@ -1,12 +1,18 @@
 //! Files to samples and back: read, write, resample.
 
-mod compressed;
+mod aiff;
+mod chunks;
 mod flac;
 mod format;
 mod header;
+mod kind;
+mod packets;
+mod pcm;
 mod reader;
 mod resample;
+mod tags;
 mod wav;
+mod wave64;
 mod write;
 
 pub use format::{Format, FormatChoice};

@@ -159,7 +159,8 @@ impl Pending {
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         }
         let partial = partial(output);
-        let writer = Writer::create(&partial, track.format, track.channels, track.sample_rate, track.length)
+        let Track { format, channels, sample_rate, length, mask, .. } = *track;
+        let writer = Writer::masked(&partial, format, channels, sample_rate, length, mask)
             .map_err(|error| about(output, error))?;
         Ok(Self { writer: Some(writer), partial, output: output.to_path_buf() })
     }
@@ -354,6 +355,7 @@ mod tests {
             hash: String::new(),
             bytes: 0,
             channels: 1,
+            mask: 0,
             sample_rate: 8000,
             length: 1,
             peak: 0.5,
