@@ -124,13 +124,13 @@ impl Sizes {
         if riff_end < data_end {
             warnings.push(format!("its riff size of {} bytes is too small; its data size was used", self.riff));
         }
-        if after == 0 {
+        if after < frame {
             return Ok(Data { length: declared, warnings });
         }
         match is_chunk_list(source, data_end, end)? {
             Some(list) => {
                 if list.has_data {
-                    warnings.push("has another `data` chunk, which was not read; split it there".to_owned());
+                    warnings.push("another `data` chunk behind it was not read".to_owned());
                 }
                 if list.left > 0 {
                     warnings.push(format!("{} bytes after its last chunk were not used", list.left));
@@ -323,7 +323,7 @@ mod tests {
             (wav(1, 257, 8, &[]), "257 channels"),
             (wav(1, 1, 40, &[]), "format 0x0001 of 40 bits"),
             (wav(3, 1, 16, &[]), "format 0x0003 of 16 bits"),
-            (wav(0x11, 1, 4, &[]), "format 0x0011 of 4 bits"),
+            (wav(0x11, 1, 4, &[]), "format 0x0011 (IMA ADPCM) of 4 bits"),
             (wrong_align, "frames are of 4 bytes, not 2"),
             (b"RIFF\0\0\0\0WAVE".to_vec(), "before its `fmt ` chunk"),
             (b"RIFF\0\0\0\0WAVEjunk\xF0\xFF\xFF\xFF".to_vec(), "`junk` runs past the end"),

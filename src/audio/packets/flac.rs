@@ -35,6 +35,8 @@ pub(super) struct Info {
     /// Samples of the shortest and longest frames.
     shortest: u32,
     longest: u32,
+    /// Bytes of the smallest frame; 0 if it does not say.
+    smallest: u64,
     pub(super) channels: usize,
     pub(super) sample_rate: u32,
     pub(super) bits: u32,
@@ -55,6 +57,7 @@ impl Info {
             bytes: block.to_vec(),
             shortest: number(0..2) as u32,
             longest: number(2..4) as u32,
+            smallest: number(4..7),
             channels: (packed >> 41 & 7) as usize + 1,
             sample_rate: (packed >> 44) as u32,
             bits: (packed >> 36 & 31) as u32 + 1,
@@ -442,6 +445,7 @@ impl<S: Source> Flac<S> {
         // Where the file ends within a frame, it was cut. Where the last frame is damaged, its time is kept.
         let ends = damage.as_ref().and_then(|damage| match (total, damage.ends) {
             (Some(total), Some(ends)) if ends < total => None,
+            _ if damage.bytes < self.info.smallest => None,
             (total, ends) => total.or(ends).filter(|end| self.could_hold(damage, end.saturating_sub(found))),
         });
         let lost = ends.map_or(0, |ends| ends.saturating_sub(found));
