@@ -72,7 +72,10 @@ fn integer_bits(parameters: &AudioCodecParameters) -> Option<u32> {
     let exact = matches!(parameters.codec, CODEC_ID_ALAC | CODEC_ID_FLAC)
         || name.starts_with("pcm_s")
         || name.starts_with("pcm_u");
-    parameters.bits_per_sample.filter(|bits| exact && !float && (1..=32).contains(bits))
+    // Of ALAC, symphonia leaves it to the decoder's own configuration.
+    let alac = || Some(u32::from(*parameters.extra_data.as_ref()?.get(5)?));
+    let stated = if parameters.codec == CODEC_ID_ALAC { alac() } else { parameters.bits_per_sample };
+    stated.filter(|bits| exact && !float && (1..=32).contains(bits))
 }
 
 /// Whether AAC has its upper half of the band in an extension, SBR, that its decoder does not know: whether its
