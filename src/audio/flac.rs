@@ -1,5 +1,6 @@
 //! Samples to FLAC files, through flacenc.
 
+use super::packets::{MASK_COMMENT, MASKS};
 use crate::{Error, Result};
 use flacenc::bitsink::ByteSink;
 use flacenc::component::{BitRepr, Stream};
@@ -13,6 +14,13 @@ use std::path::Path;
 
 /// Samples of each channel in a FLAC frame.
 const BLOCK: usize = 4096;
+/// The highest sample rate in Hz that flacenc takes. The format has room for more in its header.
+const MAX_SAMPLE_RATE: usize = 96_000;
+/// A rate that no frame can name, so that it says that the header does.
+const UNNAMED_RATE: usize = 95_999;
+/// Bytes of the marker and of the head of the block that follow each other; where in the header the rate stands.
+const INFO_KIND: usize = 4;
+const INFO_RATE: usize = 18;
 
 /// A FLAC file being written a frame at a time: its header is written first without the length and the checksum, and
 /// again at the end with them.
@@ -20,6 +28,10 @@ pub(super) struct FlacWriter {
     file: BufWriter<File>,
     config: Verified<Encoder>,
     header: Stream,
+    /// Hz.
+    sample_rate: u32,
+    /// As WAV has it; 0 if it is the usual one.
+    mask: u32,
     context: Context,
     frame: FrameBuf,
     sample_bytes: usize,
@@ -29,7 +41,13 @@ pub(super) struct FlacWriter {
 
 impl FlacWriter {
     /// For integers of `sample_bytes` bytes, 2 or 3.
-    pub(super) fn create(path: &Path, sample_bytes: usize, channels: usize, sample_rate: u32) -> Result<Self> {
+    pub(super) fn create(
+        path: &Path,
+        sample_bytes: usize,
+        channels: usize,
+        sample_rate: u32,
+        mask: u32,
+    ) -> Result<Self> {
         let bits = 8 * sample_bytes;
         // Fixed predictors are chosen by an estimate of their size, which for loud samples of 24 bits is far too low: an
         // hour of noise over a sine grew to 3 GB. The linear predictor's size is counted, and plain samples are taken
@@ -38,11 +56,14 @@ impl FlacWriter {
         config.subframe_coding.use_fixed = false;
         let config = config.into_verified().map_err(|(_, error)| refuse(path, &error))?;
         let frame = FrameBuf::with_size(channels, BLOCK).map_err(|error| refuse(path, &error))?;
-        let mut header = Stream::new(sample_rate as usize, channels, bits).map_err(|error| refuse(path, &error))?;
+        let named = Some(sample_rate as usize).filter(|&rate| rate <= MAX_SAMPLE_RATE).unwrap_or(UNNAMED_RATE);
+        let mut header = Stream::new(named, channels, bits).map_err(|error| refuse(path, &error))?;
         header.stream_info_mut().set_block_sizes(BLOCK, BLOCK).map_err(|error| refuse(path, &error))?;
         let context = Context::new(bits, channels);
         let file = BufWriter::new(File::create(path).map_err(Error::io(path, "create"))?);
-        let mut flac = Self { file, config, header, context, frame, sample_bytes, pending: Vec::new() };
+        let mask = if MASKS.get(channels - 1) == Some(&mask) { 0 } else { mask };
+        let pending = Vec::new();
+        let mut flac = Self { file, config, header, sample_rate, mask, context, frame, sample_bytes, pending };
         flac.write_header(path)?;
         Ok(flac)
     }
@@ -90,8 +111,27 @@ impl FlacWriter {
     fn write_header(&mut self, path: &Path) -> Result<()> {
         let mut bytes = ByteSink::new();
         self.header.write(&mut bytes).map_err(|error| refuse(path, &error))?;
-        self.file.write_all(bytes.as_slice()).map_err(Error::io(path, "write"))
+        let mut bytes = bytes.as_slice().to_vec();
+        // The rate has 20 bits.
+        let [_, a, b, c] = (self.sample_rate << 4).to_be_bytes();
+        bytes[INFO_RATE..INFO_RATE + 2].copy_from_slice(&[a, b]);
+        bytes[INFO_RATE + 2] = c | bytes[INFO_RATE + 2] & 0x0F;
+        if self.mask != 0 {
+            // Another block follows.
+            bytes[INFO_KIND] &= 0x7F;
+            bytes.extend(mask_comment(self.mask));
+        }
+        self.file.write_all(&bytes).map_err(Error::io(path, "write"))
     }
+}
+
+/// The block of comments that says which loudspeakers the channels are for, the last one.
+fn mask_comment(mask: u32) -> Vec<u8> {
+    let comment = format!("{MASK_COMMENT}0x{mask:X}");
+    let mut block = vec![0x84, 0, 0, 12 + comment.len() as u8];
+    block.extend([0, 1, comment.len() as u32].map(u32::to_le_bytes).as_flattened());
+    block.extend(comment.bytes());
+    block
 }
 
 fn refuse(path: &Path, error: &dyn Display) -> Error {

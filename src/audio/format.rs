@@ -1,5 +1,6 @@
 //! What a recording is written as.
 
+use super::implausible;
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
@@ -38,6 +39,21 @@ impl Format {
             Self::WavPcm16 | Self::Flac16 => Some(1.0 / 32_768.0),
             Self::WavPcm24 | Self::Flac24 => Some(1.0 / 8_388_608.0),
         }
+    }
+
+    /// Why a recording of so many channels at such a rate in Hz cannot be written so, if it cannot.
+    pub fn refuses(self, channels: usize, sample_rate: u32) -> Option<String> {
+        let flac = self.extension() == "flac";
+        implausible(channels, sample_rate).or_else(|| {
+            let (most_channels, most_hz) = (8, 655_350);
+            if flac && channels > most_channels {
+                Some(format!("has {channels} channels, and flac can hold {most_channels}; write it as wav"))
+            } else if flac && sample_rate > most_hz {
+                Some(format!("has a sample rate of {sample_rate} Hz, and flac can hold {most_hz} Hz; write it as wav"))
+            } else {
+                None
+            }
+        })
     }
 
     /// Bytes of a sample, before any compression.

@@ -6,11 +6,12 @@ use super::wav::GUID_TAIL;
 /// All that comes before the samples of a WAV of `frames` frames; a pad byte follows them where their bytes are odd.
 ///
 /// A RIFF, or an RF64 (EBU Tech 3306) where its sizes need more than 32 bits. One or two channels have the plain `fmt `
-/// chunk that every reader knows, as libsndfile writes it; more need the extensible one, whose channel mask is 0: which
-/// loudspeaker a channel is for is not known. Floats have a `fact` chunk.
-pub(super) fn header(format: Format, channels: usize, sample_rate: u32, frames: u64) -> Vec<u8> {
+/// chunk that every reader knows, as libsndfile writes it; more need the extensible one, and so does a `mask` of channels
+/// other than the usual one. A mask of 0 says that it is not known which loudspeaker a channel is for. Floats have a
+/// `fact` chunk.
+pub(super) fn header(format: Format, channels: usize, sample_rate: u32, frames: u64, mask: u32) -> Vec<u8> {
     let float = format == Format::WavF32;
-    let extensible = channels > 2;
+    let extensible = !matches!((channels, mask), (1, 0 | 4) | (2, 0 | 3));
     let tag: u16 = if float { 3 } else { 1 };
     let bits = 8 * format.sample_bytes() as u16;
     let align = (channels * format.sample_bytes()) as u16;
@@ -22,7 +23,7 @@ pub(super) fn header(format: Format, channels: usize, sample_rate: u32, frames: 
     match (extensible, float) {
         (true, _) => {
             fields.extend([22, bits].map(u16::to_le_bytes).as_flattened());
-            fields.extend([0, u32::from(tag), 0x0010_0000].map(u32::to_le_bytes).as_flattened());
+            fields.extend([mask, u32::from(tag), 0x0010_0000].map(u32::to_le_bytes).as_flattened());
             fields.extend(GUID_TAIL);
         }
         (false, true) => fields.extend([0, 0]),
@@ -91,7 +92,7 @@ mod tests {
             b"data",
             &[12, 0, 0, 0],
         ];
-        assert_eq!(header(Format::WavPcm16, 2, 8000, 3), expected.concat());
+        assert_eq!(header(Format::WavPcm16, 2, 8000, 3, 3), expected.concat());
     }
 
     #[test]
@@ -107,7 +108,7 @@ mod tests {
             &[0, 0x77, 1, 0],
             &[12, 0, 32, 0],
             &[22, 0, 32, 0],
-            &[0; 4],
+            &[7, 0, 0, 0],
             &[3, 0, 0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71],
             b"fact",
             &[4, 0, 0, 0],
@@ -115,13 +116,13 @@ mod tests {
             b"data",
             &[24, 0, 0, 0],
         ];
-        assert_eq!(header(Format::WavF32, 3, 8000, 2), expected.concat());
+        assert_eq!(header(Format::WavF32, 3, 8000, 2, 7), expected.concat());
     }
 
     #[test]
     fn a_length_that_needs_64_bits_makes_an_rf64() {
         let frames = 1 << 32;
-        let file = header(Format::WavPcm24, 1, 48_000, frames);
+        let file = header(Format::WavPcm24, 1, 48_000, frames, 0);
         let ds64 = [36 + 36 + 3 * frames, 3 * frames, frames].map(u64::to_le_bytes);
         let expected = [b"RF64", &[0xFF; 4][..], b"WAVEds64", &[28, 0, 0, 0], ds64.as_flattened(), &[0; 4]].concat();
         assert_eq!(file[..48], expected);
@@ -134,8 +135,8 @@ mod tests {
     #[test]
     fn a_riff_is_written_up_to_its_last_byte() {
         let most = (u64::from(u32::MAX) - 1 - 36) / 2;
-        assert!(header(Format::WavPcm16, 1, 8000, most).starts_with(b"RIFF\xFE\xFF\xFF\xFF"));
-        assert!(header(Format::WavPcm16, 1, 8000, most + 1).starts_with(b"RF64"));
+        assert!(header(Format::WavPcm16, 1, 8000, most, 0).starts_with(b"RIFF\xFE\xFF\xFF\xFF"));
+        assert!(header(Format::WavPcm16, 1, 8000, most + 1, 0).starts_with(b"RF64"));
     }
 
     #[test]
@@ -143,7 +144,7 @@ mod tests {
         for (format, bits) in [(Format::WavF32, None), (Format::WavPcm16, Some(16)), (Format::WavPcm24, Some(24))] {
             for channels in [1, 2, 3, 8, 256] {
                 let data = vec![0; 5 * channels * format.sample_bytes()];
-                let found = read(header(format, channels, 44_100, 5), &data);
+                let found = read(header(format, channels, 44_100, 5, 0), &data);
                 assert_eq!(found, (channels, 44_100, bits, Vec::new()), "{format} {channels}");
             }
         }

@@ -1,12 +1,18 @@
 //! Files to samples and back: read, write, resample.
 
-mod compressed;
+mod aiff;
+mod chunks;
 mod flac;
 mod format;
 mod header;
+mod kind;
+mod packets;
+mod pcm;
 mod reader;
 mod resample;
+mod tags;
 mod wav;
+mod wave64;
 mod write;
 
 pub use format::{Format, FormatChoice};
@@ -21,6 +27,10 @@ use std::path::Path;
 const MAX_CHANNELS: usize = 256;
 /// The highest sample rate in Hz, read, written or resampled to.
 const MAX_SAMPLE_RATE: u32 = 1_536_000;
+
+/// The endings of the names of recordings that can be read.
+const EXTENSIONS: [&str; 15] =
+    ["wav", "wave", "bwf", "rf64", "bw64", "w64", "flac", "ogg", "oga", "mp3", "aif", "aiff", "aifc", "caf", "m4a"];
 
 /// A recording in memory. Samples are nominally in [-1, 1], never clipped on reading, and all finite.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,10 +60,12 @@ impl Recording {
     }
 }
 
-/// Reads a whole recording: WAV (integers of 8 to 32 bits, floats of 32 and 64 bits, A-law, mu-law), FLAC, Ogg Vorbis or
-/// MP3, told apart by what the file holds, whatever its name. Integers of B bits are scaled by 1/2^(B-1).
+/// Reads a whole recording: WAV, RF64, BW64, Wave64 and AIFF (integers of 8 to 32 bits, floats of 32 and 64 bits, A-law,
+/// mu-law), FLAC, Ogg Vorbis, Ogg FLAC, MP3, CAF or M4A (AAC, ALAC), told apart by what the file holds, whatever its name.
+/// Integers of B bits are scaled by 1/2^(B-1).
 ///
-/// A file cut short gives what is there, with a warning. A valid WAV without a sample gives a recording of 0 frames.
+/// A file cut short gives what is there, one that is damaged silence where it is, so that what follows keeps its time; both
+/// with a warning. A valid WAV without a sample gives a recording of 0 frames.
 ///
 /// # Errors
 ///
@@ -64,12 +76,10 @@ pub fn read(path: &Path) -> Result<Recording> {
     Reader::open(path)?.collect()
 }
 
-/// Whether a file's name says that it is audio that [`read`] takes (wav, flac, ogg, mp3 and their other names, in any case).
+/// Whether a file's name says that it is audio that [`read`] takes, in any case.
 pub fn is_audio_name(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
-    ["wav", "wave", "bwf", "rf64", "flac", "ogg", "oga", "mp3"]
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
+    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// The channel and index of the earliest NaN or infinite sample of `channels` (C, N).
@@ -108,7 +118,9 @@ mod tests {
 
     #[test]
     fn audio_is_known_by_its_extension_in_any_case() {
-        for name in ["a.wav", "b/c.WAV", "d e.Flac", "x.ogg", "y.mP3", "z.wave", "u.OGA", "v.bwf", "w.rf64"] {
+        for name in
+            ["a.wav", "b/c.WAV", "d e.Flac", "x.ogg", "y.mP3", "z.wave", "u.OGA", "v.bwf", "z.aif", "é.m4a", "w.W64"]
+        {
             assert!(is_audio_name(Path::new(name)), "{name}");
         }
         for name in ["a.txt", "wav", ".wav", "a.wav.part", "a.mp", ""] {

@@ -1,9 +1,10 @@
 //! Files to samples, block by block.
 
-use super::{Recording, compressed, first_not_finite, wav};
+use super::kind::{self, Kind};
+use super::{Recording, aiff, first_not_finite, packets, wav, wave64};
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// What a recording can be read from: a file, or bytes in memory behind a [`Cursor`](std::io::Cursor).
@@ -20,6 +21,8 @@ pub(super) struct Shape {
     pub(super) sample_rate: u32,
     /// See [`Reader::bits`].
     pub(super) bits: Option<u32>,
+    /// See [`Reader::channel_mask`].
+    pub(super) mask: u32,
 }
 
 /// The samples of one kind of file, in order.
@@ -63,19 +66,12 @@ impl Reader {
     ///
     /// As [`open`](Self::open).
     pub fn over(name: &Path, mut source: impl Source) -> Result<Self> {
-        let mut magic = Vec::new();
-        source.rewind().map_err(Error::io(name, "read"))?;
-        source.by_ref().take(4).read_to_end(&mut magic).map_err(Error::io(name, "read"))?;
-        source.rewind().map_err(Error::io(name, "read"))?;
-        let (shape, blocks) = match magic.as_slice() {
-            b"RIFF" | b"RIFX" | b"RF64" => wav::open(name, BufReader::new(source))?,
-            // MP3 has no magic: it begins with an ID3 tag, or with the eleven set bits that begin each of its frames.
-            b"fLaC" | b"OggS" | [b'I', b'D', b'3', _] | [0xFF, 0xE0..=0xFF, ..] => compressed::open(name, source)?,
-            [] => return Err(Error::audio(name, "is empty: 0 bytes")),
-            _ => {
-                let reason = "is not a wav, flac, ogg vorbis or mp3 file; convert it to one of these";
-                return Err(Error::audio(name, reason));
-            }
+        let (kind, start) = kind::of(name, &mut source)?;
+        let (shape, blocks) = match kind {
+            Kind::Wav => wav::open(name, source, start)?,
+            Kind::Wave64 => wave64::open(name, source, start)?,
+            Kind::Aiff => aiff::open(name, source, start)?,
+            Kind::Flac | Kind::Ogg | Kind::Mp3 | Kind::Container => packets::open(name, kind, source, start)?,
         };
         Ok(Self { name: name.into(), shape, blocks, warnings: Vec::new(), position: 0, ended: false })
     }
@@ -94,6 +90,12 @@ impl Reader {
     /// floats and for what lossy codecs give.
     pub fn bits(&self) -> Option<u32> {
         self.shape.bits
+    }
+
+    /// Which loudspeakers the channels are for, as WAV has it (dwChannelMask): bit 0 is front left, 1 front right, 2 front
+    /// centre, and so on; channels come in the order of the bits. 0 where the file does not say.
+    pub fn channel_mask(&self) -> u32 {
+        self.shape.mask
     }
 
     /// Replaces `block` by the next samples (C, n), 1 <= n <= 65536, however many channels it had. False at the end, and

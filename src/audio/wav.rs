@@ -3,158 +3,174 @@
 //! The chunks are walked here and not by a library, since real files stray from the letter in ways that no library at
 //! hand takes: of odd but sound files, hound refuses float of 64 bits, A-law, 20 bits in 24, chunks of odd size with
 //! their pad byte and cut data, and reads none of the samples of a stream with sizes of zero; symphonia refuses sizes
-//! that a streaming writer left open, and panics at 65535 channels; neither reads RIFX or RF64.
+//! that a streaming writer left open, and panics at 65535 channels; neither reads RIFX, RF64 or BW64.
 
-use super::implausible;
-use super::reader::{Blocks, Shape};
+use super::chunks::{Chunks, is_chunk_list};
+use super::pcm::{Encoding, Layout, Samples, number};
+use super::reader::{Blocks, Shape, Source};
+use super::{implausible, tags};
 use crate::{Error, Result};
-use std::io::{BufRead, ErrorKind, Read, copy, sink};
-use std::path::{Path, PathBuf};
+use std::io::{Read, SeekFrom};
+use std::path::Path;
 
-/// Bytes decoded at a time.
-const BLOCK: usize = 1 << 16;
 /// The last half of every sub-format GUID that is a plain format tag (KSDATAFORMAT_SUBTYPE_*).
 pub(super) const GUID_TAIL: [u8; 8] = [0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
+/// What follows the format tag in the sub-format GUIDs of ambisonic B-format, whose samples lie as any others.
+const AMBISONIC: [u8; 12] = [0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0];
+/// A size of 32 bits that stands for another, or for none.
+const OPEN: u64 = u32::MAX as u64;
+/// A RIFF that goes on so many bytes behind its samples holds something there.
+const SLACK: u64 = 16;
 
-/// Opens RIFF, RIFX (big-endian) or RF64 (sizes of 64 bits), and goes to its samples.
+/// Opens RIFF, RIFX (big-endian), RF64 or BW64 (sizes of 64 bits), which begins at `start`, and goes to its samples.
 /// Declared sizes are compared with what is there, never trusted.
-pub(super) fn open<R>(path: &Path, mut input: R) -> Result<(Shape, Box<dyn Blocks>)>
-where
-    R: BufRead + Send + Sync + 'static,
-{
-    let header: [u8; 12] = exactly(path, &mut input, "a header")?;
-    if !header.ends_with(b"WAVE") {
+pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(Shape, Box<dyn Blocks>)> {
+    let read = |error| Error::io(path, "read")(error);
+    let mut header = Vec::new();
+    source.seek(SeekFrom::Start(start)).map_err(read)?;
+    source.by_ref().take(12).read_to_end(&mut header).map_err(read)?;
+    if header.len() == 12 && !header.ends_with(b"WAVE") {
         return Err(Error::audio(path, "is a riff file but not a wav; convert it to wav"));
     }
     let big_endian = header.starts_with(b"RIFX");
     let number = |bytes: &[u8]| number(bytes, big_endian);
-    let mut riff_size = number(&header[4..8]);
-    let mut wide_data_size = None;
+    let mut sizes = Sizes { riff: header.get(4..8).map_or(0, number), wide: None, start };
     let mut layout = None;
-    let mut position = 12;
-    loop {
-        let chunk: [u8; 8] = exactly(path, &mut input, if layout.is_none() { "`fmt `" } else { "`data`" })?;
-        let size = number(&chunk[4..]);
-        position += 8;
-        let unread = match &chunk[..4] {
+    let mut chunks = Chunks::new(&mut source, start + 12, big_endian).map_err(read)?;
+    while let Some(chunk) = chunks.next().map_err(read)? {
+        match &chunk.name {
             b"fmt " => {
-                let mut fields = Vec::new();
-                input.by_ref().take(size.min(40)).read_to_end(&mut fields).map_err(Error::io(path, "read"))?;
+                let fields = chunks.bytes(&chunk, 40).map_err(read)?;
                 layout = Some(Layout::parse(&fields, big_endian).map_err(|reason| Error::audio(path, reason))?);
-                size - fields.len() as u64
             }
             b"ds64" => {
-                let sizes: [u8; 16] = exactly(path, &mut input, "`data`")?;
-                riff_size = number(&sizes[..8]);
-                wide_data_size = Some(number(&sizes[8..]));
-                size.saturating_sub(16)
+                if let Some(wide) = chunks.bytes(&chunk, 16).map_err(read)?.first_chunk::<16>() {
+                    (sizes.riff, sizes.wide) = (number(&wide[..8]), Some(number(&wide[8..])));
+                }
             }
             b"data" => {
-                let Some(layout) = layout else {
+                let Some(mut layout) = layout else {
                     return Err(Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it anew"));
                 };
-                let streamed = wide_data_size.is_none()
-                    && (size == u64::from(u32::MAX) || size == 0 && matches!(riff_size, 0 | 0xFFFF_FFFF));
-                let declared = (!streamed).then_some(wide_data_size.unwrap_or(size));
-                let shape =
-                    Shape { channels: layout.channels, sample_rate: layout.sample_rate, bits: layout.integer_bits() };
-                let path = path.into();
-                let data = Data { path, input, layout, riff_size, position, declared, found: 0, bytes: Vec::new() };
-                return Ok((shape, Box::new(data)));
+                let data = sizes.data(&mut source, chunk.start, chunk.size, layout.frame_bytes()).map_err(read)?;
+                if layout.encoding == Encoding::I24Of32 && stands_on_top(&mut source, chunk.start).map_err(read)? {
+                    layout.encoding = Encoding::I32;
+                }
+                source.seek(SeekFrom::Start(chunk.start)).map_err(read)?;
+                return Ok(Samples::open(path, source, layout, data.length, data.warnings));
             }
-            _ => size,
-        };
-        skip(path, &mut input, unread, &chunk[..4])?;
-        position += size;
-        // A chunk of odd size is followed by a pad byte of zero. Some writers forget it; no chunk's name begins so.
-        if size % 2 == 1 && input.fill_buf().map_err(Error::io(path, "read"))?.first() == Some(&0) {
-            input.consume(1);
-            position += 1;
+            _ => {}
         }
+        if !chunks.pass(&chunk).map_err(read)? {
+            let name = chunk.name.escape_ascii();
+            return Err(Error::audio(path, format!("its chunk `{name}` runs past the end of the file; copy it again")));
+        }
+    }
+    let missing = if header.len() < 12 {
+        "a header"
+    } else if layout.is_none() {
+        "`fmt `"
+    } else {
+        "`data`"
+    };
+    Err(Error::audio(path, format!("is a wav that ends before its {missing} chunk; record or copy it again")))
+}
+
+/// What a file says of its sizes before its samples.
+struct Sizes {
+    riff: u64,
+    /// The size of the samples in 64 bits, where there is one.
+    wide: Option<u64>,
+    /// Where in the file it begins.
+    start: u64,
+}
+
+/// How many bytes of samples there are, and what is odd about it.
+struct Data {
+    length: u64,
+    warnings: Vec<String>,
+}
+
+impl Sizes {
+    /// How far the samples go that begin at `start` and are said to have `size` bytes. Sizes are true where they agree with
+    /// each other and with the file; otherwise what is there counts.
+    fn data(&self, source: &mut impl Source, start: u64, size: u64, frame: u64) -> std::io::Result<Data> {
+        let odd = |length, warning: String| Ok(Data { length, warnings: vec![warning] });
+        let there = source.seek(SeekFrom::End(0))? - start;
+        let end = tags::trailing(source)?.max(start);
+        let declared = match (size, self.wide) {
+            (0 | OPEN, Some(wide)) if wide > 0 => Some(wide),
+            (0 | OPEN, _) => None,
+            _ => Some(size),
+        };
+        let Some(declared) = declared else {
+            if size == 0 && (end == start || is_chunk_list(source, start, end)?.is_some()) {
+                return Ok(Data { length: 0, warnings: Vec::new() });
+            }
+            return odd(end - start, "its sizes were never filled in; read to the end of the file".to_owned());
+        };
+        if declared > there {
+            return odd(there, format!("cut short: {} of {} frames are there", there / frame, declared / frame));
+        }
+        let wraps = if declared == size { (there - declared) >> 32 } else { 0 };
+        if wraps > 0 {
+            return odd(declared + (wraps << 32), "its sizes wrapped round at 4 GiB; read beyond them".to_owned());
+        }
+        // A chunk of odd size has a pad byte, which some writers forget.
+        let data_end = start + declared;
+        let after = end.saturating_sub(data_end + declared % 2);
+        let riff_end = self.start + 8 + self.riff;
+        let mut warnings = Vec::new();
+        if riff_end < data_end {
+            warnings.push(format!("its riff size of {} bytes is too small; its data size was used", self.riff));
+        }
+        if after < frame {
+            return Ok(Data { length: declared, warnings });
+        }
+        match is_chunk_list(source, data_end, end)? {
+            Some(list) => {
+                if list.has_data {
+                    warnings.push("another `data` chunk behind it was not read".to_owned());
+                }
+                if list.left > 0 {
+                    warnings.push(format!("{} bytes after its last chunk were not used", list.left));
+                }
+            }
+            None if (data_end..data_end + SLACK).contains(&riff_end) => {
+                warnings.push(format!("{after} bytes after the data were not used"));
+            }
+            None => {
+                let length = end - start;
+                let (frames, counted) = (length / frame, declared / frame);
+                return odd(
+                    length,
+                    format!("its sizes of {counted} frames are wrong: {frames} are there and were read"),
+                );
+            }
+        }
+        Ok(Data { length: declared, warnings })
     }
 }
 
-/// A `data` chunk being read.
-struct Data<R> {
-    path: PathBuf,
-    /// At the next sample.
-    input: R,
-    layout: Layout,
-    riff_size: u64,
-    /// Where in the file the samples begin.
-    position: u64,
-    /// The chunk's size in bytes; None if the samples go on to the end of the file.
-    declared: Option<u64>,
-    /// Bytes of samples read so far.
-    found: u64,
-    /// The block as it is in the file.
-    bytes: Vec<u8>,
-}
-
-impl<R: BufRead + Send + Sync> Blocks for Data<R> {
-    fn next(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool> {
-        let frame = self.layout.frame_bytes();
-        let left = self.declared.map_or(u64::MAX, |declared| declared - self.found);
-        let most = left.min(BLOCK as u64 / frame * frame);
-        self.bytes.clear();
-        self.input.by_ref().take(most).read_to_end(&mut self.bytes).map_err(Error::io(&self.path, "read"))?;
-        self.found += self.bytes.len() as u64;
-        if (self.bytes.len() as u64) < frame {
-            warnings.extend(self.warning());
+/// Whether samples of 24 bits stand at the top of their 4 bytes, not at the bottom: as the first bytes that are not all
+/// silent have it.
+fn stands_on_top(source: &mut impl Source, start: u64) -> std::io::Result<bool> {
+    source.seek(SeekFrom::Start(start))?;
+    loop {
+        let mut bytes = Vec::new();
+        source.by_ref().take(1 << 16).read_to_end(&mut bytes)?;
+        if bytes.iter().any(|&byte| byte != 0) {
+            return Ok(bytes.as_chunks::<4>().0.iter().any(|&[.., top]| !matches!(top, 0 | 0xFF)));
+        }
+        if bytes.is_empty() {
             return Ok(false);
         }
-        if self.layout.big_endian {
-            self.bytes.chunks_exact_mut(self.layout.sample_bytes()).for_each(<[u8]>::reverse);
-        }
-        block.iter_mut().for_each(Vec::clear);
-        self.layout.decode(&self.bytes, block);
-        Ok(true)
     }
-}
-
-impl<R> Data<R> {
-    /// What is odd about the sizes, once all is read.
-    fn warning(&self) -> Option<String> {
-        let Self { riff_size, position, found, .. } = *self;
-        let frame = self.layout.frame_bytes();
-        match self.declared {
-            None => Some("its sizes were never filled in; read to the end of the file".to_owned()),
-            Some(declared) if found < declared => {
-                Some(format!("cut short: {} of {} frames are there", found / frame, declared / frame))
-            }
-            Some(declared) if riff_size.saturating_add(8) < declared.saturating_add(position) => {
-                Some(format!("its riff size of {riff_size} bytes is too small; its data size was used"))
-            }
-            Some(_) => None,
-        }
-    }
-}
-
-/// How the samples lie in the `data` chunk.
-struct Layout {
-    encoding: Encoding,
-    channels: usize,
-    sample_rate: u32,
-    /// Of a sample, as declared.
-    bits: u32,
-    big_endian: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Encoding {
-    U8,
-    I16,
-    I24,
-    I32,
-    F32,
-    F64,
-    ALaw,
-    MuLaw,
 }
 
 impl Layout {
     /// The fields of a `fmt ` chunk, or why they cannot be used.
-    fn parse(fields: &[u8], big_endian: bool) -> std::result::Result<Self, String> {
+    pub(super) fn parse(fields: &[u8], big_endian: bool) -> std::result::Result<Self, String> {
         let Some(basic) = fields.first_chunk::<16>() else {
             return Err(format!("its `fmt ` chunk has {} bytes, not 16 or more; convert it anew", fields.len()));
         };
@@ -164,126 +180,61 @@ impl Layout {
         if let Some(reason) = implausible(channels, sample_rate) {
             return Err(reason);
         }
-        let mut tag = number(&basic[..2]);
+        let (mut tag, mut mask) = (number(&basic[..2]), 0);
         if tag == 0xFFFE {
-            tag = match fields.first_chunk::<40>() {
-                Some(extended) if extended.ends_with(&GUID_TAIL) => number(&extended[24..28]),
+            let Some(extended) = fields.first_chunk::<40>() else {
+                return Err("its extended wav format is cut short; convert it to pcm".to_owned());
+            };
+            mask = number(&extended[20..24]) as u32;
+            tag = match extended[24..] {
+                // The GUID's own first number is little-endian in RIFX too where libraries write it so.
+                _ if extended.ends_with(&GUID_TAIL) => number(&extended[24..28]),
+                _ if extended.ends_with(&AMBISONIC) => number(&extended[24..28]),
                 _ => return Err("its extended wav format is not a known one; convert it to pcm".to_owned()),
             };
         }
         let bits = number(&basic[14..]);
-        // Fewer bits than the container has room for stand at its top, so the container alone sets the scale.
-        let encoding = match (tag, bits.div_ceil(8)) {
-            (1, 1) => Encoding::U8,
-            (1, 2) => Encoding::I16,
-            (1, 3) => Encoding::I24,
-            (1, 4) => Encoding::I32,
-            (3, 4) => Encoding::F32,
-            (3, 8) => Encoding::F64,
-            (6, 1) => Encoding::ALaw,
-            (7, 1) => Encoding::MuLaw,
-            _ => return Err(format!("wav format {tag:#06x} of {bits} bits is not supported; convert it to pcm")),
+        let (block_align, sample_bytes) = (number(&basic[12..14]), bits.div_ceil(8));
+        let wide = sample_bytes == 3 && block_align == 4 * channels as u64;
+        let encoding = match (tag, sample_bytes) {
+            (1, 3) if wide => Some(Encoding::I24Of32),
+            (1, 1) => Some(Encoding::U8),
+            (1, bytes) => Encoding::integer(bytes),
+            (3, 4) => Some(Encoding::F32),
+            (3, 8) => Some(Encoding::F64),
+            (6, 1) => Some(Encoding::ALaw),
+            (7, 1) => Some(Encoding::MuLaw),
+            _ => None,
         };
-        let layout = Self { encoding, channels, sample_rate, bits: bits as u32, big_endian };
-        let block_align = number(&basic[12..14]);
+        let Some(encoding) = encoding else {
+            let name = codec_name(tag).map_or_else(String::new, |name| format!(" ({name})"));
+            return Err(format!("wav format {tag:#06x}{name} of {bits} bits is not supported; convert it to pcm"));
+        };
+        let layout = Self { encoding, channels, sample_rate, bits: bits as u32, big_endian, mask };
         if block_align != layout.frame_bytes() {
             let expected = layout.frame_bytes();
             return Err(format!("its frames are of {block_align} bytes, not {expected}; convert it anew"));
         }
         Ok(layout)
     }
-
-    fn sample_bytes(&self) -> usize {
-        match self.encoding {
-            Encoding::U8 | Encoding::ALaw | Encoding::MuLaw => 1,
-            Encoding::I16 => 2,
-            Encoding::I24 => 3,
-            Encoding::I32 | Encoding::F32 => 4,
-            Encoding::F64 => 8,
-        }
-    }
-
-    fn frame_bytes(&self) -> u64 {
-        (self.channels * self.sample_bytes()) as u64
-    }
-
-    fn integer_bits(&self) -> Option<u32> {
-        match self.encoding {
-            Encoding::U8 | Encoding::I16 | Encoding::I24 | Encoding::I32 => Some(self.bits),
-            Encoding::ALaw | Encoding::MuLaw => Some(16),
-            Encoding::F32 | Encoding::F64 => None,
-        }
-    }
-
-    /// Appends the whole frames of interleaved little-endian `bytes` to `channels` (C, N).
-    fn decode(&self, bytes: &[u8], channels: &mut [Vec<f32>]) {
-        match self.encoding {
-            Encoding::U8 => append(bytes, channels, |[b]| (f32::from(b) - 128.0) / 128.0),
-            Encoding::I16 => append(bytes, channels, |b| f32::from(i16::from_le_bytes(b)) / 32768.0),
-            Encoding::I24 => append(bytes, channels, |[a, b, c]| full_scale(i32::from_le_bytes([0, a, b, c]))),
-            Encoding::I32 => append(bytes, channels, |b| full_scale(i32::from_le_bytes(b))),
-            Encoding::F32 => append(bytes, channels, f32::from_le_bytes),
-            Encoding::F64 => append(bytes, channels, |b| f64::from_le_bytes(b) as f32),
-            Encoding::ALaw => append(bytes, channels, |[b]| a_law(b)),
-            Encoding::MuLaw => append(bytes, channels, |[b]| mu_law(b)),
-        }
-    }
 }
 
-fn append<const B: usize>(bytes: &[u8], channels: &mut [Vec<f32>], sample: impl Fn([u8; B]) -> f32) {
-    let count = channels.len();
-    let (samples, _) = bytes.as_chunks::<B>();
-    let whole = samples.len() / count * count;
-    for (c, channel) in channels.iter_mut().enumerate() {
-        channel.extend(samples[..whole].iter().skip(c).step_by(count).map(|&bytes| sample(bytes)));
-    }
-}
-
-fn full_scale(sample: i32) -> f32 {
-    sample as f32 / 2_147_483_648.0
-}
-
-/// ITU-T G.711 A-law: sign, 3 bits of exponent and 4 of mantissa, every other bit inverted; 13 bits of PCM.
-fn a_law(code: u8) -> f32 {
-    let code = code ^ 0x55;
-    let (exponent, mantissa) = (code >> 4 & 7, i16::from(code & 15));
-    let magnitude = if exponent == 0 { 2 * mantissa + 1 } else { (2 * mantissa + 33) << (exponent - 1) };
-    f32::from(if code & 0x80 == 0 { -magnitude } else { magnitude }) / 4096.0
-}
-
-/// ITU-T G.711 mu-law: sign, 3 bits of exponent and 4 of mantissa, all inverted, with a bias of 33; 14 bits of PCM.
-fn mu_law(code: u8) -> f32 {
-    let code = !code;
-    let (exponent, mantissa) = (code >> 4 & 7, i16::from(code & 15));
-    let magnitude = ((2 * mantissa + 33) << exponent) - 33;
-    f32::from(if code & 0x80 == 0 { magnitude } else { -magnitude }) / 8192.0
-}
-
-/// The unsigned number that `bytes` are in the file's byte order.
-fn number(bytes: &[u8], big_endian: bool) -> u64 {
-    let shift_in = |number, &byte: &u8| number << 8 | u64::from(byte);
-    if big_endian { bytes.iter().fold(0, shift_in) } else { bytes.iter().rev().fold(0, shift_in) }
-}
-
-/// The next N bytes; the file lacks `what` if they are not there.
-fn exactly<const N: usize>(path: &Path, input: &mut impl Read, what: &str) -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    match input.read_exact(&mut bytes) {
-        Ok(()) => Ok(bytes),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Err(Error::audio(path, format!("is a wav that ends before its {what} chunk; record or copy it again")))
-        }
-        Err(error) => Err(Error::io(path, "read")(error)),
-    }
-}
-
-/// Passes over `size` bytes of the chunk `name`, which must be there.
-fn skip(path: &Path, input: &mut impl Read, size: u64, name: &[u8]) -> Result<()> {
-    if copy(&mut input.take(size), &mut sink()).map_err(Error::io(path, "read"))? < size {
-        let reason = format!("its chunk `{}` runs past the end of the file; copy it again", name.escape_ascii());
-        return Err(Error::audio(path, reason));
-    }
-    Ok(())
+/// What a format tag stands for that is not read.
+fn codec_name(tag: u64) -> Option<&'static str> {
+    Some(match tag {
+        0x02 => "Microsoft ADPCM",
+        0x11 => "IMA ADPCM",
+        0x31 => "GSM 6.10",
+        0x50 => "MPEG layer I or II",
+        0x55 => "MP3",
+        0xFF | 0x1600 | 0x1610 => "AAC",
+        0x160..=0x163 => "Windows Media Audio",
+        0x2000 => "AC-3",
+        0x2001 => "DTS",
+        0x674F..=0x6771 => "Vorbis",
+        0xF1AC => "FLAC",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -372,7 +323,7 @@ mod tests {
             (wav(1, 257, 8, &[]), "257 channels"),
             (wav(1, 1, 40, &[]), "format 0x0001 of 40 bits"),
             (wav(3, 1, 16, &[]), "format 0x0003 of 16 bits"),
-            (wav(0x11, 1, 4, &[]), "format 0x0011 of 4 bits"),
+            (wav(0x11, 1, 4, &[]), "format 0x0011 (IMA ADPCM) of 4 bits"),
             (wrong_align, "frames are of 4 bytes, not 2"),
             (b"RIFF\0\0\0\0WAVE".to_vec(), "before its `fmt ` chunk"),
             (b"RIFF\0\0\0\0WAVEjunk\xF0\xFF\xFF\xFF".to_vec(), "`junk` runs past the end"),

@@ -3,7 +3,7 @@
 use super::flac::FlacWriter;
 use super::format::Format;
 use super::header::header;
-use super::{Recording, first_not_finite, implausible};
+use super::{Recording, first_not_finite};
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::Write;
@@ -57,7 +57,24 @@ impl Writer {
     /// [`Error::Io`] if the file cannot be created; [`Error::Audio`] if the format cannot hold so many channels (FLAC: 8),
     /// such a sample rate (FLAC: 655 350 Hz) or so many frames (FLAC: 2^36 - 1, WAV: 2^50).
     pub fn create(path: &Path, format: Format, channels: usize, sample_rate: u32, frames: u64) -> Result<Self> {
-        if let Some(reason) = implausible(channels, sample_rate) {
+        Self::masked(path, format, channels, sample_rate, frames, 0)
+    }
+
+    /// As [`create`](Self::create), for channels that are for the loudspeakers of `mask`, see
+    /// [`Reader::channel_mask`](super::Reader::channel_mask).
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn masked(
+        path: &Path,
+        format: Format,
+        channels: usize,
+        sample_rate: u32,
+        frames: u64,
+        mask: u32,
+    ) -> Result<Self> {
+        if let Some(reason) = format.refuses(channels, sample_rate) {
             return Err(Error::audio(path, reason));
         }
         let most = if format.extension() == "flac" { MAX_FLAC_FRAMES } else { MAX_WAV_FRAMES };
@@ -67,12 +84,12 @@ impl Writer {
         let file = match format {
             Format::WavF32 | Format::WavPcm16 | Format::WavPcm24 => {
                 let mut file = File::create(path).map_err(Error::io(path, "create"))?;
-                let header = header(format, channels, sample_rate, frames);
+                let header = header(format, channels, sample_rate, frames, mask);
                 file.write_all(&header).map_err(Error::io(path, "write"))?;
                 Sink::Wav(file)
             }
             Format::Flac16 | Format::Flac24 => {
-                Sink::Flac(Box::new(FlacWriter::create(path, format.sample_bytes(), channels, sample_rate)?))
+                Sink::Flac(Box::new(FlacWriter::create(path, format.sample_bytes(), channels, sample_rate, mask)?))
             }
         };
         Ok(Self { path: path.into(), format, channels, frames, written: 0, clipped: 0, bytes: Vec::new(), file })

@@ -115,6 +115,10 @@ pub(super) struct Begun<'a> {
 pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Opened> {
     let Begun { index, input, outputs, stand, mut reader, hash } = begun;
     let path = &input.path;
+    let format = job.naming.format.of(reader.bits());
+    if let Some(reason) = format.refuses(reader.channels(), reader.sample_rate()) {
+        return Err(Error::audio(path, reason));
+    }
     let (mut length, mut peak) = (0, 0.0_f32);
     let (mut kept, mut block) = (Some(Vec::new()), Vec::new());
     while reader.read(&mut block)? {
@@ -138,10 +142,11 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Open
         index,
         input: input.clone(),
         outputs: outputs.to_vec(),
-        format: job.naming.format.of(reader.bits()),
+        format,
         hash,
         bytes: stand.bytes(),
         channels: reader.channels(),
+        mask: reader.channel_mask(),
         sample_rate,
         length,
         peak,

@@ -55,6 +55,8 @@ struct Track {
     /// Of the file.
     bytes: u64,
     channels: usize,
+    /// Which loudspeakers they are for; 0 if it is not known.
+    mask: u32,
     /// Hz.
     sample_rate: u32,
     /// Samples of a channel.

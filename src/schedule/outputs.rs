@@ -161,7 +161,8 @@ impl Pending {
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         }
         let mut pending = Self { writer: None, partial: run.partial(output), output: output.to_path_buf() };
-        let writer = Writer::create(&pending.partial, track.format, track.channels, track.sample_rate, track.length);
+        let Track { format, channels, sample_rate, length, mask, .. } = *track;
+        let writer = Writer::masked(&pending.partial, format, channels, sample_rate, length, mask);
         pending.writer = Some(writer.map_err(|error| about(output, error))?);
         Ok(pending)
     }
@@ -356,6 +357,7 @@ mod tests {
             hash: String::new(),
             bytes: 0,
             channels: 1,
+            mask: 0,
             sample_rate: 8000,
             length: 1,
             peak: 0.5,

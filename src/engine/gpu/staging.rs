@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::device::Answer;
+use super::device::{Answer, guarded};
 use crate::EngineError;
 
 /// Bytes of a staging buffer.
@@ -17,8 +17,8 @@ pub(super) struct Staging {
     returned: Receiver<wgpu::Buffer>,
 }
 
-/// A staging buffer that the host reads. Dropped, it goes home.
-pub(super) struct Mapped {
+/// A staging buffer that is being filled or read. Dropped, it goes home.
+pub(super) struct Staged {
     buffer: wgpu::Buffer,
     bytes: u64,
     home: Sender<wgpu::Buffer>,
@@ -32,8 +32,13 @@ impl Default for Staging {
 }
 
 impl Staging {
-    /// A buffer that nobody uses, or a new one; waits for one where there are enough.
-    pub(super) fn take(&mut self, device: &wgpu::Device) -> Answer<wgpu::Buffer> {
+    /// A buffer for so many bytes that nobody uses, or a new one; waits for one where there are enough.
+    pub(super) fn take(&mut self, device: &wgpu::Device, bytes: u64) -> Answer<Staged> {
+        let buffer = self.buffer(device)?;
+        Ok(Staged { buffer, bytes, home: self.home.clone() })
+    }
+
+    fn buffer(&mut self, device: &wgpu::Device) -> Answer<wgpu::Buffer> {
         if let Ok(buffer) = self.returned.try_recv() {
             return Ok(buffer);
         }
@@ -41,22 +46,25 @@ impl Staging {
             // Never closed: `home` is here.
             return self.returned.recv().map_err(|cause| EngineError::Refused(cause.to_string()));
         }
+        let (buffer, failed) = guarded(device, || {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("staging"),
+                size: STAGING_BYTES,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        });
+        failed.map_or(Ok(()), Err)?;
         self.made += 1;
-        Ok(device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("staging"),
-            size: STAGING_BYTES,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        }))
-    }
-
-    /// A buffer whose first bytes are mapped.
-    pub(super) fn mapped(&self, buffer: wgpu::Buffer, bytes: u64) -> Mapped {
-        Mapped { buffer, bytes, home: self.home.clone() }
+        Ok(buffer)
     }
 }
 
-impl Mapped {
+impl Staged {
+    pub(super) fn buffer(&self) -> &wgpu::Buffer {
+        &self.buffer
+    }
+
     /// Hands the numbers to `take`.
     ///
     /// # Errors
@@ -69,7 +77,7 @@ impl Mapped {
     }
 }
 
-impl Drop for Mapped {
+impl Drop for Staged {
     fn drop(&mut self) {
         self.buffer.unmap();
         // The device's thread may have ended.

@@ -10,7 +10,7 @@ use super::device::{Answer, guarded};
 use super::memory::{Pool, Storage};
 use super::pipelines::{Pipelines, UNIFORM_SLOT};
 use super::shader::{Kernel, Source};
-use super::staging::{Mapped, STAGING_BYTES, Staging};
+use super::staging::{STAGING_BYTES, Staged, Staging};
 use crate::EngineError;
 
 /// Dispatches in a submission, at most.
@@ -54,7 +54,7 @@ pub(super) struct Worker {
 
 /// A piece of a storage on its way down.
 struct OnTheWay {
-    staging: Mapped,
+    staged: Staged,
     submission: wgpu::SubmissionIndex,
     mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
@@ -129,7 +129,7 @@ impl Worker {
     }
 
     /// Sends the bytes of a storage, so many at a time and a multiple of four: the next ones come down meanwhile.
-    pub(super) fn bring_down(&mut self, storage: &Storage, piece: u64, pieces: &Sender<Mapped>) -> Answer<()> {
+    pub(super) fn bring_down(&mut self, storage: &Storage, piece: u64, pieces: &Sender<Staged>) -> Answer<()> {
         self.submit()?;
         self.copy_down(storage.buffer(), storage.offset(), storage.bytes(), piece, pieces)
     }
@@ -141,7 +141,7 @@ impl Worker {
         first: u64,
         bytes: u64,
         piece: u64,
-        pieces: &Sender<Mapped>,
+        pieces: &Sender<Staged>,
     ) -> Answer<()> {
         let mut ahead: VecDeque<OnTheWay> = VecDeque::new();
         for offset in (0..bytes).step_by(piece as usize) {
@@ -151,28 +151,31 @@ impl Worker {
             {
                 self.arrive(oldest, pieces)?;
             }
-            let staging = self.staging.take(&self.device)?;
+            let staged = self.staging.take(&self.device, bytes)?;
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(buffer, first + offset, &staging, 0, bytes);
+            encoder.copy_buffer_to_buffer(buffer, first + offset, staged.buffer(), 0, bytes);
             let submission = self.send(Some(encoder))?;
             let (report, mapped) = channel();
-            staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-                // Nobody listens any more where the wait has failed.
-                let _ = report.send(result);
+            let ((), failed) = guarded(&self.device, || {
+                staged.buffer().map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+                    // Nobody listens any more where the wait has failed.
+                    let _ = report.send(result);
+                });
             });
-            ahead.push_back(OnTheWay { staging: self.staging.mapped(staging, bytes), submission, mapped });
+            failed.map_or(Ok(()), Err)?;
+            ahead.push_back(OnTheWay { staged, submission, mapped });
         }
         ahead.into_iter().try_for_each(|next| self.arrive(next, pieces))
     }
 
     /// Waits for a piece and hands it on.
-    fn arrive(&self, piece: OnTheWay, pieces: &Sender<Mapped>) -> Answer<()> {
+    fn arrive(&self, piece: OnTheWay, pieces: &Sender<Staged>) -> Answer<()> {
         self.wait(piece.submission)?;
         let refused = |cause: String| EngineError::Refused(format!("reading back: {cause}"));
         let mapped = piece.mapped.try_recv().map_err(|cause| refused(cause.to_string()))?;
         mapped.map_err(|cause| refused(cause.to_string()))?;
         // Who asked may have gone.
-        let _ = pieces.send(piece.staging);
+        let _ = pieces.send(piece.staged);
         Ok(())
     }
 

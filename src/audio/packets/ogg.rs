@@ -1,0 +1,435 @@
+//! The pages of an Ogg, and the packets of Vorbis or FLAC in them.
+//!
+//! A page has a checksum, a number, and says at which sample its last packet ends. So what follows damaged pages comes
+//! at its time: the samples of the next good one end where it says.
+
+use super::flac::{INFO, Info, MASKS};
+use super::timeline::Timeline;
+use super::window::Window;
+use super::{Decoder, Decoding, Packets, changes, parameters, undecodable};
+use crate::audio::implausible;
+use crate::audio::reader::{Blocks, Shape, Source};
+use crate::{Error, Result};
+use std::io::{Read, Take};
+use std::path::{Path, PathBuf};
+use symphonia::core::checksum::Crc32;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
+use symphonia::core::io::Monitor;
+
+/// Bytes of a page before its table of segments, and of the longest page.
+const HEAD: usize = 27;
+const MAX_PAGE: usize = HEAD + 255 + 255 * 255;
+
+/// Opens the Ogg from `start` to `end`, where tags begin.
+pub(super) fn open(path: &Path, source: impl Source, start: u64, end: u64) -> Result<(Shape, Box<dyn Blocks>)> {
+    let mut pages = Pages { window: Window::new(source.take(end - start), start), path: path.into(), waiting: None };
+    let (link, early) = Link::begin(path, &mut pages, 0)?;
+    let shape = link.shape;
+    let line = Timeline::new(shape.channels, shape.sample_rate);
+    let (damaged, passed, left, odd) = (false, 0, 0, Vec::new());
+    let ogg = Ogg { path: path.into(), pages, link, early, damaged, passed, left, odd };
+    Ok(Decoding::open(path, shape, ogg, line))
+}
+
+/// A page whose checksum is right.
+struct Page {
+    /// Samples before the end of the last packet that ends here; None if none does.
+    ends: Option<u64>,
+    serial: u32,
+    number: u32,
+    continues: bool,
+    first: bool,
+    last: bool,
+    /// The packets, or their parts: all but the last end here.
+    packets: Vec<Vec<u8>>,
+    /// Whether the last of them ends here too.
+    complete: bool,
+}
+
+impl Page {
+    /// The page at the start of `bytes` and its size, if there is one that is whole.
+    fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
+        let head = bytes.first_chunk::<HEAD>().filter(|head| head.starts_with(b"OggS\0"))?;
+        let table = bytes.get(HEAD..HEAD + usize::from(head[26]))?;
+        let body = HEAD + table.len();
+        let size = body + table.iter().map(|&length| usize::from(length)).sum::<usize>();
+        let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let mut sum = Crc32::new(0);
+        sum.process_buf_bytes(&head[..22]);
+        sum.process_buf_bytes(&[0; 4]);
+        sum.process_buf_bytes(bytes.get(26..size)?);
+        if sum.crc() != number(22) {
+            return None;
+        }
+        let (mut at, mut packets, mut complete) = (body, Vec::new(), true);
+        for &length in table {
+            let part = &bytes[at..at + usize::from(length)];
+            match packets.last_mut().filter(|_| !complete) {
+                Some(packet) => Vec::extend_from_slice(packet, part),
+                None => packets.push(part.to_vec()),
+            }
+            complete = length < 255;
+            at += part.len();
+        }
+        let ends = u64::from(number(6)) | u64::from(number(10)) << 32;
+        let page = Self {
+            ends: (ends != u64::MAX).then_some(ends),
+            serial: number(14),
+            number: number(18),
+            continues: head[5] & 1 != 0,
+            first: head[5] & 2 != 0,
+            last: head[5] & 4 != 0,
+            packets,
+            complete,
+        };
+        Some((page, size))
+    }
+}
+
+/// The pages of a file.
+struct Pages<S> {
+    path: PathBuf,
+    window: Window<Take<S>>,
+    /// A page that was read ahead of its turn.
+    waiting: Option<Page>,
+}
+
+impl<S: Read> Pages<S> {
+    /// The next page that is whole, and the bytes before it that are none; None for the page at the end.
+    fn next(&mut self) -> Result<(Option<Page>, u64)> {
+        if let Some(page) = self.waiting.take() {
+            return Ok((Some(page), 0));
+        }
+        let begin = self.window.position();
+        loop {
+            let head = self.window.peek(4).map_err(Error::io(&self.path, "read"))?;
+            if head.is_empty() {
+                return Ok((None, self.window.position() - begin));
+            }
+            if head == b"OggS" {
+                let bytes = self.window.peek(MAX_PAGE).map_err(Error::io(&self.path, "read"))?;
+                if let Some((page, size)) = Page::parse(bytes) {
+                    let passed = self.window.position() - begin;
+                    self.window.pass(size as u64).map_err(Error::io(&self.path, "read"))?;
+                    return Ok((Some(page), passed));
+                }
+            }
+            self.window.pass(1).map_err(Error::io(&self.path, "read"))?;
+        }
+    }
+}
+
+/// What the packets of a stream are.
+enum Codec {
+    /// Its first header.
+    Vorbis(Vec<u8>),
+    Flac(Info),
+}
+
+impl Codec {
+    /// What the first packet of a stream says; the name of what is not read, or None for what is no sound.
+    fn of(packet: &[u8]) -> std::result::Result<Self, Option<&'static str>> {
+        match packet {
+            [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => Ok(Self::Vorbis(packet.to_vec())),
+            // The version, the number of headers, the marker and the head of the block come before STREAMINFO.
+            [0x7F, b'F', b'L', b'A', b'C', rest @ ..] if rest.len() >= 12 + INFO => {
+                Info::parse(&rest[12..]).map(Self::Flac).ok_or(None)
+            }
+            _ if packet.starts_with(b"OpusHead") => Err(Some("Opus")),
+            _ if packet.starts_with(b"Speex   ") => Err(Some("Speex")),
+            _ => Err(None),
+        }
+    }
+
+    /// The decoder of a stream whose further headers are `headers`: of Vorbis a comment and the setup.
+    fn decoder(self, path: &Path, headers: &[Vec<u8>]) -> Result<(Shape, Decoder)> {
+        let damaged = || Error::audio(path, "cannot be decoded: its header is damaged; copy it again");
+        match self {
+            Self::Flac(info) => Ok((info.shape(), info.decoder(path)?)),
+            Self::Vorbis(mut header) => {
+                let &[channels, a, b, c, d, ..] = header.get(11..).ok_or_else(damaged)? else { return Err(damaged()) };
+                let (channels, sample_rate) = (usize::from(channels), u32::from_le_bytes([a, b, c, d]));
+                if let Some(reason) = implausible(channels, sample_rate) {
+                    return Err(Error::audio(path, reason));
+                }
+                let mask = MASKS.get(channels - 1).copied().unwrap_or(0);
+                header.extend(headers.last().ok_or_else(damaged)?);
+                let shape = Shape { channels, sample_rate, bits: None, mask };
+                let decoder = Decoder::new(path, &parameters(CODEC_ID_VORBIS, header), &shape, false)?;
+                Ok((shape, decoder))
+            }
+        }
+    }
+}
+
+/// The packets that end in a page; the start of one that does not is kept in `part`. False where one has lost a part.
+fn packets(page: Page, part: &mut Option<Vec<u8>>) -> (Vec<Vec<u8>>, bool) {
+    let Page { continues, mut packets, complete, .. } = page;
+    let mut whole = true;
+    match (continues, part.take()) {
+        (true, Some(mut start)) if !packets.is_empty() => {
+            start.append(&mut packets[0]);
+            packets[0] = start;
+        }
+        (true, None) if !packets.is_empty() => {
+            packets.remove(0);
+            whole = false;
+            if packets.is_empty() && !complete {
+                return (packets, whole);
+            }
+        }
+        (_, start) => whole = start.is_none(),
+    }
+    if !complete {
+        *part = packets.pop();
+    }
+    (packets, whole)
+}
+
+/// One stream; files that were joined have several, one after the other.
+struct Link {
+    shape: Shape,
+    decoder: Decoder,
+    /// Whether it is Vorbis, whose first packet after a reset gives no samples; otherwise FLAC.
+    vorbis: bool,
+    serial: u32,
+    /// The number that the next page should have.
+    number: u32,
+    /// The start of a packet that goes on in the next page.
+    part: Option<Vec<u8>>,
+    /// Where on the line it begins.
+    base: u64,
+    /// The sample that is there, which is another than 0 in a part of a stream; None before it is known.
+    origin: Option<u64>,
+    /// Samples since the last page that said where it ends, or since what is damaged.
+    pending: Vec<Vec<Vec<f32>>>,
+    /// Whether something was lost before what is pending.
+    lost: bool,
+    /// Whether its last page was there.
+    ended: bool,
+    /// Streams beside it that hold sound too.
+    others: usize,
+}
+
+impl Link {
+    /// Reads the headers of the next stream that can be decoded, which begins at `base`; packets of sound may follow them
+    /// in the same page.
+    fn begin<S: Read>(path: &Path, pages: &mut Pages<S>, base: u64) -> Result<(Self, Vec<Vec<u8>>)> {
+        let (mut found, mut others, mut known) = (None, 0, None);
+        // The streams of a file begin together, each with a page of its own.
+        while let (Some(page), _) = pages.next()? {
+            if !page.first {
+                pages.waiting = Some(page);
+                break;
+            }
+            match Codec::of(page.packets.first().map_or(&[], Vec::as_slice)) {
+                Ok(codec) if found.is_none() => found = Some((codec, page.serial, page.number)),
+                Ok(_) => others += 1,
+                Err(name) => known = known.or(name),
+            }
+        }
+        let Some((codec, serial, number)) = found else {
+            let what = known.map_or_else(
+                || "is an ogg without vorbis or flac".to_owned(),
+                |name| format!("is {name} in ogg, which is not read"),
+            );
+            return Err(Error::audio(path, format!("{what}; convert it to wav")));
+        };
+        let vorbis = matches!(codec, Codec::Vorbis(_));
+        let (mut number, mut part, mut headers) = (number.wrapping_add(1), None, Vec::new());
+        while vorbis && headers.len() < 2 {
+            let (Some(page), _) = pages.next()? else {
+                return Err(Error::audio(path, "ends before its first sample; record or copy it again"));
+            };
+            if page.serial == serial {
+                let follows = page.number == number && !page.first;
+                number = page.number.wrapping_add(1);
+                let (ended, whole) = packets(page, &mut part);
+                if !(follows && whole) {
+                    return Err(Error::audio(path, "cannot be decoded: its header is damaged; copy it again"));
+                }
+                headers.extend(ended);
+            }
+        }
+        let early = headers.split_off(headers.len().min(2));
+        let (shape, decoder) = codec.decoder(path, &headers)?;
+        let (origin, pending, lost, ended) = (None, Vec::new(), false, false);
+        let link = Self { shape, decoder, vorbis, serial, number, part, base, origin, pending, lost, ended, others };
+        Ok((link, early))
+    }
+
+    /// Decodes a packet; false if it cannot be.
+    fn decode(&mut self, path: &Path, packet: &[u8], line: &mut Timeline) -> Result<bool> {
+        // Headers are no sound: those of Vorbis are odd, those of FLAC are no frames.
+        let sound = packet.first().is_some_and(|&first| if self.vorbis { first & 1 == 0 } else { first == 0xFF });
+        if !sound {
+            return Ok(true);
+        }
+        let mut block = line.block();
+        if !self.decoder.decode(path, packet, &mut block)? {
+            return Ok(false);
+        }
+        if block.first().is_some_and(|channel| !channel.is_empty()) {
+            self.pending.push(block);
+        }
+        Ok(true)
+    }
+
+    /// Something is lost here: what comes next does not follow what came before.
+    fn lose(&mut self, line: &mut Timeline) {
+        self.pending.drain(..).for_each(|block| line.put(block));
+        self.decoder.reset();
+        self.lost = true;
+    }
+
+    /// Puts what is pending at its time: it ends before the sample `ends` of the stream.
+    fn place(&mut self, ends: u64, line: &mut Timeline) {
+        let length = |block: &Vec<Vec<f32>>| block.first().map_or(0, Vec::len) as u64;
+        let mut count: u64 = self.pending.iter().map(length).sum();
+        let here = line.position() - self.base;
+        match (self.origin, self.lost) {
+            // The first page that ends early, and is not the last, has samples that come before the recording.
+            (None, false) => {
+                let mut early = if self.ended { 0 } else { count.saturating_sub(ends) };
+                count -= early;
+                self.origin = Some(ends.saturating_sub(count));
+                for block in &mut self.pending {
+                    let cut = early.min(length(block));
+                    early -= cut;
+                    block.iter_mut().for_each(|channel| drop(channel.drain(..cut as usize)));
+                }
+            }
+            (origin, true) => {
+                let gap = ends.saturating_sub(count).saturating_sub(origin.unwrap_or(0)).saturating_sub(here);
+                let filled = gap > 0 && line.gap(gap);
+                let here = line.position() - self.base;
+                if origin.is_none() || gap > 0 && !filled {
+                    self.origin = Some(ends.saturating_sub(count).saturating_sub(here));
+                }
+            }
+            (Some(_), false) => {}
+        }
+        // The last page says how much of its last packets is meant.
+        let end = ends.saturating_sub(self.origin.unwrap_or(0));
+        let mut excess = (line.position() - self.base + count).saturating_sub(end);
+        if self.ended && excess < count {
+            for block in self.pending.iter_mut().rev() {
+                let cut = excess.min(length(block));
+                excess -= cut;
+                block.iter_mut().for_each(|channel| channel.truncate(channel.len() - cut as usize));
+            }
+        }
+        self.pending.drain(..).for_each(|block| line.put(block));
+        self.lost = false;
+    }
+}
+
+/// An Ogg being decoded page by page.
+struct Ogg<S> {
+    path: PathBuf,
+    pages: Pages<S>,
+    link: Link,
+    /// Packets that came with the headers.
+    early: Vec<Vec<u8>>,
+    /// Whether anything was lost.
+    damaged: bool,
+    /// Bytes between pages, and after the last, that are none.
+    passed: u64,
+    left: u64,
+    /// What there is to say of the streams before the last.
+    odd: Vec<String>,
+}
+
+impl<S: Source> Packets for Ogg<S> {
+    fn step(&mut self, line: &mut Timeline) -> Result<bool> {
+        for packet in std::mem::take(&mut self.early) {
+            self.decode(&packet, line)?;
+        }
+        let (page, passed) = self.pages.next()?;
+        let Some(page) = page else {
+            self.left = passed;
+            return Ok(false);
+        };
+        if page.first {
+            self.pages.waiting = Some(page);
+            self.join(line)?;
+            return Ok(true);
+        }
+        if page.serial != self.link.serial {
+            return Ok(true);
+        }
+        // Some writers count their pages wrong; where nothing was passed and none can be missing, none is.
+        let follows = page.number == self.link.number || passed == 0 && page.number < self.link.number;
+        self.link.number = page.number.wrapping_add(1);
+        self.link.ended = page.last;
+        let ends = page.ends;
+        if follows {
+            self.passed += passed;
+        } else {
+            self.link.part = None;
+        }
+        let (packets, whole) = packets(page, &mut self.link.part);
+        if !(follows && whole) {
+            self.damaged = true;
+            self.link.lose(line);
+        }
+        for packet in packets {
+            self.decode(&packet, line)?;
+        }
+        if let Some(ends) = ends {
+            self.link.place(ends, line);
+        }
+        Ok(true)
+    }
+
+    fn end(&mut self, line: &mut Timeline, warnings: &mut Vec<String>) -> Result<()> {
+        if self.left > 0 && self.link.ended {
+            self.odd.push(format!("{} bytes after its last page were not used", self.left));
+        }
+        self.finish(line);
+        if line.position() == 0 && (self.damaged || !self.link.ended) {
+            return Err(undecodable(&self.path));
+        }
+        warnings.append(&mut self.odd);
+        if self.passed > 0 {
+            warnings.push(format!("damaged: {} bytes between its pages were not used", self.passed));
+        }
+        if self.damaged && line.warning().is_none() {
+            warnings.push("damaged: packets that could not be decoded are left out".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl<S: Source> Ogg<S> {
+    fn decode(&mut self, packet: &[u8], line: &mut Timeline) -> Result<()> {
+        if !self.link.decode(&self.path, packet, line)? {
+            self.damaged = true;
+            self.link.lose(line);
+        }
+        Ok(())
+    }
+
+    /// Ends a stream.
+    fn finish(&mut self, line: &mut Timeline) {
+        self.link.pending.drain(..).for_each(|block| line.put(block));
+        if !self.link.ended {
+            self.odd.push("cut short: its last page is not there".to_owned());
+        }
+        if self.link.others > 0 {
+            self.odd.push(format!("{} more streams of sound in it were not read", self.link.others));
+        }
+        if self.link.ended && !self.damaged && !self.link.decoder.verified() {
+            self.odd.push("damaged: its samples do not match the checksum in its header".to_owned());
+        }
+    }
+
+    /// Goes on with the stream that follows.
+    fn join(&mut self, line: &mut Timeline) -> Result<()> {
+        self.finish(line);
+        let shape = self.link.shape;
+        (self.link, self.early) = Link::begin(&self.path, &mut self.pages, line.position())?;
+        let same = (self.link.shape.channels, self.link.shape.sample_rate) == (shape.channels, shape.sample_rate);
+        if same { Ok(()) } else { Err(changes(&self.path)) }
+    }
+}

@@ -1,0 +1,167 @@
+//! Samples as they lie in a file: plain integers, floats, A-law and mu-law, interleaved.
+
+use super::reader::{Blocks, Shape};
+use crate::{Error, Result};
+use std::io::{BufReader, Read, Take};
+use std::path::{Path, PathBuf};
+
+/// Bytes decoded at a time.
+const BLOCK: usize = 1 << 16;
+
+/// How samples lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) encoding: Encoding,
+    pub(super) channels: usize,
+    pub(super) sample_rate: u32,
+    /// Of a sample, as declared.
+    pub(super) bits: u32,
+    pub(super) big_endian: bool,
+    /// As [`Shape::mask`].
+    pub(super) mask: u32,
+}
+
+/// What a sample is; fewer bits than there is room for stand at its top, so that the room alone sets the scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    U8,
+    I8,
+    I16,
+    I24,
+    /// 24 bits at the bottom of 4 bytes; what is above them says nothing.
+    I24Of32,
+    I32,
+    F32,
+    F64,
+    ALaw,
+    MuLaw,
+}
+
+impl Encoding {
+    /// Signed integers in so many bytes.
+    pub(super) fn integer(bytes: u64) -> Option<Self> {
+        [Self::I8, Self::I16, Self::I24, Self::I32].get(usize::try_from(bytes).ok()?.checked_sub(1)?).copied()
+    }
+}
+
+impl Layout {
+    fn sample_bytes(&self) -> usize {
+        match self.encoding {
+            Encoding::U8 | Encoding::I8 | Encoding::ALaw | Encoding::MuLaw => 1,
+            Encoding::I16 => 2,
+            Encoding::I24 => 3,
+            Encoding::I24Of32 | Encoding::I32 | Encoding::F32 => 4,
+            Encoding::F64 => 8,
+        }
+    }
+
+    /// Bytes of a sample of all channels.
+    pub(super) fn frame_bytes(&self) -> u64 {
+        (self.channels * self.sample_bytes()) as u64
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        let bits = match self.encoding {
+            Encoding::ALaw | Encoding::MuLaw => Some(16),
+            Encoding::F32 | Encoding::F64 => None,
+            _ => Some(self.bits),
+        };
+        Shape { channels: self.channels, sample_rate: self.sample_rate, bits, mask: self.mask }
+    }
+
+    /// Appends the whole frames of interleaved little-endian `bytes` to `channels` (C, N).
+    fn decode(&self, bytes: &[u8], channels: &mut [Vec<f32>]) {
+        match self.encoding {
+            Encoding::U8 => append(bytes, channels, |[b]| (f32::from(b) - 128.0) / 128.0),
+            Encoding::I8 => append(bytes, channels, |[b]| f32::from(b.cast_signed()) / 128.0),
+            Encoding::I16 => append(bytes, channels, |b| f32::from(i16::from_le_bytes(b)) / 32768.0),
+            Encoding::I24 => append(bytes, channels, |[a, b, c]| full_scale(i32::from_le_bytes([0, a, b, c]))),
+            Encoding::I24Of32 => append(bytes, channels, |[a, b, c, _]| full_scale(i32::from_le_bytes([0, a, b, c]))),
+            Encoding::I32 => append(bytes, channels, |b| full_scale(i32::from_le_bytes(b))),
+            Encoding::F32 => append(bytes, channels, f32::from_le_bytes),
+            Encoding::F64 => append(bytes, channels, |b| f64::from_le_bytes(b) as f32),
+            Encoding::ALaw => append(bytes, channels, |[b]| a_law(b)),
+            Encoding::MuLaw => append(bytes, channels, |[b]| mu_law(b)),
+        }
+    }
+}
+
+fn append<const B: usize>(bytes: &[u8], channels: &mut [Vec<f32>], sample: impl Fn([u8; B]) -> f32) {
+    let count = channels.len();
+    let (samples, _) = bytes.as_chunks::<B>();
+    let whole = samples.len() / count * count;
+    for (c, channel) in channels.iter_mut().enumerate() {
+        channel.extend(samples[..whole].iter().skip(c).step_by(count).map(|&bytes| sample(bytes)));
+    }
+}
+
+fn full_scale(sample: i32) -> f32 {
+    sample as f32 / 2_147_483_648.0
+}
+
+/// ITU-T G.711 A-law: sign, 3 bits of exponent and 4 of mantissa, every other bit inverted; 13 bits of PCM.
+fn a_law(code: u8) -> f32 {
+    let code = code ^ 0x55;
+    let (exponent, mantissa) = (code >> 4 & 7, i16::from(code & 15));
+    let magnitude = if exponent == 0 { 2 * mantissa + 1 } else { (2 * mantissa + 33) << (exponent - 1) };
+    f32::from(if code & 0x80 == 0 { -magnitude } else { magnitude }) / 4096.0
+}
+
+/// ITU-T G.711 mu-law: sign, 3 bits of exponent and 4 of mantissa, all inverted, with a bias of 33; 14 bits of PCM.
+fn mu_law(code: u8) -> f32 {
+    let code = !code;
+    let (exponent, mantissa) = (code >> 4 & 7, i16::from(code & 15));
+    let magnitude = ((2 * mantissa + 33) << exponent) - 33;
+    f32::from(if code & 0x80 == 0 { magnitude } else { -magnitude }) / 8192.0
+}
+
+/// Samples being read from where they begin to where they end.
+pub(super) struct Samples<S> {
+    path: PathBuf,
+    layout: Layout,
+    input: Take<BufReader<S>>,
+    /// What is odd about the file.
+    warnings: Vec<String>,
+    /// The block as it is in the file.
+    bytes: Vec<u8>,
+}
+
+impl<S: Read + Send + Sync + 'static> Samples<S> {
+    /// `source` stands at the first of `length` bytes of samples. Whether they are all there is known by now, and told by
+    /// `warnings`.
+    pub(super) fn open(
+        path: &Path,
+        source: S,
+        layout: Layout,
+        length: u64,
+        warnings: Vec<String>,
+    ) -> (Shape, Box<dyn Blocks>) {
+        let input = BufReader::new(source).take(length);
+        (layout.shape(), Box::new(Self { path: path.into(), layout, input, warnings, bytes: Vec::new() }))
+    }
+}
+
+impl<S: Read + Send + Sync> Blocks for Samples<S> {
+    fn next(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool> {
+        let frame = self.layout.frame_bytes();
+        let most = BLOCK as u64 / frame * frame;
+        self.bytes.clear();
+        self.input.by_ref().take(most).read_to_end(&mut self.bytes).map_err(Error::io(&self.path, "read"))?;
+        if (self.bytes.len() as u64) < frame {
+            warnings.append(&mut self.warnings);
+            return Ok(false);
+        }
+        if self.layout.big_endian {
+            self.bytes.chunks_exact_mut(self.layout.sample_bytes()).for_each(<[u8]>::reverse);
+        }
+        block.iter_mut().for_each(Vec::clear);
+        self.layout.decode(&self.bytes, block);
+        Ok(true)
+    }
+}
+
+/// The unsigned number that `bytes` are in the file's byte order.
+pub(super) fn number(bytes: &[u8], big_endian: bool) -> u64 {
+    let shift_in = |number, &byte: &u8| number << 8 | u64::from(byte);
+    if big_endian { bytes.iter().fold(0, shift_in) } else { bytes.iter().rev().fold(0, shift_in) }
+}
