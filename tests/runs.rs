@@ -300,7 +300,7 @@ fn what_is_left_out_of_a_folder_is_counted() {
         std::fs::copy(world.path("in").join(from), world.path("in").join(to)).unwrap();
     }
     for name in
-        ["in/x.m4a", "in/y.M4A", "in/below/z.wma", "in/notes.txt", "in/cover.jpg", "in/.hidden.m4a", "other/u.opus"]
+        ["in/x.opus", "in/y.OPUS", "in/below/z.wma", "in/notes.txt", "in/cover.jpg", "in/.hidden.opus", "other/u.opus"]
     {
         let path = world.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -310,14 +310,14 @@ fn what_is_left_out_of_a_folder_is_counted() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(
         (&json(&output)["files"], &json(&output)["left_out"]),
-        (&3.into(), &serde_json::json!({"m4a": 2, "wma": 1}))
+        (&3.into(), &serde_json::json!({"opus": 2, "wma": 1}))
     );
     let text = stdout(&world.separate(&["in", "--resume"]));
-    assert!(text.contains("3 files left out: 2 m4a, 1 wma"), "{text}");
+    assert!(text.contains("3 files left out: 2 opus, 1 wma"), "{text}");
     refused(&world.separate(&["other"]), 2, &["no audio files", "1 file left out: 1 opus"]);
     let train =
         world.run(&["train", "--source", "a=in", "--source", "b=hiss", "-o", "n", "--rank", "2", "--iterations", "2"]);
-    assert!(train.status.success() && stderr(&train).contains("3 files left out: 2 m4a, 1 wma"), "{}", stderr(&train));
+    assert!(train.status.success() && stderr(&train).contains("3 files left out: 2 opus, 1 wma"), "{}", stderr(&train));
 }
 
 #[test]
