@@ -60,8 +60,9 @@ impl Pipelines {
         if !first {
             return;
         }
-        let (shared, constants) = (Arc::clone(&self.0), constants.to_vec());
+        let (shared, constants) = (Arc::downgrade(&self.0), constants.to_vec());
         rayon::spawn(move || {
+            let Some(shared) = shared.upgrade() else { return };
             // Should it panic, it does so again where the run is recorded, and that thread's end is told.
             let make = AssertUnwindSafe(|| made.get_or_init(|| shared.make(kernel, filling, &constants)).is_ok());
             let _ = std::panic::catch_unwind(make);

@@ -14,7 +14,9 @@ use crate::engine::{Cpu, CpuPanel, STRIP, math};
 fn lead<S: Simd>(simd: S, x: S::f32s, from: S::f32s, share: S::f32s) -> S::f32s {
     let splat = |value: f64| simd.splat_f32s(value as f32);
     let (zero, least) = (splat(0.0), splat(LEAST));
-    let (to, from) = (simd.max_f32s(x, least), simd.max_f32s(from, least));
+    // Not by max, which makes a number of NaN.
+    let at_least = |x| simd.select_f32s(simd.less_than_f32s(x, least), least, x);
+    let (to, from) = (at_least(x), at_least(from));
     let onward = simd.greater_than_f32s(share, zero);
     // The way back is not clipped, but for what f32 can hold.
     let lowest = simd.select_f32s(onward, splat(1.0 / REACH), least);

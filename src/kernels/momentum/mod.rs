@@ -136,6 +136,13 @@ mod tests {
             near(led(0.5), [least, least, least, onward, 0.0, least / onward, 2e-38 * some]);
             // Half the way back is the geometric mean.
             near(led(-0.5), [least, least, least, least.sqrt(), 0.0, least.sqrt(), 2e-38 / some]);
+            // What is no number must not become one: a file fails by it.
+            let lost = engine.panel(arr2(&[[f32::NAN, 2.0]]).view()).unwrap();
+            let ones = engine.panel(arr2(&[[1.0f32, 1.0]]).view()).unwrap();
+            for share in [0.5, -0.5] {
+                let led: Array2<f32> = engine.read_panel(&engine.lead_gains(&lost, &ones, share).unwrap()).unwrap();
+                assert!(led[(0, 0)].is_nan() && led[(0, 1)] > 1.0, "{}: {led}", engine.describe());
+            }
         }
         on(&Reference);
         on(&Cpu::new(Some(1)).unwrap());

@@ -13,7 +13,8 @@ fn lead(to: f64, from: f64, share: f64) -> f64 {
     if to == 0.0 {
         return 0.0;
     }
-    let (to, from) = (to.max(LEAST), from.max(LEAST));
+    // Not by max, which makes a number of NaN.
+    let [to, from] = [to, from].map(|x| if x < LEAST { LEAST } else { x });
     let ratio = to / from;
     to * if share > 0.0 { ratio.clamp(1.0 / REACH, REACH) } else { ratio }.powf(share)
 }
