@@ -7,8 +7,8 @@ const LEAST = 1.2e-38;
 const REACH = 2.0;
 
 fn lead(x: vec4<f32>, x_behind: vec4<f32>, share: vec4<f32>) -> vec4<f32> {
-    let ahead = at_least(x);
-    let behind = at_least(x_behind);
+    let ahead = max(x, vec4<f32>(LEAST));
+    let behind = max(x_behind, vec4<f32>(LEAST));
     let far = ahead >= REACH * behind;
     let near = REACH * ahead <= behind;
     let between = ahead / select(behind, vec4<f32>(1.0), far | near);
@@ -16,10 +16,8 @@ fn lead(x: vec4<f32>, x_behind: vec4<f32>, share: vec4<f32>) -> vec4<f32> {
     let onward = ahead * pow(ratio, max(share, vec4<f32>(0.0)));
     // y^(1+b) y'^-b: nothing is clipped on the way back, and both powers lie between 0 and 1.
     let back = pow(ahead, max(1.0 + share, vec4<f32>(0.0))) * pow(behind, max(-share, vec4<f32>(0.0)));
-    return select(select(back, onward, share >= vec4<f32>(0.0)), vec4<f32>(0.0), x == vec4<f32>(0.0));
-}
-
-// max(x, LEAST), but NaN where x is: what max would make of it looks like a result.
-fn at_least(x: vec4<f32>) -> vec4<f32> {
-    return select(x, vec4<f32>(LEAST), x < vec4<f32>(LEAST));
+    // Where x is 0 or no number it stays so. A compiler may take for granted that no number is NaN, but not of its bits.
+    let bits = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
+    let stays = (bits == vec4<u32>(0u)) | (bits > vec4<u32>(0x7f800000u));
+    return select(select(back, onward, share >= vec4<f32>(0.0)), x, stays);
 }
