@@ -103,6 +103,7 @@ fn files(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
 /// The mean of a file's channels.
 fn mono(file: &Path, rate: &mut Option<u32>) -> anyhow::Result<Vec<f64>> {
     let recording = audio::read(file)?;
+    recording.warnings.iter().for_each(|warning| log::warn!("{}: {warning}", file.display()));
     let expected = *rate.get_or_insert(recording.sample_rate);
     if recording.sample_rate != expected {
         bail!("{}: is at {} Hz, the others at {expected} Hz; resample it", file.display(), recording.sample_rate);
