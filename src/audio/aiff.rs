@@ -19,7 +19,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
             b"SSND" if sound.is_none() => {
                 let head = chunks.bytes(&chunk, 8).map_err(read)?;
                 let offset = head.get(..4).map_or(0, |offset| number(offset, true));
-                sound = Some((chunk.start + 8 + offset, chunk.size.checked_sub(8 + offset).unwrap_or(0)));
+                sound = Some((chunk.start + 8 + offset, chunk.size.saturating_sub(8 + offset)));
             }
             _ => {}
         }
@@ -36,7 +36,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
     let there = length.saturating_sub(first);
     let frame = layout.frame_bytes();
     let mut warnings = Vec::new();
-    let bytes = if counted == 0 && matches!(declared, 0) && end > first {
+    let bytes = if counted == 0 && declared == 0 && end > first {
         let listed = is_chunk_list(&mut source, first, end).map_err(read)?.is_some();
         if !listed {
             warnings.push("its sizes were never filled in; read to the end of the file".to_owned());

@@ -18,8 +18,9 @@ const BLOCK: usize = 4096;
 const MAX_SAMPLE_RATE: usize = 96_000;
 /// A rate that no frame can name, so that it says that the header does.
 const UNNAMED_RATE: usize = 95_999;
-/// Bytes of the marker and of the head of the block that follow each other; where in the header the rate stands.
+/// Where in the header the kind of its block, the sizes of frames and the rate stand.
 const INFO_KIND: usize = 4;
+const INFO_SIZES: usize = 12;
 const INFO_RATE: usize = 18;
 
 /// A FLAC file being written a frame at a time: its header is written first without the length and the checksum, and
@@ -35,6 +36,8 @@ pub(super) struct FlacWriter {
     context: Context,
     frame: FrameBuf,
     sample_bytes: usize,
+    /// Bytes of the smallest and the largest frame.
+    sizes: Option<(u32, u32)>,
     /// The samples of a frame that is not full yet.
     pending: Vec<u8>,
 }
@@ -63,7 +66,8 @@ impl FlacWriter {
         let file = BufWriter::new(File::create(path).map_err(Error::io(path, "create"))?);
         let mask = if MASKS.get(channels - 1) == Some(&mask) { 0 } else { mask };
         let pending = Vec::new();
-        let mut flac = Self { file, config, header, sample_rate, mask, context, frame, sample_bytes, pending };
+        let mut flac =
+            Self { file, config, header, sample_rate, mask, context, frame, sample_bytes, sizes: None, pending };
         flac.write_header(path)?;
         Ok(flac)
     }
@@ -94,6 +98,8 @@ impl FlacWriter {
             .write(&mut bytes)
             .map_err(|error| refuse(path, &error))?;
         self.pending.clear();
+        let size = bytes.as_slice().len() as u32;
+        self.sizes = Some(self.sizes.map_or((size, size), |(least, most)| (least.min(size), most.max(size))));
         self.file.write_all(bytes.as_slice()).map_err(Error::io(path, "write"))
     }
 
@@ -112,6 +118,10 @@ impl FlacWriter {
         let mut bytes = ByteSink::new();
         self.header.write(&mut bytes).map_err(|error| refuse(path, &error))?;
         let mut bytes = bytes.as_slice().to_vec();
+        // 24 bits each; 0 is unknown.
+        let (least, most) = self.sizes.unwrap_or((0, 0));
+        bytes[INFO_SIZES..INFO_SIZES + 3].copy_from_slice(&least.to_be_bytes()[1..]);
+        bytes[INFO_SIZES + 3..INFO_SIZES + 6].copy_from_slice(&most.to_be_bytes()[1..]);
         // The rate has 20 bits.
         let [_, a, b, c] = (self.sample_rate << 4).to_be_bytes();
         bytes[INFO_RATE..INFO_RATE + 2].copy_from_slice(&[a, b]);

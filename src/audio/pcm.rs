@@ -89,9 +89,8 @@ impl Layout {
 fn append<const B: usize>(bytes: &[u8], channels: &mut [Vec<f32>], sample: impl Fn([u8; B]) -> f32) {
     let count = channels.len();
     let (samples, _) = bytes.as_chunks::<B>();
-    let whole = samples.len() / count * count;
     for (c, channel) in channels.iter_mut().enumerate() {
-        channel.extend(samples[..whole].iter().skip(c).step_by(count).map(|&bytes| sample(bytes)));
+        channel.extend(samples.chunks_exact(count).map(|frame| sample(frame[c])));
     }
 }
 

@@ -132,6 +132,7 @@ fn announce(references: &[PathBuf]) -> anyhow::Result<()> {
 /// A file's channels (C, N); all files must have one sample rate and as many channels.
 fn read(file: &Path, like: &mut Option<(u32, usize)>) -> anyhow::Result<Vec<Vec<f64>>> {
     let recording = audio::read(file)?;
+    recording.warnings.iter().for_each(|warning| log::warn!("{}: {warning}", file.display()));
     let (rate, channels) = *like.get_or_insert((recording.sample_rate, recording.channels.len()));
     if recording.sample_rate != rate {
         bail!("{}: is at {} Hz, the others at {rate} Hz; resample it", file.display(), recording.sample_rate);

@@ -3,156 +3,24 @@
 //! A frame has no length: it ends where the next one begins, and its checksum says whether it does. A frame that fails
 //! it is silent; the next good one says by its number when it sounds.
 
+use super::flac_frame::{Header, INFO, Info, MASK_COMMENT};
 use super::timeline::Timeline;
 use super::window::Window;
-use super::{Decoder, Decoding, Packets, changes, parameters, undecodable};
+use super::{Decoder, Decoding, Packets, changes, undecodable};
 use crate::audio::reader::{Blocks, Shape, Source};
 use crate::{Error, Result};
+use memchr::memchr;
 use std::io::{Read, Take};
 use std::path::{Path, PathBuf};
-use symphonia::core::checksum::{Crc8Ccitt, Crc16Ansi};
-use symphonia::core::codecs::audio::well_known::CODEC_ID_FLAC;
+use symphonia::core::checksum::Crc16Ansi;
 use symphonia::core::io::Monitor;
 
-/// Bytes of the STREAMINFO block.
-pub(super) const INFO: usize = 34;
 /// Bytes of the longest header of a frame.
 const MAX_HEADER: usize = 16;
 /// Bytes of comments in which a mask is looked for.
 const MAX_COMMENTS: usize = 1 << 16;
 /// So many frames may seem to begin within one before it is given up.
 const MAX_DOUBTS: usize = 4;
-/// Channel masks as WAV has them, of one to eight channels as FLAC and Vorbis order them.
-pub(in crate::audio) const MASKS: [u32; 8] = [0x4, 0x3, 0x7, 0x33, 0x37, 0x3F, 0x70F, 0x63F];
-/// What a comment begins with that has another mask.
-pub(in crate::audio) const MASK_COMMENT: &str = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK=";
-
-/// What a file says of itself.
-#[derive(Clone)]
-pub(super) struct Info {
-    /// The block as it is in the file.
-    pub(super) bytes: Vec<u8>,
-    /// Samples of the shortest and longest frames.
-    shortest: u32,
-    longest: u32,
-    /// Bytes of the smallest frame; 0 if it does not say.
-    smallest: u64,
-    pub(super) channels: usize,
-    pub(super) sample_rate: u32,
-    pub(super) bits: u32,
-    /// Samples of each channel; None if it does not say.
-    total: Option<u64>,
-    checksum: bool,
-    /// As WAV has it.
-    mask: u32,
-}
-
-impl Info {
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let block = bytes.first_chunk::<INFO>()?;
-        let number = |range: std::ops::Range<usize>| block[range].iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
-        let packed = number(10..18);
-        let total = packed & ((1 << 36) - 1);
-        let info = Self {
-            bytes: block.to_vec(),
-            shortest: number(0..2) as u32,
-            longest: number(2..4) as u32,
-            smallest: number(4..7),
-            channels: (packed >> 41 & 7) as usize + 1,
-            sample_rate: (packed >> 44) as u32,
-            bits: (packed >> 36 & 31) as u32 + 1,
-            total: (total > 0).then_some(total),
-            checksum: block[18..].iter().any(|&byte| byte != 0),
-            mask: MASKS[(packed >> 41 & 7) as usize],
-        };
-        (info.longest > 0 && info.sample_rate > 0).then_some(info)
-    }
-
-    pub(super) fn shape(&self) -> Shape {
-        let (channels, sample_rate) = (self.channels, self.sample_rate);
-        Shape { channels, sample_rate, bits: Some(self.bits), mask: self.mask }
-    }
-
-    pub(super) fn decoder(&self, path: &Path) -> Result<Decoder> {
-        let parameters = parameters(CODEC_ID_FLAC, self.bytes.clone());
-        Decoder::new(path, &parameters, &self.shape(), self.checksum)
-    }
-
-    /// More bytes than an encoder needs for a frame.
-    fn frame_bytes(&self) -> usize {
-        self.longest as usize * self.channels * (self.bits as usize / 8 + 2) + (1 << 12)
-    }
-}
-
-/// What a frame says of itself.
-#[derive(Clone, Copy)]
-struct Header {
-    /// Samples of each channel.
-    samples: u32,
-    number: u64,
-    /// Whether frames are counted, not samples.
-    counts_frames: bool,
-}
-
-impl Header {
-    /// The header at the start of `bytes`, if there is one that suits the file.
-    fn parse(bytes: &[u8], info: &Info) -> Option<Self> {
-        let &[0xFF, sync, sizes, kinds, ..] = bytes else { return None };
-        if sync & 0xFE != 0xF8 || kinds & 1 != 0 {
-            return None;
-        }
-        let (number, mut at) = coded_number(&bytes[4..])?;
-        at += 4;
-        let mut field = |count: usize| {
-            let value = bytes.get(at..at + count)?.iter().fold(0, |n, &byte| n << 8 | u32::from(byte));
-            at += count;
-            Some(value)
-        };
-        let samples = match sizes >> 4 {
-            0 => return None,
-            1 => 192,
-            code @ 2..=5 => 576 << (code - 2),
-            6 => field(1)? + 1,
-            7 => field(2)? + 1,
-            code => 256 << (code - 8),
-        };
-        let sample_rate = match sizes & 15 {
-            0 => info.sample_rate,
-            12 => 1000 * field(1)?,
-            13 => field(2)?,
-            14 => 10 * field(2)?,
-            15 => return None,
-            code => [88_200, 176_400, 192_000, 8000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000]
-                [usize::from(code) - 1],
-        };
-        let channels = match kinds >> 4 {
-            code @ 0..=7 => usize::from(code) + 1,
-            8..=10 => 2,
-            _ => return None,
-        };
-        let bits = [info.bits, 8, 12, 0, 16, 20, 24, 32][usize::from(kinds >> 1 & 7)];
-        let fits =
-            samples <= info.longest && (sample_rate, channels, bits) == (info.sample_rate, info.channels, info.bits);
-        let mut sum = Crc8Ccitt::new(0);
-        sum.process_buf_bytes(bytes.get(..at)?);
-        (fits && sum.crc() == *bytes.get(at)?).then_some(Self { samples, number, counts_frames: sync & 1 == 0 })
-    }
-}
-
-/// A number as UTF-8 would code it, with up to 36 bits, and its length.
-fn coded_number(bytes: &[u8]) -> Option<(u64, usize)> {
-    let first = *bytes.first()?;
-    let length = match first.leading_ones() {
-        0 => return Some((u64::from(first), 1)),
-        ones @ 2..=7 => ones as usize,
-        _ => return None,
-    };
-    let start = u64::from(first) & ((1_u64 << (7 - length.min(7))) - 1);
-    bytes.get(1..length)?.iter().try_fold((start, length), |(number, length), &byte| {
-        (byte >> 6 == 2).then_some((number << 6 | u64::from(byte & 63), length))
-    })
-}
-
 /// Opens the FLAC from `start` to `end`, where tags begin.
 pub(super) fn open(path: &Path, source: impl Source, start: u64, end: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let mut window = Window::new(source.take(end - start), start);
@@ -308,7 +176,7 @@ impl<S: Source> Flac<S> {
             let bytes = self.window.peek(wanted + MAX_HEADER).map_err(Error::io(&self.path, "read"))?;
             let ended = bytes.len() < wanted + MAX_HEADER;
             let to = if ended { bytes.len() } else { wanted };
-            while let Some(found) = bytes.get(at..to).and_then(|rest| rest.iter().position(|&byte| byte == 0xFF)) {
+            while let Some(found) = bytes.get(at..to).and_then(|rest| memchr(0xFF, rest)) {
                 at += found;
                 if let Some(next) = Header::parse(&bytes[at..], &self.info).filter(|n| n.number > header.number) {
                     sum.process_buf_bytes(&bytes[summed..at]);
@@ -317,11 +185,11 @@ impl<S: Source> Flac<S> {
                         return Ok(Extent::Good(at));
                     }
                     if let Some(marker) = joint(&bytes[..at]) {
-                        return self.last_extent(marker);
+                        return self.alone(header, marker, 1);
                     }
                     // This is the next frame by its number, so the one before it is damaged. Any other may be chance.
                     if next.number == Self::next_number(header) {
-                        return Ok(Extent::Damaged(at));
+                        return self.alone(header, at, at);
                     }
                     doubts.push(at);
                 }
@@ -331,39 +199,22 @@ impl<S: Source> Flac<S> {
             if ended || wanted >= most {
                 let marker = joint(&bytes[..to]);
                 if let Some(last) = marker.or(ended.then_some(to)).filter(|_| doubts.is_empty()) {
-                    return self.last_extent(last);
+                    return self.alone(header, last, 1);
                 }
             }
             if ended || wanted >= most || doubts.len() >= MAX_DOUBTS {
-                return Ok(Extent::Damaged(doubts.first().copied().unwrap_or(1)));
+                let next = doubts.first().copied().unwrap_or(1);
+                return self.alone(header, next, next);
             }
             wanted = (2 * wanted).min(most);
         }
     }
 
-    /// How far the last frame of a stream goes, which may have anything behind it within `whole` bytes. Where its checksum
-    /// is right, it may end; where it can be decoded as well, it does.
-    fn last_extent(&mut self, whole: usize) -> Result<Extent> {
-        let bytes = self.window.seen(whole);
-        let mut sum = Crc16Ansi::new(0);
-        let mut ends = Vec::new();
-        for (at, &byte) in bytes.iter().enumerate() {
-            sum.process_byte(byte);
-            if at > 6 && sum.crc() == 0 {
-                ends.push(at + 1);
-            }
-        }
-        if ends.last() == Some(&whole) {
-            return Ok(Extent::Good(whole));
-        }
-        let mut decoder = self.info.decoder(&self.path)?;
-        let mut block = vec![Vec::new(); self.info.channels];
-        for end in ends {
-            if decoder.decode(&self.path, &bytes[..end], &mut block)? {
-                return Ok(Extent::Good(end));
-            }
-        }
-        Ok(Extent::Damaged(1))
+    /// How far the frame goes that stands here where no header follows it that fits: as its sound goes, within `within`
+    /// bytes. Otherwise it is damaged, and what may be the next is `next` bytes on.
+    fn alone(&mut self, header: &Header, within: usize, next: usize) -> Result<Extent> {
+        let size = header.size(self.window.seen(within), &self.info);
+        Ok(size.map_or(Extent::Damaged(next), Extent::Good))
     }
 
     /// Takes a good frame, and silence before it where frames were lost.
@@ -474,5 +325,6 @@ impl<S: Source> Flac<S> {
 
 /// Where in `bytes` another FLAC begins.
 fn joint(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(8).position(|bytes| bytes == b"fLaC\0\0\0\x22")
+    let begins = |bytes: &[u8]| bytes.starts_with(b"fLaC") && bytes[4] & 0x7F == 0 && bytes[5..] == [0, 0, 0x22];
+    bytes.windows(8).position(begins)
 }

@@ -6,13 +6,14 @@
 
 mod containers;
 mod flac;
+mod flac_frame;
 mod mp3;
 mod mpeg;
 mod ogg;
 mod timeline;
 mod window;
 
-pub(super) use flac::{MASK_COMMENT, MASKS};
+pub(super) use flac_frame::{MASK_COMMENT, MASKS};
 pub(super) use mpeg::{Found, find};
 
 use super::kind::Kind;

@@ -3,7 +3,7 @@
 //! A page has a checksum, a number, and says at which sample its last packet ends. So what follows damaged pages comes
 //! at its time: the samples of the next good one end where it says.
 
-use super::flac::{INFO, Info, MASKS};
+use super::flac_frame::{INFO, Info, MASKS};
 use super::timeline::Timeline;
 use super::window::Window;
 use super::{Decoder, Decoding, Packets, changes, parameters, undecodable};

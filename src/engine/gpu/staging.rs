@@ -19,6 +19,7 @@ pub(super) struct Staging {
 
 /// A staging buffer that is being filled or read. Dropped, it goes home.
 pub(super) struct Staged {
+    device: wgpu::Device,
     buffer: wgpu::Buffer,
     bytes: u64,
     home: Sender<wgpu::Buffer>,
@@ -35,7 +36,7 @@ impl Staging {
     /// A buffer for so many bytes that nobody uses, or a new one; waits for one where there are enough.
     pub(super) fn take(&mut self, device: &wgpu::Device, bytes: u64) -> Answer<Staged> {
         let buffer = self.buffer(device)?;
-        Ok(Staged { buffer, bytes, home: self.home.clone() })
+        Ok(Staged { device: device.clone(), buffer, bytes, home: self.home.clone() })
     }
 
     fn buffer(&mut self, device: &wgpu::Device) -> Answer<wgpu::Buffer> {
@@ -79,7 +80,8 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        self.buffer.unmap();
+        // A lost device refuses, which is told where the numbers were asked for.
+        let _ = guarded(&self.device, || self.buffer.unmap());
         // The device's thread may have ended.
         let _ = self.home.send(self.buffer.clone());
     }
