@@ -230,7 +230,7 @@ mod tests {
             line.hold(3);
             line.put(vec![vec![1.0; 3]]);
             line.put(vec![vec![1.0, 1.0, 2.0, 2.0]]);
-            assert_eq!(all(&mut line), []);
+            assert!(all(&mut line).is_empty());
             line.put(vec![vec![3.0, 3.0]]);
             line.release(wanted);
             assert_eq!(all(&mut line), expected);
