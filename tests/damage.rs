@@ -412,3 +412,13 @@ fn damaged_sound_is_not_decoded_to_see_where_it_ends() {
     let error = try_read(&whole("damaged_frame.flac")).unwrap_err().to_string();
     assert_eq!(error, "spoiled: nothing in it can be decoded; copy it again");
 }
+
+/// Found by fuzzing: symphonia's demuxer multiplies this header's numbers until they overflow.
+#[test]
+fn a_caf_s_header_may_claim_anything() {
+    let mut caf = whole("s16.caf");
+    let at = caf.windows(4).position(|bytes| bytes == b"lpcm").unwrap();
+    caf[at + 8] = 0x3B;
+    let error = try_read(&caf).unwrap_err().to_string();
+    assert!(error.contains("its frames are of 989855746 bytes, not 2"), "{error}");
+}
