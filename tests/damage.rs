@@ -412,3 +412,25 @@ fn damaged_sound_is_not_decoded_to_see_where_it_ends() {
     let error = try_read(&whole("damaged_frame.flac")).unwrap_err().to_string();
     assert_eq!(error, "spoiled: nothing in it can be decoded; copy it again");
 }
+
+/// Found by fuzzing: symphonia's demuxer multiplies this header's numbers until they overflow.
+#[test]
+fn a_caf_s_header_may_claim_anything() {
+    let mut caf = whole("s16.caf");
+    let at = caf.windows(4).position(|bytes| bytes == b"lpcm").unwrap();
+    caf[at + 8] = 0x3B;
+    let error = try_read(&caf).unwrap_err().to_string();
+    assert!(error.contains("its frames are of 989855746 bytes, not 2"), "{error}");
+}
+
+/// Found by fuzzing: sizes of 64 bits may be as large as a number can be.
+#[test]
+fn sizes_of_64_bits_may_claim_anything() {
+    let mut w64 = whole("s24.w64");
+    w64[56..64].fill(0xFF);
+    let error = try_read(&w64).unwrap_err().to_string();
+    assert_eq!(error, "spoiled: has a chunk that runs past the end of the file; copy it again");
+    let mut rf64 = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audio/awkward/rf64.wav")).unwrap();
+    rf64[20..28].fill(0xFF);
+    assert_eq!(read(&rf64).frames(), 8000);
+}

@@ -21,10 +21,11 @@ pub(super) enum Kind {
     Wave64,
     /// AIFF and AIFC.
     Aiff,
+    Caf,
     Flac,
     Ogg,
     Mp3,
-    /// M4A and CAF.
+    /// M4A and MP4.
     Container,
 }
 
@@ -78,7 +79,8 @@ fn known(head: &[u8]) -> Option<Kind> {
         _ if head.starts_with(&super::wave64::RIFF) => Kind::Wave64,
         _ if head.starts_with(b"fLaC") => Kind::Flac,
         _ if head.starts_with(b"OggS") => Kind::Ogg,
-        _ if head.starts_with(b"caff") || head.get(4..8) == Some(b"ftyp") => Kind::Container,
+        _ if head.starts_with(b"caff") => Kind::Caf,
+        _ if head.get(4..8) == Some(b"ftyp") => Kind::Container,
         _ => return None,
     })
 }

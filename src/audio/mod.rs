@@ -1,6 +1,7 @@
 //! Files to samples and back: read, write, resample.
 
 mod aiff;
+mod caf;
 mod chunks;
 mod flac;
 mod format;

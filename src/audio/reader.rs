@@ -1,7 +1,7 @@
 //! Files to samples, block by block.
 
 use super::kind::{self, Kind};
-use super::{Recording, aiff, first_not_finite, packets, wav, wave64};
+use super::{Recording, aiff, caf, first_not_finite, packets, wav, wave64};
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -71,6 +71,7 @@ impl Reader {
             Kind::Wav => wav::open(name, source, start)?,
             Kind::Wave64 => wave64::open(name, source, start)?,
             Kind::Aiff => aiff::open(name, source, start)?,
+            Kind::Caf => caf::open(name, source, start)?,
             Kind::Flac | Kind::Ogg | Kind::Mp3 | Kind::Container => packets::open(name, kind, source, start)?,
         };
         Ok(Self { name: name.into(), shape, blocks, warnings: Vec::new(), position: 0, ended: false })

@@ -119,7 +119,7 @@ impl Sizes {
         // A chunk of odd size has a pad byte, which some writers forget.
         let data_end = start + declared;
         let after = end.saturating_sub(data_end + declared % 2);
-        let riff_end = self.start + 8 + self.riff;
+        let riff_end = (self.start + 8).saturating_add(self.riff);
         let mut warnings = Vec::new();
         if riff_end < data_end {
             warnings.push(format!("its riff size of {} bytes is too small; its data size was used", self.riff));

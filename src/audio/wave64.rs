@@ -55,10 +55,11 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
             }
             _ => {}
         }
-        // Chunks begin at multiples of 8.
-        at = at.saturating_add(size.max(HEAD)).next_multiple_of(8);
+        at = at.saturating_add(size.max(HEAD));
         if at > end {
             return Err(Error::audio(path, "has a chunk that runs past the end of the file; copy it again"));
         }
+        // Chunks begin at multiples of 8.
+        at = at.next_multiple_of(8);
     }
 }

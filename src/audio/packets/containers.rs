@@ -1,4 +1,4 @@
-//! What symphonia's own demuxers read: AAC and ALAC in M4A and MP4, and CAF.
+//! What symphonia's own demuxers read: AAC and ALAC in M4A and MP4.
 
 use super::timeline::Timeline;
 use super::{Decoder, Decoding, Packets, refuse, undecodable};
@@ -8,7 +8,6 @@ use crate::{Error, Result};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use symphonia::core::audio::Channels;
-use symphonia::core::audio::sample::SampleFormat;
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_FLAC};
 use symphonia::core::errors::Error as Fault;
@@ -66,16 +65,13 @@ pub(super) fn open(path: &Path, mut source: impl Source) -> Result<(Shape, Box<d
 
 /// Bits of a sample where it is stored as an integer, without loss.
 fn integer_bits(parameters: &AudioCodecParameters) -> Option<u32> {
-    let float = matches!(parameters.sample_format, Some(SampleFormat::F32 | SampleFormat::F64));
-    let codecs = symphonia::default::get_codecs();
-    let name = codecs.get_audio_decoder(parameters.codec).map_or("", |known| known.codec.info.short_name);
-    let exact = matches!(parameters.codec, CODEC_ID_ALAC | CODEC_ID_FLAC)
-        || name.starts_with("pcm_s")
-        || name.starts_with("pcm_u");
-    // Of ALAC, symphonia leaves it to the decoder's own configuration.
-    let alac = || Some(u32::from(*parameters.extra_data.as_ref()?.get(5)?));
-    let stated = if parameters.codec == CODEC_ID_ALAC { alac() } else { parameters.bits_per_sample };
-    stated.filter(|bits| exact && !float && (1..=32).contains(bits))
+    let bits = match parameters.codec {
+        // Of ALAC, symphonia leaves it to the decoder's own configuration.
+        CODEC_ID_ALAC => Some(u32::from(*parameters.extra_data.as_ref()?.get(5)?)),
+        CODEC_ID_FLAC => parameters.bits_per_sample,
+        _ => None,
+    };
+    bits.filter(|bits| (1..=32).contains(bits))
 }
 
 /// Whether AAC has its upper half of the band in an extension, SBR, that its decoder does not know: whether its

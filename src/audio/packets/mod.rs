@@ -39,7 +39,7 @@ pub(super) fn open(path: &Path, kind: Kind, mut source: impl Source, start: u64)
         Kind::Mp3 => mp3::open(path, source, start, end),
         Kind::Flac => flac::open(path, source, start, end),
         Kind::Ogg => ogg::open(path, source, start, end),
-        Kind::Container | Kind::Wav | Kind::Wave64 | Kind::Aiff => containers::open(path, source),
+        Kind::Container | Kind::Wav | Kind::Wave64 | Kind::Aiff | Kind::Caf => containers::open(path, source),
     })
 }
 
