@@ -285,10 +285,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Has the device report what became of it, by its callbacks.
+    /// Has the device report what became of it, by its callbacks. A lost one does so when all that it was given has ended.
     pub(super) fn ask_state(&self) {
         // What it answers besides is told by the command that failed.
-        let _ = self.device.poll(wgpu::PollType::Poll);
+        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) });
     }
 
     fn wait(&self, submission: wgpu::SubmissionIndex) -> Answer<()> {
