@@ -99,8 +99,12 @@ fn parse(fields: &[u8]) -> std::result::Result<Layout, String> {
         _ => None,
     };
     let Some(encoding) = encoding else {
-        let name = format.escape_ascii();
-        return Err(format!("caf format `{name}` of {bits} bits is not supported; convert it to wav"));
+        let name = match format {
+            b"alac" => "ALAC".to_owned(),
+            b"aac " => "AAC".to_owned(),
+            _ => format!("`{}` of {bits} bits", format.escape_ascii()),
+        };
+        return Err(format!("is {name} in caf, which is not read; convert it to wav"));
     };
     let layout = Layout { encoding, channels, sample_rate, bits: bits as u32, big_endian: flags & 2 == 0, mask: 0 };
     if packet_bytes != layout.frame_bytes() {
