@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use partwise::engine::{Adapter, Compiled, Gpu, Tuning};
-use partwise::{Cpu, Engine};
+use partwise::{Cpu, Engine, Error};
 use serde::{Deserialize, Serialize};
 
 use super::write_whole;
@@ -84,10 +84,9 @@ pub(super) fn keep_pipelines(gpu: &Gpu) {
 
 /// Writes a file of the cache folder. Whoever cannot is told, and goes on without.
 fn keep(file: &Path, what: &str, write: impl FnOnce(&Path) -> std::io::Result<()>) {
-    let written = write_whole(file, |partial| {
-        std::fs::create_dir_all(file.parent().unwrap_or(file))?;
-        write(partial)
-    });
+    let folder = file.parent().unwrap_or(file);
+    let made = std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"));
+    let written = made.and_then(|()| write_whole(file, write));
     if let Err(cause) = written {
         log::warn!("{what} cannot be kept for the next run: {cause}");
     }
