@@ -212,7 +212,7 @@ fn instruments_that_cannot_be_told_apart_are_refused() {
         (&["--sources", "reed.wav", "bell.wav", "--pitch-lags", "12,152"], &["152 pitch lags", "151 bands"]),
         (&["--sources", "reed.wav", "bell.wav", "--time-lags", "10"], &["10 time lags", "9 frames"]),
         (&["--sources", "reed.wav", "bell.wav", "--starts", "0"], &["a start", "or more"]),
-        (&["--sources", "reed.wav", "bell.wav", "--window", "512"], &["hop of 1024", "window of 512"]),
+        (&["--sources", "reed.wav", "bell.wav", "--window", "512"], &["--hop 1024", "use 1 to 512 samples"]),
     ] {
         refused(&world.run(&[&["reproduce", "nmf2d", "-o", "none"], options].concat()), 2, parts);
         assert!(!world.path("none").exists());
