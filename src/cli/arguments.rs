@@ -59,6 +59,9 @@ fn line(error: &clap::Error) -> String {
         _ => return rendered(error),
     };
     match (error.kind(), error.get(ContextKind::ValidValue), error.source()) {
+        (ErrorKind::InvalidValue, _, _) if text(ContextKind::InvalidValue) == Some("") => {
+            format!("{}: give it a value", what.trim_end())
+        }
         (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid)), _) => {
             format!("{what}: use {}", valid.join(", ")).replace(" :", ":")
         }
