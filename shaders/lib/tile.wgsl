@@ -28,6 +28,18 @@ const PITCH = QUADS + 1u - QUADS / 16u;
 const BASES_SLICE = TILE * SLICE_PITCH;
 const GAINS_SLICE = 4u * SLICE * PITCH;
 
+// N and D of the blocks that an invocation of a back-projection sums.
+struct Sums {
+    n0: mat4x4<f32>,
+    n1: mat4x4<f32>,
+    n2: mat4x4<f32>,
+    n3: mat4x4<f32>,
+    d0: mat4x4<f32>,
+    d1: mat4x4<f32>,
+    d2: mat4x4<f32>,
+    d3: mat4x4<f32>,
+}
+
 // Neighbours share a quad and differ in y, those two apart share y and differ in x: every load of a vec4 from workgroup memory
 // is the same for some neighbours. On an H200 such loads took two clocks where neighbours wanted the same, and four where not.
 fn lane_x(lane: u32) -> u32 {

@@ -67,18 +67,6 @@ fn add_denominator(sum: mat4x4<f32>, q: mat4x4<f32>, h: mat4x4<f32>) -> mat4x4<f
     return add_product(sum, q, h);
 }
 
-// N and D of an invocation's blocks.
-struct Sums {
-    n0: mat4x4<f32>,
-    n1: mat4x4<f32>,
-    n2: mat4x4<f32>,
-    n3: mat4x4<f32>,
-    d0: mat4x4<f32>,
-    d1: mat4x4<f32>,
-    d2: mat4x4<f32>,
-    d3: mat4x4<f32>,
-}
-
 // Adds four columns of the tile.
 fn project(before: Sums, first_quad: u32, step: u32, component_quad: u32, x: u32) -> Sums {
     var blocks = before;

@@ -20,18 +20,6 @@
 
 const WALKS_ROWS = true;
 
-// N and D of an invocation's blocks.
-struct Sums {
-    n0: mat4x4<f32>,
-    n1: mat4x4<f32>,
-    n2: mat4x4<f32>,
-    n3: mat4x4<f32>,
-    d0: mat4x4<f32>,
-    d1: mat4x4<f32>,
-    d2: mat4x4<f32>,
-    d3: mat4x4<f32>,
-}
-
 // Where Q is 1, row 0 of D's block gathers Σ_f W of the block's four components.
 fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> {
     if (UNIT_DENOMINATOR) {

@@ -217,6 +217,9 @@ impl Gpu {
         let chunk_columns = (columns / TILE * TILE).clamp(TILE, MAX_CHUNK_COLUMNS);
         let tuning = Tuning::all(Tiling::SMALLEST);
         let workgroup_bytes = limits.max_compute_workgroup_storage_size;
+        // P, Q and the cells' costs are one storage, which a kernel must be able to bind.
+        let quads = usize::try_from(longest).unwrap_or(usize::MAX) / size_of::<[f32; QUAD]>();
+        let field_quads = FIELD_QUADS.min(quads / 3);
         // To take memory of a card and to give it back takes longer than most kernels, and a panel's masks are large.
         let idle_bytes = match adapter.kind {
             AdapterKind::Discrete => IDLE_BYTES.max(limits.max_buffer_size),
@@ -228,7 +231,7 @@ impl Gpu {
             chunk_columns,
             workgroup_bytes,
             tuning,
-            field_quads: FIELD_QUADS,
+            field_quads,
             dispatch_work: OnceLock::new(),
             spare: Arc::default(),
         })

@@ -107,6 +107,14 @@ fn a_panel_that_takes_several_pieces_comes_back_as_it_was() {
 }
 
 #[test]
+fn stored_fields_and_their_costs_can_be_bound_together() {
+    let Some(gpu) = gpu() else { return };
+    let bytes = (3 * gpu.field_quads * size_of::<[f32; 4]>()) as u64;
+    assert!(bytes <= gpu.adapter().max_binding_bytes, "{bytes} of {}", gpu.adapter().max_binding_bytes);
+    assert!(gpu.field_quads > 0);
+}
+
+#[test]
 fn too_much_memory_is_refused_and_the_gpu_goes_on() {
     let Some(gpu) = gpu() else { return };
     assert!(matches!(gpu.storage(1 << 45), Err(Error::Engine(EngineError::OutOfMemory(_)))));
