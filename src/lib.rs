@@ -8,14 +8,9 @@
 pub mod arrays;
 pub mod audio;
 pub mod check;
-pub mod divergence;
-pub mod engine;
-mod error;
 pub mod evaluate;
-pub mod kernels;
 pub mod methods;
 pub mod model;
-pub mod random;
 pub mod report;
 pub mod reproduce;
 pub mod schedule;
@@ -23,9 +18,11 @@ pub mod separate;
 pub mod spectrogram;
 pub mod train;
 
-pub use divergence::Divergence;
-pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};
-pub use error::{EngineError, Error, Result};
-pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
 pub use model::Model;
 pub use ndarray;
+#[doc(inline)]
+pub use partwise_compute::{Cpu, Divergence, Engine, EngineError, Error, Gpu, GpuChoice, Reference, Result};
+#[doc(inline)]
+pub use partwise_compute::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
+#[doc(inline)]
+pub use partwise_compute::{divergence, engine, kernels, random};

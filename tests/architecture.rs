@@ -43,8 +43,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Packages that only some files may name: (package, path prefixes or suffixes).
 const PACKAGES: &[(&str, &[&str])] = &[
-    ("wgpu", &["src/engine/gpu/", "/gpu.rs"]),
-    ("pulp", &["src/engine/cpu/", "/cpu.rs", "src/kernels/products/cpu/", "src/kernels/shifts/cpu/"]),
+    ("wgpu", &["compute/src/engine/gpu/", "/gpu.rs"]),
+    (
+        "pulp",
+        &["compute/src/engine/cpu/", "/cpu.rs", "compute/src/kernels/products/cpu/", "compute/src/kernels/shifts/cpu/"],
+    ),
     ("anyhow", &["src/main.rs", "src/cli/"]),
     ("clap", &["src/main.rs", "src/cli/"]),
     ("indicatif", &["src/cli/"]),
@@ -69,7 +72,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 fn files() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    sources(&root.join("src"), &mut found);
+    ["src", "compute/src"].iter().for_each(|folder| sources(&root.join(folder), &mut found));
     let read = |path: PathBuf| {
         let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
         let text = std::fs::read_to_string(&path).unwrap();
@@ -80,9 +83,10 @@ fn files() -> BTreeMap<String, String> {
     found.into_iter().map(read).collect()
 }
 
-/// The room of a file: the folder or file directly below src.
+/// The room of a file: the folder or file directly below a src.
 fn room(file: &str) -> &str {
-    let below = file.strip_prefix("src/").unwrap_or(file);
+    let below = file.strip_prefix("compute/").unwrap_or(file);
+    let below = below.strip_prefix("src/").unwrap_or(below);
     below.split('/').next().unwrap_or(below).trim_end_matches(".rs")
 }
 

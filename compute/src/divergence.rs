@@ -165,21 +165,22 @@ impl FromStr for Divergence {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
+/// Every divergence of the crate, for tests that must cover all.
+#[cfg(any(test, feature = "testing"))]
+pub const ALL: [Divergence; 8] = [
+    Divergence::Euclidean,
+    Divergence::KullbackLeibler,
+    Divergence::ItakuraSaito,
+    Divergence::Beta(0.5),
+    Divergence::Beta(1.5),
+    Divergence::Beta(3.0),
+    Divergence::Beta(-1.0),
+    Divergence::Beta(-0.5),
+];
 
-    /// Every divergence of the crate, for tests that must cover all.
-    pub(crate) const ALL: [Divergence; 8] = [
-        Divergence::Euclidean,
-        Divergence::KullbackLeibler,
-        Divergence::ItakuraSaito,
-        Divergence::Beta(0.5),
-        Divergence::Beta(1.5),
-        Divergence::Beta(3.0),
-        Divergence::Beta(-1.0),
-        Divergence::Beta(-0.5),
-    ];
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn slope_of_the_cost_is_q_minus_p() {
