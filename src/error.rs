@@ -38,6 +38,17 @@ pub enum Error {
     /// An argument, option or matrix is out of its range: the caller can mend it.
     #[error("{0}")]
     Input(String),
+    /// An option of a job's description is unknown, belongs to another method, or has a value that does not fit.
+    #[error("{option}: {reason}")]
+    Option {
+        /// The option's name, as in JSON: `window_shape`.
+        option: String,
+        /// The value, the cause and what to do.
+        reason: String,
+    },
+    /// The caller's progress callback asked to stop.
+    #[error("cancelled")]
+    Cancelled,
     /// The numbers of a job stopped being finite. The job is lost, others are not.
     #[error("{what}: the objective is not finite after iteration {iteration}; check the data's range")]
     Diverged {
@@ -102,6 +113,11 @@ impl Error {
     /// An [`Error::Model`].
     pub fn model(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Model { path: path.as_ref().to_path_buf(), reason: reason.into() }
+    }
+
+    /// An [`Error::Option`].
+    pub fn option(option: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Option { option: option.into(), reason: reason.into() }
     }
 
     /// An [`Error::Input`].

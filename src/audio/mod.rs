@@ -45,6 +45,34 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// A recording from its samples, one vector per channel (C, N).
+    ///
+    /// # Errors
+    /// Those of [`Recording::check`], where it is called "recording".
+    pub fn new(channels: Vec<Vec<f32>>, sample_rate: u32) -> Result<Self> {
+        let recording = Self { channels, sample_rate, warnings: Vec::new() };
+        recording.check("recording").map(|()| recording)
+    }
+
+    /// Checks that channels are of one length, that their number and the sample rate are plausible, and that all samples are
+    /// finite. Recordings that were read from files are so. Errors call it `name`.
+    ///
+    /// # Errors
+    /// [`Error::Audio`](crate::Error::Audio) says what is wrong.
+    pub fn check(&self, name: &str) -> Result<()> {
+        let refused = |reason: String| Err(crate::Error::audio(name, reason));
+        if let Some(reason) = implausible(self.channels.len(), self.sample_rate) {
+            return refused(reason);
+        }
+        if let Some(other) = self.channels.iter().find(|channel| channel.len() != self.frames()) {
+            return refused(format!("has channels of {} and of {} samples; all must be as long", self.frames(), other.len()));
+        }
+        match first_not_finite(&self.channels) {
+            Some((channel, index)) => refused(format!("has a sample that is not finite, {index} of channel {channel}")),
+            None => Ok(()),
+        }
+    }
+
     /// N, the number of samples in each channel.
     pub fn frames(&self) -> usize {
         self.channels.first().map_or(0, Vec::len)

@@ -4,13 +4,21 @@
 //! Grais & Erdogan, "Gaussian mixture gain priors for regularized nonnegative matrix factorization in single-channel source
 //! separation" (2012). Gains minimise Σ d(v|λ) − Σ_j α_j L_j under any divergence; see [`crate::kernels::prior`].
 
+mod file;
+mod leakage;
 mod mixture;
+mod options;
+pub mod separate;
+pub mod train;
 
 use ndarray::Axis;
 
 use crate::Result;
 use crate::kernels::{GainPrior, Prior, Rule};
+pub use file::Learned;
+pub use leakage::{Leakage, claims};
 pub use mixture::{Fitted, Fitting, VARIANCE_FLOOR, fit, step};
+pub use options::{Separation, Training, Weight};
 
 /// Gains below this share of their column's norm count as that, in training and in separation: 60 dB below in a power spectrum,
 /// 120 dB in a magnitude. Below it a multiplicative update leaves what depends on how long it ran, not on the source.

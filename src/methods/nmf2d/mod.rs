@@ -4,10 +4,14 @@
 //! Schmidt & Mørup, "Nonnegative matrix factor 2-D deconvolution for blind single channel source separation" (2006): the updates
 //! (14), (15) for least squares and (22), (23) for KL.
 
+mod options;
+pub mod patterns;
 mod search;
+pub mod separate;
 
 use ndarray::{Array2, Axis};
 
+pub use options::Separation;
 pub use search::{Factors, Found, Start, random_start, search};
 
 use super::nmf::{Learn, check_norm};
@@ -57,7 +61,8 @@ impl Fit {
 }
 
 /// Factorizes V (F x N) from the given W (stacks of T bases F x D) and H (ΦD x N), in place: every iteration updates all W^τ,
-/// then, with the new Λ, all H^φ. `watch` is told the number of each iteration done.
+/// then, with the new Λ, all H^φ. `watch` hears the number of each iteration that
+/// is done; its error ends the factorization.
 ///
 /// A stack of bases and its segments go their way as if they were alone, to the bit.
 ///
@@ -69,7 +74,7 @@ pub fn factorize<E: Shifts>(
     w: &mut E::Matrix,
     h: &mut E::Panel,
     options: &Options,
-    mut watch: impl FnMut(usize) + Send,
+    mut watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Fit> {
     let norm = options.normalize.filter(|_| options.learn != Learn::Gains);
     norm.map_or(Ok(()), |norm| check_norm(&options.rule.rule, norm))?;
@@ -94,7 +99,7 @@ pub fn factorize<E: Shifts>(
                 if options.learn != Learn::Bases {
                     engine.update_shifted_gains(v, w, h, &rule)?;
                 }
-                watch(done);
+                watch(done)?;
             }
             if due(done) {
                 let now = look(engine, v, w, h, &rule, stacks)?;
@@ -149,7 +154,7 @@ mod tests {
     /// From some seeds, each start with bases of its own.
     fn run(options: &Options, starts: usize, seed: u64) -> Found {
         let start = Start::Random { components: 2, starts, seed };
-        search(&Reference, &[data().view()], start, options, |_| ()).unwrap()
+        search(&Reference, &[data().view()], start, options, |_| Ok(())).unwrap()
     }
 
     #[test]
@@ -182,7 +187,7 @@ mod tests {
                 let mut options = Options { normalize: Some(norm), ..Options::of(divergence, LAGS, 30) };
                 options.rule.rule.sparsity = sparsity;
                 let start = Start::Random { components: 2, starts: 2, seed };
-                let found = search(engine, &matrices, start, &options, |_| ());
+                let found = search(engine, &matrices, start, &options, |_| Ok(()));
                 if (divergence, norm) == (Divergence::KullbackLeibler, Norm::L1) {
                     assert!(found.unwrap_err().to_string().contains("l2"));
                     continue;
@@ -216,7 +221,7 @@ mod tests {
                 order: nmf::Order::BasesFirst,
                 ..nmf::Options::of(divergence, fit.objective.ncols() - 1)
             };
-            let plain = nmf::factorize(&Reference, &v, &mut plain_w, &mut plain_h, &options, |_| ()).unwrap();
+            let plain = nmf::factorize(&Reference, &v, &mut plain_w, &mut plain_h, &options, |_| Ok(())).unwrap();
             let near = |a: &Array2<f64>, b: &Array2<f64>| (a - b).iter().all(|error| error.abs() < 1e-12);
             assert!(near(&bases[0], &plain_w[0]) && near(&gains[0], &plain_h[0]));
             let objective = Array2::from_shape_vec((1, plain.objective.len()), plain.objective).unwrap();
@@ -231,7 +236,7 @@ mod tests {
         let objective = |time: usize| {
             let options = Options::of(Divergence::KullbackLeibler, Lags { time, pitch: 1 }, 300);
             let start = Start::Random { components: 1, starts: 1, seed: 0 };
-            search(&Reference, &[v.view()], start, &options, |_| ()).unwrap().fit.objective[(0, 300)]
+            search(&Reference, &[v.view()], start, &options, |_| Ok(())).unwrap().fit.objective[(0, 300)]
         };
         assert!(objective(2) < 1e-3 && objective(1) > 1.0, "{} and {}", objective(2), objective(1));
     }
@@ -258,15 +263,15 @@ mod tests {
             let matrices = [v.slice(s![.., ..6]), v.slice(s![.., 6..])];
             let options = Options::of(Divergence::KullbackLeibler, LAGS, 9);
             let from = |starts, seed| Start::Random { components: 2, starts, seed };
-            let found = search(engine, &matrices, from(3, 1), &options, |_| ()).unwrap();
+            let found = search(engine, &matrices, from(3, 1), &options, |_| Ok(())).unwrap();
             assert_eq!((found.fit.objective.nrows(), found.gains[0].dim(), found.gains[1].dim()), (3, (4, 6), (4, 8)));
             for start in 0..3 {
-                let alone = search(engine, &matrices, from(1, 1 + start), &options, |_| ()).unwrap();
+                let alone = search(engine, &matrices, from(1, 1 + start), &options, |_| Ok(())).unwrap();
                 assert_eq!(alone.fit.objective.row(0), found.fit.objective.row(start as usize));
                 let kept = (&alone.bases, &alone.gains) == (&found.bases, &found.gains);
                 assert_eq!(kept, start as usize == found.start);
             }
-            let one = search(engine, &matrices[1..], from(1, 1 + found.start as u64), &options, |_| ()).unwrap();
+            let one = search(engine, &matrices[1..], from(1, 1 + found.start as u64), &options, |_| Ok(())).unwrap();
             assert_ne!(one.bases, found.bases, "of both matrices");
         }
         check(&Reference);
@@ -282,13 +287,13 @@ mod tests {
         let (bases, _) = random_start(&[v.view()], 2, LAGS, 4);
         let given = Start::Given { bases: &bases, gains: None };
         let mut options = Options { learn: Learn::Gains, ..Options::of(Divergence::KullbackLeibler, LAGS, 20) };
-        let fixed = search(&Reference, &[v.view()], given, &options, |_| ()).unwrap();
+        let fixed = search(&Reference, &[v.view()], given, &options, |_| Ok(())).unwrap();
         assert_eq!(fixed.bases, bases);
         let trace = fixed.fit.objective.row(0);
         assert!(trace[20] < 0.9 * trace[0] && trace.windows(2).into_iter().all(|pair| pair[1] <= pair[0]));
         // Gains that are all alike begin where the model has the mean of the data.
         let none = Options { iterations: 0, ..options.clone() };
-        let found = search(&Reference, &[v.view()], given, &none, |_| ()).unwrap();
+        let found = search(&Reference, &[v.view()], given, &none, |_| Ok(())).unwrap();
         let w = found.bases.iter().map(|w| w.sum()).sum::<f64>() * LAGS.pitch as f64 / 9.0;
         let mean = v.iter().map(|&v| f64::from(v)).sum::<f64>() / v.len() as f64;
         assert!(found.gains[0].iter().all(|&h| (h * w / mean - 1.0).abs() < 1e-12));
@@ -296,10 +301,10 @@ mod tests {
         let mut sparse = none.clone();
         sparse.rule.rule.sparsity = 0.7;
         let [plain, sparse] = [none, sparse]
-            .map(|options| search(&Reference, &[v.view()], given, &options, |_| ()).unwrap().fit.objective[(0, 0)]);
+            .map(|options| search(&Reference, &[v.view()], given, &options, |_| Ok(())).unwrap().fit.objective[(0, 0)]);
         assert!((sparse - plain - 0.7 * found.gains[0].sum()).abs() < 1e-12 * sparse);
         options.learn = Learn::Bases;
-        let learned = search(&Reference, &[v.view()], given, &options, |_| ()).unwrap();
+        let learned = search(&Reference, &[v.view()], given, &options, |_| Ok(())).unwrap();
         assert_eq!((&learned.gains, learned.bases == bases), (&found.gains, false));
     }
 
@@ -337,7 +342,7 @@ mod tests {
             normalize: Some(Norm::L2),
             ..Options::of(Divergence::KullbackLeibler, LAGS, 3)
         };
-        assert_eq!(search(&Reference, &[data().view()], given, &options, |_| ()).unwrap().bases, bases);
+        assert_eq!(search(&Reference, &[data().view()], given, &options, |_| Ok(())).unwrap().bases, bases);
     }
 
     #[test]
@@ -345,7 +350,7 @@ mod tests {
         let v = vec![Array2::from_elem((2, 2), f64::MAX)];
         let (mut w, mut h) = (vec![Array2::ones((2, 1))], vec![Array2::ones((1, 2))]);
         let options = Options::of(Divergence::Euclidean, Lags { time: 1, pitch: 1 }, 3);
-        let error = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap_err();
+        let error = factorize(&Reference, &v, &mut w, &mut h, &options, |_| Ok(())).unwrap_err();
         assert!(matches!(error, Error::Diverged { iteration: 0, .. }), "{error}");
     }
 }

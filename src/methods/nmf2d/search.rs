@@ -59,7 +59,7 @@ pub fn search<E: Shifts, T: Real>(
     data: &[ArrayView2<T>],
     start: Start,
     options: &Options,
-    watch: impl FnMut(usize) + Send,
+    watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Found> {
     let lags = options.rule.lags;
     let begun: Vec<Factors> = match start {

@@ -3,170 +3,27 @@
 //! Févotte & Idier, "Algorithms for nonnegative matrix factorization with the β-divergence" (2011); with W fixed it is
 //! supervised separation as in Grais & Erdogan, eqs. (7), (8).
 
-use std::fmt;
-use std::ops::Range;
-use std::str::FromStr;
+mod alternating;
+mod extrapolation;
+mod options;
+pub mod separate;
+mod start;
+mod stopping;
+mod trace;
+pub mod train;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use alternating::Alternating;
+pub use options::{Learn, Normalization, Options, Order, Updates, check_options};
+pub(crate) use options::{check_norm, kept_norm};
+pub use start::{flat_gains, random_start};
+pub use stopping::{LOOK, Until};
+pub use trace::Fit;
 
-pub use super::stopping::Until;
-use super::{extrapolation, stopping};
-use crate::divergence::Divergence;
-use crate::engine::Real;
-use crate::kernels::{Glue, Momentum, Norm, Products, Rule};
-use crate::random::Stream;
+use crate::kernels::{Glue, Momentum, Products, Rule};
 use crate::{Error, Result};
 
-/// How the factors are brought towards the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Updates {
-    /// One after the other, each from the newest other.
-    Alternating,
-    /// Both from one pass over the data (Marmin, Goulart & Févotte 2023), with the majorising exponent: the objective cannot rise.
-    Joint,
-    /// Alternating, each from a point further along the last step: see [`super::extrapolation`].
-    Extrapolated,
-}
-
-impl fmt::Display for Updates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Alternating => "alternating",
-            Self::Joint => "joint",
-            Self::Extrapolated => "extrapolated",
-        })
-    }
-}
-
-impl FromStr for Updates {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let all = [Self::Alternating, Self::Joint, Self::Extrapolated];
-        let found = all.into_iter().find(|updates| updates.to_string() == text);
-        found.ok_or_else(|| {
-            Error::input(format!("updates '{text}' are not known; use alternating, joint or extrapolated"))
-        })
-    }
-}
-
-/// Which factors are updated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Learn {
-    /// Bases and gains.
-    Both,
-    /// Gains alone: separation, or the transform of new data.
-    Gains,
-    /// Bases alone.
-    Bases,
-}
-
-/// Which factor an iteration updates first; the second sees the first one's new value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// H, then W.
-    GainsFirst,
-    /// W, then H.
-    BasesFirst,
-}
-
-/// How W's columns are normalised directly after their update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Normalization {
-    /// To unit norm in this sense.
-    pub norm: Norm,
-    /// Whether H takes up the scale, so that WH does not change. Without it the objective may rise, and a sparsity is refused.
-    pub compensate: bool,
-}
-
-/// What to do, and for how long.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// Divergence, exponent and floor of the updates, and the penalty on the gains. Of `rule.norm` nothing is asked: the norm that
-    /// bases keep is that of `normalization`.
-    pub rule: Rule,
-    /// How the factors are updated.
-    pub updates: Updates,
-    /// How many iterations at most.
-    pub iterations: usize,
-    /// Stop when the objective fell by less than this share since it was last looked at; 0: never. Not a share of its first value,
-    /// which may be anything: a start of the wrong scale makes it huge.
-    pub tolerance: f64,
-    /// The objective is looked at before the first iteration, after every so many, and after the last; 0: after the last alone.
-    pub trace_every: usize,
-    /// Which factors are updated.
-    pub learn: Learn,
-    /// Which of them first.
-    pub order: Order,
-    /// Normalisation of the bases, where they are updated. Without it a sparsity says nothing: W grows as H shrinks.
-    pub normalization: Option<Normalization>,
-}
-
-impl Options {
-    /// Both factors, gains first, no normalisation, `iterations` of a divergence's plain alternating update.
-    pub fn of(divergence: Divergence, iterations: usize) -> Self {
-        Self {
-            rule: Rule::of(divergence),
-            updates: Updates::Alternating,
-            iterations,
-            tolerance: 0.0,
-            trace_every: 1,
-            learn: Learn::Both,
-            order: Order::GainsFirst,
-            normalization: None,
-        }
-    }
-}
-
-/// What a factorization did.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fit {
-    /// The objective Σ d(v|λ) + λ Σ h wherever it was looked at, the last entry after the last iteration.
-    pub objective: Vec<f64>,
-    /// Iterations done.
-    pub iterations: usize,
-    /// Whether the tolerance ended it.
-    pub converged: bool,
-}
-
-/// The objective wherever it was looked at, and whether that is enough.
-pub(super) struct Trace<'a> {
-    options: &'a Options,
-    objective: Vec<f64>,
-    pub(super) converged: bool,
-}
-
-impl<'a> Trace<'a> {
-    pub(super) fn new(options: &'a Options) -> Self {
-        Self { options, objective: Vec::new(), converged: false }
-    }
-
-    /// Whether the objective is to be looked at after so many iterations.
-    pub(super) fn due(&self, iteration: usize) -> bool {
-        self.options.trace_every > 0 && iteration.is_multiple_of(self.options.trace_every)
-    }
-
-    pub(super) fn push(&mut self, iteration: usize, objective: f64) -> Result<()> {
-        if !objective.is_finite() {
-            return Err(Error::Diverged {
-                what: format!("factorization ({})", self.options.rule.divergence),
-                iteration,
-            });
-        }
-        self.objective.push(objective);
-        if let [.., before, now] = self.objective[..] {
-            let tolerance = self.options.tolerance;
-            self.converged |= tolerance > 0.0 && before - now < tolerance * before;
-        }
-        Ok(())
-    }
-
-    pub(super) fn fit(self, iterations: usize) -> Fit {
-        Fit { objective: self.objective, iterations, converged: self.converged }
-    }
-}
-
-/// Factorizes V (F x N) from the given W (F x K) and H (K x N), in place. `watch` is told the number of each iteration done.
+/// Factorizes V (F x N) from the given W (F x K) and H (K x N), in place. `watch` hears the number of each iteration that is
+/// done; its error ends the factorization.
 ///
 /// A panel of several segments is factorized as a whole from one W. From a stack with a W for each segment, all are factorized
 /// at once, each as if it were alone: to the bit, except by [`Updates::Extrapolated`], which takes steps of one length for all
@@ -181,7 +38,7 @@ pub fn factorize<E: Products + Momentum + Glue>(
     w: &mut E::Matrix,
     h: &mut E::Panel,
     options: &Options,
-    watch: impl FnMut(usize) + Send,
+    watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Fit> {
     let norm = kept_norm(options)?;
     let options = &Options { rule: Rule { norm, ..options.rule }, ..options.clone() };
@@ -191,91 +48,9 @@ pub fn factorize<E: Products + Momentum + Glue>(
         }
         match options.updates {
             Updates::Extrapolated => extrapolation::factorize(engine, v, w, h, options, watch),
-            Updates::Alternating | Updates::Joint => in_turn(engine, v, w, h, options, watch),
+            Updates::Alternating | Updates::Joint => alternating::factorize(engine, v, w, h, options, watch),
         }
     })
-}
-
-/// The norm that bases have when they are updated, if they have one.
-///
-/// # Errors
-/// [`Error::Input`] where a sparsity does not go with the normalisation.
-pub(crate) fn kept_norm(options: &Options) -> Result<Option<Norm>> {
-    let Some(Normalization { norm, compensate }) = options.normalization.filter(|_| options.learn != Learn::Gains)
-    else {
-        return Ok(None);
-    };
-    if options.rule.sparsity > 0.0 && !compensate {
-        return Err(Error::input("a sparsity does not go with bases that are normalised without their gains"));
-    }
-    check_norm(&options.rule, norm)?;
-    Ok(Some(norm))
-}
-
-/// Refuses the pair of norm and divergence under which a sparsity can make nothing sparser: gains of bases of L1 norm 1 have one
-/// sum under KL, that of the data, however they are distributed.
-pub(super) fn check_norm(rule: &Rule, norm: Norm) -> Result<()> {
-    if rule.sparsity > 0.0 && norm == Norm::L1 && rule.divergence == Divergence::KullbackLeibler {
-        return Err(Error::input(
-            "a sparsity under kl with bases of norm l1: there the sum of the gains is that of the data, so the penalty would \
-             scale them and make none sparser; normalise by l2",
-        ));
-    }
-    Ok(())
-}
-
-/// Iterations of plain updates.
-fn in_turn<E: Products + Glue>(
-    engine: &E,
-    v: &E::Panel,
-    w: &mut E::Matrix,
-    h: &mut E::Panel,
-    options: &Options,
-    mut watch: impl FnMut(usize),
-) -> Result<Fit> {
-    let steps = match (options.updates, options.learn, options.order) {
-        (Updates::Joint, Learn::Both, _) => vec![Factor::Both],
-        (Updates::Joint, ..) => return Err(Error::input("joint updates are of both factors; one of them is kept")),
-        (_, Learn::Gains, _) => vec![Factor::Gains],
-        (_, Learn::Bases, _) => vec![Factor::Bases],
-        (_, Learn::Both, Order::GainsFirst) => vec![Factor::Gains, Factor::Bases],
-        (_, Learn::Both, Order::BasesFirst) => vec![Factor::Bases, Factor::Gains],
-    };
-    let joint_rule = Rule { exponent: options.rule.divergence.majorizing_exponent(), ..options.rule };
-    let mut trace = Trace::new(options);
-    let mut done = 0;
-    if trace.due(0) {
-        trace.push(0, objective(engine, v, w, h, &options.rule)?)?;
-    }
-    while done < options.iterations && !trace.converged {
-        for step in &steps {
-            match step {
-                Factor::Gains => engine.update_gains(v, w, h, &options.rule)?,
-                Factor::Bases => engine.update_bases(v, w, h, &options.rule)?,
-                Factor::Both => engine.update_both(v, w, h, &joint_rule)?,
-            }
-            if let (Factor::Bases | Factor::Both, Some(Normalization { norm, compensate })) =
-                (step, options.normalization)
-            {
-                engine.normalize(w, compensate.then_some(&mut *h), norm)?;
-            }
-        }
-        done += 1;
-        watch(done);
-        if trace.due(done) {
-            trace.push(done, objective(engine, v, w, h, &options.rule)?)?;
-        }
-    }
-    if !trace.due(done) {
-        trace.push(done, objective(engine, v, w, h, &options.rule)?)?;
-    }
-    Ok(trace.fit(done))
-}
-
-enum Factor {
-    Gains,
-    Bases,
-    Both,
 }
 
 /// Finds gains under fixed bases from those given: updates of H, nothing else. Columns are independent of each other, and so are
@@ -300,97 +75,19 @@ pub fn update_gains<E: Products + Momentum>(
     })
 }
 
-/// Plain updates of gains.
-struct Alternating<'a, P> {
-    h: P,
-    rule: &'a Rule,
-}
-
-impl<E: Products + Momentum> stopping::Path<E> for Alternating<'_, E::Panel> {
-    fn update(&mut self, engine: &E, v: &E::Panel, w: &E::Matrix) -> Result<()> {
-        engine.update_gains(v, w, &mut self.h, self.rule)
-    }
-
-    fn weighed_update(&mut self, engine: &E, v: &E::Panel, w: &E::Matrix) -> Result<Vec<f64>> {
-        let mut next = self.gains(engine)?;
-        let columns = engine.shape(&next).1;
-        let mut costs = engine.panel_like(&next, Array2::<f32>::zeros((1, columns)).view())?;
-        engine.try_gains(v, w, &self.h, &mut next, &mut costs, self.rule)?;
-        self.h = next;
-        Ok(engine.read_panel(&costs)?.row(0).to_vec())
-    }
-
-    fn gains(&self, engine: &E) -> Result<E::Panel> {
-        engine.lead_gains(&self.h, &self.h, 0.0)
-    }
-
-    fn select(&self, engine: &E, columns: &[Range<usize>]) -> Result<Self> {
-        Ok(Self { h: engine.select(&self.h, columns)?, rule: self.rule })
-    }
-}
-
-/// Σ d(v|λ) + λ Σ h.
-pub(super) fn objective<E: Products>(
-    engine: &E,
-    v: &E::Panel,
-    w: &E::Matrix,
-    h: &E::Panel,
-    rule: &Rule,
-) -> Result<f64> {
-    let cost: f64 = engine.costs(v, w, h, rule.divergence)?.iter().sum();
-    if rule.sparsity == 0.0 {
-        return Ok(cost);
-    }
-    Ok(cost + rule.sparsity * engine.read_panel::<f64>(h)?.sum())
-}
-
-/// Checks what a user gives: at most 10⁶ iterations, a tolerance and a sparsity that are finite and not negative.
-///
-/// # Errors
-/// [`Error::Input`] names what does not fit.
-pub fn check_options(iterations: usize, tolerance: f64, sparsity: f64) -> Result<()> {
-    if !(1..=1_000_000).contains(&iterations) {
-        return Err(Error::input(format!("{iterations} iterations: must be between 1 and 1000000")));
-    }
-    for (name, value) in [("tolerance", tolerance), ("sparsity", sparsity)] {
-        if !(value.is_finite() && value >= 0.0) {
-            return Err(Error::input(format!("{name} {value}: must be finite and not negative")));
-        }
-    }
-    Ok(())
-}
-
-/// Random bases (F x K) and gains (K x N) for data V (F x N), the same for every engine: uniform in (0.1, 1.1), scaled so
-/// that WH has the mean of V.
-pub fn random_start<T: Real>(v: ArrayView2<T>, rank: usize, seed: u64) -> (Array2<f32>, Array2<f32>) {
-    let mean = v.fold(0.0, |sum, &v| sum + v.to_f64()) / v.len().max(1) as f64;
-    let scale = (mean / (rank as f64 * 0.36)).sqrt();
-    let fill = |name: &str, rows: usize, columns: usize| {
-        let stream = Stream::new(seed, name);
-        Array2::from_shape_fn((rows, columns), |(row, column)| {
-            ((0.1 + stream.uniform((row * columns + column) as u64)) * scale) as f32
-        })
-    };
-    (fill("bases", v.nrows(), rank), fill("gains", rank, v.ncols()))
-}
-
-/// Flat gains (K x N) for fixed bases W (F x K): every component of a column alike, so that the column of WH has the sum of
-/// the column of V. A column's start depends on its own data alone.
-pub fn flat_gains(v: ArrayView2<f32>, w: ArrayView2<f32>) -> Array2<f32> {
-    let bases: f64 = w.iter().map(|&w| f64::from(w)).sum();
-    let level = |column: ndarray::ArrayView1<f32>| column.iter().map(|&v| f64::from(v)).sum::<f64>() / bases.max(1e-30);
-    let levels: Array1<f32> = v.axis_iter(Axis(1)).map(|column| level(column) as f32).collect();
-    Array2::from_shape_fn((w.ncols(), v.ncols()), |(_, n)| levels[n])
-}
-
 #[cfg(test)]
 mod tests {
-    use ndarray::s;
+    use std::ops::Range;
+
+    use ndarray::{Array1, Array2, Axis, s};
 
     use super::*;
+    use crate::divergence::Divergence;
     use crate::divergence::tests::ALL;
     use crate::engine::{Engine, Reference};
+    use crate::kernels::Norm;
     use crate::kernels::momentum::SLACK;
+    use crate::random::Stream;
 
     fn data() -> Array2<f32> {
         let stream = Stream::new(7, "data");
@@ -401,7 +98,7 @@ mod tests {
         let (w, h) = random_start(data().view(), 3, 0);
         let (v, mut w, mut h) =
             (Reference.panel(data().view()).unwrap(), vec![w.mapv(f64::from)], vec![h.mapv(f64::from)]);
-        factorize(&Reference, &v, &mut w, &mut h, options, |_| ()).unwrap()
+        factorize(&Reference, &v, &mut w, &mut h, options, |_| Ok(())).unwrap()
     }
 
     #[test]
@@ -435,7 +132,7 @@ mod tests {
                 let v = recordings[which.clone()].to_vec();
                 let mut w: Vec<_> = starts[which.clone()].iter().map(|start| start.0.mapv(f64::from)).collect();
                 let mut h: Vec<_> = starts[which].iter().map(|start| start.1.mapv(f64::from)).collect();
-                let fit = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap();
+                let fit = factorize(&Reference, &v, &mut w, &mut h, &options, |_| Ok(())).unwrap();
                 (w, h, fit.objective)
             };
             let (both, first, second) = (run(0..2), run(0..1), run(1..2));
@@ -456,11 +153,11 @@ mod tests {
                 Options { updates: Updates::Extrapolated, learn, ..Options::of(Divergence::KullbackLeibler, 30) };
             let mut w: Vec<_> = starts.iter().map(|start| start.0.mapv(f64::from)).collect();
             let mut h: Vec<_> = starts.iter().map(|start| start.1.mapv(f64::from)).collect();
-            let fit = factorize(&Reference, &recordings, &mut w, &mut h, &options, |_| ()).unwrap();
+            let fit = factorize(&Reference, &recordings, &mut w, &mut h, &options, |_| Ok(())).unwrap();
             assert!(fit.objective.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)), "{learn:?}");
             let alone = |at: usize| {
                 let (mut w, mut h) = (vec![starts[at].0.mapv(f64::from)], vec![starts[at].1.mapv(f64::from)]);
-                factorize(&Reference, &recordings[at..=at].to_vec(), &mut w, &mut h, &options, |_| ()).unwrap();
+                factorize(&Reference, &recordings[at..=at].to_vec(), &mut w, &mut h, &options, |_| Ok(())).unwrap();
                 h.remove(0)
             };
             // With fixed bases a column has its own steps; otherwise there is one for all.
@@ -498,7 +195,7 @@ mod tests {
                         engine.matrix(w.view()).unwrap(),
                         engine.panel(h.view()).unwrap(),
                     );
-                    let fit = factorize(engine, &v, &mut w, &mut h, &options, |_| ());
+                    let fit = factorize(engine, &v, &mut w, &mut h, &options, |_| Ok(()));
                     let case = format!("{divergence}, {norm}, {updates}, λ {sparsity}, seed {seed}");
                     if (divergence, norm) == (Divergence::KullbackLeibler, Norm::L1) {
                         let refused = fit.unwrap_err().to_string();
@@ -570,7 +267,7 @@ mod tests {
             let mut options = Options::of(Divergence::KullbackLeibler, 3000);
             options.normalization = Some(Normalization { norm: Norm::L2, compensate: true });
             options.rule.sparsity = sparsity;
-            let fit = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap();
+            let fit = factorize(&Reference, &v, &mut w, &mut h, &options, |_| Ok(())).unwrap();
             let best = half_baked_or_well_done(&data, &mut w0.clone(), &mut h0.clone(), sparsity);
             assert!(fit.objective[3000] < 1.01 * best, "λ {sparsity}: {} above {best}", fit.objective[3000]);
             shares.push(idle(&h[0]));
@@ -584,9 +281,9 @@ mod tests {
         options.normalization = Some(Normalization { norm: Norm::L2, compensate: false });
         options.rule.sparsity = 0.1;
         let (v, mut w, mut h) = (vec![Array2::ones((2, 2))], vec![Array2::ones((2, 1))], vec![Array2::ones((1, 2))]);
-        assert!(matches!(factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()), Err(Error::Input(_))));
+        assert!(matches!(factorize(&Reference, &v, &mut w, &mut h, &options, |_| Ok(())), Err(Error::Input(_))));
         options.learn = Learn::Gains;
-        factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap();
+        factorize(&Reference, &v, &mut w, &mut h, &options, |_| Ok(())).unwrap();
     }
 
     #[test]
@@ -626,7 +323,7 @@ mod tests {
                         vec![w.mapv(|w| f64::from(w) * scale)],
                         vec![h.mapv(f64::from)],
                     );
-                    let fit = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap();
+                    let fit = factorize(&Reference, &v, &mut w, &mut h, &options, |_| Ok(())).unwrap();
                     assert!(fit.converged == (tolerance > 0.0), "{divergence}, {updates}, {scale}");
                     fit.objective.last().copied().unwrap()
                 };
@@ -644,7 +341,7 @@ mod tests {
         let v = vec![Array2::from_elem((2, 2), f64::MAX)];
         let (mut w, mut h) = (vec![Array2::ones((2, 1))], vec![Array2::ones((1, 2))]);
         let options = Options::of(Divergence::Euclidean, 3);
-        let error = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap_err();
+        let error = factorize(&Reference, &v, &mut w, &mut h, &options, |_| Ok(())).unwrap_err();
         assert!(matches!(error, Error::Diverged { iteration: 0, .. }), "{error}");
     }
 

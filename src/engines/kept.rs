@@ -2,13 +2,12 @@
 //! made again.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use partwise::engine::{Adapter, Compiled, Gpu, Tuning};
-use partwise::{Cpu, Engine, Error};
 use serde::{Deserialize, Serialize};
 
-use super::write_whole;
+use crate::engine::{Adapter, Compiled, Cpu, Engine, Gpu, Tuning};
 
 /// What was measured, by engine, driver and version of this program.
 pub(super) struct Measured {
@@ -27,12 +26,9 @@ pub(super) struct Figures {
 }
 
 impl Measured {
-    /// What is kept for this user; nothing where there is no file, or it is not of this version.
-    pub(super) fn read() -> Self {
-        Self::at(cache_folder().map(|folder| folder.join("tuning.json")))
-    }
-
-    pub(super) fn at(file: Option<PathBuf>) -> Self {
+    /// What is kept in a folder; nothing where there is no folder or no file, or it is not of this version.
+    pub(super) fn read(cache: Option<&Path>) -> Self {
+        let file = cache.map(|folder| folder.join("tuning.json"));
         let text = file.as_deref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
         Self { file, engines: serde_json::from_str(&text).unwrap_or_default() }
     }
@@ -45,8 +41,8 @@ impl Measured {
     pub(super) fn note(&mut self, engine: &str, change: impl FnOnce(&mut Figures)) {
         change(self.engines.entry(engine.into()).or_default());
         if let Some(file) = &self.file {
-            let text = serde_json::to_vec_pretty(&self.engines).map_err(std::io::Error::from);
-            keep(file, "what was measured of the engines", |partial| std::fs::write(partial, text?));
+            let text = serde_json::to_vec_pretty(&self.engines).unwrap_or_default();
+            keep(file, "what was measured of the engines", &text);
         }
     }
 }
@@ -63,11 +59,11 @@ pub(super) fn key_of_cpu(cpu: &Cpu) -> String {
 
 /// Has a GPU's pipelines made from what its driver made of them before, and keeps what it makes of them now. A file that is
 /// damaged, or another driver's, counts for nothing and is replaced.
-pub(super) fn keep_pipelines(gpu: &Gpu) {
+pub(super) fn keep_pipelines(gpu: &Gpu, cache: Option<&Path>) {
     let adapter = gpu.adapter();
     let (vendor, device) = adapter.vendor_and_device;
     let file =
-        cache_folder().map(|folder| folder.join(format!("pipelines-{}-{vendor:x}-{device:x}.bin", adapter.backend)));
+        cache.map(|folder| folder.join(format!("pipelines-{}-{vendor:x}-{device:x}.bin", adapter.backend)));
     let kept = file.as_deref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
     let (engine, before) = (gpu.describe(), kept.len());
     gpu.keep_pipelines(&kept, move |Compiled { pipelines, seconds, cache }| {
@@ -77,30 +73,21 @@ pub(super) fn keep_pipelines(gpu: &Gpu) {
         if let (Some(cache), Some(file)) = (cache, file)
             && cache.outdoes(&std::fs::read(&file).unwrap_or_default())
         {
-            keep(&file, "the gpu's pipelines", |partial| std::fs::write(partial, cache.bytes()));
+            keep(&file, "the gpu's pipelines", cache.bytes());
         }
     });
 }
 
-/// Writes a file of the cache folder. Whoever cannot is told, and goes on without.
-fn keep(file: &Path, what: &str, write: impl FnOnce(&Path) -> std::io::Result<()>) {
+/// Writes a file of the cache folder, whole or not at all. Where that fails there is a warning, and the work goes on without.
+fn keep(file: &Path, what: &str, bytes: &[u8]) {
     let folder = file.parent().unwrap_or(file);
-    let made = std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"));
-    let written = made.and_then(|()| write_whole(file, write));
-    if let Err(cause) = written {
-        log::warn!("{what} cannot be kept for the next run: {cause}");
-    }
-}
-
-/// Where this user's programs keep what they can make again.
-fn cache_folder() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = if cfg!(windows) {
-        variable("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        variable("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        let mut partial = tempfile::NamedTempFile::new_in(folder)?;
+        partial.write_all(bytes)?;
+        partial.persist(file).map(drop).map_err(|kept| kept.error)
     };
-    folder.map(|folder| folder.join("partwise"))
+    if let Err(cause) = write() {
+        log::warn!("{what} cannot be kept for the next run: {}: {cause}", file.display());
+    }
 }

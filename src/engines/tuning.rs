@@ -1,13 +1,15 @@
 //! What is measured of engines once: which kernels are the fastest on a GPU, and what a panel takes an engine.
 
+use std::path::Path;
 use std::time::Duration;
 
 use ndarray::Array2;
-use partwise::engine::{Adapter, Timing};
-use partwise::kernels::{Glue, Mask, Products, Rule};
-use partwise::{Cpu, Divergence, Gpu};
 
 use super::kept::{Measured, key_of_cpu, key_of_gpu};
+use crate::Result;
+use crate::divergence::Divergence;
+use crate::engine::{Adapter, Cpu, Gpu, Timing};
+use crate::kernels::{Glue, Mask, Products, Rule};
 
 /// Rows, columns and components of the panel that engines are compared by: about a minute at 8 kHz.
 const PANEL: (usize, usize, usize) = (513, 2_000, 64);
@@ -18,11 +20,11 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 /// Has the GPU take the tuning that is kept for it, or measures one and keeps it. A software driver, for which it hardly
 /// matters, is only measured where that is asked for.
-pub(super) fn tune(gpu: &mut Gpu, anew: bool) -> partwise::Result<()> {
+pub(super) fn tune(gpu: &mut Gpu, anew: bool, cache: Option<&Path>) -> Result<()> {
     if gpu.adapter().is_software() && !anew {
         return Ok(());
     }
-    let (mut measured, key) = (Measured::read(), key_of_gpu(gpu.adapter()));
+    let (mut measured, key) = (Measured::read(cache), key_of_gpu(gpu.adapter()));
     if !anew
         && let Some(tuning) = measured.get(&key).and_then(|figures| figures.tuning.clone())
         && gpu.set_tuning(tuning).is_ok()
@@ -42,7 +44,7 @@ pub(super) fn compared(gpu: &Adapter, cpu: &Cpu, measured: &Measured) -> Option<
 }
 
 /// The same, measured where one is not kept, or anew.
-pub(super) fn compare(gpu: &Gpu, cpu: &Cpu, anew: bool, measured: &mut Measured) -> partwise::Result<(f64, f64)> {
+pub(super) fn compare(gpu: &Gpu, cpu: &Cpu, anew: bool, measured: &mut Measured) -> Result<(f64, f64)> {
     Ok((
         kept_or(&key_of_gpu(gpu.adapter()), anew, measured, || seconds(gpu, PANEL))?,
         kept_or(&key_of_cpu(cpu), anew, measured, || seconds(cpu, PANEL))?,
@@ -53,8 +55,8 @@ fn kept_or(
     engine: &str,
     anew: bool,
     measured: &mut Measured,
-    measure: impl FnOnce() -> partwise::Result<f64>,
-) -> partwise::Result<f64> {
+    measure: impl FnOnce() -> Result<f64>,
+) -> Result<f64> {
     if let Some(seconds) = measured.get(engine).and_then(|figures| figures.panel_seconds).filter(|_| !anew) {
         return Ok(seconds);
     }
@@ -64,7 +66,7 @@ fn kept_or(
 }
 
 /// What a panel takes as a job has it: brought up, its gains updated, masks of two sources brought down.
-fn seconds<E: Products + Glue>(engine: &E, panel: (usize, usize, usize)) -> partwise::Result<f64> {
+fn seconds<E: Products + Glue>(engine: &E, panel: (usize, usize, usize)) -> Result<f64> {
     let (rows, columns, components) = panel;
     let fill = |rows, columns| {
         Array2::from_shape_fn((rows, columns), |(row, column)| 0.1 + ((7 * row + 13 * column) % 97) as f32 / 97.0)
@@ -91,9 +93,9 @@ mod tests {
     #[test]
     fn an_engine_is_measured_once() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("cache").join("tuning.json");
+        let cache = folder.path().join("cache");
         let cpu = Cpu::new(Some(1)).unwrap();
-        let open = || Measured::at(Some(file.clone()));
+        let open = || Measured::read(Some(&cache));
         let first = kept_or("cpu", false, &mut open(), || seconds(&cpu, (9, 20, 4))).unwrap();
         assert!(first > 0.0 && first < 1.0, "{first}");
         let never = || panic!("what is kept was measured again");
@@ -102,7 +104,7 @@ mod tests {
         assert_eq!(kept_or("cpu, more threads", false, &mut open(), || Ok(3.0)).unwrap(), 3.0);
         assert_eq!(open().get("cpu").and_then(|figures| figures.panel_seconds), Some(7.0));
         // What cannot be read is nothing, and is written anew.
-        std::fs::write(&file, "{").unwrap();
+        std::fs::write(cache.join("tuning.json"), "{").unwrap();
         assert_eq!(kept_or("cpu", false, &mut open(), || Ok(5.0)).unwrap(), 5.0);
         assert_eq!(kept_or("cpu", false, &mut open(), never).unwrap(), 5.0);
     }

@@ -13,8 +13,9 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::nmf::{Fit, Learn, Normalization, Options, Trace, objective};
+use super::options::{Learn, Normalization, Options};
 use super::stopping::{self, Path as _};
+use super::trace::{Fit, Trace, objective};
 use crate::kernels::momentum::{SLACK, START, share};
 use crate::kernels::{Glue, Momentum, Products, Rule, Track};
 use crate::{Error, Result};
@@ -26,7 +27,7 @@ const RELAXATION: f64 = 1.25;
 /// are slow to come back from.
 const PLAIN: f64 = 3.0;
 
-/// Factorizes as [`super::nmf::factorize`] does. The objective's trace is the cost of the points that counted; only the
+/// Factorizes as [`super::factorize`] does. The objective's trace is the cost of the points that counted; only the
 /// last entry, that of the result, takes a pass of its own.
 pub(super) fn factorize<E: Products + Momentum + Glue>(
     engine: &E,
@@ -34,7 +35,7 @@ pub(super) fn factorize<E: Products + Momentum + Glue>(
     w: &mut E::Matrix,
     h: &mut E::Panel,
     options: &Options,
-    mut watch: impl FnMut(usize),
+    mut watch: impl FnMut(usize) -> Result<()>,
 ) -> Result<Fit> {
     let refused =
         |what: &str| Err(Error::input(format!("extrapolated updates do not go with {what}; use alternating ones")));
@@ -49,7 +50,7 @@ pub(super) fn factorize<E: Products + Momentum + Glue>(
             if trace.due(done) {
                 trace.push(done, engine.read_panel::<f64>(&track.state)?.row(0).sum())?;
             }
-            watch(done + 1);
+            watch(done + 1)?;
             Ok(!trace.converged)
         })?,
         _ => update_both(engine, v, w, h, options, &mut trace, watch)?.0,
@@ -162,7 +163,7 @@ fn update_both<E: Products + Momentum + Glue>(
     h: &mut E::Panel,
     options: &Options,
     trace: &mut Trace,
-    mut watch: impl FnMut(usize),
+    mut watch: impl FnMut(usize) -> Result<()>,
 ) -> Result<(usize, usize)> {
     let long = relaxed(&options.rule);
     let sure = Rule { exponent: long.divergence.majorizing_exponent(), ..long };
@@ -212,7 +213,7 @@ fn update_both<E: Products + Momentum + Glue>(
             trace.converged &= accepted && moved;
         }
         done += 1;
-        watch(done);
+        watch(done)?;
     }
     // The last update was not judged yet.
     let rises = done > 0 && objective(engine, v, &previous.0, &previous.1, &options.rule)? > lowest * (1.0 + SLACK);
@@ -264,7 +265,7 @@ mod tests {
             let (mut w, mut h) = (numbers("w", 12, 3), numbers("h", 3, 30));
             let options = Options::of(divergence, 400);
             let mut trace = Trace::new(&options);
-            let (done, refused) = update_both(&Reference, &v, &mut w, &mut h, &options, &mut trace, |_| ()).unwrap();
+            let (done, refused) = update_both(&Reference, &v, &mut w, &mut h, &options, &mut trace, |_| Ok(())).unwrap();
             assert!(done == 400 && refused > 0, "{divergence}: nothing was refused, so nothing was seen");
             let accepted = trace.fit(done).objective;
             assert!(accepted.windows(2).all(|pair| pair[1] <= pair[0]));

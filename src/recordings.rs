@@ -1,5 +1,6 @@
-//! Recordings of one source to data.
+//! Recordings of sources alone, from files or from memory, and the frames that are learned from them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -7,34 +8,92 @@ use std::path::PathBuf;
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::{Event, Material};
 use crate::audio::{self, Recording};
-use crate::spectrogram::{Spectrum, Stft, level_scale};
+use crate::options::SourceFiles;
+use crate::spectrogram::{Front, Spectrum, Stft, View, level_scale};
 use crate::{Error, Result};
 
 /// Frames whose power is below this share of the loudest frame's are silence: nothing of the source is to be learned from
 /// them, yet IS would weigh them like any other.
-pub(super) const SILENCE: f64 = 1e-7;
+const SILENCE: f64 = 1e-7;
 
-/// The usable recordings of a source, in the order of their files.
-pub(super) fn read(source: &Material, watch: &mut dyn FnMut(Event)) -> Result<Vec<(PathBuf, Recording)>> {
-    let mut files = source.files.clone();
-    files.sort();
-    files.dedup();
-    let read: Vec<_> = files.par_iter().map(|file| (file, audio::read(file))).collect();
-    let mut recordings = Vec::with_capacity(read.len());
-    for (file, recording) in read {
+/// The recordings of one source.
+#[derive(Debug, Clone)]
+pub struct Material<'a> {
+    /// The source's name.
+    pub name: String,
+    /// Recordings of it alone.
+    pub recordings: Recordings<'a>,
+}
+
+/// Where recordings come from.
+#[derive(Debug, Clone)]
+pub enum Recordings<'a> {
+    /// Files. They are taken in the order of their names, each once, so that the order of arguments does not matter.
+    Files(Vec<PathBuf>),
+    /// Memory, in this order.
+    Memory(&'a [Recording]),
+}
+
+impl From<SourceFiles> for Material<'_> {
+    fn from(SourceFiles { name, recordings }: SourceFiles) -> Self {
+        Self { name, recordings: Recordings::Files(recordings) }
+    }
+}
+
+/// What happens while recordings are read and learned from.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A recording could not be used; the rest are.
+    Skipped(Error),
+    /// There is a warning about a recording, which is named first.
+    Warning(&'a str, &'a str),
+    /// The bases of this source are being learned: iteration, of so many.
+    Iteration(&'a str, usize, usize),
+}
+
+/// Hears of events; its error ends the work.
+pub type Watch<'a> = dyn FnMut(Event) -> Result<()> + Send + 'a;
+
+/// A recording and what messages call it.
+pub(crate) type Named<'a> = (String, Cow<'a, Recording>);
+
+/// The usable recordings of a source.
+///
+/// # Errors
+/// [`Error::Input`] where none is usable; those of recordings in memory that no file could hold.
+pub(crate) fn read<'a>(source: &Material<'a>, watch: &mut Watch) -> Result<Vec<Named<'a>>> {
+    let name = &source.name;
+    let read: Vec<(String, Result<Cow<Recording>>)> = match &source.recordings {
+        Recordings::Files(files) => {
+            let mut files = files.clone();
+            files.sort();
+            files.dedup();
+            let read = |file: &PathBuf| (file.display().to_string(), audio::read(file).map(Cow::Owned));
+            files.par_iter().map(read).collect()
+        }
+        Recordings::Memory(recordings) => {
+            let label = |index: usize| format!("source '{name}', recording {}", index + 1);
+            let check = |(index, recording): (usize, &'a Recording)| {
+                recording.check(&label(index))?;
+                Ok((label(index), Ok(Cow::Borrowed(recording))))
+            };
+            recordings.iter().enumerate().map(check).collect::<Result<_>>()?
+        }
+    };
+    let (mut recordings, count) = (Vec::with_capacity(read.len()), read.len());
+    for (label, recording) in read {
         match recording {
             Ok(recording) if recording.frames() > 0 => {
-                recording.warnings.iter().for_each(|warning| watch(Event::Warning(file, warning)));
-                recordings.push((file.clone(), recording));
+                recording.warnings.iter().try_for_each(|warning| watch(Event::Warning(&label, warning)))?;
+                recordings.push((label, recording));
             }
-            Ok(_) => watch(Event::Skipped(Error::audio(file, "holds no audio: 0 samples"))),
-            Err(error) => watch(Event::Skipped(error)),
+            Ok(_) => watch(Event::Skipped(Error::audio(label, "holds no audio: 0 samples")))?,
+            Err(error) => watch(Event::Skipped(error))?,
         }
     }
     if recordings.is_empty() {
-        return Err(Error::input(format!("source '{}': none of its {} files can be used", source.name, files.len())));
+        return Err(Error::input(format!("source '{name}': none of its {count} recordings can be used")));
     }
     Ok(recordings)
 }
@@ -42,37 +101,32 @@ pub(super) fn read(source: &Material, watch: &mut dyn FnMut(Event)) -> Result<Ve
 /// The sample rate in Hz that all sources are brought to: the lowest of theirs, where a source's is the highest that at least half
 /// of its sound has. Recordings of still lower rates are left out, with a warning: otherwise one of them would take from the model
 /// what lies above its own Nyquist frequency. Never more than half of a source is.
-pub(super) fn common_rate(
-    names: &[&str],
-    recordings: &mut [Vec<(PathBuf, Recording)>],
-    watch: &mut dyn FnMut(Event),
-) -> u32 {
+pub(crate) fn common_rate(names: &[&str], recordings: &mut [Vec<Named>], watch: &mut Watch) -> Result<u32> {
     let rates: Vec<u32> = recordings.iter().map(|recordings| usual_rate(recordings)).collect();
     let common = rates.iter().copied().min().unwrap_or_default();
     let highest = rates.iter().copied().max().unwrap_or_default();
     for (source, (name, recordings)) in names.iter().zip(&mut *recordings).enumerate() {
-        recordings.retain(|(file, recording)| {
-            let (rate, usual) = (recording.sample_rate, rates[source]);
-            if rate < common {
-                let reason = format!("is at {rate} Hz, most of source '{name}' at {usual} Hz or more; it is left out");
-                watch(Event::Warning(file, &reason));
-            }
-            rate >= common
-        });
+        let usual = rates[source];
+        for (file, recording) in recordings.iter().filter(|(_, recording)| recording.sample_rate < common) {
+            let rate = recording.sample_rate;
+            let reason = format!("is at {rate} Hz, most of source '{name}' at {usual} Hz or more; it is left out");
+            watch(Event::Warning(file, &reason))?;
+        }
+        recordings.retain(|(_, recording)| recording.sample_rate >= common);
         let deciding = recordings.iter().find(|(_, recording)| recording.sample_rate == common);
         if let Some((file, _)) = deciding.filter(|_| rates[source] == common && common < highest) {
             let reason = format!(
                 "is at {common} Hz, like much of source '{name}', so the model is; other sources have up to {highest} Hz"
             );
-            watch(Event::Warning(file, &reason));
+            watch(Event::Warning(file, &reason))?;
         }
     }
-    common
+    Ok(common)
 }
 
 /// The highest sample rate that at least half of a source's sound has.
-fn usual_rate(recordings: &[(PathBuf, Recording)]) -> u32 {
-    let mut sorted: Vec<&Recording> = recordings.iter().map(|(_, recording)| recording).collect();
+fn usual_rate(recordings: &[Named]) -> u32 {
+    let mut sorted: Vec<&Recording> = recordings.iter().map(|(_, recording)| &**recording).collect();
     sorted.sort_by_key(|recording| std::cmp::Reverse(recording.sample_rate));
     let half = sorted.iter().map(|recording| recording.seconds()).sum::<f64>() / 2.0;
     let mut sum = 0.0;
@@ -84,7 +138,7 @@ fn usual_rate(recordings: &[(PathBuf, Recording)]) -> u32 {
 }
 
 /// Warns of recordings that two sources have: what is in them cannot be told apart.
-pub(super) fn warn_of_shared(names: &[&str], recordings: &[Vec<(PathBuf, Recording)>], watch: &mut dyn FnMut(Event)) {
+pub(crate) fn warn_of_shared(names: &[&str], recordings: &[Vec<Named>], watch: &mut Watch) -> Result<()> {
     let mut known: HashMap<u64, Vec<(usize, usize)>> = HashMap::new();
     for (source, own) in recordings.iter().enumerate() {
         for (index, (file, recording)) in own.iter().enumerate().filter(|(_, (_, recording))| recording.peak() > 0.0) {
@@ -93,14 +147,15 @@ pub(super) fn warn_of_shared(names: &[&str], recordings: &[Vec<(PathBuf, Recordi
                 other != source && recordings[other][at].1.channels == recording.channels
             };
             if let Some(&(other, at)) = alike.iter().find(same) {
-                let (name, theirs) = (names[other], recordings[other][at].0.display());
+                let (name, theirs) = (names[other], &recordings[other][at].0);
                 let reason =
                     format!("source '{name}' has the same recording ({theirs}); they cannot be told apart by it");
-                watch(Event::Warning(file, &reason));
+                watch(Event::Warning(file, &reason))?;
             }
             alike.push((source, index));
         }
     }
+    Ok(())
 }
 
 fn fingerprint(recording: &Recording) -> u64 {
@@ -110,8 +165,11 @@ fn fingerprint(recording: &Recording) -> u64 {
 }
 
 /// The data of all frames that are not silence, (N, F), scaled by the recordings' common peak.
-pub(super) fn data(
-    recordings: &[(PathBuf, Recording)],
+///
+/// # Errors
+/// Those of the resampler.
+pub(crate) fn data(
+    recordings: &[Named],
     stft: &Stft<f32>,
     spectrum: Spectrum,
     sample_rate: u32,
@@ -143,15 +201,48 @@ pub(super) fn data(
     Array2::from_shape_vec((count, stft.bins()), data).map_err(|cause| Error::input(cause.to_string()))
 }
 
+/// The data (N, F) of a recording, of all channels together.
+///
+/// # Errors
+/// Those of the resampler.
+pub(crate) fn shown(recording: &Recording, view: &View) -> Result<Array2<f32>> {
+    let mut sum = Array2::zeros((0, view.rows()));
+    for channel in &recording.channels {
+        let channel = audio::resample(channel, recording.sample_rate, view.sample_rate)?;
+        let spectra = view.stft.forward(&channel, 0, 0..view.stft.frames(channel.len()));
+        let mut data = Array2::zeros((spectra.nrows(), view.rows()));
+        view.show(spectra.view(), level_scale(recording.peak()), data.view_mut())?;
+        sum = if sum.is_empty() { data } else { sum + data };
+    }
+    Ok(sum)
+}
+
+/// The frames of recordings of single strokes, and the sample rate in Hz that all were brought to.
+///
+/// # Errors
+/// [`Error::Input`] where a source has no usable recording; those of [`Front::view`].
+pub(crate) fn strokes(sources: &[SourceFiles], front: &Front, watch: &mut Watch) -> Result<(u32, Vec<(String, Vec<Array2<f32>>)>)> {
+    let read = |source: &SourceFiles| read(&source.clone().into(), watch);
+    let mut recordings = sources.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    let sample_rate = common_rate(&names, &mut recordings, watch)?;
+    let of_source = |(name, recordings): (&&str, Vec<Named>)| {
+        let shown = |(_, recording): &Named| shown(recording, &front.view(sample_rate, recording.sample_rate)?);
+        Ok((name.to_string(), recordings.iter().map(shown).collect::<Result<_>>()?))
+    };
+    let strokes = names.iter().zip(recordings).map(of_source).collect::<Result<_>>()?;
+    Ok((sample_rate, strokes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Seconds of noise at so many Hz.
-    fn recording(name: &str, sample_rate: u32, seconds: usize) -> (PathBuf, Recording) {
+    fn recording(name: &str, sample_rate: u32, seconds: usize) -> Named<'static> {
         let stream = crate::random::Stream::new(1, name);
         let channels = vec![(0..sample_rate as usize * seconds).map(|n| stream.uniform(n as u64) as f32).collect()];
-        (name.into(), Recording { channels, sample_rate, warnings: Vec::new() })
+        (name.into(), Cow::Owned(Recording { channels, sample_rate, warnings: Vec::new() }))
     }
 
     /// The common rate, the files that are left, and what was told.
@@ -162,10 +253,12 @@ mod tests {
         let names = &["one", "other"][..sources.len()];
         let common = common_rate(names, &mut recordings, &mut |event| {
             if let Event::Warning(file, reason) = event {
-                told.push(format!("{}: {reason}", file.display()));
+                told.push(format!("{file}: {reason}"));
             }
-        });
-        let left = recordings.iter().flatten().map(|(file, _)| file.display().to_string()).collect();
+            Ok(())
+        })
+        .unwrap();
+        let left = recordings.iter().flatten().map(|(file, _)| file.clone()).collect();
         (common, left, told)
     }
 
@@ -192,14 +285,16 @@ mod tests {
         let mut copy = recording("b", 8000, 1);
         copy.0 = "copy".into();
         let silence =
-            || ("s".into(), Recording { channels: vec![vec![0.0; 9]], sample_rate: 8000, warnings: Vec::new() });
+            || ("s".into(), Cow::Owned(Recording { channels: vec![vec![0.0; 9]], sample_rate: 8000, warnings: Vec::new() }));
         let sources = [vec![one[0].clone(), one[1].clone(), one[2].clone(), silence()], vec![silence(), copy]];
         let mut told = Vec::new();
         warn_of_shared(&["one", "other"], &sources, &mut |event| {
             if let Event::Warning(file, reason) = event {
-                told.push(format!("{}: {reason}", file.display()));
+                told.push(format!("{file}: {reason}"));
             }
-        });
+            Ok(())
+        })
+        .unwrap();
         assert!(told.len() == 1 && told[0].starts_with("copy: source 'one'") && told[0].contains("(b)"), "{told:?}");
     }
 }

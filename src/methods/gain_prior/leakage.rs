@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, s};
 
-use super::nmf::{self, Until, Updates};
+use crate::methods::nmf::{self, Until, Updates};
 use crate::divergence::Divergence;
 use crate::kernels::{Glue, Mask, Momentum, Products, Rule};
 use crate::{Error, Result};

@@ -1,17 +1,17 @@
-//! Without a trained model: the patterns of a recording are found in the recording itself, or given as they are.
+//! From data to masks without a model: the patterns of a recording are found in the recording itself, or given.
 
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-use super::{Separated, Separator};
+use super::{Found, Options, Start, search};
 use crate::Result;
 use crate::kernels::{Mask, Shifts};
-use crate::methods::nmf2d::{self, Found, Options, Start};
+use crate::methods::separator::{Held, Separated, Separator};
 
 /// How a recording is separated into patterns that move.
 #[derive(Debug, Clone)]
-pub struct BlindSettings {
+pub struct Settings {
     /// The updates of the factors.
     pub options: Options,
     /// Where they begin.
@@ -42,16 +42,26 @@ pub enum Patterns {
     },
 }
 
+impl Patterns {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Found { sources, .. } => *sources,
+            Self::Given { sources, .. } => sources.last().map_or(0, |last| last.end),
+        }
+    }
+}
+
 /// An engine that finds patterns in the recordings that it separates. A panel is one recording, its segments the channels, which
 /// have the patterns in common.
 pub struct Blind<'a, E> {
-    engine: E,
-    settings: &'a BlindSettings,
+    engine: Held<'a, E>,
+    settings: &'a Settings,
 }
 
 impl<'a, E: Shifts> Blind<'a, E> {
     /// On an engine.
-    pub fn new(engine: E, settings: &'a BlindSettings) -> Self {
+    pub fn new(engine: Held<'a, E>, settings: &'a Settings) -> Self {
         Self { engine, settings }
     }
 }
@@ -62,7 +72,7 @@ impl<E: Shifts> Separator for Blind<'_, E> {
     }
 
     fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
-        let BlindSettings { options, patterns, mask } = self.settings;
+        let Settings { options, patterns, mask } = self.settings;
         let mut rest = data.reversed_axes();
         let mut channels = Vec::with_capacity(segments.len());
         for &columns in segments {
@@ -73,7 +83,7 @@ impl<E: Shifts> Separator for Blind<'_, E> {
         let (found, sources) = match patterns {
             Patterns::Found { sources, starts, seed } => {
                 let start = Start::Random { components: *sources, starts: *starts, seed: *seed };
-                let mut found = nmf2d::search(&self.engine, &channels, start, options, |_| ())?;
+                let mut found = search(&*self.engine, &channels, start, options, |_| Ok(()))?;
                 loudest_first(&mut found);
                 (found, (0..*sources).map(|source| source..source + 1).collect())
             }
@@ -82,10 +92,10 @@ impl<E: Shifts> Separator for Blind<'_, E> {
                 let rows = |basis: &Array2<f64>| basis.slice(s![..data.ncols().min(basis.nrows()), ..]).to_owned();
                 let bases: Vec<_> = bases.iter().map(rows).collect();
                 let start = Start::Given { bases: &bases, gains: None };
-                (nmf2d::search(&self.engine, &channels, start, options, |_| ())?, sources.clone())
+                (search(&*self.engine, &channels, start, options, |_| Ok(()))?, sources.clone())
             }
         };
-        let (engine, lags) = (&self.engine, options.rule.lags);
+        let (engine, lags) = (&*self.engine, options.rule.lags);
         let w = engine.stack(&found.bases.iter().map(|w| w.view()).collect::<Vec<_>>())?;
         let h = engine.packed(&found.gains.iter().map(|h| h.view()).collect::<Vec<_>>())?;
         let costs = engine.shifted_costs(&engine.packed(&channels)?, &w, &h, lags, options.rule.rule.divergence)?;
@@ -156,16 +166,16 @@ mod tests {
         (data, models, segments)
     }
 
-    fn settings(patterns: Patterns, iterations: usize) -> BlindSettings {
+    fn settings(patterns: Patterns, iterations: usize) -> Settings {
         let options = Options { trace_every: 0, ..Options::of(Divergence::KullbackLeibler, LAGS, iterations) };
-        BlindSettings { options, patterns, mask: Mask::Ratio(1.0) }
+        Settings { options, patterns, mask: Mask::Ratio(1.0) }
     }
 
     #[test]
     fn masks_are_those_of_the_kept_start_the_loudest_source_first() {
         let (data, models, segments) = recording();
         let settings = settings(Patterns::Found { sources: 2, starts: 4, seed: 1 }, 400);
-        let blind = Blind::new(Reference, &settings);
+        let blind = Blind::new(Held::Owned(Reference), &settings);
         let Separated { masks, costs, iterations } = blind.separate(data.view(), &segments).unwrap();
         assert_eq!((iterations, costs.len()), (vec![400, 400], 40));
         let sum = &masks[0] + &masks[1];
@@ -180,8 +190,8 @@ mod tests {
         // Kept is the start with the least objective over both channels.
         let alone = |seed| {
             let settings =
-                BlindSettings { patterns: Patterns::Found { sources: 2, starts: 1, seed }, ..settings.clone() };
-            Blind::new(Reference, &settings).separate(data.view(), &segments).unwrap()
+                Settings { patterns: Patterns::Found { sources: 2, starts: 1, seed }, ..settings.clone() };
+            Blind::new(Held::Owned(Reference), &settings).separate(data.view(), &segments).unwrap()
         };
         let all: Vec<_> = (1..5).map(alone).collect();
         let objective = |one: &Separated| one.costs.iter().sum::<f64>();
@@ -196,11 +206,11 @@ mod tests {
         let bases: Vec<_> = (0..LAGS.time).map(|time| numbers(&format!("b{time}"), 14, 3)).collect();
         let mut settings = settings(Patterns::Given { bases: bases.clone(), sources: vec![0..2, 2..3] }, 15);
         settings.options.learn = Learn::Gains;
-        let separated = Blind::new(Reference, &settings).separate(data.view(), &[40]).unwrap();
+        let separated = Blind::new(Held::Owned(Reference), &settings).separate(data.view(), &[40]).unwrap();
         // By hand, with the 12 rows that the recording has.
         let bases: Vec<_> = bases.iter().map(|w| w.slice(s![..12, ..]).to_owned()).collect();
         let start = Start::Given { bases: &bases, gains: None };
-        let found = nmf2d::search(&Reference, &[data.t()], start, &settings.options, |_| ()).unwrap();
+        let found = search(&Reference, &[data.t()], start, &settings.options, |_| Ok(())).unwrap();
         assert_eq!(found.bases, bases);
         let models = Reference.shifted_models(&bases, &found.gains, &[0..1, 1..2, 2..3], LAGS).unwrap();
         let (first, second) = (&models[0][0] + &models[1][0], &models[2][0]);
@@ -208,9 +218,9 @@ mod tests {
         assert!((&separated.masks[0] - &share).iter().all(|error| error.abs() < 1e-6));
 
         settings.options.learn = Learn::Both;
-        let adapted = Blind::new(Reference, &settings).separate(data.view(), &[40]).unwrap();
+        let adapted = Blind::new(Held::Owned(Reference), &settings).separate(data.view(), &[40]).unwrap();
         assert!(adapted.costs.iter().sum::<f64>() < 0.9 * separated.costs.iter().sum::<f64>());
-        let close = Blind::new(Cpu::new(Some(2)).unwrap(), &settings).separate(data.view(), &[40]).unwrap();
+        let close = Blind::new(Held::Owned(Cpu::new(Some(2)).unwrap()), &settings).separate(data.view(), &[40]).unwrap();
         assert!((&close.masks[0] - &adapted.masks[0]).iter().all(|error| error.abs() < 1e-3));
     }
 
@@ -222,7 +232,7 @@ mod tests {
                 array![[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]],
                 array![[0.0], [9.0], [0.0], [0.0], [0.0], [0.0]],
             ],
-            fit: nmf2d::Fit { objective: array![[1.0]] },
+            fit: super::super::Fit { objective: array![[1.0]] },
             start: 0,
             seconds: 0.0,
         };
