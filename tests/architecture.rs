@@ -68,7 +68,6 @@ const CIRCLES: &[(&str, &str)] = &[
     ("kernels", "to be taken apart"),
     ("report", "to be taken apart"),
     ("reproduce", "to be taken apart"),
-    ("schedule", "to be taken apart"),
     ("spectrogram", "to be taken apart"),
 ];
 
