@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayView2, Zip, s};
 use realfft::num_complex::Complex;
 
 use super::outputs::Pending;
-use super::reports::Reports;
+use super::reports::{Finished, Reports};
 use super::{Masked, Step, Track};
 use crate::audio::Resampler;
 use crate::spectrogram::OverlapAdd;
@@ -114,21 +114,6 @@ struct SourceOutput {
     block: Vec<Vec<f32>>,
     /// Missing where the source is not written.
     file: Option<Pending>,
-}
-
-/// What a finished track amounts to.
-#[derive(Default)]
-pub(super) struct Finished {
-    /// The objective of all its columns.
-    pub(super) objective: f64,
-    /// The most updates that any of its columns took.
-    pub(super) iterations: usize,
-    /// What it was computed on, one after the other.
-    pub(super) engines: Vec<String>,
-    /// Samples beyond full scale that the format could not hold.
-    pub(super) clipped: u64,
-    /// The sizes of its files.
-    pub(super) bytes: Vec<u64>,
 }
 
 impl Outputs {

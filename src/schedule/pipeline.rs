@@ -1,7 +1,7 @@
 //! The pipeline itself: threads that decode, one that packs, the engines, threads that encode.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
@@ -9,50 +9,15 @@ use std::time::Instant;
 
 use super::decode::{self, Begun, Opened, Stand, Views};
 use super::encode::Encoder;
-use super::manifest::{Parameters, Record};
+use super::manifest::Record;
 use super::memory::{at_once, bytes_for, panel_columns};
 use super::pack::{Packer, Panel};
 use super::relay::{Busy, Relay, Station};
 use super::reports::{Outcome, Reports, Watch};
-use super::{Input, Masked, Naming, Piece, Shard, Step, Track};
+use super::{Input, Job, Masked, Piece, Step, Track};
 use crate::audio::Reader;
-use crate::separate::{Scheme, Separated};
+use crate::separate::Separated;
 use crate::{Error, Result};
-
-/// What to do with the other files when one fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnError {
-    /// Do them.
-    Continue,
-    /// Finish what is in flight, begin no more.
-    Stop,
-}
-
-/// A separation job.
-pub struct Job<'a> {
-    /// What recordings are separated into, and how they are shown to the engines, which are to suit it.
-    pub scheme: &'a Scheme,
-    /// The files, see [`super::list`].
-    pub inputs: &'a [Input],
-    /// Which of them; all if it is missing.
-    pub shard: Option<Shard>,
-    /// Where results go.
-    pub naming: Naming,
-    /// The source to write; all of them if it is missing.
-    pub only: Option<usize>,
-    /// What the results depend on, for the manifest.
-    pub parameters: Parameters,
-    /// Whether files that the manifest and the outputs prove done are left as they are.
-    pub resume: bool,
-    /// What a failure means for the rest.
-    pub on_error: OnError,
-    /// Threads that decode and threads that encode, each; beside those of the engines.
-    pub threads: usize,
-    /// Bytes that the panels may take, on the host and on each device; see [`super::check_memory`].
-    pub memory: u64,
-    /// Once set, what is in flight is finished and no more begun.
-    pub stop: &'a AtomicBool,
-}
 
 /// Separates all files of a job. A file's outputs are the same bytes whatever else is in the job, whatever the order, the panels'
 /// width and the number of threads.

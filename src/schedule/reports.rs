@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::append::Manifest;
-use super::encode::Finished;
 use super::manifest::{FileReport, Status};
 use super::outputs::{Pending, publish};
 use super::unfinished::Run;
@@ -35,6 +34,21 @@ pub struct Outcome {
     pub busy: f64,
     /// Why it ended before its end, if not because it was asked to: no engine is left, or the manifest cannot be written.
     pub failure: Option<Error>,
+}
+
+/// What a finished track amounts to.
+#[derive(Default)]
+pub(super) struct Finished {
+    /// The objective of all its columns.
+    pub(super) objective: f64,
+    /// The most updates that any of its columns took.
+    pub(super) iterations: usize,
+    /// What it was computed on, one after the other.
+    pub(super) engines: Vec<String>,
+    /// Samples beyond full scale that the format could not hold.
+    pub(super) clipped: u64,
+    /// The sizes of its files.
+    pub(super) bytes: Vec<u64>,
 }
 
 /// Where every thread says how files end.
