@@ -5,9 +5,10 @@ use clap::Args;
 use indicatif::ProgressBar;
 use partwise::check::{self, Row};
 use partwise::engine::Engine;
+use partwise::{AnyEngine, with_engine};
 use serde::Serialize;
 
-use super::engine::{AnyEngine, open, with_engine};
+use super::engine::open;
 use super::{Common, Ending, print, progress, table};
 
 /// Compare every kernel of the engine with the f64 reference, on awkward shapes

@@ -1,14 +1,14 @@
 //! `partwise devices`
 
 use clap::Args;
-use partwise::Engine;
 use partwise::engine::{self, Adapter};
+use partwise::engines::Verdict;
 use serde::Serialize;
 
-use super::engine::{Verdict, automatic, with_engine};
+use super::engine::engines;
 use super::{Common, Ending, print, table};
 
-/// List the GPUs that can be used, and which engine `auto` takes: at first it is measured, and then kept
+/// List the GPUs that can be used, and the engine that `auto` takes (measured once, then kept)
 #[derive(Args)]
 pub(super) struct Devices {}
 
@@ -31,8 +31,8 @@ struct PanelSeconds {
 impl Devices {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let adapters = engine::adapters();
-        let Verdict { engine, why, panel_seconds } = automatic(common, &adapters)?;
-        let auto = format!("auto takes the {}: {why}", with_engine!(engine, |engine| engine.describe()));
+        let Verdict { engine, why, panel_seconds } = engines(common).automatic(&adapters)?;
+        let auto = format!("auto takes the {}: {why}", engine.describe());
         let panel_seconds = panel_seconds.map(|(gpu, cpu)| PanelSeconds { gpu, cpu });
         let listing = Listing { adapters, auto, panel_seconds };
         print(common.json, &listing, || text(&listing))?;

@@ -4,12 +4,12 @@ mod arguments;
 mod bench;
 mod check;
 mod demo;
+mod description;
 mod devices;
 mod engine;
 mod evaluate;
 mod factorize;
 mod interrupt;
-mod kept;
 mod manifest;
 mod memory;
 mod output;
@@ -17,9 +17,7 @@ mod progress;
 mod reproduce;
 mod separate;
 mod sources;
-mod stations;
 mod train;
-mod tuning;
 
 use std::io::Write;
 
@@ -57,38 +55,43 @@ enum Command {
 /// Options of every command.
 #[derive(Args, Clone)]
 struct Common {
-    /// Where arithmetic runs; auto takes a real GPU if there is one and it is faster, else the native CPU engine
+    /// The engine that computes; auto takes a real GPU if it is faster than the CPU engine
     #[arg(long, global = true, value_name = "auto|gpu|cpu|reference", default_value = "auto")]
-    engine: engine::Choice,
-    /// Which GPU: its index in `partwise devices`, a part of its name, also as dx12:NAME where it is behind several backends,
-    /// or its PCI bus id; for `separate` also all of them
+    engine: engine::Kind,
+    /// The GPU to use: its index in `partwise devices`, a part of its name, dx12:NAME behind another backend, or its PCI bus id;
+    /// `separate` also takes all, for every GPU
     #[arg(long, global = true, value_name = "INDEX|NAME|BACKEND:NAME|PCI|all")]
     gpu: Option<String>,
-    /// Measure anew which kernels are the fastest on the GPU, and whether it is faster than the CPU; otherwise that is done once
-    /// and kept
+    /// Measure again which kernels are the fastest on the GPU, and whether it is faster than the CPU; otherwise both are measured
+    /// once and kept
     #[arg(long, global = true)]
     retune: bool,
     /// Threads of the CPU engine and of reading and writing, at most as many as there are cores [default: all of them]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Seed of random starts: the same seed gives the same bytes
-    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// Seed of random starts: the same seed gives the same bytes [default: 0]
+    #[arg(long, global = true, value_name = "N")]
+    seed: Option<u64>,
     /// Print one JSON document on stdout instead of a table
     #[arg(long, global = true)]
     json: bool,
-    /// Say more on stderr; twice for details
+    /// Show more on stderr; -vv shows details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Say nothing on stderr but errors
+    /// Show only errors on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// No progress bars; they only ever go to a terminal
+    /// Hide progress bars; they appear only on a terminal
     #[arg(long, global = true)]
     no_progress: bool,
 }
 
 impl Common {
+    /// The seed of random starts.
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or_default()
+    }
+
     /// The threads that the engine, and reading and writing, may use: as many as were asked for, but no more than can run at once.
     fn thread_count(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -112,7 +115,7 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
     let Some(Cli { command, common }) = arguments::parse()? else { return Ok(Ending::Done) };
     start_log(&common);
     if let Some(threads) = common.threads.filter(|&threads| usize::from(threads) > common.thread_count()) {
-        log::warn!("--threads {threads}: {} can run at once here, so there are no more", common.thread_count());
+        log::warn!("--threads {threads}: this machine runs {} at once, so there are no more", common.thread_count());
     }
     // Transforms share the global pool; the engine has its own.
     let threads = common.thread_count();

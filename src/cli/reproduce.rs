@@ -10,8 +10,9 @@ use partwise::reproduce::{Corpus, Findings};
 use partwise::schedule;
 use partwise::spectrogram::{Length, Transform};
 use partwise::train::Event;
+use partwise::with_engine;
 
-use super::engine::{open, with_engine};
+use super::engine::open;
 use super::{Common, Ending, print, progress, shown, table};
 
 /// Repeat a paper's experiment on recordings of your own, and put what it found beside what the paper says
@@ -118,7 +119,7 @@ impl GainPrior {
             clips: self.clips.unwrap_or(usual.clips),
             levels,
             grid: self.grid.clone().unwrap_or(usual.grid),
-            seed: common.seed,
+            seed: common.seed(),
         };
         let (speech, music) = (corpus("speech", &self.speech)?, corpus("music", &self.music)?);
         let engine = open(common)?;
@@ -160,7 +161,7 @@ impl Nmf2d {
                 fft: self.fft.or(usual.transform.fft),
                 shape: usual.transform.shape,
             },
-            seed: common.seed,
+            seed: common.seed(),
         };
         let engine = open(common)?;
         let bar = progress::bar(common, 0, "factorizing");

@@ -152,6 +152,7 @@ impl Training {
 impl Described for Training {
     const KIND: &'static str = "a training";
     const USUAL: Option<&'static str> = Some("nmf");
+    const METHOD: Flag = Flag::text("method", "nmf|gain-prior", "The method [default: nmf]");
     const METHODS: &'static [(&'static str, &'static [Flag])] =
         &[("nmf", &[]), ("gain-prior", gain_prior::Training::FLAGS)];
     const COMMON: &'static [Flag] = &[
@@ -281,6 +282,12 @@ impl Separation {
 impl Described for Separation {
     const KIND: &'static str = "a separation";
     const USUAL: Option<&'static str> = None;
+    const METHOD: Flag = Flag::text(
+        "method",
+        "nmf2d|nmf",
+        "nmf2d: separate without a model, each source a pattern in time and log-frequency that moves to wherever it sounds; nmf: \
+         use the bases of a model alone [default: the method of the model]",
+    );
     const METHODS: &'static [(&'static str, &'static [Flag])] =
         &[("nmf", &[]), ("gain-prior", gain_prior::Separation::FLAGS), ("nmf2d", nmf2d::Separation::FLAGS)];
     const COMMON: &'static [Flag] = &[

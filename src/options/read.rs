@@ -11,6 +11,8 @@ use crate::{Error, Result};
 pub trait Described: Sized {
     /// What a description of this kind is called.
     const KIND: &'static str;
+    /// The option that names the method.
+    const METHOD: Flag;
     /// The options that all methods share.
     const COMMON: &'static [Flag];
     /// Every method, and its own options.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Input, Piece, Step, Track};
 use crate::audio::{Reader, Resampler};
-use crate::separate::{STRETCH, Scheme};
+use crate::separate::{Blocks, STRETCH, Scheme, Signal};
 use crate::spectrogram::View;
 use crate::{Error, Result};
 
@@ -85,18 +85,33 @@ pub(super) struct Opened {
     samples: Samples,
 }
 
-/// Blocks of samples (C, n).
+/// Blocks of samples (C, n): kept from the first reading, or read again.
 enum Samples {
     Kept(std::vec::IntoIter<Vec<Vec<f32>>>),
     Again(Box<Reader>),
 }
 
-impl Samples {
+/// The samples of a track. They must be as many as at the first reading.
+struct Checked {
+    samples: Samples,
+    track: Arc<Track>,
+    /// Samples of a channel read so far.
+    read: u64,
+}
+
+impl Blocks for Checked {
     fn next(&mut self, block: &mut Vec<Vec<f32>>) -> Result<bool> {
-        match self {
-            Self::Kept(blocks) => Ok(blocks.next().map(|kept| *block = kept).is_some()),
-            Self::Again(reader) => reader.read(block),
+        let any = match &mut self.samples {
+            Samples::Kept(blocks) => blocks.next().map(|kept| *block = kept).is_some(),
+            Samples::Again(reader) => reader.read(block)?,
+        };
+        if any {
+            self.read += block.first().map_or(0, Vec::len) as u64;
         }
+        if self.read > self.track.length || (!any && self.read < self.track.length) {
+            return Err(changed(&self.track.input.path));
+        }
+        Ok(any)
     }
 }
 
@@ -171,7 +186,9 @@ pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<P
     let of = track.view.stft.frames(track.signal_length);
     let step = (PIECE_COLUMNS.min(columns) / track.channels / STRETCH * STRETCH).max(STRETCH);
     let step = if track.whole { of.max(1) } else { step };
-    let mut signal = match Signal::new(&track, opened.samples) {
+    let samples = Checked { samples: opened.samples, track: Arc::clone(&track), read: 0 };
+    let recording = (track.channels, track.sample_rate);
+    let mut signal = match Signal::new(samples, &track.view, recording, track.signal_length) {
         Ok(signal) => signal,
         Err(error) => {
             send(Step::Broken(track, error));
@@ -181,8 +198,11 @@ pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<P
     for start in (0..of).step_by(step) {
         let frames = start..of.min(start + step);
         let last = frames.end == of;
-        let piece = signal.piece(&track, frames, of).and_then(|piece| {
-            if last && !opened.stand.is_still(&track.input.path) { Err(changed(&track.input.path)) } else { Ok(piece) }
+        let piece = signal.frames(frames.clone(), of).and_then(|spectra| {
+            if last && !opened.stand.is_still(&track.input.path) {
+                return Err(changed(&track.input.path));
+            }
+            Ok(Piece { track: Arc::clone(&track), frames, of, spectra })
         });
         match piece {
             Ok(piece) => {
@@ -200,82 +220,4 @@ pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<P
 
 fn changed(path: &Path) -> Error {
     Error::audio(path, "changed while it was read; run again when nothing writes it")
-}
-
-/// The samples of a track at the model's rate, as far as frames need them.
-struct Signal {
-    samples: Samples,
-    resamplers: Vec<Resampler>,
-    /// Missing where the model has the recording's rate, which then needs no samples of its own.
-    original: Option<Vec<Vec<f32>>>,
-    /// Samples (C, n) from `start` on.
-    channels: Vec<Vec<f32>>,
-    start: usize,
-    /// Samples of the recording read so far.
-    read: u64,
-    block: Vec<Vec<f32>>,
-}
-
-impl Signal {
-    fn new(track: &Track, samples: Samples) -> Result<Self> {
-        let resampler = |_| Resampler::new(track.sample_rate, track.view.sample_rate);
-        let empty = vec![Vec::new(); track.channels];
-        Ok(Self {
-            samples,
-            resamplers: (0..track.channels).map(resampler).collect::<Result<_>>()?,
-            original: track.is_resampled().then(|| empty.clone()),
-            channels: empty,
-            start: 0,
-            read: 0,
-            block: Vec::new(),
-        })
-    }
-
-    /// The frames of a piece, which come in order.
-    fn piece(&mut self, track: &Arc<Track>, frames: std::ops::Range<usize>, of: usize) -> Result<Piece> {
-        let stft = &track.view.stft;
-        let needed = if frames.end == of { track.signal_length } else { stft.reach(frames.clone()).end };
-        while self.start + self.channels.first().map_or(0, Vec::len) < needed {
-            if !self.fill(track)? {
-                break;
-            }
-        }
-        let spectra = self.channels.iter().map(|channel| stft.forward(channel, self.start, frames.clone())).collect();
-        // The next frames begin here; what lies before is done with.
-        let next = stft.reach(frames.end..frames.end).start.min(self.start + self.channels[0].len());
-        self.channels.iter_mut().for_each(|channel| drop(channel.drain(..next - self.start)));
-        self.start = next;
-        let original = self.original.as_mut().map_or_else(Vec::new, |original| {
-            let empty = vec![Vec::new(); original.len()];
-            std::mem::replace(original, empty)
-        });
-        Ok(Piece { track: Arc::clone(track), frames, of, spectra, original })
-    }
-
-    /// Reads a block more, or after the last what the resamplers still hold; whether there was anything.
-    fn fill(&mut self, track: &Track) -> Result<bool> {
-        if self.samples.next(&mut self.block)? {
-            self.read += self.block.first().map_or(0, Vec::len) as u64;
-            if self.read > track.length {
-                return Err(changed(&track.input.path));
-            }
-            for ((resampler, samples), channel) in self.resamplers.iter_mut().zip(&self.block).zip(&mut self.channels) {
-                resampler.push(samples, channel)?;
-            }
-            for (original, samples) in self.original.iter_mut().flatten().zip(&self.block) {
-                original.extend_from_slice(samples);
-            }
-            return Ok(true);
-        }
-        if self.read < track.length {
-            return Err(changed(&track.input.path));
-        }
-        let held = std::mem::take(&mut self.resamplers);
-        let any = !held.is_empty();
-        for (resampler, channel) in held.into_iter().zip(&mut self.channels) {
-            resampler.finish(channel)?;
-            channel.resize(track.signal_length.saturating_sub(self.start), 0.0);
-        }
-        Ok(any)
-    }
 }

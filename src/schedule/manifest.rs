@@ -1,11 +1,12 @@
 //! `manifest.jsonl`: a line for every file that was worked on, done or failed. Later lines overrule earlier ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::parameters::{Parameters, Recorded, newer};
 use super::path_json;
 use crate::{Error, Result};
 
@@ -23,37 +24,6 @@ pub enum Status {
     Begun,
     /// The error says why. What an earlier run wrote of it is left as it was.
     Failed,
-}
-
-/// What a result depends on beside the recording: equal here, equal bytes there (on one engine).
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Parameters {
-    /// Of the program.
-    pub version: String,
-    /// What it was separated by.
-    pub method: String,
-    /// SHA-256 of the model file, in hex; empty without one.
-    pub model: String,
-    /// How cells are shared.
-    pub mask: String,
-    /// How the gains are updated.
-    pub updates: String,
-    /// The most updates of the gains.
-    pub iterations: usize,
-    /// The relative change of the objective at which updates end; 0: never.
-    pub tolerance: f64,
-    /// The weights of the gain priors, one a source; none without priors.
-    pub prior_weights: Vec<String>,
-    /// Which gradient of them; empty without priors.
-    pub prior_gradient: String,
-    /// Options of the method, where no model has them.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub options: BTreeMap<String, String>,
-    /// What is written.
-    pub format: String,
-    /// The one source that is written; all of them if it is missing.
-    pub only: Option<String>,
 }
 
 /// What became of one input: a line of the manifest.
@@ -75,7 +45,7 @@ pub struct FileReport {
     pub bytes: Vec<u64>,
     /// What the outputs depend on.
     #[serde(default)]
-    pub parameters: Parameters,
+    pub parameters: Recorded,
     /// Its length.
     pub seconds: f64,
     /// Channels.
@@ -125,11 +95,11 @@ pub fn read_manifest(path: &Path) -> Result<Vec<FileReport>> {
             (Err(_), true) if !line.ends_with(b"\n") => {}
             (Err(_), false) => return Err(foreign(path, &format!("line {}", index + 1))),
             (Err(cause), true) => {
-                return Err(Error::input(format!(
-                    "{}, line {}: damaged ({cause}); delete the line, its file is then done anew",
-                    path.display(),
-                    index + 1
-                )));
+                let fault = match newer(line) {
+                    Some(version) => format!("was written by partwise {version}; use that version or a later one"),
+                    None => format!("damaged ({cause}); delete the line, its file is then done anew"),
+                };
+                return Err(Error::input(format!("{}, line {}: {fault}", path.display(), index + 1)));
             }
         }
     }
@@ -205,7 +175,7 @@ impl Record {
         let proven = line.status == Status::Done
             && self.failed.get(&line.input).is_none_or(|&failed| failed < index)
             && line.hash.as_deref() == Some(hash)
-            && line.parameters == *parameters
+            && line.parameters.is(parameters)
             && line.places().eq(places.iter().copied())
             && places.iter().all(|&place| self.last.get(place) == Some(&index))
             && line.bytes.len() == outputs.len()

@@ -2,12 +2,11 @@
 
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
 use super::memory::panel_columns;
 use super::{Piece, Step};
-use crate::separate::Scheme;
-use crate::spectrogram::level_scale;
+use crate::separate::{self, Scheme};
 use crate::{Error, Result};
 
 /// The data of several pieces side by side.
@@ -78,11 +77,7 @@ fn panel(pieces: &[Piece]) -> Result<(Array2<f32>, Vec<usize>)> {
     let mut data = Array2::zeros((pieces.iter().map(Piece::columns).sum(), rows));
     let mut rest = data.view_mut();
     for piece in pieces {
-        for spectra in &piece.spectra {
-            let (channel, after) = rest.split_at(Axis(0), spectra.nrows());
-            piece.track.view.show(spectra.view(), level_scale(piece.track.peak), channel)?;
-            rest = after;
-        }
+        rest = separate::panel(&piece.track.view, &piece.spectra.channels, piece.track.peak, rest)?;
     }
     Ok((data, pieces.iter().flat_map(Piece::segments).collect()))
 }

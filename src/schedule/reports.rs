@@ -196,7 +196,7 @@ impl<'a> Reports<'a> {
             status: Status::Failed,
             error: None,
             warnings: Vec::new(),
-            parameters: self.job.parameters.clone(),
+            parameters: self.job.parameters.clone().into(),
         }
     }
 

@@ -5,13 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use ndarray::Array2;
-use realfft::num_complex::Complex;
-
 use super::Input;
 use crate::Error;
 use crate::audio::Format;
-use crate::separate::{Separated, stretches};
+use crate::separate::{Separated, Spectra};
 use crate::spectrogram::View;
 
 /// One file on its way through the pipeline.
@@ -72,23 +69,18 @@ pub(super) struct Piece {
     pub(super) frames: Range<usize>,
     /// How many frames the track has.
     pub(super) of: usize,
-    /// A spectrum (n, F) for every channel.
-    pub(super) spectra: Vec<Array2<Complex<f32>>>,
-    /// The recording's own samples (C, m) that were read for it, where it is shown at another sample rate.
-    pub(super) original: Vec<Vec<f32>>,
+    pub(super) spectra: Spectra,
 }
 
 impl Piece {
     /// Columns in a panel.
     pub(super) fn columns(&self) -> usize {
-        self.spectra.len() * self.frames.len()
+        self.spectra.columns()
     }
 
     /// What its columns are made of: stretches, or channels as a whole.
     pub(super) fn segments(&self) -> impl Iterator<Item = usize> {
-        let (frames, whole) = (self.frames.len(), self.track.whole);
-        let of_channel = move |_| if whole { vec![frames] } else { stretches(frames).collect() };
-        self.spectra.iter().flat_map(of_channel)
+        self.spectra.segments(self.track.whole)
     }
 
     pub(super) fn is_last(&self) -> bool {

@@ -8,7 +8,7 @@ mod spectra;
 mod under_model;
 mod whole;
 
-pub(crate) use estimates::Estimates;
+pub(crate) use estimates::{Estimates, Outline};
 pub use plan::Plan;
 pub use scheme::Scheme;
 pub(crate) use spectra::{Blocks, Signal, Spectra, panel};

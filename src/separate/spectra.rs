@@ -8,6 +8,7 @@ use realfft::num_complex::Complex;
 
 use crate::Result;
 use crate::audio::Resampler;
+use crate::methods::separator::stretches;
 use crate::spectrogram::{View, level_scale};
 
 /// The samples of a recording, block by block.
@@ -25,6 +26,22 @@ pub(crate) struct Spectra {
     pub(crate) channels: Vec<Array2<Complex<f32>>>,
     /// The recording's own samples (C, m) that were read for it, where it is shown at another sample rate.
     pub(crate) original: Vec<Vec<f32>>,
+}
+
+impl Spectra {
+    /// How many columns of a panel they are.
+    pub(crate) fn columns(&self) -> usize {
+        self.channels.iter().map(Array2::nrows).sum()
+    }
+
+    /// The segments that these columns are made of: stretches of frames, or channels as a whole.
+    pub(crate) fn segments(&self, whole: bool) -> impl Iterator<Item = usize> {
+        let of_channel = move |channel: &Array2<_>| match channel.nrows() {
+            frames if whole => vec![frames],
+            frames => stretches(frames).collect(),
+        };
+        self.channels.iter().flat_map(of_channel)
+    }
 }
 
 /// The samples of a recording at the view's sample rate, as far as frames need them.

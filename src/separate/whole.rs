@@ -7,9 +7,9 @@ use ndarray::Array2;
 
 use super::estimates::{Estimates, Outline};
 use super::plan::Plan;
-use super::spectra::{Blocks, Signal, Spectra, panel};
+use super::spectra::{Blocks, Signal, panel};
 use crate::audio::{Recording, Resampler};
-use crate::methods::separator::{STRETCH, Separator, stretches};
+use crate::methods::separator::{STRETCH, Separated, Separator};
 use crate::{Error, Result};
 
 /// Columns that are on the engine at once, about.
@@ -64,19 +64,14 @@ pub fn whole(
             return Err(Error::Cancelled);
         }
         let frames = start..of.min(start + step);
-        let spectra = signal.frames(frames.clone(), of)?;
-        let masks = {
-            let Spectra { channels, .. } = &spectra;
-            let mut data = Array2::zeros((channels.len() * frames.len(), view.rows()));
-            panel(&view, channels, peak, data.view_mut())?;
-            let of_channel = || if plan.scheme.whole { vec![frames.len()] } else { stretches(frames.len()).collect() };
-            let segments: Vec<usize> = channels.iter().flat_map(|_| of_channel()).collect();
-            let separated = separator.separate(data.view(), &segments)?;
-            if !separated.costs.iter().sum::<f64>().is_finite() {
-                return Err(unfit());
-            }
-            separated.masks
-        };
+        let spectra = signal.frames(frames, of)?;
+        let mut data = Array2::zeros((spectra.columns(), view.rows()));
+        panel(&view, &spectra.channels, peak, data.view_mut())?;
+        let segments: Vec<usize> = spectra.segments(plan.scheme.whole).collect();
+        let Separated { masks, costs, .. } = separator.separate(data.view(), &segments)?;
+        if !costs.iter().sum::<f64>().is_finite() {
+            return Err(unfit());
+        }
         if !estimates.push(spectra, &masks, 0)? {
             return Err(unfit());
         }

@@ -8,18 +8,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use partwise::audio::{self, Format, FormatChoice, Recording};
-use partwise::kernels::Mask;
-use partwise::model::{Model, Source, Training};
+use partwise::methods::nmf::Updates;
+use partwise::model::{Model, Parts, Source, Summary};
 use partwise::random::Stream;
 use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Station, Watch};
-use partwise::separate::{PriorSettings, Scheme, Settings, Updates};
+use partwise::separate::Plan;
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
-use partwise::{Divergence, Error};
+use partwise::{AnyEngine, Divergence, Error, Separation};
 use serde::Serialize;
 
-use super::super::engine::AnyEngine;
+use super::super::engine::{arguments, choice, engines};
 use super::super::memory::Memory;
-use super::super::stations::{Task, stations};
 use super::super::{Common, separate};
 use super::{advanced, kernels};
 
@@ -55,20 +54,17 @@ pub(super) fn times(
     bar: &ProgressBar,
 ) -> anyhow::Result<Vec<JobTime>> {
     let world = World::new(clips.iter().copied().max().unwrap_or(0))?;
-    let settings = Settings {
-        updates: Updates::Alternating,
-        iterations: ITERATIONS,
-        tolerance: 0.0,
-        mask: Mask::Ratio(world.model.spectrum.power_exponent()),
-        priors: PriorSettings::default(),
-    };
-    let mut stations = stations(common, Task::Model(&world.model, &settings))?;
+    let separation =
+        Separation { updates: Some(Updates::Alternating), iterations: Some(ITERATIONS), ..Separation::default() };
+    let plan = Plan::new(Some(&world.model), &separation, &mut |_| Ok(()))?;
+    let engines = engines(common);
+    let mut stations = schedule::stations(&plan, &engines, &choice(common))?;
     if let Some(&first) = clips.first() {
-        world.separate(&mut stations, common, first)?;
+        world.separate(&mut stations, &plan, common, first)?;
     }
     let mut time = |&clips: &usize| {
         let cold_seconds = advanced(bar, shortest(least, || world.separate_in_new_process(engine, common, clips))?);
-        let warm_seconds = advanced(bar, shortest(least, || world.separate(&mut stations, common, clips))?);
+        let warm_seconds = advanced(bar, shortest(least, || world.separate(&mut stations, &plan, common, clips))?);
         let audio_seconds = (clips * SECONDS) as f64;
         Ok(JobTime {
             clips,
@@ -104,16 +100,16 @@ impl World {
         let source = |name: &str| Source {
             name: name.into(),
             bases: kernels::numbers(name, STFT.fft / 2 + 1, RANK),
-            mixture: None,
         };
         let model = Model {
             divergence: Divergence::ItakuraSaito,
             sample_rate: SAMPLE_RATE,
             spectrum: Spectrum::Power,
             sources: vec![source("one"), source("other")],
-            leakage: None,
+            parts: Parts::Nmf,
             normalize: None,
-            training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
+            options: None,
+            training: Summary { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
             stft: STFT,
         };
         let world = Self { folder: tempfile::tempdir().context("a folder for temporary files")?, model };
@@ -152,15 +148,19 @@ impl World {
         Ok(std::fs::write(path, bytes).map_err(Error::io(path, "write"))?)
     }
 
-    fn separate(&self, stations: &mut [Station], common: &Common, clips: usize) -> anyhow::Result<()> {
+    fn separate(&self, stations: &mut [Station], plan: &Plan, common: &Common, clips: usize) -> anyhow::Result<()> {
         let inputs = schedule::list(&[self.list(clips)?], None)?.inputs;
         let job = Job {
-            scheme: &Scheme::of_model(&self.model),
+            scheme: &plan.scheme,
             inputs: &inputs,
             shard: None,
             naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: FormatChoice::Same },
             only: None,
-            parameters: Parameters::default(),
+            parameters: Parameters {
+                version: env!("CARGO_PKG_VERSION").into(),
+                model: schedule::hash(&self.model_file())?,
+                separation: plan.separation.clone(),
+            },
             resume: false,
             on_error: OnError::Stop,
             threads: separate::stage_threads(common),
@@ -180,7 +180,7 @@ impl World {
         let output = Command::new(program)
             .args(["separate", &self.list(clips)?, "--on-error", "stop", "--quiet"])
             .args(["--updates", "alternating", "--iterations", &ITERATIONS.to_string()])
-            .args(engine.arguments(common))
+            .args(arguments(engine, common))
             .arg("--model")
             .arg(self.model_file())
             .arg("--output")

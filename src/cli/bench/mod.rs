@@ -14,12 +14,13 @@ use clap::Args;
 use indicatif::ProgressBar;
 use partwise::Divergence;
 use partwise::engine::Adapter;
+use partwise::{AnyEngine, with_engine};
 use serde::Serialize;
 
 use self::jobs::JobTime;
 use self::kernels::{Measured, Shape};
 use self::transforms::TransformTime;
-use super::engine::{AnyEngine, Choice, open, with_engine};
+use super::engine::{Kind, open};
 use super::{Common, Ending, check_output, print, progress, write_whole};
 
 /// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
@@ -62,7 +63,7 @@ pub(super) struct Bench {
 
 /// `--against`
 #[derive(Clone, Copy)]
-struct Against(Option<Choice>);
+struct Against(Option<Kind>);
 
 impl FromStr for Against {
     type Err = String;
@@ -70,7 +71,7 @@ impl FromStr for Against {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" => Ok(Self(None)),
-            "cpu" | "gpu" | "reference" => text.parse().map(|choice| Self(Some(choice))),
+            "cpu" | "gpu" | "reference" => text.parse().map(|kind| Self(Some(kind))),
             _ => Err("use cpu, gpu, reference or none".into()),
         }
     }
@@ -109,7 +110,7 @@ impl Bench {
             self.plot.is_none() || !matches!(engine, AnyEngine::Reference(_)),
             "--plot: the reference engine has no peaks to draw; use another engine"
         );
-        let other = self.other(&engine).map(|choice| open(&Common { engine: choice, ..common.clone() })).transpose()?;
+        let other = self.other(&engine).map(|kind| open(&Common { engine: kind, ..common.clone() })).transpose()?;
         let plan = Plan { shapes: self.shape, divergences: self.divergence, least: Duration::from_secs_f64(seconds) };
         let clips: Vec<usize> = self.clips.into_iter().map(usize::from).filter(|&clips| clips > 0).collect();
         let engines = 1 + usize::from(other.is_some());
@@ -124,10 +125,7 @@ impl Bench {
             version: env!("CARGO_PKG_VERSION"),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            adapter: match &engine {
-                AnyEngine::Gpu(gpu) => Some(gpu.adapter().clone()),
-                AnyEngine::Cpu(_) | AnyEngine::Reference(_) => None,
-            },
+            adapter: engine.adapter().cloned(),
             measured,
             against,
             transforms: advanced(&bar, transforms::times(plan.least)?),
@@ -143,10 +141,10 @@ impl Bench {
     }
 
     /// The engine to compare with, if there is one.
-    fn other(&self, engine: &AnyEngine) -> Option<Choice> {
+    fn other(&self, engine: &AnyEngine) -> Option<Kind> {
         match (self.against, engine) {
-            (Some(Against(choice)), _) => choice,
-            (None, AnyEngine::Gpu(gpu)) if !gpu.adapter().is_software() => Some(Choice::Cpu),
+            (Some(Against(kind)), _) => kind,
+            (None, AnyEngine::Gpu(gpu)) if !gpu.adapter().is_software() => Some(Kind::Cpu),
             (None, _) => None,
         }
     }

@@ -86,8 +86,8 @@ impl Words<'_> {
         }
         words.push("-o".into());
         words.push(format!("{folder}/model.safetensors"));
-        if common.seed != 0 {
-            words.extend(["--seed".into(), common.seed.to_string()]);
+        if let Some(seed) = common.seed {
+            words.extend(["--seed".into(), seed.to_string()]);
         }
         words
     }

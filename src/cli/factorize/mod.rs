@@ -16,10 +16,11 @@ use partwise::engine::Engine;
 use partwise::kernels::{Glue, Momentum, Norm, Products, Rule};
 use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options, Updates};
 use partwise::train::MAX_RANK;
+use partwise::with_engine;
 use serde::Serialize;
 
 use self::shifted::Shifted;
-use super::engine::{open, with_engine};
+use super::engine::open;
 use super::{Common, Ending, check_output, memory, print, progress, shown, write_whole};
 
 /// Factorize any nonnegative matrix, F rows by N columns: V ≈ W H
@@ -138,7 +139,7 @@ impl Factorize {
         self.shifted.check_absent()?;
         let v = read_matrix(&self.matrix)?;
         self.announce(&v)?;
-        let (w, h) = self.start(&v, common.seed)?;
+        let (w, h) = self.start(&v, common.seed())?;
         check_level(&self.matrix, &v, self.norm()?.is_some())?;
         let options = Options {
             updates: self.updates,

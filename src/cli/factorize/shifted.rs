@@ -11,9 +11,10 @@ use partwise::engine::Engine;
 use partwise::kernels::{Lags, Rule};
 use partwise::methods::nmf::Updates;
 use partwise::methods::nmf2d::{self, Found, Options, Start};
+use partwise::with_engine;
 use serde::Serialize;
 
-use super::super::engine::{open, with_engine};
+use super::super::engine::open;
 use super::super::{Common, Ending, memory, print, progress, shown, write_whole};
 use super::{Factorize, check_level, check_written, from, level, read_factors, read_matrix};
 
@@ -103,9 +104,9 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     let v = v / scale;
     let (mut bases, mut gains);
     let start = if command.init.is_none() {
-        Start::Random { components: command.rank, starts, seed: common.seed }
+        Start::Random { components: command.rank, starts, seed: common.seed() }
     } else {
-        (bases, gains) = nmf2d::random_start(&[v.view()], command.rank, lags, common.seed);
+        (bases, gains) = nmf2d::random_start(&[v.view()], command.rank, lags, common.seed());
         if let Some(w) = w {
             bases = w.outer_iter().map(|w| w.to_owned()).collect();
         }
