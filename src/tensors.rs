@@ -32,7 +32,7 @@ impl Tensor {
 ///
 /// # Errors
 /// [`Error::Input`] where two tensors have one name.
-pub fn to_bytes(texts: HashMap<String, String>, tensors: &[Tensor]) -> Result<Vec<u8>> {
+pub(crate) fn to_bytes(texts: HashMap<String, String>, tensors: &[Tensor]) -> Result<Vec<u8>> {
     let unwritable = |cause: safetensors::SafeTensorError| Error::input(format!("the model cannot be written: {cause}"));
     let data: Vec<Vec<u8>> =
         tensors.iter().map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
@@ -156,7 +156,7 @@ impl<'a> Tensors<'a> {
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Model`] for a file that is longer.
-pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     let size = std::fs::metadata(path).map_err(Error::io(path, "read"))?.len();
     if size > most {
         return Err(Error::model(path, format!("is {size} bytes long; no model is longer than {most}")));

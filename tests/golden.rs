@@ -184,7 +184,7 @@ fn nmf_case<E: Products + Momentum + Glue>(engine: &E, case: &Case) -> Outcome<A
     for checkpoint in case.numbers("checkpoints")? {
         options.iterations = checkpoint as usize - done;
         done = checkpoint as usize;
-        let fit = nmf::factorize(engine, &v, &mut w, &mut h, &options, |_| ())?;
+        let fit = nmf::factorize(engine, &v, &mut w, &mut h, &options, |_| Ok(()))?;
         trace.extend_from_slice(if trace.is_empty() { &fit.objective } else { &fit.objective[1..] });
         out.insert(format!("W_{done}"), real(engine.read_matrix::<f64>(&w)?));
         // Row-major whatever the storage order.
@@ -228,7 +228,7 @@ fn nmf2d_case<E: Shifts>(engine: &E, case: &Case) -> Outcome<Arrays> {
     for checkpoint in case.numbers("checkpoints")? {
         options.iterations = checkpoint as usize - done;
         done = checkpoint as usize;
-        let fit = nmf2d::factorize(engine, &v, &mut w, &mut h, &options, |_| ())?;
+        let fit = nmf2d::factorize(engine, &v, &mut w, &mut h, &options, |_| Ok(()))?;
         trace.extend(fit.objective.row(0).iter().skip(usize::from(!trace.is_empty())).map(|cost| scale * cost));
         out.insert(format!("W_{done}"), real(engine.read_matrix::<f64>(&w)?));
         out.insert(format!("H_{done}"), real(engine.read_panel::<f64>(&h)?.iter().copied()));

@@ -167,7 +167,8 @@ fn check(world: &World, whole: &BTreeMap<&str, BTreeMap<String, Vec<u8>>>, round
         assert!(whole.values().any(|run| run[name] == bytes), "round {round}: {name} is a mix");
     }
     for line in last.values().filter(|line| line.status == Status::Done) {
-        let mask = if line.parameters.mask == "hard" { "hard" } else { "wiener" };
+        let parameters = serde_json::to_value(&line.parameters).unwrap();
+        let mask = if parameters["mask"] == "hard" { "hard" } else { "wiener" };
         assert_eq!(line.outputs.len(), 2);
         for output in &line.outputs {
             let name = output.file_name().unwrap().to_str().unwrap();

@@ -11,12 +11,14 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use partwise::divergence::Divergence;
 use partwise::engine::{Cpu, Engine, Reference};
 use partwise::kernels::momentum::START;
-use partwise::kernels::{GainPrior, Glue, Mask, Momentum, Products, Rule, Track};
+use partwise::kernels::{GainPrior, Glue, Mask, Momentum, Products, Rule, Shifts, Track};
 use partwise::methods::nmf::{self, Until, Updates};
-use partwise::methods::stopping::LOOK;
-use partwise::model::{Model, Source, Training};
-use partwise::separate::{Bases, OnEngine, PriorSettings, Separator, Settings, separate};
+use partwise::methods::nmf::LOOK;
+use partwise::model::{Model, Parts, Source, Summary};
+use partwise::options::MaskChoice;
+use partwise::separate::{Plan, Separator};
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
+use partwise::Separation;
 
 const BINS: usize = 11;
 const COMPONENTS: usize = 4;
@@ -211,7 +213,7 @@ fn assert_silence_and_nonsense<E: Products + Momentum>(engine: &E) {
 /// Two sources, whose bases hold these numbers.
 fn model(bases: &Array2<f32>) -> Model {
     let part = |columns| bases.slice(s![.., columns]).to_owned();
-    let source = |name: &str, columns| Source { name: name.into(), bases: part(columns), mixture: None };
+    let source = |name: &str, columns| Source { name: name.into(), bases: part(columns) };
     let (window, fft) = (2 * (BINS - 1), 2 * (BINS - 1));
     Model {
         divergence: Divergence::KullbackLeibler,
@@ -219,28 +221,29 @@ fn model(bases: &Array2<f32>) -> Model {
         stft: StftParams { window, hop: 5, fft, shape: Shape::SqrtHann, pad: Pad::Full },
         spectrum: Spectrum::Magnitude,
         sources: vec![source("one", 0..2), source("other", 2..4)],
-        leakage: None,
+        parts: Parts::Nmf,
         normalize: None,
-        training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
+        options: None,
+        training: Summary { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
     }
 }
 
-fn assert_cut<E: GainPrior + Momentum + Glue>(engine: E) {
+fn assert_cut<E: GainPrior + Momentum + Glue + Shifts + 'static>(engine: E) {
     let (batch, model) = (segments(), model(&bases()));
-    let settings = Settings {
-        updates: Updates::Extrapolated,
-        iterations: 38,
+    let separation = Separation {
+        updates: Some(Updates::Extrapolated),
+        iterations: Some(38),
         tolerance: TOLERANCE,
-        mask: Mask::Ratio(2.0),
-        priors: PriorSettings::default(),
+        mask: MaskChoice::Given(Mask::Ratio(2.0)),
+        ..Separation::default()
     };
+    let plan = Plan::new(Some(&model), &separation, &mut |_| Ok(())).unwrap();
     let (data, columns) = (joined(&batch), widths(&batch));
-    let bases = Bases::new(&engine, &model, BINS, &settings).unwrap();
-    let whole = separate(&engine, data.view(), &columns, &bases, &settings).unwrap();
-    assert_differ(whole.iterations.iter().copied());
     let name = engine.describe();
-    let separator: Box<dyn Separator> = Box::new(OnEngine::new(engine, &model, settings));
+    let separator: Box<dyn Separator> = plan.on(engine);
     assert_eq!(separator.describe(), name);
+    let whole = separator.separate(data.t(), &columns).unwrap();
+    assert_differ(whole.iterations.iter().copied());
     for border in 1..columns.len() {
         let middle: usize = columns[..border].iter().sum();
         let (first, second) = data.view().split_at(Axis(1), middle);
@@ -261,14 +264,19 @@ fn assert_cut<E: GainPrior + Momentum + Glue>(engine: E) {
     assert!(separator.separate(data.view(), &[BINS]).is_err());
 }
 
-fn assert_nonsense_is_told<E: GainPrior + Momentum + Glue>(engine: E) {
+fn assert_nonsense_is_told<E: GainPrior + Momentum + Glue + Shifts + 'static>(engine: E) {
     let (model, mut data) = (model(&bases()), numbers(2, BINS, 5));
     data[(4, 3)] = f32::NAN;
     for updates in WAYS {
-        let priors = PriorSettings::default();
-        let settings = Settings { updates, iterations: 100, tolerance: TOLERANCE, mask: Mask::Hard, priors };
-        let bases = Bases::new(&engine, &model, BINS, &settings).unwrap();
-        let found = separate(&engine, data.view(), &[2, 3], &bases, &settings).unwrap();
+        let separation = Separation {
+            updates: Some(updates),
+            iterations: Some(100),
+            tolerance: TOLERANCE,
+            mask: MaskChoice::Given(Mask::Hard),
+            ..Separation::default()
+        };
+        let plan = Plan::new(Some(&model), &separation, &mut |_| Ok(())).unwrap();
+        let found = plan.on_borrowed(&engine).separate(data.t(), &[2, 3]).unwrap();
         let finite: Vec<bool> = found.costs.iter().map(|cost| cost.is_finite()).collect();
         assert_eq!(finite, [true, true, true, false, true], "{updates}");
     }

@@ -79,9 +79,10 @@ impl fmt::Display for Format {
 }
 
 /// What a user asks for, which may depend on what the recording was stored as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FormatChoice {
     /// WAV of the recording's own depth: integers that hold its integers, otherwise float.
+    #[default]
     Same,
     /// FLAC: of 16 bits where they hold the recording's integers, otherwise of 24.
     Flac,

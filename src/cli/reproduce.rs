@@ -9,7 +9,7 @@ use partwise::reproduce::nmf2d::{Nmf2dOptions, nmf2d};
 use partwise::reproduce::{Corpus, Findings};
 use partwise::schedule;
 use partwise::spectrogram::{Length, Transform};
-use partwise::train::Event;
+use partwise::recordings::Event;
 use partwise::with_engine;
 
 use super::engine::open;
@@ -129,8 +129,8 @@ impl GainPrior {
             Progress::Training(Event::Skipped(error)) => {
                 bar.suspend(|| log::error!("{error}; it is left out"));
             }
-            Progress::Training(Event::Warning(file, warning)) => {
-                bar.suspend(|| log::warn!("{}: {warning}", file.display()));
+            Progress::Training(Event::Warning(recording, warning)) => {
+                bar.suspend(|| log::warn!("{recording}: {warning}"));
             }
             Progress::Separated(done, of) => {
                 bar.set_length(of as u64);

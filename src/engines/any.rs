@@ -2,6 +2,26 @@
 
 use crate::engine::{Adapter, Cpu, Engine, Gpu, Reference};
 
+/// Runs `$body` with `$engine` bound to the engine inside an [`AnyEngine`](crate::AnyEngine), whichever it is.
+///
+/// ```
+/// use partwise::{Engine, EngineChoice, with_engine};
+///
+/// let any = EngineChoice::Reference.open()?;
+/// assert_eq!(with_engine!(&any, |engine| engine.describe()), "reference (f64)");
+/// # Ok::<(), partwise::Error>(())
+/// ```
+#[macro_export]
+macro_rules! with_engine {
+    ($any:expr, |$engine:ident| $body:expr) => {
+        match $any {
+            $crate::AnyEngine::Gpu($engine) => $body,
+            $crate::AnyEngine::Cpu($engine) => $body,
+            $crate::AnyEngine::Reference($engine) => $body,
+        }
+    };
+}
+
 /// An engine of any kind: callers need not be generic over engines. [`with_engine!`](crate::with_engine) opens it to code that
 /// is.
 #[expect(clippy::large_enum_variant, reason = "a program has one, or a few")]
@@ -27,24 +47,4 @@ impl AnyEngine {
             Self::Cpu(_) | Self::Reference(_) => None,
         }
     }
-}
-
-/// Runs `$body` with `$engine` bound to the engine inside an [`AnyEngine`](crate::AnyEngine), whichever it is.
-///
-/// ```
-/// use partwise::{Engine, EngineChoice, with_engine};
-///
-/// let any = EngineChoice::Reference.open()?;
-/// assert_eq!(with_engine!(&any, |engine| engine.describe()), "reference (f64)");
-/// # Ok::<(), partwise::Error>(())
-/// ```
-#[macro_export]
-macro_rules! with_engine {
-    ($any:expr, |$engine:ident| $body:expr) => {
-        match $any {
-            $crate::AnyEngine::Gpu($engine) => $body,
-            $crate::AnyEngine::Cpu($engine) => $body,
-            $crate::AnyEngine::Reference($engine) => $body,
-        }
-    };
 }

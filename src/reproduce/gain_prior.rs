@@ -8,12 +8,17 @@ use super::mixtures::{Clip, clips};
 use super::{Cell, Corpus, Figure, Findings, Table};
 use crate::divergence::Divergence;
 use crate::evaluate::snr;
+use crate::job::{Training, TrainingMethod};
 use crate::kernels::{GainPrior, Glue, Gradient, Mask, Momentum, Norm};
-use crate::model::Model;
+use crate::methods::gain_prior::separate::{Settings, UnderPriors};
+use crate::methods::gain_prior::{self as method, Weight};
+use crate::methods::nmf::{self, Updates};
+use crate::methods::separator::{OnEngine as _, stretches};
+use crate::model::{Model, Parts};
+use crate::recordings::{Event, Material, Recordings};
 use crate::report::{self, Curve, Panel, heatmap};
-use crate::separate::{Bases, PriorSettings, Settings, Updates, Weight, gains, separate, stretches};
-use crate::spectrogram::{Length, Shape, Stft, Transform, level_scale};
-use crate::train::{Event, Material, TrainOptions, train};
+use crate::spectrogram::{Length, Shape, Stft, level_scale};
+use crate::train::train;
 use crate::{Error, Result};
 
 const PAPER: &str = "E. M. Grais, H. Erdogan: Gaussian mixture gain priors for regularized nonnegative matrix factorization in \
@@ -107,8 +112,8 @@ pub fn gain_prior<E: GainPrior + Momentum + Glue>(
     let arms: Vec<_> = std::iter::once(none).chain(GRADIENTS.into_iter().flat_map(of_gradient)).collect();
     let mut results = Vec::with_capacity(arms.len());
     for (done, &(weights, gradient)) in arms.iter().enumerate() {
-        let bases = Bases::new(engine, &model, model.bins(), &settings(weights, gradient))?;
-        let score = |problem: &Problem| problem.score(engine, &model, &bases, &settings(weights, gradient));
+        let under = under(engine, &model, &settings(weights, gradient))?;
+        let score = |problem: &Problem| problem.score(engine, &model, &under);
         results.push(problems.iter().map(score).collect::<Result<Array1<f64>>>()?);
         watch(Progress::Separated(done + 1, arms.len()));
     }
@@ -163,31 +168,41 @@ fn learn<E: GainPrior + Momentum + Glue>(
     options: &GainPriorOptions,
     watch: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Model> {
-    let material =
-        sources.map(|source| Material { name: source.name.clone(), files: source.train.clone(), rank: options.rank });
-    let (window, hop) = (Some(Length::Milliseconds(30.0)), Some(Length::Milliseconds(12.0)));
-    let options = TrainOptions {
+    let material = sources.map(|source| Material {
+        name: source.name.clone(),
+        recordings: Recordings::Files(source.train.clone()),
+    });
+    let training = Training {
+        method: TrainingMethod::GainPrior(method::Training { mixtures: options.mixtures }),
+        rank: options.rank.into(),
         divergence: Divergence::ItakuraSaito,
-        updates: Updates::Extrapolated,
-        iterations: ITERATIONS,
-        tolerance: 0.0,
-        sparsity: 0.0,
+        iterations: Some(ITERATIONS),
         normalize: Some(Norm::L2),
-        mixtures: Some(options.mixtures),
-        transform: Transform { window, hop, fft: None, shape: Shape::Hamming },
+        window: Some(Length::Milliseconds(30.0)),
+        hop: Some(Length::Milliseconds(12.0)),
+        window_shape: Shape::Hamming,
         seed: options.seed,
+        ..Training::default()
     };
-    train(engine, &material, &options, watch)
+    let mut watch = |event: Event| {
+        watch(event);
+        Ok(())
+    };
+    train(engine, &material, &training, &mut watch)
 }
 
 fn settings(weights: [Weight; 2], gradient: Gradient) -> Settings {
-    Settings {
-        updates: Updates::Alternating,
-        iterations: ITERATIONS,
-        tolerance: 0.0,
-        mask: Mask::Ratio(1.0),
-        priors: PriorSettings { weights: weights.to_vec(), gradient },
-    }
+    let updates = Updates::Alternating;
+    let gains = nmf::separate::Settings { updates, iterations: ITERATIONS, tolerance: 0.0, mask: Mask::Ratio(1.0) };
+    Settings { gains, weights: weights.to_vec(), gradient }
+}
+
+/// The model's bases and priors on an engine.
+fn under<E: GainPrior + Momentum + Glue>(engine: &E, model: &Model, settings: &Settings) -> Result<UnderPriors<E>> {
+    let Parts::GainPrior(learned) = &model.parts else {
+        return Err(Error::input("a model without gain priors"));
+    };
+    UnderPriors::new(engine, model.bases(), learned, settings)
 }
 
 /// All mixtures of a level, as an engine takes them.
@@ -223,12 +238,11 @@ impl<'a> Problem<'a> {
         &self,
         engine: &E,
         model: &Model,
-        bases: &Bases<E>,
-        settings: &Settings,
+        under: &UnderPriors<E>,
     ) -> Result<f64> {
-        let separated = separate(engine, self.data.t(), &self.segments, bases, settings)?;
+        let separated = under.separate(engine, self.data.t(), &self.segments)?;
         if separated.costs.iter().any(|cost| !cost.is_finite()) {
-            return Err(Error::Diverged { what: model.sources[0].name.clone(), iteration: settings.iterations });
+            return Err(Error::Diverged { what: model.sources[0].name.clone(), iteration: ITERATIONS });
         }
         let mask = separated.masks[0].t();
         let mut first = 0;
@@ -390,8 +404,7 @@ fn pictures<E: GainPrior + Momentum + Glue>(
         (format!("In the mixture at {level} dB, weights from the data"), &clips[0], &auto),
     ] {
         let problem = Problem::new(model, std::slice::from_ref(clip), level)?;
-        let bases = Bases::new(engine, model, model.bins(), settings)?;
-        let all = gains(engine, problem.data.t(), &problem.segments, &bases, settings)?;
+        let all = under(engine, model, settings)?.gains(engine, problem.data.t(), &problem.segments)?;
         let shown = all.slice(s![..rank, ..]).select(Axis(0), &order);
         let loudest = shown.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
         let decibels = shown.mapv(|gain| 10.0 * (gain / loudest).log10());
@@ -451,10 +464,9 @@ mod tests {
         let clips = clips(&sources[0].test, &sources[1].test, 2, model.sample_rate, 0).unwrap();
         assert_ne!(clips[0].target.len(), clips[1].target.len());
         for weights in [[Weight::Given(0.0); 2], [Weight::Auto; 2]] {
-            let settings = settings(weights, Gradient::Paper);
-            let bases = Bases::new(&Reference, &model, model.bins(), &settings).unwrap();
+            let under = under(&Reference, &model, &settings(weights, Gradient::Paper)).unwrap();
             let score = |clips: &[Clip]| {
-                Problem::new(&model, clips, 0.0).unwrap().score(&Reference, &model, &bases, &settings).unwrap()
+                Problem::new(&model, clips, 0.0).unwrap().score(&Reference, &model, &under).unwrap()
             };
             let (both, alone) = (score(&clips), [score(&clips[..1]), score(&clips[1..])]);
             assert!((both - (alone[0] + alone[1]) / 2.0).abs() < 1e-9, "{both} of {alone:?}");

@@ -13,58 +13,62 @@ use super::*;
 use crate::audio::{FormatChoice, Recording, write};
 use crate::engine::Cpu;
 use crate::engine::gpu::tests::gpu;
-use crate::kernels::Lags;
-use crate::kernels::{Gradient, Mask};
-use crate::methods::nmf2d::Options;
-use crate::model::{Model, Source, Training};
+use crate::job::{Separation, SeparationMethod};
+use crate::methods::nmf2d;
+use crate::model::{Model, Parts, Source, Summary};
 use crate::random::Stream;
-use crate::separate::{Blind, BlindSettings, OnEngine, Patterns, PriorSettings, Scheme, Separator, Settings, Updates};
+use crate::separate::{Plan, Scheme, Separator};
 use crate::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use crate::{Divergence, EngineError, Result};
 
 const RATE: u32 = 8000;
-const SETTINGS: Settings = Settings {
-    updates: Updates::Extrapolated,
-    iterations: 12,
-    tolerance: 0.01,
-    mask: Mask::Ratio(2.0),
-    priors: PriorSettings { weights: Vec::new(), gradient: Gradient::Exact },
-};
+/// Updates that stop early.
+fn separation() -> Separation {
+    Separation { iterations: Some(12), tolerance: 0.01, ..Separation::default() }
+}
 
 fn noise(name: &str, count: usize) -> Vec<f32> {
     let stream = Stream::new(5, name);
     (0..count).map(|n| (stream.uniform(n as u64) - 0.5) as f32).collect()
 }
 
-/// A folder of recordings, and a model for them.
+/// A folder of recordings, and a plan for them.
 struct World {
     folder: tempfile::TempDir,
-    model: Model,
+    plan: Plan<'static>,
     scheme: Scheme,
 }
 
 impl World {
     /// `lengths`: samples of each recording.
     fn new(lengths: &[usize]) -> Self {
+        Self::of(lengths, |_| ())
+    }
+
+    /// The same, with a change to the model.
+    fn of(lengths: &[usize], change: impl FnOnce(&mut Model)) -> Self {
         let stft = StftParams { window: 128, hop: 64, fft: 128, shape: Shape::SqrtHann, pad: Pad::Full };
         let bases = |name: &str| {
             let values = noise(name, 65 * 2).into_iter().map(|value| value + 0.6).collect();
             Array2::from_shape_vec((65, 2), values).unwrap()
         };
-        let model = Model {
+        let mut model = Model {
             divergence: Divergence::KullbackLeibler,
             sample_rate: RATE,
             spectrum: Spectrum::Magnitude,
             sources: ["one", "other"]
-                .map(|name| Source { name: name.into(), bases: bases(name), mixture: None })
+                .map(|name| Source { name: name.into(), bases: bases(name) })
                 .into(),
-            leakage: None,
+            parts: Parts::Nmf,
             normalize: None,
-            training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
+            options: None,
+            training: Summary { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
             stft,
         };
-        let scheme = Scheme::of_model(&model);
-        let world = Self { folder: tempfile::tempdir().unwrap(), model, scheme };
+        change(&mut model);
+        let plan = Plan::new(Some(Box::leak(Box::new(model))), &separation(), &mut |_| Ok(())).unwrap();
+        let scheme = plan.scheme.clone();
+        let world = Self { folder: tempfile::tempdir().unwrap(), plan, scheme };
         for (index, &length) in lengths.iter().enumerate() {
             world.record(&format!("{index:02}.wav"), length, RATE);
         }
@@ -92,7 +96,7 @@ impl World {
     }
 
     fn separator(&self) -> Box<dyn Separator + '_> {
-        Box::new(OnEngine::new(Cpu::new(Some(1)).unwrap(), &self.model, SETTINGS))
+        self.plan.on(Cpu::new(Some(1)).unwrap())
     }
 
     /// Runs a job, with a change to how jobs are here.
@@ -111,7 +115,11 @@ impl World {
             shard: None,
             naming: Naming { folder: self.path(out), pattern: PATTERN.into(), format: FormatChoice::Same },
             only: None,
-            parameters: Parameters { model: "tests".into(), ..Parameters::default() },
+            parameters: Parameters {
+                version: "tests".into(),
+                model: "tests".into(),
+                separation: self.plan.separation.clone(),
+            },
             resume: false,
             on_error: OnError::Continue,
             threads: 1,
@@ -267,7 +275,7 @@ fn a_lost_device_is_opened_anew_and_then_another_takes_over() {
 fn a_gpu_that_is_destroyed_loses_no_file() {
     let Some(first) = gpu() else { return };
     let world = World::new(&[30_000, 4000, 60_000]);
-    let device = |gpu| Box::new(OnEngine::new(gpu, &world.model, SETTINGS)) as Box<dyn Separator>;
+    let device = |gpu: crate::Gpu| world.plan.on(gpu);
     world.run("well", &mut [alone(device(first))], &mut Unwatched, |job| job.memory = world.room(128));
     let dying = |panel: usize| {
         let Some(gpu) = gpu() else { panic!("there was a gpu") };
@@ -331,13 +339,14 @@ fn where_nothing_takes_over_what_is_done_stays_and_the_rest_is_listed() {
 
 #[test]
 fn a_model_that_gives_no_numbers_fails_its_files_and_no_other() {
-    let mut world = World::new(&[4000, 5000]);
+    let world = World::of(&[4000, 5000], |model| {
+        for source in &mut model.sources {
+            source.bases.slice_mut(ndarray::s![40.., ..]).fill(f32::MAX);
+        }
+    });
     world.record("broad.wav", 4000, RATE);
     // A recording at half the rate has not got the upper bins, where this model's bases are as large as f32 can hold.
     world.record("narrow.wav", 4000, RATE / 2);
-    for source in &mut world.model.sources {
-        source.bases.slice_mut(ndarray::s![40.., ..]).fill(f32::MAX);
-    }
     let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |_| ());
     let ends = world.ends("out");
     assert_eq!((outcome.reports.len(), ends["narrow.wav"].as_ref()), (4, None));
@@ -474,12 +483,16 @@ fn a_recording_that_is_separated_as_one_stays_whole() {
     world.record("02.wav", 9_000, 2 * RATE);
     world.scheme.whole = true;
     world.scheme.sample_rate = None;
-    let settings = BlindSettings {
-        options: Options::of(Divergence::KullbackLeibler, Lags { time: 3, pitch: 2 }, 5),
-        patterns: Patterns::Found { sources: 2, starts: 2, seed: 0 },
-        mask: Mask::Ratio(2.0),
+    let own = nmf2d::Separation {
+        time_lags: Some(3),
+        pitch_lags: Some(2),
+        starts: Some(2),
+        ..nmf2d::Separation::default()
     };
-    let blind = |threads| Box::new(Blind::new(Cpu::new(Some(threads)).unwrap(), &settings)) as Box<dyn Separator>;
+    let method = Some(SeparationMethod::Nmf2d(own));
+    let separation = Separation { method, iterations: Some(5), ..Separation::default() };
+    let plan = Plan::new(None, &separation, &mut |_| Ok(())).unwrap();
+    let blind = |threads| plan.on(Cpu::new(Some(threads)).unwrap());
     let panels = Mutex::new(Vec::new());
     let noted = |_, columns: usize| {
         panels.lock().unwrap().push(columns);

@@ -187,7 +187,23 @@ impl Record {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::append::Manifest;
+    use super::super::parameters::Recorded;
     use super::*;
+    use crate::job::{Separation, SeparationMethod};
+    use crate::methods::gain_prior;
+
+    fn parameters() -> Parameters {
+        let separation = Separation { tolerance: 1.0 / 3.0, iterations: Some(40), ..Separation::default() };
+        Parameters { version: "0".into(), model: "model".into(), separation }
+    }
+
+    /// The parameters of a line of this version.
+    fn known(report: &mut FileReport) -> &mut Parameters {
+        match &mut report.parameters {
+            Recorded::Known(parameters) => parameters,
+            Recorded::Earlier(value) => panic!("{value}"),
+        }
+    }
 
     /// A file that was done into `folder`, of two outputs.
     pub(in crate::schedule) fn report(folder: &Path, name: &str) -> FileReport {
@@ -198,7 +214,7 @@ pub(super) mod tests {
             folder: folder.into(),
             outputs: vec![output("a"), output("b")],
             bytes: vec![3, 4],
-            parameters: Parameters { version: "1".into(), tolerance: 1.0 / 3.0, ..Parameters::default() },
+            parameters: parameters().into(),
             seconds: 0.1,
             channels: 1,
             sample_rate: 8000,
@@ -222,7 +238,7 @@ pub(super) mod tests {
     fn proven(folder: &Path, report: &FileReport) -> bool {
         let outputs: Vec<PathBuf> = report.places().map(|place| folder.join(place)).collect();
         let record = Record::read(folder).unwrap();
-        record.proves(report.hash.as_deref().unwrap(), &report.parameters, &outputs).is_some()
+        record.proves(report.hash.as_deref().unwrap(), known(&mut report.clone()), &outputs).is_some()
     }
 
     #[test]
@@ -236,7 +252,7 @@ pub(super) mod tests {
         assert!(!proven(folder, &done), "no outputs");
         write_outputs(&done);
         let record = Record::read(folder).unwrap();
-        assert_eq!(record.proves("hash of x", &done.parameters, &done.outputs), Some(&done));
+        assert_eq!(record.proves("hash of x", &parameters(), &done.outputs), Some(&done));
 
         let other = |change: fn(&mut FileReport)| {
             let mut other = done.clone();
@@ -244,15 +260,17 @@ pub(super) mod tests {
             assert!(!proven(folder, &other), "{other:?}");
         };
         other(|report| report.hash = Some("another".into()));
-        other(|report| report.parameters.model = "another".into());
-        other(|report| report.parameters.tolerance = 0.0);
-        other(|report| report.parameters.prior_weights = vec!["0.1".into()]);
-        other(|report| report.parameters.prior_gradient = "paper".into());
-        other(|report| report.parameters.only = Some("a".into()));
+        other(|report| known(report).version = "0.0.1".into());
+        other(|report| known(report).model = "another".into());
+        other(|report| known(report).separation.tolerance = 0.0);
+        other(|report| known(report).separation.only = Some("a".into()));
+        other(|report| {
+            known(report).separation.method = Some(SeparationMethod::GainPrior(gain_prior::Separation::default()));
+        });
         other(|report| report.outputs.truncate(1));
         other(|report| report.outputs.reverse());
         other(|report| report.outputs[1].set_file_name("y.b.wav"));
-        assert!(record.proves("hash of x", &done.parameters, &[]).is_none());
+        assert!(record.proves("hash of x", &parameters(), &[]).is_none());
 
         std::fs::write(&done.outputs[1], "five!").unwrap();
         assert!(!proven(folder, &done), "another size");
@@ -336,7 +354,7 @@ pub(super) mod tests {
         let line = report(root.path(), "77777/mix");
         write_outputs(&line);
         for _ in 0..1000 {
-            assert!(record.proves("hash of 77777/mix", &line.parameters, &line.outputs).is_some());
+            assert!(record.proves("hash of 77777/mix", &parameters(), &line.outputs).is_some());
         }
         // A search through all lines for each would take minutes.
         let seconds = started.elapsed().as_secs_f64();

@@ -6,7 +6,7 @@ use super::{Relay, Station, Successor};
 use crate::engine::Adapter;
 use crate::engines::{AnyEngine, EngineChoice, Engines};
 use crate::separate::{Plan, Separator};
-use crate::{EngineError, Error, Result, with_engine};
+use crate::{EngineError, Result, with_engine};
 
 /// Panels that a card works at in turn: while it computes one, another is brought up or its masks down.
 const CARD_LANES: usize = 2;
@@ -95,6 +95,7 @@ impl<'a> Maker<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     #[test]
     fn a_job_runs_with_the_engines_that_could_be_opened() {

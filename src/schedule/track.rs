@@ -45,10 +45,6 @@ pub(super) struct Track {
 }
 
 impl Track {
-    pub(super) fn is_resampled(&self) -> bool {
-        self.sample_rate != self.view.sample_rate
-    }
-
     pub(super) fn seconds(&self) -> f64 {
         self.length as f64 / f64::from(self.sample_rate)
     }

@@ -67,10 +67,10 @@ impl<'a> Plan<'a> {
             }
             (Some(method), parts) if method.has_model() => {
                 let (name, trained) = (method.name(), parts.method());
-                return Err(Error::option(
-                    "method",
-                    format!("{name}: this model was trained with the method {trained}; train one with the method {name}"),
-                ));
+                return Err(Error::input(format!(
+                    "this model was trained with the method {trained}, and the options are of the method {name}; train a model \
+                     with --method {name}"
+                )));
             }
             (Some(method), _) => return Err(Error::option("method", format!("{}: takes no model", method.name()))),
         };
@@ -137,16 +137,16 @@ impl<'a> Plan<'a> {
     }
 
     /// The separator of panels on an engine.
-    pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + 's>(&'s self, engine: E) -> Box<dyn Separator + 's> {
+    pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(&'s self, engine: E) -> Box<dyn Separator + 's> {
         self.held(Held::Owned(engine))
     }
 
     /// The same, on an engine that is the caller's.
-    pub fn on_borrowed<'s, E: GainPrior + Momentum + Glue + Shifts>(&'s self, engine: &'s E) -> Box<dyn Separator + 's> {
+    pub fn on_borrowed<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(&'s self, engine: &'s E) -> Box<dyn Separator + 's> {
         self.held(Held::Borrowed(engine))
     }
 
-    fn held<'s, E: GainPrior + Momentum + Glue + Shifts + 's>(&'s self, engine: Held<'s, E>) -> Box<dyn Separator + 's> {
+    fn held<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(&'s self, engine: Held<'s, E>) -> Box<dyn Separator + 's> {
         match &self.way {
             Way::Nmf(model, settings) => Box::new(UnderModel::new(engine, move |engine: &E, bins| {
                 let bases = FixedBases::new(engine, model.bases().lowest(bins))?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use partwise::evaluate::{Measures, Scores};
-use partwise::model::Training;
+use partwise::model::Summary;
 use serde::Serialize;
 
 use super::super::evaluate::Evaluation;
@@ -17,7 +17,7 @@ pub(super) struct Results {
     pub(super) clips: Vec<ClipScores>,
     /// The means over the clips, by source.
     pub(super) mean: Vec<SourceScores>,
-    pub(super) training: Training,
+    pub(super) training: Summary,
     pub(super) training_seconds: f64,
     pub(super) separation_seconds: f64,
     pub(super) real_time_factor: f64,
@@ -137,7 +137,7 @@ mod tests {
         let results = Results {
             mean: mean(&clips),
             clips,
-            training: Training { seed: 0, engine: "e".into(), version: "v".into(), sources: Vec::new() },
+            training: Summary { seed: 0, engine: "e".into(), version: "v".into(), sources: Vec::new() },
             training_seconds: 1.0,
             separation_seconds: 2.0,
             real_time_factor: 3.0,

@@ -15,7 +15,7 @@ use partwise::divergence::Divergence;
 use partwise::engine::Engine;
 use partwise::kernels::{Glue, Momentum, Norm, Products, Rule};
 use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options, Updates};
-use partwise::train::MAX_RANK;
+use partwise::job::MAX_RANK;
 use partwise::with_engine;
 use serde::Serialize;
 
@@ -241,13 +241,16 @@ fn factorize<E: Products + Momentum + Glue>(
     w: &Array2<f64>,
     h: &Array2<f64>,
     options: &Options,
-    watch: impl FnMut(usize) + Send,
+    mut watch: impl FnMut(usize) + Send,
 ) -> partwise::Result<(Array2<f64>, Array2<f64>, Fit, f64)> {
     let (v, mut w, mut h) = (engine.panel(v.view())?, engine.matrix(w.view())?, engine.panel(h.view())?);
     // Reading a factor back waits until it is there: before, for the data to be up, and after, for the last update.
     engine.read_matrix::<f32>(&w)?;
     let started = Instant::now();
-    let fit = nmf::factorize(engine, &v, &mut w, &mut h, options, watch)?;
+    let fit = nmf::factorize(engine, &v, &mut w, &mut h, options, |iteration| {
+        watch(iteration);
+        Ok(())
+    })?;
     let w = engine.read_matrix(&w)?;
     let seconds = started.elapsed().as_secs_f64();
     Ok((w, engine.read_panel(&h)?, fit, seconds))

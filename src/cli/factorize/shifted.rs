@@ -119,7 +119,11 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     let engine = open(common)?;
     let bar = progress::bar(common, command.iterations as u64, "factorizing");
     let (found, name) = with_engine!(&engine, |engine| {
-        (nmf2d::search(engine, &[v.view()], start, &options, |_| bar.inc(1))?, engine.describe())
+        let watch = |_| {
+            bar.inc(1);
+            Ok(())
+        };
+        (nmf2d::search(engine, &[v.view()], start, &options, watch)?, engine.describe())
     });
     bar.finish_and_clear();
     let Found { bases, gains, fit, start, seconds } = found;

@@ -72,7 +72,9 @@ impl Learned {
     /// The reason, to stand behind the name of the model.
     pub fn read(file: &Tensors, sources: &[String]) -> Result<Self, String> {
         let mixture = |name: &String| -> Result<Mixture, String> {
-            let matrix = |part: &str| Ok(file.matrix(&format!("{name}.{part}"), "(C, K)")?.mapv(f64::from));
+            let matrix = |part: &str| -> Result<Array2<f64>, String> {
+                Ok(file.matrix(&format!("{name}.{part}"), "(C, K)")?.mapv(f64::from))
+            };
             let weights = file.vector(&format!("{name}.{WEIGHTS}"), "(C)")?.mapv(f64::from);
             Ok(Mixture { weights, means: matrix(MEANS)?, variances: matrix(VARIANCES)? })
         };

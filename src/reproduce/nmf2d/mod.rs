@@ -100,6 +100,7 @@ pub fn nmf2d<E: Shifts>(
         let mut tick = |_: usize| {
             done += 1;
             watch(done, of);
+            Ok(())
         };
         attempts.push(Attempt::new(engine, &scene, arm, options, &mut tick)?);
     }
@@ -216,7 +217,7 @@ impl Attempt {
         scene: &Scene,
         arm: Arm,
         options: &Nmf2dOptions,
-        tick: &mut (dyn FnMut(usize) + Send),
+        tick: &mut (dyn FnMut(usize) -> Result<()> + Send),
     ) -> Result<Self> {
         let how = nmf2d::Options { trace_every: 0, ..nmf2d::Options::of(arm.divergence, arm.lags, options.iterations) };
         let (mut ends, mut models) = (Vec::new(), Vec::new());
@@ -351,10 +352,10 @@ mod tests {
     fn the_start_of_the_least_objective_is_kept_and_judged() {
         let scene = scene();
         for arm in arms(2, &options()) {
-            let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| ()).unwrap();
+            let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| Ok(())).unwrap();
             let start = Start::Random { components: arm.components, starts: 3, seed: 4 };
             let how = nmf2d::Options { trace_every: 0, ..nmf2d::Options::of(arm.divergence, arm.lags, 25) };
-            let search = nmf2d::search(&Reference, &[scene.data.view()], start, &how, |_| ()).unwrap();
+            let search = nmf2d::search(&Reference, &[scene.data.view()], start, &how, |_| Ok(())).unwrap();
             assert_eq!((attempt.best, &attempt.found.bases), (search.start, &search.bases));
             assert_eq!(attempt.objectives, search.fit.objective.column(0).to_vec());
             // Scores are of the estimates that are shown, source by source.
@@ -369,7 +370,7 @@ mod tests {
     fn factors_are_shown_by_component() {
         let scene = scene();
         let arm = arms(2, &options())[1];
-        let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| ()).unwrap();
+        let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| Ok(())).unwrap();
         // Λ at a cell, from the pictures of one component.
         let (w, h) = (attempt.pattern(1), attempt.score(1));
         let lambda: f64 =
