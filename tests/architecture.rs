@@ -60,7 +60,6 @@ const CIRCLES: &[(&str, &str)] = &[
     ("methods: ", "nmf and extrapolation name each other until they are a folder with one direction; so do nmf2d's"),
     ("separate: ", "its ways name the trait and the stretches in mod.rs, which names their settings"),
     ("train: ", "data.rs and leakage.rs name the material and the options in mod.rs, which calls them"),
-    ("reproduce: ", "to be taken apart"),
     ("cli: ", "to be taken apart"),
 ];
 
