@@ -60,7 +60,7 @@ const CIRCLES: &[(&str, &str)] = &[
     ("methods: ", "nmf and extrapolation name each other until they are a folder with one direction; so do nmf2d's"),
     ("separate: ", "its ways name the trait and the stretches in mod.rs, which names their settings"),
     ("train: ", "data.rs and leakage.rs name the material and the options in mod.rs, which calls them"),
-    ("cli: ", "to be taken apart"),
+    ("cli: separate/", "blind.rs names the choice of a mask in mod.rs, which names its options"),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

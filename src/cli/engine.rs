@@ -1,38 +1,14 @@
 //! Which engine a command runs on.
 
-use std::str::FromStr;
-
 use partwise::engine::{self, Adapter, Cpu, Gpu, GpuChoice, Reference};
 use partwise::{Engine, Error};
 
+pub(super) use super::choice::Choice;
 use super::kept::Measured;
 use super::{Common, kept, tuning};
 
 /// `--gpu` for every GPU of the machine.
 pub(super) const ALL: &str = "all";
-
-/// `--engine`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Choice {
-    Auto,
-    Gpu,
-    Cpu,
-    Reference,
-}
-
-impl FromStr for Choice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "gpu" => Ok(Self::Gpu),
-            "cpu" => Ok(Self::Cpu),
-            "reference" => Ok(Self::Reference),
-            _ => Err("use auto, gpu, cpu or reference".into()),
-        }
-    }
-}
 
 /// An engine of any kind; [`with_engine`] opens it to code that is generic over engines.
 #[expect(clippy::large_enum_variant, reason = "there is one of them in a run")]

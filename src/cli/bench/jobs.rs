@@ -19,9 +19,10 @@ use serde::Serialize;
 
 use super::super::engine::AnyEngine;
 use super::super::memory::Memory;
+use super::super::progress::advanced;
 use super::super::stations::{Task, stations};
 use super::super::{Common, separate};
-use super::{advanced, kernels};
+use super::kernels;
 
 /// Length of a clip.
 pub(super) const SECONDS: usize = 10;

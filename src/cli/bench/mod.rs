@@ -3,7 +3,7 @@
 mod jobs;
 mod kernels;
 mod plot;
-mod text;
+mod report;
 mod transforms;
 
 use std::path::PathBuf;
@@ -13,14 +13,12 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::ProgressBar;
 use partwise::Divergence;
-use partwise::engine::Adapter;
-use serde::Serialize;
 
-use self::jobs::JobTime;
-use self::kernels::{Measured, Shape};
-use self::transforms::TransformTime;
+use self::kernels::{Measured, Plan, Shape};
+use self::report::Report;
 use super::engine::{AnyEngine, Choice, open, with_engine};
-use super::{Common, Ending, check_output, print, progress, write_whole};
+use super::progress::{self, advanced};
+use super::{Common, Ending, check_output, print, write_whole};
 
 /// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
 ///
@@ -76,27 +74,6 @@ impl FromStr for Against {
     }
 }
 
-/// What is measured, and for how long.
-struct Plan {
-    shapes: Vec<Shape>,
-    divergences: Vec<Divergence>,
-    least: Duration,
-}
-
-#[derive(Serialize)]
-struct Report {
-    version: &'static str,
-    system: String,
-    cores: usize,
-    /// Where a gpu is measured.
-    adapter: Option<Adapter>,
-    #[serde(flatten)]
-    measured: Measured,
-    against: Option<Measured>,
-    transforms: Vec<TransformTime>,
-    jobs: Vec<JobTime>,
-}
-
 impl Bench {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let seconds = self.seconds;
@@ -138,7 +115,7 @@ impl Bench {
             let svg = plot::roofline(&report.measured, peaks)?;
             write_whole(path, |path| std::fs::write(path, svg))?;
         }
-        print(common.json, &report, || text::report(&report))?;
+        print(common.json, &report, || report::text(&report))?;
         Ok(Ending::Done)
     }
 
@@ -154,10 +131,4 @@ impl Bench {
 
 fn measure(engine: &AnyEngine, plan: &Plan, bar: &ProgressBar) -> partwise::Result<Measured> {
     with_engine!(engine, |engine| kernels::measure(engine, plan, bar))
-}
-
-/// A value, with the bar one step on.
-fn advanced<T>(bar: &ProgressBar, value: T) -> T {
-    bar.inc(1);
-    value
 }
