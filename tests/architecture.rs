@@ -225,7 +225,7 @@ fn tree(words: &mut VecDeque<&str>, prefix: &[String], public: bool, imports: &m
         }
         let renamed = words.front() == Some(&"as");
         if renamed || words.front().is_none_or(|next| [";", ",", "}"].contains(next)) {
-            let alias = if renamed { words.drain(..2).last() } else { None };
+            let alias = if renamed { words.drain(..2).next_back() } else { None };
             let name = alias.map_or_else(|| path.last().cloned().unwrap_or_default(), str::to_owned);
             imports.push(Import { path, name, public });
             return;
