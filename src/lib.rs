@@ -29,13 +29,13 @@ pub mod spectrogram;
 mod tensors;
 pub mod train;
 
-pub use divergence::Divergence;
 pub use audio::Recording;
+pub use divergence::Divergence;
 pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};
 pub use engines::{AnyEngine, EngineChoice};
-pub use front::{separate, train};
 pub use error::{EngineError, Error, Result};
-pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
+pub use front::{separate, train};
 pub use job::{Separation, Training};
+pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
 pub use model::Model;
 pub use ndarray;

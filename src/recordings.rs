@@ -221,7 +221,11 @@ pub(crate) fn shown(recording: &Recording, view: &View) -> Result<Array2<f32>> {
 ///
 /// # Errors
 /// [`Error::Input`] where a source has no usable recording; those of [`Front::view`].
-pub(crate) fn strokes(sources: &[SourceFiles], front: &Front, watch: &mut Watch) -> Result<(u32, Vec<(String, Vec<Array2<f32>>)>)> {
+pub(crate) fn strokes(
+    sources: &[SourceFiles],
+    front: &Front,
+    watch: &mut Watch,
+) -> Result<(u32, Vec<(String, Vec<Array2<f32>>)>)> {
     let read = |source: &SourceFiles| read(&source.clone().into(), watch);
     let mut recordings = sources.iter().map(read).collect::<Result<Vec<_>>>()?;
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
@@ -284,8 +288,12 @@ mod tests {
         let one = [recording("a", 8000, 1), recording("b", 8000, 1), recording("b", 8000, 1)];
         let mut copy = recording("b", 8000, 1);
         copy.0 = "copy".into();
-        let silence =
-            || ("s".into(), Cow::Owned(Recording { channels: vec![vec![0.0; 9]], sample_rate: 8000, warnings: Vec::new() }));
+        let silence = || {
+            (
+                "s".into(),
+                Cow::Owned(Recording { channels: vec![vec![0.0; 9]], sample_rate: 8000, warnings: Vec::new() }),
+            )
+        };
         let sources = [vec![one[0].clone(), one[1].clone(), one[2].clone(), silence()], vec![silence(), copy]];
         let mut told = Vec::new();
         warn_of_shared(&["one", "other"], &sources, &mut |event| {

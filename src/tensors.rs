@@ -33,7 +33,8 @@ impl Tensor {
 /// # Errors
 /// [`Error::Input`] where two tensors have one name.
 pub(crate) fn to_bytes(texts: HashMap<String, String>, tensors: &[Tensor]) -> Result<Vec<u8>> {
-    let unwritable = |cause: safetensors::SafeTensorError| Error::input(format!("the model cannot be written: {cause}"));
+    let unwritable =
+        |cause: safetensors::SafeTensorError| Error::input(format!("the model cannot be written: {cause}"));
     let data: Vec<Vec<u8>> =
         tensors.iter().map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
     let views = tensors

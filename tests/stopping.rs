@@ -8,17 +8,17 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
+use partwise::Separation;
 use partwise::divergence::Divergence;
 use partwise::engine::{Cpu, Engine, Reference};
 use partwise::kernels::momentum::START;
 use partwise::kernels::{GainPrior, Glue, Mask, Momentum, Products, Rule, Shifts, Track};
-use partwise::methods::nmf::{self, Until, Updates};
 use partwise::methods::nmf::LOOK;
+use partwise::methods::nmf::{self, Until, Updates};
 use partwise::model::{Model, Parts, Source, Summary};
 use partwise::options::MaskChoice;
 use partwise::separate::{Plan, Separator};
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
-use partwise::Separation;
 
 const BINS: usize = 11;
 const COMPONENTS: usize = 4;

@@ -2,9 +2,10 @@
 
 use std::io::Read;
 
-use super::NPY;
-use super::kind::Kind;
+use super::kind::{Kind, unquoted};
 
+/// What every .npy begins with.
+pub(super) const NPY: &[u8] = b"\x93NUMPY";
 /// What stands in a header at most, in bytes: numpy itself refuses more than 10,000.
 const MOST: u64 = 1 << 20;
 
@@ -97,12 +98,6 @@ fn split(text: &str, separator: char) -> Option<Vec<&str>> {
         parts.push(&text[begin..]);
     }
     (depth == 0 && quote.is_none()).then_some(parts)
-}
-
-/// What stands between quotes.
-pub(super) fn unquoted(text: &str) -> Option<&str> {
-    let bare = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
-    bare('\'').or_else(|| bare('"'))
 }
 
 /// The axes of a tuple. Beside plain numbers there are those of Python 2, `6L`, and numpy's own, `np.int64(6)`.

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::header::unquoted;
-
 /// A kind of real number, which f64 holds; integers beyond 2^53 are rounded to the nearest that it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
@@ -72,6 +70,12 @@ impl Kind {
             (Class::Float, _) => f64::from_bits(bits),
         }
     }
+}
+
+/// What stands between quotes.
+pub(super) fn unquoted(text: &str) -> Option<&str> {
+    let bare = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
+    bare('\'').or_else(|| bare('"'))
 }
 
 impl fmt::Display for Kind {

@@ -6,24 +6,22 @@
 mod archive;
 mod header;
 mod kind;
+mod npy;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use ndarray::{ArrayD, ShapeBuilder};
+use ndarray::ArrayD;
 
 pub use archive::Archive;
+pub use npy::read_from;
 
-use self::header::Header;
+use self::header::NPY;
 use crate::{Error, Result};
 
-/// What every .npy begins with.
-const NPY: &[u8] = b"\x93NUMPY";
 /// What every .npz begins with that holds something.
 const ZIP: &[u8] = b"PK\x03\x04";
-/// Numbers that are read at once.
-const BLOCK: usize = 8192;
 
 /// The array of a .npy file, or the only one of an .npz.
 ///
@@ -46,52 +44,6 @@ pub fn read(path: &Path) -> Result<ArrayD<f64>> {
         return archive.read(&only);
     }
     read_from(&name, begins.chain(BufReader::new(file)), length)
-}
-
-/// The array of a .npy of `length` bytes, which errors call `name`.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_from(name: &str, mut from: impl Read, length: u64) -> Result<ArrayD<f64>> {
-    read_array(&mut from, length).map_err(|reason| Error::input(format!("{name}: {reason}")))
-}
-
-fn read_array(from: &mut impl Read, length: u64) -> std::result::Result<ArrayD<f64>, String> {
-    if length == 0 {
-        return Err("is empty".into());
-    }
-    let header = Header::read(from, length)?;
-    let Header { kind, shape, .. } = &header;
-    let said = || {
-        let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
-        format!("its header says {} of {kind}", if shape.is_empty() { "one".into() } else { shape.join(" x ") })
-    };
-    let count = shape.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis));
-    let wanted = count.and_then(|count| count.checked_mul(kind.bytes())).map(|wanted| wanted as u64);
-    let rest = length - header.bytes;
-    match (count, wanted) {
-        (Some(count), Some(wanted)) if wanted == rest => {
-            let values = read_values(from, &header, count)?;
-            let shape = shape.as_slice().set_f(header.columns_first);
-            ArrayD::from_shape_vec(shape, values).map_err(|cause| cause.to_string())
-        }
-        (_, Some(wanted)) if wanted < rest => Err(format!("{}, but {} bytes more follow", said(), rest - wanted)),
-        _ => Err(format!("{}, but {rest} bytes follow; copy it again", said())),
-    }
-}
-
-/// The numbers in the order in which they stand.
-fn read_values(from: &mut impl Read, header: &Header, count: usize) -> std::result::Result<Vec<f64>, String> {
-    let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| format!("{count} numbers are more than the memory holds"))?;
-    let size = header.kind.bytes();
-    let mut block = vec![0; BLOCK.min(count) * size];
-    while values.len() < count {
-        let block = &mut block[..BLOCK.min(count - values.len()) * size];
-        from.read_exact(block).map_err(|cause| format!("cannot be read: {cause}"))?;
-        values.extend(block.chunks_exact(size).map(|bytes| header.kind.value(bytes)));
-    }
-    Ok(values)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Apple's CAF to samples, where they are not packed: chunks with sizes of 64 bits. ALAC and AAC in it are not read.
 
 use super::pcm::{Encoding, Layout, Samples, number};
-use super::reader::{Blocks, Shape, Source};
+use super::source::{Blocks, Shape, Source};
 use super::{implausible, tags};
 use crate::{Error, Result};
 use std::io::{Read, SeekFrom};

@@ -1,7 +1,7 @@
 //! The chunks of WAV, AIFF and their kin: a name, a size, and so many bytes.
 
 use super::pcm::number;
-use super::reader::Source;
+use super::source::Source;
 use std::io::{Read, Result, SeekFrom};
 
 /// Where a chunk lies.

@@ -1,7 +1,7 @@
 //! What a file is, by what it holds, whatever its name.
 
 use super::packets::{self, Found};
-use super::reader::Source;
+use super::source::Source;
 use super::tags;
 use crate::{Error, Result};
 use std::io::{Read, SeekFrom};

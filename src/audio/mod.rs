@@ -10,84 +10,28 @@ mod kind;
 mod packets;
 mod pcm;
 mod reader;
+mod recording;
 mod resample;
+mod source;
 mod tags;
 mod wav;
 mod wave64;
 mod write;
 
 pub use format::{Format, FormatChoice};
-pub use reader::{Reader, Source};
+pub use reader::Reader;
+pub use recording::Recording;
 pub use resample::{Resampler, resample};
+pub use source::Source;
 pub use write::{Writer, write};
 
 use crate::Result;
+use recording::{MAX_SAMPLE_RATE, first_not_finite, implausible};
 use std::path::Path;
-
-/// The most channels a file may have, read or written: beyond it a header is taken to be broken.
-const MAX_CHANNELS: usize = 256;
-/// The highest sample rate in Hz, read, written or resampled to.
-const MAX_SAMPLE_RATE: u32 = 1_536_000;
 
 /// The endings of the names of recordings that can be read.
 const EXTENSIONS: [&str; 15] =
     ["wav", "wave", "bwf", "rf64", "bw64", "w64", "flac", "ogg", "oga", "mp3", "aif", "aiff", "aifc", "caf", "m4a"];
-
-/// A recording in memory. Samples are nominally in [-1, 1], never clipped on reading, and all finite.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recording {
-    /// One vector of samples per channel (C, N), all of the same length.
-    pub channels: Vec<Vec<f32>>,
-    /// Hz.
-    pub sample_rate: u32,
-    /// What was odd about the file but survivable (truncated, sizes wrong), one line each; empty for ordinary files.
-    pub warnings: Vec<String>,
-}
-
-impl Recording {
-    /// A recording from its samples, one vector per channel (C, N).
-    ///
-    /// # Errors
-    /// Those of [`Recording::check`], where it is called "recording".
-    pub fn new(channels: Vec<Vec<f32>>, sample_rate: u32) -> Result<Self> {
-        let recording = Self { channels, sample_rate, warnings: Vec::new() };
-        recording.check("recording").map(|()| recording)
-    }
-
-    /// Checks that channels are of one length, that their number and the sample rate are plausible, and that all samples are
-    /// finite. Recordings that were read from files are so. Errors call it `name`.
-    ///
-    /// # Errors
-    /// [`Error::Audio`](crate::Error::Audio) says what is wrong.
-    pub fn check(&self, name: &str) -> Result<()> {
-        let refused = |reason: String| Err(crate::Error::audio(name, reason));
-        if let Some(reason) = implausible(self.channels.len(), self.sample_rate) {
-            return refused(reason);
-        }
-        if let Some(other) = self.channels.iter().find(|channel| channel.len() != self.frames()) {
-            return refused(format!("has channels of {} and of {} samples; all must be as long", self.frames(), other.len()));
-        }
-        match first_not_finite(&self.channels) {
-            Some((channel, index)) => refused(format!("has a sample that is not finite, {index} of channel {channel}")),
-            None => Ok(()),
-        }
-    }
-
-    /// N, the number of samples in each channel.
-    pub fn frames(&self) -> usize {
-        self.channels.first().map_or(0, Vec::len)
-    }
-
-    /// The duration.
-    pub fn seconds(&self) -> f64 {
-        self.frames() as f64 / f64::from(self.sample_rate)
-    }
-
-    /// The largest magnitude of any sample, 0 if there is none.
-    pub fn peak(&self) -> f32 {
-        self.channels.iter().flatten().fold(0.0, |peak, sample| sample.abs().max(peak))
-    }
-}
 
 /// Reads a whole recording: WAV, RF64, BW64, Wave64 and AIFF (integers of 8 to 32 bits, floats of 32 and 64 bits, A-law,
 /// mu-law), FLAC, Ogg Vorbis, Ogg FLAC, MP3, CAF or M4A (AAC, ALAC), told apart by what the file holds, whatever its name.
@@ -111,39 +55,9 @@ pub fn is_audio_name(path: &Path) -> bool {
     EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-/// The channel and index of the earliest NaN or infinite sample of `channels` (C, N).
-fn first_not_finite<S: AsRef<[f32]>>(channels: &[S]) -> Option<(usize, usize)> {
-    let first = |samples: &[f32]| samples.iter().position(|sample| !sample.is_finite());
-    let found = channels.iter().enumerate().filter_map(|(c, samples)| Some((c, first(samples.as_ref())?)));
-    found.min_by_key(|&(_, index)| index)
-}
-
-/// Why a channel count or a sample rate in Hz cannot be that of a recording, if it cannot.
-fn implausible(channels: usize, sample_rate: u32) -> Option<String> {
-    if !(1..=MAX_CHANNELS).contains(&channels) {
-        Some(format!("has {channels} channels; 1 to {MAX_CHANNELS} are supported"))
-    } else if !(1..=MAX_SAMPLE_RATE).contains(&sample_rate) {
-        Some(format!("has a sample rate of {sample_rate} Hz; 1 to {MAX_SAMPLE_RATE} Hz are supported"))
-    } else {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn recording(channels: Vec<Vec<f32>>) -> Recording {
-        Recording { channels, sample_rate: 4, warnings: Vec::new() }
-    }
-
-    #[test]
-    fn a_recording_knows_its_length_and_peak() {
-        let stereo = recording(vec![vec![0.5, -0.25, 0.0], vec![0.0, -2.0, 1.5]]);
-        assert_eq!((stereo.frames(), stereo.seconds(), stereo.peak()), (3, 0.75, 2.0));
-        let empty = recording(vec![Vec::new()]);
-        assert_eq!((empty.frames(), empty.seconds(), empty.peak()), (0, 0.0, 0.0));
-    }
 
     #[test]
     fn audio_is_known_by_its_extension_in_any_case() {
@@ -155,13 +69,5 @@ mod tests {
         for name in ["a.txt", "wav", ".wav", "a.wav.part", "a.mp", ""] {
             assert!(!is_audio_name(Path::new(name)), "{name}");
         }
-    }
-
-    #[test]
-    fn the_earliest_sample_that_is_not_finite_is_found_in_any_channel() {
-        let late = vec![0.0, 0.0, f32::NAN];
-        let early = vec![0.0, f32::NEG_INFINITY, 0.0];
-        assert_eq!(first_not_finite(&[late, early]), Some((1, 1)));
-        assert_eq!(first_not_finite(&[vec![f32::MAX, -0.0, f32::MIN_POSITIVE / 2.0]]), None);
     }
 }

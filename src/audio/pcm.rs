@@ -1,6 +1,6 @@
 //! Samples as they lie in a file: plain integers, floats, A-law and mu-law, interleaved.
 
-use super::reader::{Blocks, Shape};
+use super::source::{Blocks, Shape};
 use crate::{Error, Result};
 use std::io::{BufReader, Read, Take};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Tags that players write before, behind and between what is audio: ID3, APE, Lyrics3.
 
-use super::reader::Source;
+use super::source::Source;
 use std::io::{Read, Result, SeekFrom};
 
 /// Bytes that a tag's kind and size are told by.

@@ -7,7 +7,7 @@
 
 use super::chunks::{Chunks, is_chunk_list};
 use super::pcm::{Encoding, Layout, Samples, number};
-use super::reader::{Blocks, Shape, Source};
+use super::source::{Blocks, Shape, Source};
 use super::{implausible, tags};
 use crate::{Error, Result};
 use std::io::{Read, SeekFrom};

@@ -1,7 +1,7 @@
 //! Sony's Wave64 (.w64) to samples: a WAV whose chunks have GUIDs for names and sizes of 64 bits.
 
 use super::pcm::{Layout, Samples, number};
-use super::reader::{Blocks, Shape, Source};
+use super::source::{Blocks, Shape, Source};
 use crate::{Error, Result};
 use std::io::{Read, SeekFrom};
 use std::path::Path;

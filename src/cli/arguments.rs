@@ -7,19 +7,19 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, Command, Parser};
 
+use super::escaped;
 use super::output::told;
-use super::{Cli, escaped};
 
 /// The arguments; nothing where they asked for help, which has been given.
 ///
 /// # Errors
 /// One line that names the option, its value and what it may be.
-pub(super) fn parse() -> anyhow::Result<Option<Cli>> {
-    let matches = with_dashes(Cli::command()).try_get_matches();
-    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => Ok(Some(cli)),
+pub(super) fn parse<C: Parser>() -> anyhow::Result<Option<C>> {
+    let matches = with_dashes(C::command()).try_get_matches();
+    match matches.and_then(|matches| C::from_arg_matches(&matches)) {
+        Ok(command) => Ok(Some(command)),
         Err(error) if !error.use_stderr() => {
             told(error.print())?;
             Ok(None)

@@ -1,7 +1,6 @@
 //! Which engine a command runs on, and where what was measured of engines is kept.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use partwise::engine::GpuChoice;
 use partwise::engines::Engines;
@@ -9,32 +8,10 @@ use partwise::schedule::OnWhich;
 use partwise::{AnyEngine, EngineChoice, Error};
 
 use super::Common;
+use super::choice::Choice;
 
 /// `--gpu` for every GPU of the machine.
 const ALL: &str = "all";
-
-/// `--engine`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Auto,
-    Gpu,
-    Cpu,
-    Reference,
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "gpu" => Ok(Self::Gpu),
-            "cpu" => Ok(Self::Cpu),
-            "reference" => Ok(Self::Reference),
-            _ => Err("use auto, gpu, cpu or reference".into()),
-        }
-    }
-}
 
 /// How engines are opened, by the options.
 pub(super) fn engines(common: &Common) -> Engines {
@@ -55,12 +32,12 @@ pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
 pub(super) fn choice(common: &Common) -> OnWhich {
     let one = |choice| OnWhich::One(EngineChoice::Gpu(choice));
     match (common.engine, common.gpu.as_deref()) {
-        (Kind::Reference, _) => OnWhich::One(EngineChoice::Reference),
-        (Kind::Cpu, _) => OnWhich::One(EngineChoice::Cpu),
-        (kind, Some(ALL)) => OnWhich::EveryGpu { or_cpu: kind == Kind::Auto },
+        (Choice::Reference, _) => OnWhich::One(EngineChoice::Reference),
+        (Choice::Cpu, _) => OnWhich::One(EngineChoice::Cpu),
+        (kind, Some(ALL)) => OnWhich::EveryGpu { or_cpu: kind == Choice::Auto },
         (_, Some(name)) => one(GpuChoice::Named(name.into())),
-        (Kind::Gpu, None) => one(GpuChoice::Best),
-        (Kind::Auto, None) => OnWhich::One(EngineChoice::Auto),
+        (Choice::Gpu, None) => one(GpuChoice::Best),
+        (Choice::Auto, None) => OnWhich::One(EngineChoice::Auto),
     }
 }
 

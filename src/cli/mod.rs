@@ -1,8 +1,10 @@
-//! What a user types. A command a file; what all share is here.
+//! What a user types. A command a file; what all may be told is in `common.rs`.
 
 mod arguments;
 mod bench;
 mod check;
+mod choice;
+mod common;
 mod demo;
 mod description;
 mod devices;
@@ -22,10 +24,13 @@ mod train;
 use std::io::Write;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
+pub(crate) use common::Ending;
 pub(crate) use output::complain;
+
+use common::Common;
 use output::{check_output, escaped, print, say, shown, table, write_whole};
 
 /// Separates one recording into its sources by nonnegative factorization, on any GPU or CPU.
@@ -52,67 +57,10 @@ enum Command {
     Reproduce(reproduce::Reproduce),
 }
 
-/// Options of every command.
-#[derive(Args, Clone)]
-struct Common {
-    /// The engine that computes; auto takes a real GPU if it is faster than the CPU engine
-    #[arg(long, global = true, value_name = "auto|gpu|cpu|reference", default_value = "auto")]
-    engine: engine::Kind,
-    /// The GPU to use: its index in `partwise devices`, a part of its name, dx12:NAME behind another backend, or its PCI bus id;
-    /// `separate` also takes all, for every GPU
-    #[arg(long, global = true, value_name = "INDEX|NAME|BACKEND:NAME|PCI|all")]
-    gpu: Option<String>,
-    /// Measure again which kernels are the fastest on the GPU, and whether it is faster than the CPU; otherwise both are measured
-    /// once and kept
-    #[arg(long, global = true)]
-    retune: bool,
-    /// Threads of the CPU engine and of reading and writing, at most as many as there are cores [default: all of them]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Seed of random starts: the same seed gives the same bytes [default: 0]
-    #[arg(long, global = true, value_name = "N")]
-    seed: Option<u64>,
-    /// Print one JSON document on stdout instead of a table
-    #[arg(long, global = true)]
-    json: bool,
-    /// Show more on stderr; -vv shows details
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    verbose: u8,
-    /// Show only errors on stderr
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    quiet: bool,
-    /// Hide progress bars; they appear only on a terminal
-    #[arg(long, global = true)]
-    no_progress: bool,
-}
-
-impl Common {
-    /// The seed of random starts.
-    fn seed(&self) -> u64 {
-        self.seed.unwrap_or_default()
-    }
-
-    /// The threads that the engine, and reading and writing, may use: as many as were asked for, but no more than can run at once.
-    fn thread_count(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        self.threads.map_or(cores, |threads| usize::from(threads).min(cores))
-    }
-}
-
-/// How a command ended, short of failing.
-pub(crate) enum Ending {
-    /// Everything was done.
-    Done,
-    /// Some inputs failed, the rest were done.
-    Partial,
-    /// The user ended it early.
-    Interrupted,
-}
-
 /// Parses the arguments and runs the command.
 pub(crate) fn run() -> anyhow::Result<Ending> {
     prepare();
-    let Some(Cli { command, common }) = arguments::parse()? else { return Ok(Ending::Done) };
+    let Some(Cli { command, common }) = arguments::parse::<Cli>()? else { return Ok(Ending::Done) };
     start_log(&common);
     if let Some(threads) = common.threads.filter(|&threads| usize::from(threads) > common.thread_count()) {
         log::warn!("--threads {threads}: this machine runs {} at once, so there are no more", common.thread_count());

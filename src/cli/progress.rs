@@ -32,6 +32,12 @@ pub(super) fn spinner(common: &Common, what: &str) -> ProgressBar {
     spinner
 }
 
+/// A value, with the bar one step on.
+pub(super) fn advanced<T>(bar: &ProgressBar, value: T) -> T {
+    bar.inc(1);
+    value
+}
+
 /// Shows a separation job.
 pub(super) struct JobBar {
     bar: ProgressBar,

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use partwise::recordings::Event;
 use partwise::reproduce::gain_prior::{GainPriorOptions, Progress, gain_prior};
 use partwise::reproduce::nmf2d::{Nmf2dOptions, nmf2d};
 use partwise::reproduce::{Corpus, Findings};
 use partwise::schedule;
 use partwise::spectrogram::{Length, Transform};
-use partwise::recordings::Event;
 use partwise::with_engine;
 
 use super::engine::open;

@@ -62,8 +62,7 @@ pub(super) fn key_of_cpu(cpu: &Cpu) -> String {
 pub(super) fn keep_pipelines(gpu: &Gpu, cache: Option<&Path>) {
     let adapter = gpu.adapter();
     let (vendor, device) = adapter.vendor_and_device;
-    let file =
-        cache.map(|folder| folder.join(format!("pipelines-{}-{vendor:x}-{device:x}.bin", adapter.backend)));
+    let file = cache.map(|folder| folder.join(format!("pipelines-{}-{vendor:x}-{device:x}.bin", adapter.backend)));
     let kept = file.as_deref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
     let (engine, before) = (gpu.describe(), kept.len());
     gpu.keep_pipelines(&kept, move |Compiled { pipelines, seconds, cache }| {

@@ -178,8 +178,8 @@ fn gpu_wins((gpu, cpu): (f64, f64)) -> bool {
 mod tests {
     use std::io::Write;
 
-    use super::*;
     use super::kept::{key_of_cpu, key_of_gpu};
+    use super::*;
 
     #[test]
     fn the_faster_engine_is_taken() {

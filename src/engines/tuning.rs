@@ -51,12 +51,7 @@ pub(super) fn compare(gpu: &Gpu, cpu: &Cpu, anew: bool, measured: &mut Measured)
     ))
 }
 
-fn kept_or(
-    engine: &str,
-    anew: bool,
-    measured: &mut Measured,
-    measure: impl FnOnce() -> Result<f64>,
-) -> Result<f64> {
+fn kept_or(engine: &str, anew: bool, measured: &mut Measured, measure: impl FnOnce() -> Result<f64>) -> Result<f64> {
     if let Some(seconds) = measured.get(engine).and_then(|figures| figures.panel_seconds).filter(|_| !anew) {
         return Ok(seconds);
     }

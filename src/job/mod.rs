@@ -165,13 +165,17 @@ impl Described for Training {
         ),
         Flag::count("iterations", "N", "The most iterations [default: 50 extrapolated ones, or 100]"),
         Flag::number("tolerance", "T", "Stop when ten iterations lower the objective by less than this share of it"),
-        Flag::word::<Length>("window", "LENGTH", "The window, in samples (480) or milliseconds (30ms) [default: 128ms]"),
         Flag::word::<Length>(
-            "hop",
+            "window",
             "LENGTH",
-            "The hop, in samples or milliseconds [default: a quarter of the window]",
+            "The window, in samples (480) or milliseconds (30ms) [default: 128ms]",
         ),
-        Flag::count("fft", "N", "The length of the transform in samples [default: the power of two that holds the window]"),
+        Flag::word::<Length>("hop", "LENGTH", "The hop, in samples or milliseconds [default: a quarter of the window]"),
+        Flag::count(
+            "fft",
+            "N",
+            "The length of the transform in samples [default: the power of two that holds the window]",
+        ),
         Flag::word::<Shape>("window_shape", "hamming|hann|sqrt-hann", "The shape of the window"),
         Flag::number("sparsity", "L", "The weight of an L1 penalty on the gains"),
         Flag::word::<Norm>(

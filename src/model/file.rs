@@ -46,10 +46,8 @@ impl Model {
         }
         let bases = |source: &Source| Tensor::new(format!("{}.{BASES}", source.name), &source.bases);
         let mut all: Vec<Tensor> = self.sources.iter().map(bases).collect();
-        let (of_method, more) = self
-            .parts
-            .write(&names)
-            .map_err(|cause| Error::input(format!("the model cannot be written: {cause}")))?;
+        let (of_method, more) =
+            self.parts.write(&names).map_err(|cause| Error::input(format!("the model cannot be written: {cause}")))?;
         all.extend(of_method);
         texts.extend(more);
         tensors::to_bytes(texts, &all)

@@ -225,10 +225,7 @@ mod tests {
         refused(|mixture| mixture.variances[(0, 0)] = 0.0, "not above 0");
         refused(|mixture| mixture.weights[0] = 0.9, "no sum of 1");
         refused(|mixture| mixture.weights = array![1.0], "must be C");
-        refused(
-            |mixture| *mixture = learned(&mut with_mixtures()).mixtures[0].clone(),
-            "2 dimensions beside 1 bases",
-        );
+        refused(|mixture| *mixture = learned(&mut with_mixtures()).mixtures[0].clone(), "2 dimensions beside 1 bases");
         let mut half = with_mixtures();
         learned(&mut half).mixtures.pop();
         assert!(half.to_bytes().unwrap_err().to_string().contains("1 mixtures for 2 sources"));

@@ -11,5 +11,5 @@ pub use flags::{Flag, Kind};
 pub use mask::MaskChoice;
 pub use per_source::PerSource;
 pub use read::{Described, from_map, options};
-pub use source_files::SourceFiles;
 pub(crate) use read::{deserialize, serialize};
+pub use source_files::SourceFiles;

@@ -69,7 +69,9 @@ pub fn from_map<D: Described>(given: Map<String, Value>) -> Result<D> {
     let method = match given.get(METHOD) {
         None | Some(Value::Null) => owner::<D>(&given)?.or(D::USUAL),
         Some(Value::String(name)) => Some(name.as_str()),
-        Some(other) => return Err(Error::option(METHOD, format!("{other}: must be a name, one of {}", methods::<D>()))),
+        Some(other) => {
+            return Err(Error::option(METHOD, format!("{other}: must be a name, one of {}", methods::<D>())));
+        }
     };
     let Some(flags) = method.map_or(Some(&[][..]), own::<D>) else {
         let name = method.unwrap_or_default();

@@ -10,9 +10,7 @@ pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> 
     serializer.collect_str(value)
 }
 
-pub(crate) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+pub(crate) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     parse(&Value::deserialize(deserializer)?)
 }
 

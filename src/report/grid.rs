@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::figure::{MIDDLE, image, line, open, text};
+use super::svg::{MIDDLE, image, line, open, text};
 use super::{Axis, heatmap};
 use crate::{Error, Result};
 

@@ -1,8 +1,8 @@
 //! Curves over an axis.
 
 use super::axis::Axis;
-use super::figure::{MIDDLE, line, open, text};
 use super::roofline::COLOURS;
+use super::svg::{MIDDLE, line, open, text};
 use crate::{Error, Result};
 
 /// A curve: its name and its points, from left to right.

@@ -8,6 +8,7 @@ pub mod html;
 mod lines;
 mod roofline;
 mod spectrogram;
+mod svg;
 
 pub use axis::{Axis, Tick};
 pub use figure::{Panel, figure};

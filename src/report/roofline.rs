@@ -2,8 +2,8 @@
 //! Patterson 2009).
 
 use super::axis::Axis;
-use super::figure::{MIDDLE, line, open, text};
 use super::html::escape;
+use super::svg::{MIDDLE, line, open, text};
 use crate::{Error, Result};
 
 /// What a machine can do at most.

@@ -168,10 +168,8 @@ fn learn<E: GainPrior + Momentum + Glue>(
     options: &GainPriorOptions,
     watch: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Model> {
-    let material = sources.map(|source| Material {
-        name: source.name.clone(),
-        recordings: Recordings::Files(source.train.clone()),
-    });
+    let material = sources
+        .map(|source| Material { name: source.name.clone(), recordings: Recordings::Files(source.train.clone()) });
     let training = Training {
         method: TrainingMethod::GainPrior(method::Training { mixtures: options.mixtures }),
         rank: options.rank.into(),
@@ -234,12 +232,7 @@ impl<'a> Problem<'a> {
     }
 
     /// The mean SNR of the speech in dB.
-    fn score<E: GainPrior + Momentum + Glue>(
-        &self,
-        engine: &E,
-        model: &Model,
-        under: &UnderPriors<E>,
-    ) -> Result<f64> {
+    fn score<E: GainPrior + Momentum + Glue>(&self, engine: &E, model: &Model, under: &UnderPriors<E>) -> Result<f64> {
         let separated = under.separate(engine, self.data.t(), &self.segments)?;
         if separated.costs.iter().any(|cost| !cost.is_finite()) {
             return Err(Error::Diverged { what: model.sources[0].name.clone(), iteration: ITERATIONS });
@@ -465,9 +458,8 @@ mod tests {
         assert_ne!(clips[0].target.len(), clips[1].target.len());
         for weights in [[Weight::Given(0.0); 2], [Weight::Auto; 2]] {
             let under = under(&Reference, &model, &settings(weights, Gradient::Paper)).unwrap();
-            let score = |clips: &[Clip]| {
-                Problem::new(&model, clips, 0.0).unwrap().score(&Reference, &model, &under).unwrap()
-            };
+            let score =
+                |clips: &[Clip]| Problem::new(&model, clips, 0.0).unwrap().score(&Reference, &model, &under).unwrap();
             let (both, alone) = (score(&clips), [score(&clips[..1]), score(&clips[1..])]);
             assert!((both - (alone[0] + alone[1]) / 2.0).abs() < 1e-9, "{both} of {alone:?}");
             assert!(both > 1.0 && alone[0] != alone[1], "{alone:?}");

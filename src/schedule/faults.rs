@@ -56,9 +56,7 @@ impl World {
             divergence: Divergence::KullbackLeibler,
             sample_rate: RATE,
             spectrum: Spectrum::Magnitude,
-            sources: ["one", "other"]
-                .map(|name| Source { name: name.into(), bases: bases(name) })
-                .into(),
+            sources: ["one", "other"].map(|name| Source { name: name.into(), bases: bases(name) }).into(),
             parts: Parts::Nmf,
             normalize: None,
             options: None,
@@ -483,12 +481,8 @@ fn a_recording_that_is_separated_as_one_stays_whole() {
     world.record("02.wav", 9_000, 2 * RATE);
     world.scheme.whole = true;
     world.scheme.sample_rate = None;
-    let own = nmf2d::Separation {
-        time_lags: Some(3),
-        pitch_lags: Some(2),
-        starts: Some(2),
-        ..nmf2d::Separation::default()
-    };
+    let own =
+        nmf2d::Separation { time_lags: Some(3), pitch_lags: Some(2), starts: Some(2), ..nmf2d::Separation::default() };
     let method = Some(SeparationMethod::Nmf2d(own));
     let separation = Separation { method, iterations: Some(5), ..Separation::default() };
     let plan = Plan::new(None, &separation, &mut |_| Ok(())).unwrap();

@@ -100,6 +100,7 @@ pub(super) fn newer(line: &[u8]) -> Option<String> {
 
 /// Whether a version is later than this one.
 fn is_newer(version: &str) -> bool {
-    let numbers = |version: &str| -> Vec<u64> { version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect() };
+    let numbers =
+        |version: &str| -> Vec<u64> { version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect() };
     numbers(version) > numbers(env!("CARGO_PKG_VERSION"))
 }

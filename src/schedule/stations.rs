@@ -32,9 +32,8 @@ pub fn stations<'a>(plan: &'a Plan, engines: &'a Engines, on: &OnWhich) -> Resul
     match on {
         OnWhich::One(choice) => Ok(vec![maker.station(engines.open(choice)?)?]),
         OnWhich::EveryGpu { or_cpu } => {
-            let opened = those_that_open(engines.every_gpu().into_iter()).or_else(|cause| {
-                if *or_cpu { engines.cpu_instead(&cause).map(|cpu| vec![cpu]) } else { Err(cause) }
-            })?;
+            let opened = those_that_open(engines.every_gpu().into_iter())
+                .or_else(|cause| if *or_cpu { engines.cpu_instead(&cause).map(|cpu| vec![cpu]) } else { Err(cause) })?;
             opened.into_iter().map(|engine| maker.station(engine)).collect()
         }
     }

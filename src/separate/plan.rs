@@ -108,13 +108,8 @@ impl<'a> Plan<'a> {
             .transpose()?;
         let (sample_rate, patterns) = given.unzip();
         let settings = own.settings(iterations, mask, patterns);
-        let scheme = Scheme {
-            sources: own.names(),
-            sample_rate,
-            held: own.held(settings.patterns.count()),
-            front,
-            whole: true,
-        };
+        let scheme =
+            Scheme { sources: own.names(), sample_rate, held: own.held(settings.patterns.count()), front, whole: true };
         let separation = Separation {
             method: Some(SeparationMethod::Nmf2d(own)),
             mask: MaskChoice::Given(mask),
@@ -142,11 +137,17 @@ impl<'a> Plan<'a> {
     }
 
     /// The same, on an engine that is the caller's.
-    pub fn on_borrowed<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(&'s self, engine: &'s E) -> Box<dyn Separator + 's> {
+    pub fn on_borrowed<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(
+        &'s self,
+        engine: &'s E,
+    ) -> Box<dyn Separator + 's> {
         self.held(Held::Borrowed(engine))
     }
 
-    fn held<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(&'s self, engine: Held<'s, E>) -> Box<dyn Separator + 's> {
+    fn held<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(
+        &'s self,
+        engine: Held<'s, E>,
+    ) -> Box<dyn Separator + 's> {
         match &self.way {
             Way::Nmf(model, settings) => Box::new(UnderModel::new(engine, move |engine: &E, bins| {
                 let bases = FixedBases::new(engine, model.bases().lowest(bins))?;

@@ -32,6 +32,13 @@ pub struct OverlapAdd<T: Sample> {
     square: Vec<f64>,
 }
 
+impl<T: Sample> Stft<T> {
+    /// The streaming inverse, for a signal of so many samples.
+    pub fn overlap_add(&self, samples: usize) -> OverlapAdd<T> {
+        OverlapAdd::new(self.clone(), samples)
+    }
+}
+
 impl<T: Sample> OverlapAdd<T> {
     pub(super) fn new(stft: Stft<T>, samples: usize) -> Self {
         let window = stft.params().window;

@@ -1,4 +1,4 @@
-//! The short-time Fourier transform. Its streaming inverse is [`OverlapAdd`].
+//! The short-time Fourier transform. Its streaming inverse is [`OverlapAdd`](super::OverlapAdd).
 
 use std::{ops::Range, sync::Arc};
 
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use realfft::{ComplexToReal, FftNum, RealFftPlanner, RealToComplex, num_complex::Complex};
 use serde::{Deserialize, Serialize};
 
-use super::{OverlapAdd, Shape};
+use super::Shape;
 use crate::{Error, Result};
 
 /// Where the overlap-added squared window is not above this, the inverse writes 0 instead of dividing by it.
@@ -175,11 +175,6 @@ impl<T: Sample> Stft<T> {
         let StftParams { window, hop, .. } = self.params;
         let end = if frames.is_empty() { 0 } else { (frames.end - 1) * hop + window };
         (frames.start * hop).saturating_sub(self.lead())..end.saturating_sub(self.lead())
-    }
-
-    /// The streaming inverse, for a signal of so many samples.
-    pub fn overlap_add(&self, samples: usize) -> OverlapAdd<T> {
-        OverlapAdd::new(self.clone(), samples)
     }
 
     /// The number of padding zeros before the signal.

@@ -3,7 +3,7 @@
 use super::timeline::Timeline;
 use super::{Decoder, Decoding, Packets, refuse, undecodable};
 use crate::audio::implausible;
-use crate::audio::reader::{Blocks, Shape, Source};
+use crate::audio::source::{Blocks, Shape, Source};
 use crate::{Error, Result};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};

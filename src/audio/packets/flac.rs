@@ -7,7 +7,7 @@ use super::flac_frame::{Header, INFO, Info, MASK_COMMENT};
 use super::timeline::Timeline;
 use super::window::Window;
 use super::{Decoder, Decoding, Packets, changes, undecodable};
-use crate::audio::reader::{Blocks, Shape, Source};
+use crate::audio::source::{Blocks, Shape, Source};
 use crate::{Error, Result};
 use memchr::memchr;
 use std::io::{Read, Take};

@@ -2,7 +2,7 @@
 
 use super::{Decoder, parameters};
 use crate::Result;
-use crate::audio::reader::Shape;
+use crate::audio::source::Shape;
 use std::path::Path;
 use symphonia::core::checksum::{Crc8Ccitt, Crc16Ansi};
 use symphonia::core::codecs::audio::well_known::CODEC_ID_FLAC;

@@ -8,7 +8,7 @@ use super::timeline::Timeline;
 use super::window::Window;
 use super::{Decoder, Decoding, Packets, changes, parameters, undecodable};
 use crate::audio::implausible;
-use crate::audio::reader::{Blocks, Shape, Source};
+use crate::audio::source::{Blocks, Shape, Source};
 use crate::{Error, Result};
 use std::io::{Read, Take};
 use std::path::{Path, PathBuf};

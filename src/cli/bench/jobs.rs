@@ -19,8 +19,9 @@ use serde::Serialize;
 
 use super::super::engine::{arguments, choice, engines};
 use super::super::memory::Memory;
+use super::super::progress::advanced;
 use super::super::{Common, separate};
-use super::{advanced, kernels};
+use super::kernels;
 
 /// Length of a clip.
 pub(super) const SECONDS: usize = 10;
@@ -97,10 +98,7 @@ struct World {
 
 impl World {
     fn new(clips: usize) -> anyhow::Result<Self> {
-        let source = |name: &str| Source {
-            name: name.into(),
-            bases: kernels::numbers(name, STFT.fft / 2 + 1, RANK),
-        };
+        let source = |name: &str| Source { name: name.into(), bases: kernels::numbers(name, STFT.fft / 2 + 1, RANK) };
         let model = Model {
             divergence: Divergence::ItakuraSaito,
             sample_rate: SAMPLE_RATE,

@@ -16,7 +16,7 @@ use partwise::random::Stream;
 use partwise::report::Roof;
 use serde::Serialize;
 
-use super::{Plan, advanced};
+use super::super::progress::advanced;
 
 /// How long a run must last to count: many times what it takes to submit it.
 const LONG_ENOUGH: Duration = Duration::from_millis(5);
@@ -26,6 +26,13 @@ const PEAK_TIMES: u32 = 4;
 
 /// Components of the mixtures.
 const MIXTURES: usize = 32;
+
+/// What is measured, and for how long.
+pub(super) struct Plan {
+    pub(super) shapes: Vec<Shape>,
+    pub(super) divergences: Vec<Divergence>,
+    pub(super) least: Duration,
+}
 
 /// A problem's size: data F x N, of rank K.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

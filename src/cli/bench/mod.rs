@@ -3,7 +3,7 @@
 mod jobs;
 mod kernels;
 mod plot;
-mod text;
+mod report;
 mod transforms;
 
 use std::path::PathBuf;
@@ -12,16 +12,14 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use partwise::Divergence;
-use partwise::engine::Adapter;
-use partwise::{AnyEngine, with_engine};
-use serde::Serialize;
+use partwise::{AnyEngine, Divergence, with_engine};
 
-use self::jobs::JobTime;
-use self::kernels::{Measured, Shape};
-use self::transforms::TransformTime;
-use super::engine::{Kind, open};
-use super::{Common, Ending, check_output, print, progress, write_whole};
+use self::kernels::{Measured, Plan, Shape};
+use self::report::Report;
+use super::choice::Choice;
+use super::engine::open;
+use super::progress::{self, advanced};
+use super::{Common, Ending, check_output, print, write_whole};
 
 /// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
 ///
@@ -63,7 +61,7 @@ pub(super) struct Bench {
 
 /// `--against`
 #[derive(Clone, Copy)]
-struct Against(Option<Kind>);
+struct Against(Option<Choice>);
 
 impl FromStr for Against {
     type Err = String;
@@ -71,31 +69,10 @@ impl FromStr for Against {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" => Ok(Self(None)),
-            "cpu" | "gpu" | "reference" => text.parse().map(|kind| Self(Some(kind))),
+            "cpu" | "gpu" | "reference" => text.parse().map(|choice| Self(Some(choice))),
             _ => Err("use cpu, gpu, reference or none".into()),
         }
     }
-}
-
-/// What is measured, and for how long.
-struct Plan {
-    shapes: Vec<Shape>,
-    divergences: Vec<Divergence>,
-    least: Duration,
-}
-
-#[derive(Serialize)]
-struct Report {
-    version: &'static str,
-    system: String,
-    cores: usize,
-    /// Where a gpu is measured.
-    adapter: Option<Adapter>,
-    #[serde(flatten)]
-    measured: Measured,
-    against: Option<Measured>,
-    transforms: Vec<TransformTime>,
-    jobs: Vec<JobTime>,
 }
 
 impl Bench {
@@ -110,7 +87,7 @@ impl Bench {
             self.plot.is_none() || !matches!(engine, AnyEngine::Reference(_)),
             "--plot: the reference engine has no peaks to draw; use another engine"
         );
-        let other = self.other(&engine).map(|kind| open(&Common { engine: kind, ..common.clone() })).transpose()?;
+        let other = self.other(&engine).map(|choice| open(&Common { engine: choice, ..common.clone() })).transpose()?;
         let plan = Plan { shapes: self.shape, divergences: self.divergence, least: Duration::from_secs_f64(seconds) };
         let clips: Vec<usize> = self.clips.into_iter().map(usize::from).filter(|&clips| clips > 0).collect();
         let engines = 1 + usize::from(other.is_some());
@@ -136,15 +113,15 @@ impl Bench {
             let svg = plot::roofline(&report.measured, peaks)?;
             write_whole(path, |path| std::fs::write(path, svg))?;
         }
-        print(common.json, &report, || text::report(&report))?;
+        print(common.json, &report, || report::text(&report))?;
         Ok(Ending::Done)
     }
 
     /// The engine to compare with, if there is one.
-    fn other(&self, engine: &AnyEngine) -> Option<Kind> {
+    fn other(&self, engine: &AnyEngine) -> Option<Choice> {
         match (self.against, engine) {
-            (Some(Against(kind)), _) => kind,
-            (None, AnyEngine::Gpu(gpu)) if !gpu.adapter().is_software() => Some(Kind::Cpu),
+            (Some(Against(choice)), _) => choice,
+            (None, AnyEngine::Gpu(gpu)) if !gpu.adapter().is_software() => Some(Choice::Cpu),
             (None, _) => None,
         }
     }
@@ -152,10 +129,4 @@ impl Bench {
 
 fn measure(engine: &AnyEngine, plan: &Plan, bar: &ProgressBar) -> partwise::Result<Measured> {
     with_engine!(engine, |engine| kernels::measure(engine, plan, bar))
-}
-
-/// A value, with the bar one step on.
-fn advanced<T>(bar: &ProgressBar, value: T) -> T {
-    bar.inc(1);
-    value
 }

@@ -3,7 +3,7 @@
 use partwise::report::{Point, roofline as drawn};
 
 use super::kernels::{KernelTime, Measured, PeakRates};
-use super::text::name;
+use super::report::name;
 
 /// The picture, as SVG.
 pub(super) fn roofline(measured: &Measured, peaks: PeakRates) -> partwise::Result<String> {

@@ -17,12 +17,10 @@ use super::separate::Separate;
 use super::train::Train;
 use super::{Common, Ending, print};
 use mixing::Clip;
-use results::{ClipScores, Results, SourceScores};
+use results::{ClipScores, Results, SOURCES, SourceScores};
 
 /// The repository's recordings, so that the demonstration runs anywhere, from the binary alone.
 static RECORDINGS: Dir = include_dir!("$CARGO_MANIFEST_DIR/examples/audio");
-/// The sources, in the order of the model. The gain of the first is what is promised.
-const SOURCES: [&str; 2] = ["speech", "piano"];
 /// The promised mean gain of SDR in dB. Less means that something is broken.
 const LEAST_GAIN: f64 = 5.0;
 

@@ -6,9 +6,8 @@ use partwise::report::{Axis, Panel, figure, heatmap, html, spectrogram};
 use partwise::{Error, audio};
 
 use super::super::train;
-use super::SOURCES;
 use super::mixing::Clip;
-use super::results::Results;
+use super::results::{Results, SOURCES};
 
 /// Clips that are shown, of those that are scored.
 const SHOWN: usize = 3;

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::super::evaluate::Evaluation;
 use super::super::{escaped, shown, table};
-use super::SOURCES;
+
+/// The sources, in the order of the model. The gain of the first is what is promised.
+pub(super) const SOURCES: [&str; 2] = ["speech", "piano"];
 
 /// What the demonstration comes to.
 #[derive(Serialize)]

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::bail;
-use clap::Args;
 use ndarray::{Array1, Array3, Axis};
 use ndarray_npy::NpzWriter;
 use partwise::engine::Engine;
@@ -16,37 +15,11 @@ use serde::Serialize;
 
 use super::super::engine::open;
 use super::super::{Common, Ending, memory, print, progress, shown, write_whole};
-use super::{Factorize, check_level, check_written, from, level, read_factors, read_matrix};
-
-/// Options of patterns that move.
-#[derive(Args)]
-pub(super) struct Shifted {
-    /// nmf2d: columns that a pattern reaches over [default: those of --init, or 7]
-    #[arg(long, value_name = "T")]
-    time_lags: Option<usize>,
-    /// nmf2d: rows that a pattern moves over; 1 is NMFD [default: those of --init, or 18]
-    #[arg(long, value_name = "P")]
-    pitch_lags: Option<usize>,
-    /// nmf2d: random starts, of which the one with the least objective is kept [default: 1]
-    #[arg(long, value_name = "S")]
-    starts: Option<usize>,
-}
+use super::matrices::{check_level, check_written, level, read_factors, read_matrix};
+use super::options::{Factorize, Shifted, before};
 
 /// More starts than anyone waits for, and lags than any pattern has.
 const MOST: usize = 4096;
-
-impl Shifted {
-    pub(super) fn check_absent(&self) -> anyhow::Result<()> {
-        for (option, value) in
-            [("--time-lags", self.time_lags), ("--pitch-lags", self.pitch_lags), ("--starts", self.starts)]
-        {
-            if value.is_some() {
-                bail!("{option} is for --method nmf2d");
-            }
-        }
-        Ok(())
-    }
-}
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -210,7 +183,7 @@ fn text(summary: &Summary) -> String {
         summary.rank,
         summary.time_lags,
         summary.pitch_lags,
-        from(summary.first_objective),
+        before(summary.first_objective),
         last.get(summary.start).copied().unwrap_or_default(),
         summary.iterations,
         summary.seconds,

@@ -14,12 +14,11 @@ use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 
 pub(crate) use buffer::{Scratch, Shelf};
+pub(crate) use tile::STRIP;
 
 use super::{Engine, Real, packed_shape, stacked_shape};
 use crate::{Error, Result};
 
-/// Columns in a strip: three vectors of AVX-512, six of AVX2, twelve of NEON.
-pub(crate) const STRIP: usize = 48;
 /// Rows of a strip are padded to a multiple of this, the tallest register tile.
 pub(crate) const ROW_BLOCK: usize = 8;
 

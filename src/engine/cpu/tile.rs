@@ -10,7 +10,8 @@ use std::ops::Range;
 use ndarray::{ArrayView2, Axis};
 use pulp::Simd;
 
-use super::STRIP;
+/// Columns in a strip: three vectors of AVX-512, six of AVX2, twelve of NEON.
+pub(crate) const STRIP: usize = 48;
 
 /// A computation on one strip, generic over the instruction set and its tile sizes:
 /// V vectors a strip, MR rows of Λ at a time, MB components of a back-projection at a time over NB vectors, NW vectors of

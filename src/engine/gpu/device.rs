@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use super::answer::{Answer, engine_error};
 use super::memory::{Pool, Storage};
 use super::pipelines::Pipelines;
 use super::worker::Worker;
@@ -14,9 +15,6 @@ use crate::{EngineError, Error, Result};
 
 /// Commands that may wait for the thread; who posts more waits too.
 const QUEUE: usize = 256;
-
-/// What the thread answers.
-pub(super) type Answer<R> = std::result::Result<R, EngineError>;
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
@@ -170,23 +168,4 @@ impl Faults {
     fn lock(&self) -> MutexGuard<'_, Fault> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn engine_error(error: &wgpu::Error) -> EngineError {
-    // Errors of wgpu are many lines, ours are one.
-    let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    match error {
-        wgpu::Error::OutOfMemory { .. } => EngineError::OutOfMemory(text),
-        _ => EngineError::Refused(text),
-    }
-}
-
-/// Runs `work` within error scopes of all kinds.
-pub(super) fn guarded<R>(device: &wgpu::Device, work: impl FnOnce() -> R) -> (R, Option<EngineError>) {
-    let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
-    let scopes = filters.map(|filter| device.push_error_scope(filter));
-    let result = work();
-    let errors: Vec<wgpu::Error> =
-        scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
-    (result, errors.first().map(engine_error))
 }

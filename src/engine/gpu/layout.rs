@@ -3,10 +3,11 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 
-use super::TILE;
 use crate::engine::Real;
 use crate::{Error, Result};
 
+/// Rows and columns of the tiles that the kernels work on (shaders/lib/tile.wgsl).
+pub(crate) const TILE: usize = 32;
 /// Rows of a strip that are copied at a time: both sides stay in the nearest cache, so that a transposition costs what a
 /// copy does.
 const ROWS: usize = 64;

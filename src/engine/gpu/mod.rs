@@ -8,6 +8,7 @@
 //! zero, or is masked where it counts. Of a stack every matrix begins where a device can bind it: a kernel sees one of them.
 
 mod adapters;
+mod answer;
 mod clock;
 mod device;
 mod layout;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 
 pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
+pub(crate) use layout::TILE;
 use memory::IDLE_BYTES;
 pub(crate) use memory::Storage;
 pub use pipeline_cache::{Compiled, PipelineCache};
@@ -39,8 +41,6 @@ use self::worker::{Dispatch, Worker};
 use super::{Engine, Real, Timing, packed_shape, stacked_shape};
 use crate::{EngineError, Error, Result};
 
-/// Rows and columns of the tiles that the kernels work on (shaders/lib/tile.wgsl).
-pub(crate) const TILE: usize = 32;
 /// Entries of a vec4.
 pub(crate) const QUAD: usize = 4;
 /// vec4s after a matrix that the kernels may read and must not use: the blocks of a workgroup's last components reach so far.

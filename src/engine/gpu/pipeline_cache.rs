@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use super::device::guarded;
+use super::answer::guarded;
 
 /// What the pipelines of a device took, told when it is closed.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use super::device::{Answer, guarded};
+use super::answer::{Answer, guarded};
 use super::pipeline_cache::Keeping;
 use super::shader::{Access, Kernel, Source, Text};
 use crate::EngineError;

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::device::{Answer, guarded};
+use super::answer::{Answer, guarded};
 use crate::EngineError;
 
 /// Bytes of a staging buffer.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use super::answer::{Answer, guarded};
 use super::clock::Clock;
-use super::device::{Answer, guarded};
 use super::memory::{Pool, Storage};
 use super::pipelines::{Pipelines, UNIFORM_SLOT};
 use super::shader::{Kernel, Source};

@@ -14,9 +14,9 @@ use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, s};
 
-use crate::methods::nmf::{self, Until, Updates};
 use crate::divergence::Divergence;
 use crate::kernels::{Glue, Mask, Momentum, Products, Rule};
+use crate::methods::nmf::{self, Until, Updates};
 use crate::{Error, Result};
 
 /// The weight of a prior whose source gains from the others as much as it loses to them. This and the power were chosen on four

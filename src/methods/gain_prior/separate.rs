@@ -36,7 +36,8 @@ impl Settings {
         gains: impl FnOnce(Updates) -> Result<nmf::separate::Settings>,
     ) -> Result<Self> {
         let weights = own.prior_weight.of("prior_weight", sources, Weight::Auto)?;
-        let unusable = |weight: &&Weight| matches!(weight, Weight::Given(weight) if !(weight.is_finite() && *weight >= 0.0));
+        let unusable =
+            |weight: &&Weight| matches!(weight, Weight::Given(weight) if !(weight.is_finite() && *weight >= 0.0));
         if let Some(weight) = weights.iter().find(unusable) {
             return Err(Error::option("prior_weight", format!("{weight}: must be finite and not negative")));
         }
@@ -151,8 +152,7 @@ impl<E: GainPrior + Momentum + Glue> UnderPriors<E> {
         let start = bases.start(engine, data)?;
         let weights = engine.panel(self.weights(engine, data, segments)?.view())?;
         let (rule, iterations) = (Rule::of(bases.divergence), settings.gains.iterations);
-        let gains =
-            super::update_gains(engine, panel, &bases.on_engine, start, &rule, priors, &weights, iterations)?;
+        let gains = super::update_gains(engine, panel, &bases.on_engine, start, &rule, priors, &weights, iterations)?;
         Ok((gains, vec![iterations; segments.len()]))
     }
 }

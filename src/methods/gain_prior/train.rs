@@ -67,8 +67,8 @@ pub fn train<E: GainPrior + Momentum + Glue>(
         let mut watch = |iteration| watch(&name, iteration);
         let mut factors = Factors::learn(engine, data.t(), rank, (options, seed), &mut watch)?;
         let bases = engine.read_matrix(&factors.w)?;
-        let (mixture, summary) =
-            learn_mixture(engine, &mut factors, options, Fitting::of(own.mixtures, seed)).map_err(|cause| match cause {
+        let (mixture, summary) = learn_mixture(engine, &mut factors, options, Fitting::of(own.mixtures, seed))
+            .map_err(|cause| match cause {
                 Error::Input(reason) => Error::input(format!("source '{name}': {reason}")),
                 cause => cause,
             })?;

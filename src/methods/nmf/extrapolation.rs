@@ -265,7 +265,8 @@ mod tests {
             let (mut w, mut h) = (numbers("w", 12, 3), numbers("h", 3, 30));
             let options = Options::of(divergence, 400);
             let mut trace = Trace::new(&options);
-            let (done, refused) = update_both(&Reference, &v, &mut w, &mut h, &options, &mut trace, |_| Ok(())).unwrap();
+            let (done, refused) =
+                update_both(&Reference, &v, &mut w, &mut h, &options, &mut trace, |_| Ok(())).unwrap();
             assert!(done == 400 && refused > 0, "{divergence}: nothing was refused, so nothing was seen");
             let accepted = trace.fit(done).objective;
             assert!(accepted.windows(2).all(|pair| pair[1] <= pair[0]));

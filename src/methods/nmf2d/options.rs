@@ -107,7 +107,11 @@ impl Separation {
             "LENGTH",
             "The hop, in samples or milliseconds [default: half the window, or a quarter at a single pitch]",
         ),
-        Flag::count("fft", "N", "The length of the transform in samples [default: the power of two that holds the window]"),
+        Flag::count(
+            "fft",
+            "N",
+            "The length of the transform in samples [default: the power of two that holds the window]",
+        ),
         Flag::word::<Shape>("window_shape", "hamming|hann|sqrt-hann", "The shape of the window [default: hann]"),
         Flag::word::<BandMap>(
             "bands",

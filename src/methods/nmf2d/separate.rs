@@ -189,8 +189,7 @@ mod tests {
 
         // Kept is the start with the least objective over both channels.
         let alone = |seed| {
-            let settings =
-                Settings { patterns: Patterns::Found { sources: 2, starts: 1, seed }, ..settings.clone() };
+            let settings = Settings { patterns: Patterns::Found { sources: 2, starts: 1, seed }, ..settings.clone() };
             Blind::new(Held::Owned(Reference), &settings).separate(data.view(), &segments).unwrap()
         };
         let all: Vec<_> = (1..5).map(alone).collect();
@@ -220,7 +219,8 @@ mod tests {
         settings.options.learn = Learn::Both;
         let adapted = Blind::new(Held::Owned(Reference), &settings).separate(data.view(), &[40]).unwrap();
         assert!(adapted.costs.iter().sum::<f64>() < 0.9 * separated.costs.iter().sum::<f64>());
-        let close = Blind::new(Held::Owned(Cpu::new(Some(2)).unwrap()), &settings).separate(data.view(), &[40]).unwrap();
+        let close =
+            Blind::new(Held::Owned(Cpu::new(Some(2)).unwrap()), &settings).separate(data.view(), &[40]).unwrap();
         assert!((&close.masks[0] - &adapted.masks[0]).iter().all(|error| error.abs() < 1e-3));
     }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::super::Rule;
 use super::fields::Fields;
 use super::gains::{FieldSink, VectorRule};
-use super::shape_of;
+use super::model::shape_of;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};
 

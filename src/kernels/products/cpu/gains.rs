@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::super::Rule;
 use super::fields::Fields;
-use super::shape_of;
+use super::model::shape_of;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch, Shelf, padded};

@@ -4,6 +4,7 @@ mod bases;
 pub(crate) mod fields;
 mod gains;
 mod joint;
+mod model;
 
 use ndarray::Array2;
 use pulp::Simd;
@@ -11,45 +12,12 @@ use rayon::prelude::*;
 
 pub(crate) use self::fields::{Fields, with_fields};
 pub(crate) use self::gains::{Terms, VectorRule};
+pub(crate) use self::model::{ModelJob, StoreSink, shape_of};
 use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
-use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
+use crate::engine::tile::{self, ModelSink, StripJob, rows};
 use crate::engine::{Cpu, CpuPanel, STRIP, padded};
-
-/// The shape (F, K) of the matrices of a stack.
-pub(crate) fn shape_of(stack: &[Array2<f32>]) -> (usize, usize) {
-    stack.first().map_or((0, 0), Array2::dim)
-}
-
-/// Keeps Λ of a block of rows.
-pub(crate) struct StoreSink<'a, S: Simd, const V: usize>(pub(crate) &'a mut [[S::f32s; V]]);
-
-impl<S: Simd, const V: usize> ModelSink<S> for StoreSink<'_, S, V> {
-    #[inline(always)]
-    fn take(&mut self, _: S, row: usize, vector: usize, lambda: S::f32s) {
-        self.0[row][vector] = lambda;
-    }
-}
-
-/// Λ = W H of one strip, unfloored: `lambda` (padded F, STRIP). `bases_rows` as [`tile::pack_rows`] makes it; `h`: K rows.
-pub(crate) struct ModelJob<'a> {
-    pub(crate) bases_rows: &'a [f32],
-    pub(crate) h: &'a [f32],
-    pub(crate) lambda: &'a mut [f32],
-}
-
-impl StripJob for ModelJob<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        tile::model::<S, V, MR>(
-            simd,
-            self.bases_rows,
-            rows::<S, V>(self.h),
-            &mut StoreSink(rows_mut::<S, V>(self.lambda)),
-        );
-    }
-}
 
 /// Sums the costs of a strip, a block of rows at a time in f32 and the blocks in f64.
 struct CostJob<'a, F> {

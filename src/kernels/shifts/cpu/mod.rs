@@ -14,7 +14,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use self::factors::{Data, Factor, padded};
-use self::products::Model;
+use self::products::{Model, ROWS};
 use self::sums::{CostJob, Sums};
 use super::{Lags, ShiftRule, Shifts, check_edges, check_factors, check_shapes, check_sources};
 use crate::Result;
@@ -22,9 +22,6 @@ use crate::divergence::Divergence;
 use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, Shelf, tile};
 use crate::kernels::glue::{Mask, Norm, ShareJob};
 use crate::kernels::products::{Fields, fields, shape_of, with_fields};
-
-/// Rows of Λ that a task forms; their costs are summed by themselves.
-const ROWS: usize = 24;
 
 /// The segments of gains, for a task each: their strips' places, columns and numbers.
 fn segments_of(h: &CpuPanel) -> Vec<(Range<usize>, usize, &[f32])> {

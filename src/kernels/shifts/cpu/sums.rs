@@ -3,9 +3,8 @@
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::ROWS;
 use super::factors::{Data, Factor, padded};
-use super::products::{Model, ProductJob, Step, TALLEST, load, store};
+use super::products::{Model, ProductJob, ROWS, Step, TALLEST, load, store};
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::tile::{self, StripJob};
 use crate::engine::{Scratch, Shelf};

@@ -1,11 +1,28 @@
-//! The report as tables.
+//! The report: JSON as it is, and text as tables.
+
+use partwise::engine::Adapter;
+use serde::Serialize;
 
 use super::super::table;
-use super::Report;
-use super::jobs::{ITERATIONS, RANK, SECONDS, STFT};
+use super::jobs::{ITERATIONS, JobTime, RANK, SECONDS, STFT};
 use super::kernels::{KernelTime, Measured};
+use super::transforms::TransformTime;
 
-pub(super) fn report(report: &Report) -> String {
+#[derive(Serialize)]
+pub(super) struct Report {
+    pub(super) version: &'static str,
+    pub(super) system: String,
+    pub(super) cores: usize,
+    /// Where a gpu is measured.
+    pub(super) adapter: Option<Adapter>,
+    #[serde(flatten)]
+    pub(super) measured: Measured,
+    pub(super) against: Option<Measured>,
+    pub(super) transforms: Vec<TransformTime>,
+    pub(super) jobs: Vec<JobTime>,
+}
+
+pub(super) fn text(report: &Report) -> String {
     let against = report.against.as_ref();
     let mut text = machine(&report.measured) + &against.map(machine).unwrap_or_default() + "\n";
     text += &kernels(&report.measured, against);
