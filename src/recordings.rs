@@ -241,6 +241,7 @@ pub(crate) fn strokes(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spectrogram::{BandMap, Length, Shape, Transform};
 
     /// Seconds of noise at so many Hz.
     fn recording(name: &str, sample_rate: u32, seconds: usize) -> Named<'static> {
@@ -304,5 +305,54 @@ mod tests {
         })
         .unwrap();
         assert!(told.len() == 1 && told[0].starts_with("copy: source 'one'") && told[0].contains("(b)"), "{told:?}");
+    }
+
+    #[test]
+    fn strokes_are_shown_at_the_lowest_sample_rate() {
+        let folder = tempfile::tempdir().unwrap();
+        let save = |name: &str, channels: Vec<Vec<f32>>, sample_rate| -> SourceFiles {
+            let path = folder.path().join(name);
+            let recording = Recording { channels, sample_rate, warnings: Vec::new() };
+            audio::write(&path, &recording, audio::Format::WavF32).unwrap();
+            SourceFiles { name: name.into(), recordings: vec![path] }
+        };
+        let tone = |samples: usize| -> Vec<f32> { (0..samples).map(|n| 0.5 * (n as f32 * 0.9).sin()).collect() };
+        let both = save("both", vec![tone(64), vec![0.0; 64]], 8000);
+        let low = save("low", vec![tone(64)], 4000);
+        let transform = Transform {
+            window: Some(Length::Samples(16)),
+            hop: Some(Length::Samples(8)),
+            fft: None,
+            shape: Shape::Hann,
+        };
+        let front = Front { transform, spectrum: Spectrum::Magnitude, bands: Some(BandMap::Linear) };
+        let found = |sources: &[&SourceFiles]| {
+            let sources: Vec<SourceFiles> = sources.iter().map(|&source| source.clone()).collect();
+            strokes(&sources, &front, &mut |_| Ok(()))
+        };
+        // The channels of a recording are shown together; a silent one adds nothing.
+        let (rate, shown) = found(&[&both]).unwrap();
+        let view = front.view(8000, 8000).unwrap();
+        let spectra = view.stft.forward(&tone(64), 0, 0..9);
+        let mut data = Array2::zeros((9, 9));
+        view.show(spectra.view(), level_scale(0.5), data.view_mut()).unwrap();
+        assert_eq!((rate, shown[0].0.as_str(), shown[0].1.len()), (8000, "both", 1));
+        assert!((&shown[0].1[0] - &data).iter().all(|error| error.abs() < 1e-5));
+        assert_eq!(found(&[&both, &low]).unwrap().0, 4000);
+        let absent = SourceFiles { name: "absent".into(), recordings: vec![folder.path().join("absent.wav")] };
+        assert!(found(&[&absent]).unwrap_err().to_string().contains("source 'absent': none of its 1 recordings"));
+    }
+
+    #[test]
+    fn recordings_in_memory_are_checked_and_named() {
+        let good = Recording::new(vec![vec![0.5; 9]], 8000).unwrap();
+        let bad = Recording { channels: vec![vec![0.5, f32::NAN]], ..good.clone() };
+        let recordings = [good, bad];
+        let material = |recordings| Material { name: "one".into(), recordings: Recordings::Memory(recordings) };
+        let read = |recordings| read(&material(recordings), &mut |_| Ok(()));
+        assert_eq!(read(&recordings[..1]).unwrap()[0].0, "source 'one', recording 1");
+        let error = read(&recordings).unwrap_err().to_string();
+        assert!(error.starts_with("source 'one', recording 2: has a sample that is not finite"), "{error}");
+        assert!(read(&[]).is_err());
     }
 }

@@ -49,6 +49,20 @@ pub fn read(path: &Path) -> Result<Recording> {
     Reader::open(path)?.collect()
 }
 
+/// Reads all recordings of a folder, in the order of their names: the files that [`is_audio_name`] takes, without those of folders
+/// below.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) if the folder cannot be read; those of [`read`].
+pub fn read_folder(path: &Path) -> Result<Vec<Recording>> {
+    let entries = std::fs::read_dir(path).map_err(crate::Error::io(path, "read"))?;
+    let files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut files = files.map_err(crate::Error::io(path, "read"))?;
+    files.retain(|file| is_audio_name(file) && file.is_file());
+    files.sort();
+    files.iter().map(|file| read(file)).collect()
+}
+
 /// Whether a file's name says that it is audio that [`read`] takes, in any case.
 pub fn is_audio_name(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();

@@ -182,3 +182,110 @@ pub(crate) fn deserialize<'de, D: Described, T: serde::Deserializer<'de>>(
 ) -> std::result::Result<D, T::Error> {
     from_map(serde::Deserialize::deserialize(deserializer)?).map_err(de::Error::custom)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::{Separation, SeparationMethod, Training, TrainingMethod};
+
+    fn read<D: Described>(value: Value) -> Result<D> {
+        match value {
+            Value::Object(map) => from_map(map),
+            _ => panic!("{value} is no description"),
+        }
+    }
+
+    /// Every description of a kind, by its method, with the usual options.
+    fn check_names<D: Described + serde::Serialize + PartialEq + std::fmt::Debug>() {
+        for (method, flags) in D::METHODS {
+            let usual: D = read(json!({ METHOD: method })).unwrap();
+            let written = serde_json::to_value(&usual).unwrap();
+            let expected = D::COMMON.iter().chain(*flags).map(|flag| flag.name).chain([METHOD]);
+            let (mut expected, mut names): (Vec<&str>, Vec<&str>) =
+                (expected.collect(), written.as_object().unwrap().keys().map(String::as_str).collect());
+            expected.sort_unstable();
+            names.sort_unstable();
+            assert_eq!(names, expected, "{method}: an option without a flag, or a flag without an option");
+            let (common, own) = usual.split().unwrap();
+            assert_eq!(common.as_object().unwrap().len(), D::COMMON.len(), "{method}");
+            assert_eq!(own.unwrap().as_object().unwrap().len(), flags.len() + 1, "{method}");
+            assert_eq!(read::<D>(written).unwrap(), usual);
+        }
+    }
+
+    #[test]
+    fn every_option_has_a_flag_and_comes_back_as_it_was() {
+        check_names::<Training>();
+        check_names::<Separation>();
+    }
+
+    #[test]
+    fn options_are_flat_and_the_method_is_found_by_its_own() {
+        let training: Training = read(json!({"method": "gain-prior", "mixtures": 5, "rank": {"a": 3}})).unwrap();
+        assert!(matches!(&training.method, TrainingMethod::GainPrior(own) if own.mixtures == 5));
+        assert_eq!(training.rank.named["a"], 3);
+        let separation: Separation = read(json!({"prior_weight": 0.1, "iterations": 7})).unwrap();
+        assert!(matches!(separation.method, Some(SeparationMethod::GainPrior(_))));
+        assert_eq!(separation.iterations, Some(7));
+        assert_eq!(read::<Separation>(json!({"iterations": null})).unwrap(), Separation::default());
+        assert_eq!(read::<Training>(json!({})).unwrap(), Training::default());
+        let window: Training = read(json!({"window": 480, "hop": "12ms"})).unwrap();
+        assert_eq!(window.transform().window, Some(crate::spectrogram::Length::Samples(480)));
+    }
+
+    fn assert_refused<D: Described + std::fmt::Debug>(value: Value, expected: &str) {
+        let error = read::<D>(value).unwrap_err();
+        assert!(matches!(error, Error::Option { .. }), "{error:?}");
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest() {
+        assert_refused::<Training>(
+            json!({"itertions": 5}),
+            "itertions: is not an option of a training; the nearest is iterations",
+        );
+        assert_refused::<Separation>(
+            json!({"time_lag": 5, "method": "nmf2d"}),
+            "time_lag: is not an option of a separation; the nearest is time_lags",
+        );
+        assert_refused::<Training>(
+            json!({"mixtures": 5}),
+            "mixtures: is an option of the method gain-prior, and the method here is nmf",
+        );
+        assert_refused::<Separation>(
+            json!({"sources": 2, "method": "gain-prior"}),
+            "sources: is an option of the method nmf2d, and the method here is gain-prior",
+        );
+        assert_refused::<Training>(
+            json!({"method": "vbn"}),
+            "method: vbn: not a method of a training; use nmf, gain-prior",
+        );
+        assert_refused::<Training>(json!({"method": 3}), "method: 3: must be a name, one of nmf, gain-prior");
+        assert_refused::<Separation>(
+            json!({"sources": 2, "prior_weight": 0}),
+            "prior_weight: is an option of the method gain-prior",
+        );
+    }
+
+    #[test]
+    fn values_of_another_type_are_refused_by_name() {
+        for (value, option) in [
+            (json!({"iterations": "many"}), "iterations"),
+            (json!({"iterations": -1}), "iterations"),
+            (json!({"tolerance": "x", "iterations": 3}), "tolerance"),
+            (json!({"divergence": "euclid"}), "divergence"),
+            (json!({"rank": {"a": "x"}}), "rank"),
+            (json!({"window_shape": "round"}), "window_shape"),
+            (json!({"method": "gain-prior", "mixtures": true}), "mixtures"),
+        ] {
+            let error = read::<Training>(value).unwrap_err();
+            assert!(matches!(&error, Error::Option { option: found, .. } if found == option), "{error:?}");
+            assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        }
+        let error = read::<Training>(json!({"iterations": "many"})).unwrap_err().to_string();
+        assert!(error.contains("expected a whole number"), "{error}");
+    }
+}

@@ -58,3 +58,60 @@ fn pattern(frames: ArrayView2<f32>) -> Array2<f64> {
     let norm = pattern.iter().map(|w| w * w).sum::<f64>().sqrt();
     if norm > 0.0 { pattern / norm } else { pattern }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames (N, F) of which the first and the last so many are silent.
+    fn stroke(silent: usize, frames: usize) -> Array2<f32> {
+        let last = silent + frames;
+        Array2::from_shape_fn((last + silent, 5), |(n, f)| {
+            if (silent..last).contains(&n) { 1.0 + ((3 * (n - silent) + f) % 7) as f32 } else { 0.0 }
+        })
+    }
+
+    fn given(sources: &[(&str, &[Array2<f32>])], time_lags: usize) -> Result<(Vec<Array2<f64>>, Vec<Range<usize>>)> {
+        let owned: Vec<_> = sources.iter().map(|&(name, data)| (name.to_string(), data.to_vec())).collect();
+        match patterns(&owned, time_lags, 2.0)? {
+            Patterns::Given { bases, sources } => Ok((bases, sources)),
+            Patterns::Found { .. } => panic!("patterns that are given are found"),
+        }
+    }
+
+    #[test]
+    fn a_stroke_is_cut_into_patterns_without_the_silence_around_it() {
+        let (bases, sources) = given(&[("a", &[stroke(0, 9)])], 4).unwrap();
+        assert_eq!((bases.len(), bases[0].dim(), &sources[0]), (4, (5, 3), &(0..3)));
+        for pattern in 0..3 {
+            let power: f64 = bases.iter().map(|w| w.column(pattern).mapv(|w| w * w).sum()).sum();
+            assert!((power - 1.0).abs() < 1e-12);
+        }
+        assert!(bases[0].column(2).sum() > 0.0 && bases[1].column(2).sum() == 0.0, "9 = 4 + 4 + 1");
+        // As many lags as frames: one pattern, the frames themselves, scaled.
+        let (whole, _) = given(&[("a", &[stroke(0, 9)])], 9).unwrap();
+        let norm = stroke(0, 9).iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
+        for (lag, w) in whole.iter().enumerate() {
+            let frame = stroke(0, 9).row(lag).mapv(|v| f64::from(v) / norm);
+            assert!((&w.column(0) - &frame).iter().all(|error| error.abs() < 1e-12), "{lag}");
+        }
+        // Silence around it, or another level, changes nothing.
+        let (later, _) = given(&[("a", &[stroke(3, 9).mapv(|v| 0.1 * v)])], 9).unwrap();
+        assert!(later.iter().zip(&whole).all(|(a, b)| (a - b).iter().all(|error| error.abs() < 1e-6)));
+    }
+
+    #[test]
+    fn a_source_has_all_patterns_of_its_recordings_and_missing_rows_are_zeros() {
+        let low = stroke(0, 4).slice(s![.., ..3]).to_owned();
+        let (bases, sources) = given(&[("b", &[stroke(0, 3), stroke(0, 9)]), ("a", &[low])], 4).unwrap();
+        assert_eq!(sources, [0..4, 4..5]);
+        assert_eq!((bases[0].dim(), bases[0][(4, 4)]), ((5, 5), 0.0));
+    }
+
+    #[test]
+    fn silence_has_no_pattern() {
+        let error = given(&[("a", &[stroke(0, 3)]), ("b", &[stroke(9, 0)])], 4).unwrap_err().to_string();
+        assert!(error.contains("source 'b'") && error.contains("silent"), "{error}");
+        assert!(given(&[("a", &[stroke(9, 0), stroke(0, 3)])], 4).is_ok());
+    }
+}
