@@ -1,8 +1,8 @@
-//! Packets to samples: MP3, FLAC, Ogg and what symphonia's own demuxers read.
+//! Decodes packets: MP3, FLAC, Ogg, and the containers that symphonia demuxes.
 //!
-//! Frames and pages of MP3, FLAC and Ogg are found here, and symphonia decodes them one by one. Its demuxers would
-//! guess the length of an MP3 from its first frames and cut it there, and pass over what is damaged as if it had never
-//! been: what follows would come too early.
+//! This module finds the frames and pages of MP3, FLAC and Ogg itself, and symphonia decodes them one by one.
+//! symphonia's demuxers are not used for them: they guess the length of an MP3 from its first frames and cut it there,
+//! and they skip damaged parts without a gap, so later samples would come too early.
 
 mod containers;
 mod flac;
@@ -28,10 +28,10 @@ use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration, Timestamp};
 use timeline::Timeline;
 
-/// Opens a file of a packed kind, which begins at `start`: tags are passed.
+/// Opens a compressed file that begins at `start`, after leading tags.
 ///
-/// What cannot be decoded becomes silence, so that what follows keeps its time, and a warning says how much was lost and
-/// where; a file that ends within a packet gives what came before. A file of which nothing can be decoded is an error.
+/// A part that cannot be decoded becomes silence, so later samples keep their time; a warning gives its length and
+/// place. A file that ends within a packet gives the samples before it. It is an error if nothing can be decoded.
 pub(super) fn open(path: &Path, kind: Kind, mut source: impl Source, start: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let end = super::tags::trailing(&mut source).map_err(Error::io(path, "read"))?;
     source.seek(SeekFrom::Start(start)).map_err(Error::io(path, "read"))?;
@@ -45,14 +45,14 @@ pub(super) fn open(path: &Path, kind: Kind, mut source: impl Source, start: u64)
 
 /// A stream of packets.
 trait Packets: Send + Sync {
-    /// Puts the samples of the next packet or so on the line, if there are any; false at the end.
+    /// Decodes about one packet and puts its samples, if any, on the timeline. Returns false at the end.
     fn step(&mut self, line: &mut Timeline) -> Result<bool>;
 
-    /// What there is to say of the stream once all is read; what is held back is released.
+    /// Ends the stream: adds its warnings and releases the samples held back.
     fn end(&mut self, line: &mut Timeline, warnings: &mut Vec<String>) -> Result<()>;
 }
 
-/// Packets being decoded to blocks.
+/// Decodes packets into blocks.
 struct Decoding<P> {
     path: PathBuf,
     packets: P,
@@ -87,20 +87,20 @@ impl<P: Packets> Blocks for Decoding<P> {
     }
 }
 
-/// Runs a foreign decoder. None of those here is known to panic, but they read what anyone may have written, and one
-/// file must not end the job of ten thousand: a panic becomes that file's error. The decoder is not used again.
+/// Runs a third-party decoder. None of them is known to panic, but they parse untrusted files, and one file must not
+/// end a job of ten thousand. A panic becomes an error of that file. The decoder is not used again.
 fn contained<R>(path: &Path, work: impl FnOnce() -> Result<R>) -> Result<R> {
     let result = catch_unwind(AssertUnwindSafe(work));
-    result.unwrap_or_else(|_| Err(Error::audio(path, "makes its decoder fail; convert it to wav")))
+    result.unwrap_or_else(|_| Err(Error::audio(path, "crashes its decoder; convert it to wav")))
 }
 
-/// Where a format changes midway, there is no one recording.
+/// A recording cannot change its format midway.
 fn changes(path: &Path) -> Error {
     Error::audio(path, "changes its channels or sample rate midway; split it there")
 }
 
 fn undecodable(path: &Path) -> Error {
-    Error::audio(path, "nothing in it can be decoded; copy it again")
+    Error::audio(path, "holds nothing that can be decoded; copy it again")
 }
 
 fn refuse(path: &Path, fault: Fault) -> Error {
@@ -113,7 +113,7 @@ fn refuse(path: &Path, fault: Fault) -> Error {
     }
 }
 
-/// One of symphonia's decoders, for packets that were found here.
+/// A symphonia decoder for packets that this module finds.
 struct Decoder {
     decoder: Box<dyn AudioDecoder>,
     channels: usize,
@@ -121,7 +121,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    /// With `verify` the samples are held against the checksum that the parameters may have.
+    /// With `verify`, compares the samples with the checksum in the parameters, if they have one.
     fn new(path: &Path, parameters: &AudioCodecParameters, shape: &Shape, verify: bool) -> Result<Self> {
         let options = AudioDecoderOptions::default().verify(verify);
         let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &options);
@@ -129,7 +129,7 @@ impl Decoder {
         Ok(Self { decoder, channels: shape.channels, sample_rate: shape.sample_rate })
     }
 
-    /// Replaces `block` by the samples of a packet, which may be none; false if it cannot be decoded.
+    /// Replaces `block` by the samples of a packet, which may be none. Returns false if the packet cannot be decoded.
     fn decode(&mut self, path: &Path, packet: &[u8], block: &mut Vec<Vec<f32>>) -> Result<bool> {
         let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, packet);
         match self.decoder.decode_ref(&packet) {
@@ -149,18 +149,18 @@ impl Decoder {
         }
     }
 
-    /// Forgets the packets before: what comes next does not follow them.
+    /// Resets the decoder, because the next packet does not follow the previous one.
     fn reset(&mut self) {
         self.decoder.reset();
     }
 
-    /// Whether the samples are those of the checksum, if there is one.
+    /// Whether the samples match the checksum. True if there is none.
     fn verified(&mut self) -> bool {
         self.decoder.finalize().verify_ok != Some(false)
     }
 }
 
-/// Parameters of a codec as symphonia wants them.
+/// Codec parameters in symphonia's form.
 fn parameters(codec: symphonia::core::codecs::audio::AudioCodecId, header: Vec<u8>) -> AudioCodecParameters {
     let mut parameters = AudioCodecParameters::new();
     parameters.for_codec(codec);
