@@ -1,4 +1,5 @@
-//! The products on the native engine: strip by strip, P and Q of a block of rows in L1, N and D of a strip in L2.
+//! The products on the CPU engine. They go strip by strip: P and Q of a block of rows stay in L1, N and D of a strip in
+//! L2.
 
 mod bases;
 pub(crate) mod fields;
@@ -22,7 +23,7 @@ pub(crate) fn shape_of(stack: &[Array2<f32>]) -> (usize, usize) {
     stack.first().map_or((0, 0), Array2::dim)
 }
 
-/// Keeps Λ of a block of rows.
+/// Stores Λ of a block of rows.
 pub(crate) struct StoreSink<'a, S: Simd, const V: usize>(pub(crate) &'a mut [[S::f32s; V]]);
 
 impl<S: Simd, const V: usize> ModelSink<S> for StoreSink<'_, S, V> {
@@ -32,7 +33,8 @@ impl<S: Simd, const V: usize> ModelSink<S> for StoreSink<'_, S, V> {
     }
 }
 
-/// Λ = W H of one strip, unfloored: `lambda` (padded F, STRIP). `bases_rows` as [`tile::pack_rows`] makes it; `h`: K rows.
+/// Computes Λ = W H of one strip, unfloored, into `lambda` (padded F, STRIP). `bases_rows` has the layout of
+/// [`tile::pack_rows`]; `h` has K rows.
 pub(crate) struct ModelJob<'a> {
     pub(crate) bases_rows: &'a [f32],
     pub(crate) h: &'a [f32],
@@ -51,7 +53,7 @@ impl StripJob for ModelJob<'_> {
     }
 }
 
-/// Sums the costs of a strip, a block of rows at a time in f32 and the blocks in f64.
+/// Sums the costs of a strip: within a block of rows in f32, over the blocks in f64.
 struct CostJob<'a, F> {
     fields: F,
     rows: usize,
@@ -71,7 +73,7 @@ struct CostSink<'a, S: Simd, const V: usize, F> {
 impl<S: Simd, const V: usize, F: Fields> ModelSink<S> for CostSink<'_, S, V, F> {
     #[inline(always)]
     fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
-        // Rows past the last pad the tile.
+        // Skip the rows that pad the tile.
         if row < self.v.len() {
             let lambda = simd.max_f32s(lambda, simd.splat_f32s(MODEL_FLOOR as f32));
             let cost = self.fields.cost(simd, self.v[row][vector], lambda);
@@ -93,7 +95,7 @@ impl<F: Fields> StripJob for CostJob<'_, F> {
     }
 }
 
-/// The update of gains, with terms added to N and D.
+/// Updates gains, with terms added to N and D.
 pub(crate) fn update_with<T: Terms>(
     engine: &Cpu,
     v: &CpuPanel,
