@@ -80,7 +80,7 @@ impl Mixture {
         if sound {
             return Ok(());
         }
-        Err(Error::input("a mixture needs positive weights with sum 1, finite means and positive variances"))
+        Err(Error::input("a mixture has weights or variances that are not above 0, no finite means, or no sum of 1 of its weights"))
     }
 }
 
