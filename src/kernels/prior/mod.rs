@@ -80,7 +80,9 @@ impl Mixture {
         if sound {
             return Ok(());
         }
-        Err(Error::input("a mixture has weights or variances that are not above 0, no finite means, or no sum of 1 of its weights"))
+        Err(Error::input(
+            "a mixture has weights or variances that are not above 0, no finite means, or no sum of 1 of its weights",
+        ))
     }
 }
 
