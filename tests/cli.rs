@@ -641,7 +641,7 @@ fn factorize_a_matrix() {
     refused(&run(&["cube.npy", "-o", "x.npz"]), 2, &["cube.npy: has 3 axes; a matrix has 2"]);
     ndarray_npy::write_npy(world.path("row.npy"), &ndarray::Array1::<f32>::zeros(4)).unwrap();
     refused(&run(&["row.npy", "-o", "x.npz"]), 2, &["row.npy: has 1 axis; a matrix has 2"]);
-    refused(&run(&["text.npy", "-o", "x.npz"]), 2, &["text.npy: is no .npy file"]);
+    refused(&run(&["text.npy", "-o", "x.npz"]), 2, &["text.npy: is not an .npy file"]);
     std::fs::write(world.path("none.npy"), "").unwrap();
     refused(&run(&["none.npy", "-o", "x.npz"]), 2, &["none.npy: is empty"]);
     refused(&run(&["a.npz", "-o", "x.npz"]), 2, &["a.npz: is an .npz with W, H, objective"]);

@@ -96,7 +96,7 @@ fn an_mp3_s_wrong_count_cuts_nothing_and_is_told() {
         let found = read(&spoiled);
         assert!(found.frames() >= 32_000, "{wrong}: {}", found.frames());
         let short = if wrong > count { "cut short: " } else { "" };
-        assert_warns(&found, &format!("{short}its tag counts {wrong} frames, but {count} are there"), "count");
+        assert_warns(&found, &format!("{short}its tag counts {wrong} frames, but {count} were found"), "count");
     }
 }
 
@@ -130,7 +130,7 @@ fn an_mp3_behind_and_before_what_is_no_audio_is_read() {
     }
     let found = read(&[&mp3[..], &noise].concat());
     assert_eq!(found.channels, sound.channels);
-    assert_warns(&found, "5000 bytes after its last frame were not used", "noise behind");
+    assert_warns(&found, "ignored 5000 bytes after its last frame", "noise behind");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn what_follows_a_damaged_part_of_an_mp3_keeps_its_time() {
                 spoiled[hole.clone()].fill(filling);
                 let found = read(&spoiled);
                 assert_warns(&found, "samples (0.", "hole");
-                assert_warns(&found, "are lost and silent, at ", "hole");
+                assert_warns(&found, "are lost and became silence, at ", "hole");
                 // How many frames of changing size were lost is told by their bytes: to one frame.
                 let shift = (0..3 * FRAME).step_by(FRAME).find(|&shift| {
                     let (from, to) = (24_000 + shift - FRAME, 30_000 + shift - FRAME);
@@ -250,7 +250,7 @@ fn a_damaged_flac_frame_is_silent_wherever_it_is_damaged() {
                 let found = read(&spoiled);
                 // A last frame without a header is not known to have been one.
                 if unknown && frame == 5 && at < starts[5] + 6 {
-                    assert_warns(&found, "bytes after its last frame were not used", "the last header");
+                    assert_warns(&found, "bytes after its last frame", "the last header");
                     continue;
                 }
                 let lost = silent(&found, &sound);
@@ -269,7 +269,7 @@ fn lost_and_inserted_bytes_move_no_flac_frame() {
     let cut_out = [&bytes[..starts[2] + 100], &bytes[starts[4] + 50..]].concat();
     for spoiled in [without, cut_out] {
         assert!(silent(&read(&spoiled), &sound) > 8000);
-        assert_warns(&read(&spoiled), "are lost and silent, at 0.512 s", "lost");
+        assert_warns(&read(&spoiled), "are lost and became silence, at 0.512 s", "lost");
     }
     for behind in [id3v1(), ape()] {
         assert_same(&read(&[&bytes[..], &behind].concat()), &sound, "tags behind");
@@ -277,7 +277,7 @@ fn lost_and_inserted_bytes_move_no_flac_frame() {
     }
     let found = read(&[&bytes[..], b"something else"].concat());
     assert_eq!(found.channels, sound.channels);
-    assert_warns(&found, "14 bytes after its last frame were not used", "junk behind");
+    assert_warns(&found, "ignored 14 bytes after its last frame", "junk behind");
     let joined = read(&[&bytes[..], &bytes].concat());
     assert_eq!((joined.frames(), joined.warnings), (44_000, vec![]));
     let cut = read(&bytes[..starts[4] + 30]);
@@ -311,15 +311,15 @@ fn what_follows_a_damaged_page_of_an_ogg_keeps_its_time() {
         for spoiled in [flipped, zeroed, removed] {
             let found = read(&spoiled);
             assert_eq!(found.frames(), 32_000, "page {page}");
-            assert_warns(&found, "are lost and silent, at ", "page");
+            assert_warns(&found, "are lost and became silence, at ", "page");
             let back = starts.len() - 3 - page;
             let after = 32_000 - back.min(2) * 3000;
             assert!(found.channels[0][after..] == sound.channels[0][after..] || back == 0, "page {page}");
         }
     }
     let last = starts[starts.len() - 2];
-    assert_warns(&read(&ogg[..last]), "cut short: its last page is not there", "cut");
-    assert_warns(&read(&ogg[..last + 9]), "cut short: its last page is not there", "cut");
+    assert_warns(&read(&ogg[..last]), "cut short: its last page is missing", "cut");
+    assert_warns(&read(&ogg[..last + 9]), "cut short: its last page is missing", "cut");
     assert_same(&read(&[&ogg[..], &id3v1()].concat()), &sound, "a tag behind");
 }
 
@@ -359,10 +359,10 @@ fn containers_of_other_programs_are_read() {
 #[test]
 fn what_is_not_read_is_named_in_words() {
     let cases = [
-        (whole("adts.aac"), "is AAC in ADTS, which is not read; convert it to wav"),
-        (whole("layer2.mp2"), "is MPEG audio of layer II, which is not read; convert it to wav"),
-        (whole("opus.ogg"), "is Opus in ogg, which is not read; convert it to wav"),
-        (b"\x1A\x45\xDF\xA3 and more".to_vec(), "is Matroska or WebM, which is not read; convert it to wav"),
+        (whole("adts.aac"), "is AAC in ADTS, which is not supported; convert it to wav"),
+        (whole("layer2.mp2"), "is MPEG audio of layer II, which is not supported; convert it to wav"),
+        (whole("opus.ogg"), "is Opus in ogg, which is not supported; convert it to wav"),
+        (b"\x1A\x45\xDF\xA3 and more".to_vec(), "is Matroska or WebM, which is not supported; convert it to wav"),
     ];
     for (bytes, expected) in cases {
         let error = try_read(&bytes).unwrap_err();
@@ -410,7 +410,7 @@ fn a_flac_has_any_rate_that_its_header_can_hold() {
 #[test]
 fn damaged_sound_is_not_decoded_to_see_where_it_ends() {
     let error = try_read(&whole("damaged_frame.flac")).unwrap_err().to_string();
-    assert_eq!(error, "spoiled: nothing in it can be decoded; copy it again");
+    assert_eq!(error, "spoiled: holds nothing that can be decoded; copy it again");
 }
 
 /// Found by fuzzing: symphonia's demuxer multiplies this header's numbers until they overflow.
@@ -420,7 +420,7 @@ fn a_caf_s_header_may_claim_anything() {
     let at = caf.windows(4).position(|bytes| bytes == b"lpcm").unwrap();
     caf[at + 8] = 0x3B;
     let error = try_read(&caf).unwrap_err().to_string();
-    assert!(error.contains("its frames are of 989855746 bytes, not 2"), "{error}");
+    assert!(error.contains("its frames have 989855746 bytes, not 2"), "{error}");
 }
 
 /// Found by fuzzing: sizes of 64 bits may be as large as a number can be.

@@ -90,8 +90,10 @@ fn files_of_a_later_version_say_which_version_they_take() {
     let text = std::fs::read_to_string(&manifest).unwrap();
     let line = text.lines().nth(1).unwrap();
     for later in [
-        line.replace(r#""version":"0.1.0""#, r#""version":"0.10.0""#).replace(r#""mask":"ratio:2""#, r#""smoothing":3"#),
-        line.replace(r#""version":"0.1.0""#, r#""version":"0.10.0""#).replace(r#""status":"done""#, r#""status":"paused""#),
+        line.replace(r#""version":"0.1.0""#, r#""version":"0.10.0""#)
+            .replace(r#""mask":"ratio:2""#, r#""smoothing":3"#),
+        line.replace(r#""version":"0.1.0""#, r#""version":"0.10.0""#)
+            .replace(r#""status":"done""#, r#""status":"paused""#),
     ] {
         std::fs::write(&manifest, later + "\n").unwrap();
         let output =

@@ -7,8 +7,8 @@ mod common;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use common::world::{RATE, World, hiss, mix, stderr, tones};
-use partwise::methods::{gain_prior, nmf2d};
 use partwise::job::{SeparationMethod, TrainingMethod};
+use partwise::methods::{gain_prior, nmf2d};
 use partwise::spectrogram::Length;
 use partwise::{AnyEngine, EngineChoice, Error, Model, Recording, Separation, Training, audio, separate, train};
 
@@ -28,10 +28,9 @@ fn recordings(world: &World, source: &str) -> Vec<Recording> {
 #[test]
 fn a_model_that_is_trained_in_memory_is_the_one_that_the_command_writes() {
     let world = World::new();
-    for (method, name) in [
-        (TrainingMethod::Nmf, "nmf"),
-        (TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 }), "gain-prior"),
-    ] {
+    for (method, name) in
+        [(TrainingMethod::Nmf, "nmf"), (TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 }), "gain-prior")]
+    {
         let training = Training {
             method,
             rank: 3.into(),

@@ -1,4 +1,4 @@
-//! Files to samples and back: read, write, resample.
+//! Reads, writes and resamples audio files.
 
 mod aiff;
 mod caf;
@@ -29,22 +29,22 @@ use crate::Result;
 use recording::{MAX_SAMPLE_RATE, first_not_finite, implausible};
 use std::path::Path;
 
-/// The endings of the names of recordings that can be read.
+/// The file name extensions of readable recordings.
 const EXTENSIONS: [&str; 15] =
     ["wav", "wave", "bwf", "rf64", "bw64", "w64", "flac", "ogg", "oga", "mp3", "aif", "aiff", "aifc", "caf", "m4a"];
 
-/// Reads a whole recording: WAV, RF64, BW64, Wave64 and AIFF (integers of 8 to 32 bits, floats of 32 and 64 bits, A-law,
-/// mu-law), FLAC, Ogg Vorbis, Ogg FLAC, MP3, CAF or M4A (AAC, ALAC), told apart by what the file holds, whatever its name.
-/// Integers of B bits are scaled by 1/2^(B-1).
+/// Reads a whole recording. Supported are WAV, RF64, BW64, Wave64 and AIFF (integers of 8 to 32 bits, floats of 32 and
+/// 64 bits, A-law, mu-law), FLAC, Ogg Vorbis, Ogg FLAC, MP3, CAF and M4A (AAC, ALAC). The content decides the type, not
+/// the name. Integers of B bits are scaled by 1/2^(B-1).
 ///
-/// A file cut short gives what is there, one that is damaged silence where it is, so that what follows keeps its time; both
-/// with a warning. A valid WAV without a sample gives a recording of 0 frames.
+/// A truncated file gives the samples that it holds. A damaged part becomes silence of the same length, so later
+/// samples keep their time. Both add a warning. A valid WAV without samples gives a recording of 0 frames.
 ///
 /// # Errors
 ///
-/// [`Error::Io`](crate::Error::Io) if the file cannot be read; [`Error::Audio`](crate::Error::Audio) if it is no regular
-/// file or not audio of these kinds, is broken beyond use, is compressed and holds no sample, or holds a NaN or infinite
-/// sample.
+/// [`Error::Io`](crate::Error::Io) if the file cannot be read. [`Error::Audio`](crate::Error::Audio) if it is not a
+/// regular file, is not a supported type, is broken beyond use, is compressed and holds no sample, or holds a NaN or
+/// infinite sample.
 pub fn read(path: &Path) -> Result<Recording> {
     Reader::open(path)?.collect()
 }
@@ -63,7 +63,7 @@ pub fn read_folder(path: &Path) -> Result<Vec<Recording>> {
     files.iter().map(|file| read(file)).collect()
 }
 
-/// Whether a file's name says that it is audio that [`read`] takes, in any case.
+/// Whether the name has the extension of an audio type that [`read`] supports, in upper or lower case.
 pub fn is_audio_name(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn audio_is_known_by_its_extension_in_any_case() {
+    fn audio_names_are_recognized_in_any_case() {
         for name in
             ["a.wav", "b/c.WAV", "d e.Flac", "x.ogg", "y.mP3", "z.wave", "u.OGA", "v.bwf", "z.aif", "é.m4a", "w.W64"]
         {

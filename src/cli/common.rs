@@ -6,6 +6,7 @@ use super::choice::Choice;
 
 /// Options of every command.
 #[derive(Args, Clone)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct Common {
     /// The engine that computes; auto takes a real GPU if it is faster than the CPU engine
     #[arg(long, global = true, value_name = "auto|gpu|cpu|reference", default_value = "auto")]

@@ -84,19 +84,27 @@ fn typed<D: Described>() -> impl Iterator<Item = (&'static Flag, Vec<&'static st
     options::<D>().into_iter().filter(|(flag, _)| flag.name != SEED)
 }
 
+/// The heading of options that only some methods have. There are a few, and they live as long as the program.
+fn heading(methods: &[&str]) -> &'static str {
+    Box::leak(format!("Options of the method {}", methods.join(" and ")).into_boxed_str())
+}
+
 /// An option's argument. `usual`: the values of a description without options.
 fn argument((flag, methods): (&'static Flag, Vec<&'static str>), usual: &Value) -> Arg {
-    let of_methods = if methods.is_empty() { String::new() } else { format!("{}: ", methods.join(", ")) };
     let default = match &usual[flag.name] {
         _ if flag.help.contains("[default:") => String::new(),
         Value::String(text) => format!(" [default: {text}]"),
-        Value::Number(number) => format!(" [default: {number}]"),
+        Value::Number(number) => format!(" [default: {}]", number.as_f64().unwrap_or_default()),
         _ => String::new(),
     };
     let argument = Arg::new(flag.name)
         .long(flag.name.replace('_', "-"))
-        .help(format!("{of_methods}{}{default}", flag.help))
+        .help(format!("{}{default}", flag.help))
         .action(ArgAction::Set);
+    let argument = match &methods[..] {
+        [] => argument,
+        _ => argument.help_heading(heading(&methods)),
+    };
     match flag.kind {
         Kind::One(read) => argument.value_name(flag.value).value_parser(read),
         Kind::Text => argument.value_name(flag.value).value_parser(value_parser!(String)),
@@ -110,7 +118,12 @@ impl<D: Described + Default> Args for Options<D> {
     fn augment_args(command: Command) -> Command {
         let usual = D::default().split().map_or(Value::Null, |(common, _)| common);
         let names: Vec<&str> = D::METHODS.iter().map(|(name, _)| *name).collect();
-        let method = Arg::new(METHOD).long(METHOD).value_name(D::METHOD.value).help(D::METHOD.help).value_parser(names);
+        let method = Arg::new(METHOD)
+            .long(METHOD)
+            .value_name(D::METHOD.value)
+            .help(D::METHOD.help)
+            .value_parser(names)
+            .hide_possible_values(true);
         let config = Arg::new(CONFIG)
             .long(CONFIG)
             .value_name("JOB.json")

@@ -1,4 +1,4 @@
-//! Pictures and pages of results: data in, bytes and text out. Nothing here reads or writes a file.
+//! Turns results into images and pages: data in, bytes and text out. Nothing here reads or writes a file.
 
 mod axis;
 mod figure;

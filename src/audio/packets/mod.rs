@@ -1,8 +1,8 @@
-//! Packets to samples: MP3, FLAC, Ogg and what symphonia's own demuxers read.
+//! Decodes packets: MP3, FLAC, Ogg, and the containers that symphonia demuxes.
 //!
-//! Frames and pages of MP3, FLAC and Ogg are found here, and symphonia decodes them one by one. Its demuxers would
-//! guess the length of an MP3 from its first frames and cut it there, and pass over what is damaged as if it had never
-//! been: what follows would come too early.
+//! This module finds the frames and pages of MP3, FLAC and Ogg itself, and symphonia decodes them one by one.
+//! symphonia's demuxers are not used for them: they guess the length of an MP3 from its first frames and cut it there,
+//! and they skip damaged parts without a gap, so later samples would come too early.
 
 mod containers;
 mod decoding;
@@ -24,10 +24,10 @@ use decoding::{Decoder, Decoding, Packets, changes, contained, parameters, refus
 use std::io::SeekFrom;
 use std::path::Path;
 
-/// Opens a file of a packed kind, which begins at `start`: tags are passed.
+/// Opens a compressed file that begins at `start`, after leading tags.
 ///
-/// What cannot be decoded becomes silence, so that what follows keeps its time, and a warning says how much was lost and
-/// where; a file that ends within a packet gives what came before. A file of which nothing can be decoded is an error.
+/// A part that cannot be decoded becomes silence, so later samples keep their time; a warning gives its length and
+/// place. A file that ends within a packet gives the samples before it. It is an error if nothing can be decoded.
 pub(super) fn open(path: &Path, kind: Kind, mut source: impl Source, start: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let end = super::tags::trailing(&mut source).map_err(Error::io(path, "read"))?;
     source.seek(SeekFrom::Start(start)).map_err(Error::io(path, "read"))?;

@@ -1,4 +1,4 @@
-//! The device layer on whatever adapter there is, and what other tests on a device need.
+//! Tests of the device layer on any adapter, and helpers for other device tests.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +9,10 @@ use super::shader::{Kernel, Source, uniform};
 use super::worker::Worker;
 use super::*;
 
-/// What the driver has made of the pipelines of tests so far: each opens a device of its own, and all want much the same.
+/// The pipeline cache shared by the tests. Each test opens its own device, and all need about the same pipelines.
 static COMPILED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// The best gpu, by the policy of tests/common.
+/// The best GPU, with the skip policy of tests/common.
 pub(crate) fn gpu() -> Option<Gpu> {
     let gpu = unprepared()?;
     let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -25,7 +25,7 @@ pub(crate) fn gpu() -> Option<Gpu> {
     Some(gpu)
 }
 
-/// The same with nothing compiled.
+/// The same without compiled pipelines.
 fn unprepared() -> Option<Gpu> {
     match Gpu::open(&GpuChoice::Best) {
         Ok(gpu) => Some(gpu),
@@ -33,7 +33,7 @@ fn unprepared() -> Option<Gpu> {
             panic!("PARTWISE_REQUIRE_GPU is 1, and {cause}")
         }
         Err(cause) => {
-            // Not by eprintln!, which the test harness keeps to itself when a test passes.
+            // Not eprintln!, because the test harness hides it if a test passes.
             let _ =
                 writeln!(std::io::stderr(), "SKIPPED: {}: {cause}", std::thread::current().name().unwrap_or("a test"));
             None
@@ -41,7 +41,7 @@ fn unprepared() -> Option<Gpu> {
     }
 }
 
-/// Numbers between 0.1 and 1.1, the same in every run, others for every seed.
+/// Numbers between 0.1 and 1.1. They depend only on the seed.
 pub(crate) fn numbers(seed: u32, rows: usize, columns: usize) -> Array2<f32> {
     let mut state = seed;
     Array2::from_shape_simple_fn((rows, columns), || {
@@ -51,18 +51,18 @@ pub(crate) fn numbers(seed: u32, rows: usize, columns: usize) -> Array2<f32> {
 }
 
 impl Gpu {
-    /// The same gpu with chunks of another width, a multiple of a tile.
+    /// The same GPU with another chunk width, a multiple of a tile.
     pub(crate) fn with_chunk_columns(self, chunk_columns: usize) -> Self {
         Self { chunk_columns, ..self }
     }
 
-    /// Destroys the device, as a driver's reset would, whoever owns this then.
+    /// Returns a function that destroys the device, like a driver reset, whoever owns this engine by then.
     pub(crate) fn destroyer(&self) -> impl Fn() + Send + Sync + use<> {
         let device = self.device.ask(|worker| Ok(worker.raw())).unwrap();
         move || device.destroy()
     }
 
-    /// Has shaders check their indices from now on.
+    /// Makes shaders check their indices from now on.
     pub(crate) fn check_indices(&self) {
         let check = |worker: &mut Worker| {
             worker.check_indices();
@@ -73,12 +73,12 @@ impl Gpu {
 }
 
 uniform! {
-    /// Nothing much.
+    /// A uniform without content.
     Nothing { unused: u32, }
 }
 
 #[test]
-fn panels_and_matrices_come_back_as_they_were() {
+fn panels_and_matrices_are_read_back_unchanged() {
     let Some(mut gpu) = gpu() else { return };
     for chunk_columns in [64, MAX_CHUNK_COLUMNS] {
         gpu = gpu.with_chunk_columns(chunk_columns);
@@ -98,9 +98,9 @@ fn panels_and_matrices_come_back_as_they_were() {
 }
 
 #[test]
-fn a_panel_that_takes_several_pieces_comes_back_as_it_was() {
+fn a_panel_of_several_pieces_is_read_back_unchanged() {
     let Some(gpu) = gpu() else { return };
-    // Strips of 512 KiB, 64 of them to a piece: three pieces, of which segments end and begin in the middle.
+    // Strips of 512 KiB, 64 per piece: three pieces, with segment boundaries inside them.
     let all = numbers(1, 4096, 4200);
     let segments = [all.slice(s![.., ..1900]), all.slice(s![.., 1900..1930]), all.slice(s![.., 1930..])];
     assert_eq!(gpu.read_panel::<f32>(&gpu.packed(&segments).unwrap()).unwrap(), all);
@@ -115,7 +115,7 @@ fn stored_fields_and_their_costs_can_be_bound_together() {
 }
 
 #[test]
-fn too_much_memory_is_refused_and_the_gpu_goes_on() {
+fn the_gpu_still_works_after_an_out_of_memory_error() {
     let Some(gpu) = gpu() else { return };
     assert!(matches!(gpu.storage(1 << 45), Err(Error::Engine(EngineError::OutOfMemory(_)))));
     assert!(matches!(gpu.panel(Array2::<f32>::zeros((MAX_ROWS + 1, 1)).view()), Err(Error::Input(_))));
@@ -125,7 +125,7 @@ fn too_much_memory_is_refused_and_the_gpu_goes_on() {
 }
 
 #[test]
-fn a_refused_command_is_told_once_and_the_gpu_goes_on() {
+fn a_refused_command_is_reported_once_and_the_gpu_still_works() {
     let Some(gpu) = gpu() else { return };
     static BROKEN: Kernel = Kernel {
         source: Source { path: "shaders/broken.wgsl", text: "// Broken.\nfn main() { nothing(); }\n", imports: &[] },
@@ -169,21 +169,21 @@ fn idle(gpu: &Gpu, constants: &[u32]) -> Result<()> {
 }
 
 #[test]
-fn values_of_constants_that_no_test_has_compiled_are_refused() {
+fn constants_outside_the_declared_values_are_refused() {
     let Some(gpu) = gpu() else { return };
     idle(&gpu, &[2]).unwrap();
     let refused = idle(&gpu, &[3]).unwrap_err().to_string();
-    assert!(refused.contains("shaders/idle.wgsl: no shader was made for [3]"), "{refused}");
+    assert!(refused.contains("shaders/idle.wgsl: no shader is declared for [3]"), "{refused}");
 }
 
 #[test]
-fn pipelines_are_counted_and_given_to_be_kept() {
+fn the_listener_gets_the_pipeline_count_and_cache_on_close() {
     let run = |kept: &[u8]| {
         let gpu = unprepared()?;
         let (report, closed) = std::sync::mpsc::channel();
         gpu.keep_pipelines(kept, move |compiled| report.send(compiled).unwrap());
         [1, 2, 1].iter().for_each(|&x| idle(&gpu, &[x]).unwrap());
-        assert!(closed.try_recv().is_err(), "told before the end");
+        assert!(closed.try_recv().is_err(), "reported before the end");
         let vulkan = gpu.adapter().backend == "vulkan";
         drop(gpu);
         let compiled = closed.recv().unwrap();
@@ -200,7 +200,7 @@ fn pipelines_are_counted_and_given_to_be_kept() {
 }
 
 #[test]
-fn a_lost_device_is_told_for_ever() {
+fn a_lost_device_is_reported_by_every_later_answer() {
     let Some(gpu) = gpu() else { return };
     let panel = gpu.panel(numbers(1, 2, 2).view()).unwrap();
     gpu.destroyer()();

@@ -1,4 +1,5 @@
-//! The products on the native engine: strip by strip, P and Q of a block of rows in L1, N and D of a strip in L2.
+//! The products on the CPU engine. They go strip by strip: P and Q of a block of rows stay in L1, N and D of a strip in
+//! L2.
 
 mod bases;
 pub(crate) mod fields;
@@ -19,7 +20,7 @@ use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::tile::{self, ModelSink, StripJob, rows};
 use crate::engine::{Cpu, CpuPanel, STRIP, padded};
 
-/// Sums the costs of a strip, a block of rows at a time in f32 and the blocks in f64.
+/// Sums the costs of a strip: within a block of rows in f32, over the blocks in f64.
 struct CostJob<'a, F> {
     fields: F,
     rows: usize,
@@ -39,7 +40,7 @@ struct CostSink<'a, S: Simd, const V: usize, F> {
 impl<S: Simd, const V: usize, F: Fields> ModelSink<S> for CostSink<'_, S, V, F> {
     #[inline(always)]
     fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
-        // Rows past the last pad the tile.
+        // Skip the rows that pad the tile.
         if row < self.v.len() {
             let lambda = simd.max_f32s(lambda, simd.splat_f32s(MODEL_FLOOR as f32));
             let cost = self.fields.cost(simd, self.v[row][vector], lambda);
@@ -61,7 +62,7 @@ impl<F: Fields> StripJob for CostJob<'_, F> {
     }
 }
 
-/// The update of gains, with terms added to N and D.
+/// Updates gains, with terms added to N and D.
 pub(crate) fn update_with<T: Terms>(
     engine: &Cpu,
     v: &CpuPanel,
