@@ -57,9 +57,15 @@ impl<D: Described + Default + Serialize> Options<D> {
     /// An error of the library in the words of the command line: it names the option as typed, or the file of `--config`.
     pub(super) fn blame(&self, error: Error) -> anyhow::Error {
         let Error::Option { option, reason } = &error else { return error.into() };
-        let flag = std::iter::once(&D::METHOD).chain(options::<D>().into_iter().map(|(flag, _)| flag));
-        match (flag.into_iter().find(|flag| flag.name == option), &self.config) {
-            (Some(flag), _) if self.given.contains_key(option) => anyhow!("{} {reason}", flag.typed()),
+        let flags: Vec<&Flag> =
+            std::iter::once(&D::METHOD).chain(options::<D>().into_iter().map(|(flag, _)| flag)).collect();
+        match (flags.iter().find(|flag| flag.name == option), &self.config) {
+            (Some(flag), _) if self.given.contains_key(option) => {
+                // The reason may name another option.
+                let compound = flags.iter().filter(|flag| flag.name.contains('_'));
+                let reason = compound.fold(reason.clone(), |reason, flag| reason.replace(flag.name, &flag.typed()));
+                anyhow!("{} {reason}", flag.typed())
+            }
             (_, Some(path)) => anyhow!("{}: {error}", path.display()),
             (Some(flag), None) => anyhow!("{}: {reason}", flag.typed()),
             (None, None) => error.into(),

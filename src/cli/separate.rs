@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use partwise::job::Separation;
+use partwise::job::{Separation, SeparationMethod};
 use partwise::model::Model;
 use partwise::recordings::Event;
 use partwise::schedule::{
@@ -28,7 +28,7 @@ pub(super) fn stage_threads(common: &Common) -> usize {
     common.thread_count().div_ceil(2).min(4)
 }
 
-/// Separate recordings with a trained model, or with none by --method nmf2d
+/// Separate recordings with a trained model, or without one by --method nmf2d
 #[derive(Args)]
 pub(super) struct Separate {
     /// Files, folders, globs, @list.txt or @list.jsonl
@@ -52,7 +52,8 @@ pub(super) struct Separate {
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// Memory for the panels, on the host and on each device, such as 800M or 2G; a job needs some 150M more
-    /// [default: 512M, or 3G for a GPU, and a quarter of the machine at most; nmf2d: a quarter of the machine]
+    /// [default: 512M, or 3G for a GPU, and a quarter of the machine at most; a quarter of the
+    /// machine where recordings are separated as a whole]
     #[arg(long, value_name = "SIZE")]
     memory: Option<Memory>,
     /// After a file fails: continue or stop
@@ -134,7 +135,8 @@ impl Separate {
     fn separation(&self, common: &Common) -> anyhow::Result<Separation> {
         let mut separation = self.options.description(common.seed)?;
         if self.model.is_none() && separation.method.is_none() {
-            bail!("--model: name a model, or separate without one by --method nmf2d");
+            let without = SeparationMethod::WITHOUT_MODEL.join(" or ");
+            bail!("--model: name a model, or separate without one by --method {without}");
         }
         for files in separation.files_mut() {
             let named: Vec<String> = files.iter().map(|path| path.to_string_lossy().into_owned()).collect();

@@ -236,6 +236,9 @@ pub enum SeparationMethod {
 }
 
 impl SeparationMethod {
+    /// The names of the methods that need no model.
+    pub const WITHOUT_MODEL: &'static [&'static str] = &["nmf2d"];
+
     /// The method's name.
     pub fn name(&self) -> &'static str {
         match self {
@@ -247,10 +250,7 @@ impl SeparationMethod {
 
     /// Whether it separates under a trained model.
     pub fn has_model(&self) -> bool {
-        match self {
-            Self::Nmf | Self::GainPrior(_) => true,
-            Self::Nmf2d(_) => false,
-        }
+        !Self::WITHOUT_MODEL.contains(&self.name())
     }
 }
 

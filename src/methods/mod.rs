@@ -6,4 +6,4 @@
 pub mod gain_prior;
 pub mod nmf;
 pub mod nmf2d;
-pub mod separator;
+pub(crate) mod separator;

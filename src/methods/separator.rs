@@ -42,7 +42,7 @@ pub trait Separator: Send + Sync {
 }
 
 /// An engine that a separator owns or borrows.
-pub enum Held<'a, E> {
+pub(crate) enum Held<'a, E> {
     /// It is the separator's own.
     Owned(E),
     /// It is somebody else's.
@@ -62,29 +62,29 @@ impl<E> Deref for Held<'_, E> {
 
 /// The bases of all sources of a trained model, and what they explain.
 #[derive(Debug, Clone)]
-pub struct TrainedBases {
+pub(crate) struct TrainedBases {
     /// W (F, ΣK), the sources side by side.
-    pub bases: Array2<f32>,
+    pub(crate) bases: Array2<f32>,
     /// Which components are whose.
-    pub sources: Vec<Range<usize>>,
+    pub(crate) sources: Vec<Range<usize>>,
     /// What gains are found under.
-    pub divergence: Divergence,
+    pub(crate) divergence: Divergence,
     /// The exponent that turns data into powers.
-    pub power_exponent: f64,
+    pub(crate) power_exponent: f64,
 }
 
 impl TrainedBases {
     /// The same bases in the lowest `bins` bins. A recording whose sample rate is below the model's has no others: above its
     /// Nyquist frequency there is nothing to explain.
     #[must_use]
-    pub fn lowest(self, bins: usize) -> Self {
+    pub(crate) fn lowest(self, bins: usize) -> Self {
         let bases = self.bases.slice(s![..bins.min(self.bases.nrows()), ..]).to_owned();
         Self { bases, ..self }
     }
 }
 
 /// The bases of a model on an engine, with all that its method finds gains by.
-pub trait OnEngine<E>: Send + Sync {
+pub(crate) trait OnEngine<E>: Send + Sync {
     /// Finds the gains of every column of `data` (F, N), and the share of every source in every cell. `segments`: the columns of
     /// each segment, N in all.
     ///
@@ -97,7 +97,7 @@ pub trait OnEngine<E>: Send + Sync {
 }
 
 /// Bases (F, K) of every source side by side (F, ΣK), and which columns are whose.
-pub fn side_by_side(bases: &[ArrayView2<f32>]) -> (Array2<f32>, Vec<Range<usize>>) {
+pub(crate) fn side_by_side(bases: &[ArrayView2<f32>]) -> (Array2<f32>, Vec<Range<usize>>) {
     let mut ranges: Vec<Range<usize>> = Vec::with_capacity(bases.len());
     for bases in bases {
         let start = ranges.last().map_or(0, |range| range.end);

@@ -66,7 +66,7 @@ impl Model {
     }
 
     /// The bases of all sources side by side.
-    pub fn bases(&self) -> TrainedBases {
+    pub(crate) fn bases(&self) -> TrainedBases {
         let bases: Vec<ArrayView2<f32>> = self.sources.iter().map(|source| source.bases.view()).collect();
         let (bases, sources) = side_by_side(&bases);
         let power_exponent = self.spectrum.power_exponent();

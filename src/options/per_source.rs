@@ -1,6 +1,7 @@
 //! Options that may differ from source to source.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -34,15 +35,15 @@ impl<T> From<T> for PerSource<T> {
     }
 }
 
-impl<T: Copy> PerSource<T> {
+impl<T: Copy + fmt::Display> PerSource<T> {
     /// The values of the sources, in order.
     ///
     /// # Errors
     /// [`Error::Option`] where `option` names a source that is not there.
     pub fn of(&self, option: &str, sources: &[&str], usual: T) -> Result<Vec<T>> {
-        if let Some(name) = self.named.keys().find(|name| !sources.contains(&name.as_str())) {
+        if let Some((name, value)) = self.named.iter().find(|(name, _)| !sources.contains(&name.as_str())) {
             let known = sources.join(", ");
-            return Err(Error::option(option, format!("{name}=..: there is no source '{name}'; there are {known}")));
+            return Err(Error::option(option, format!("{name}={value}: there is no such source; there are {known}")));
         }
         let others = self.others.unwrap_or(usual);
         Ok(sources.iter().map(|&source| self.named.get(source).copied().unwrap_or(others)).collect())
@@ -90,7 +91,7 @@ mod tests {
         assert_eq!(of(r#"{"b": 3}"#).of("rank", &["a", "b"], 1).unwrap(), [1, 3]);
         assert_eq!(of(r#"{"b": 3, "*": 5}"#).of("rank", &["a", "b"], 1).unwrap(), [5, 3]);
         let error = of(r#"{"c": 3}"#).of("rank", &["a", "b"], 1).unwrap_err().to_string();
-        assert_eq!(error, "rank: c=..: there is no source 'c'; there are a, b");
+        assert_eq!(error, "rank: c=3: there is no such source; there are a, b");
         for json in ["64", r#"{"*":5,"b":3}"#, r#"{"b":3}"#] {
             assert_eq!(serde_json::to_string(&of(json)).unwrap(), json);
         }

@@ -1,4 +1,4 @@
-//! Files to pieces.
+//! Files → pieces.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -15,9 +15,9 @@ use crate::separate::{Blocks, STRETCH, Scheme, Signal};
 use crate::spectrogram::View;
 use crate::{Error, Result};
 
-/// Columns of a piece, about: small enough that packing loses little, large enough that handing it on costs nothing.
+/// The approximate number of columns of a piece: small enough to fill panels well, large enough that sending it costs little.
 const PIECE_COLUMNS: usize = 1024;
-/// Samples that are kept from the first look at a file to the second; of a longer one they are decoded again.
+/// The most samples that are kept from the first reading of a file to the second. A longer file is decoded again.
 const KEPT_SAMPLES: u64 = 1 << 22;
 
 /// SHA-256 of a file, in hex.
@@ -36,7 +36,7 @@ pub fn hash(path: &Path) -> Result<String> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// How a file stands on disk: what it is compared by when all of it has been read.
+/// The length and time of a file, compared again when all of it has been read.
 pub(super) struct Stand {
     metadata: Metadata,
 }
@@ -56,7 +56,7 @@ impl Stand {
     }
 }
 
-/// How the recordings of a job are shown, by their sample rates: a transform is planned once.
+/// The views of a job by sample rate, so that each transform is planned once.
 pub(super) struct Views<'a> {
     scheme: &'a Scheme,
     of: Mutex<HashMap<u32, Arc<View>>>,
@@ -78,7 +78,7 @@ impl<'a> Views<'a> {
     }
 }
 
-/// A file that was read once, from end to end: what it holds is known, and it is ready to be read again.
+/// A file that was read once from end to end, and is ready to be read again.
 pub(super) struct Opened {
     pub(super) track: Track,
     stand: Stand,
@@ -115,9 +115,9 @@ impl Blocks for Checked {
     }
 }
 
-/// A file that is to be read.
+/// A file before its first reading.
 pub(super) struct Begun<'a> {
-    /// Its place among the inputs.
+    /// Its index among the inputs.
     pub(super) index: usize,
     pub(super) input: &'a Input,
     pub(super) outputs: &'a [PathBuf],
@@ -126,7 +126,7 @@ pub(super) struct Begun<'a> {
     pub(super) hash: String,
 }
 
-/// Reads a file for what must be known before its first frame: its length and its peak, and that it can be read at all.
+/// Reads a file for the first time: for its length and peak, which the first frame needs, and to see that it can be read.
 pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Opened> {
     let Begun { index, input, outputs, stand, mut reader, hash } = begun;
     let path = &input.path;
@@ -151,7 +151,7 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Open
     }
     let sample_rate = reader.sample_rate();
     let view = views.of(sample_rate).map_err(|error| Error::audio(path, error.to_string()))?;
-    // A recording of a sample or two may have none at a lower rate. One of silence leaves all of it to be shared equally.
+    // A recording of one or two samples may have none at a lower rate. With one sample of silence, all of it is shared equally.
     let signal_length = Resampler::length(length, sample_rate, view.sample_rate).max(1);
     let track = Track {
         index,
@@ -179,8 +179,8 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Open
     Ok(Opened { track, stand, samples })
 }
 
-/// Cuts a track into pieces of about a thousand columns, or as many as a panel has, and hands them on; `send` returns whether to
-/// go on. They are cut at stretches, or not at all where a recording is separated as a whole.
+/// Cuts a track into pieces of about a thousand columns, or of a panel's width if that is less, and sends them. `send` returns
+/// whether to go on. Cuts lie between stretches. A recording that is separated as a whole is not cut.
 pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<Piece>) -> bool) {
     let track = Arc::new(opened.track);
     let of = track.view.stft.frames(track.signal_length);

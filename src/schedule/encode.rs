@@ -1,4 +1,4 @@
-//! Masked pieces to files.
+//! Pieces with masks → files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -12,22 +12,22 @@ use super::{Masked, Piece, Step, Track};
 use crate::separate::{Estimates, Outline};
 use crate::{Error, Result};
 
-/// Writes the outputs of tracks whose pieces come in.
+/// Receives the pieces of tracks, and writes their outputs.
 pub(super) struct Encoder<'a, 'r> {
     /// Indices of the sources that are written.
     written: &'a [usize],
-    /// J, those included that are not written.
+    /// J, including the sources that are not written.
     source_count: usize,
     reports: &'a Reports<'r>,
     open: HashMap<usize, Open>,
 }
 
-/// A track that is not whole yet.
+/// A track whose last piece has not come yet.
 struct Open {
     outputs: Outputs,
-    /// The frame that is due.
+    /// The next frame to write.
     next: usize,
-    /// Pieces that came before their turn, from a faster engine, by their first frame.
+    /// Pieces that came early, from a faster engine, by their first frame.
     early: BTreeMap<usize, Masked>,
 }
 
@@ -36,7 +36,7 @@ impl<'a, 'r> Encoder<'a, 'r> {
         Self { written, source_count, reports, open: HashMap::new() }
     }
 
-    /// Takes what comes until nobody sends any more.
+    /// Receives pieces until all senders are gone.
     pub(super) fn run(mut self, queue: Receiver<Vec<Step<Masked>>>) {
         for step in queue.into_iter().flatten() {
             let (track, ended) = match step {
@@ -51,18 +51,18 @@ impl<'a, 'r> Encoder<'a, 'r> {
                 }
             };
             if self.reports.aborted() {
-                // Nothing that is begun comes to an end any more.
+                // No open track is finished any more.
                 self.open.clear();
             }
             if let Err(error) = ended {
-                // What there is of its files goes with it, before the failure is told.
+                // This removes its partial files before the failure is reported.
                 self.open.remove(&track.index);
                 self.reports.failed(&track, &error);
             }
         }
     }
 
-    /// Takes a piece, and with it those that waited for it.
+    /// Takes a piece, and then all pieces that waited for it.
     fn take(&mut self, track: &Track, masked: Masked) -> Result<()> {
         let mut open = match self.open.remove(&track.index) {
             Some(open) => open,
@@ -88,10 +88,10 @@ impl<'a, 'r> Encoder<'a, 'r> {
     }
 }
 
-/// The outputs of one track while its pieces come in.
+/// The outputs of one open track.
 struct Outputs {
     estimates: Estimates,
-    /// One for every source that is written, in their order.
+    /// One file per written source, in the order of the sources.
     files: Vec<Pending>,
     finished: Finished,
 }
@@ -129,7 +129,7 @@ impl Outputs {
         self.write()
     }
 
-    /// Ends all files: they are whole, and get their names together.
+    /// Closes all files. They get their names together, later.
     fn finish(mut self) -> Result<(Finished, Vec<Pending>)> {
         self.estimates.finish()?;
         self.write()?;
@@ -142,7 +142,7 @@ impl Outputs {
         Ok((finished, files))
     }
 
-    /// Writes all samples that are there of every source.
+    /// Writes all samples that are ready.
     fn write(&mut self) -> Result<()> {
         self.files.iter_mut().zip(self.estimates.take()).try_for_each(|(file, block)| file.write(&block))
     }

@@ -1,41 +1,41 @@
-//! A separation job: which files, from what, to where.
+//! A separation job: the files, the scheme, and where results go.
 
 use std::sync::atomic::AtomicBool;
 
 use super::{Input, Naming, Parameters, Shard};
 use crate::separate::Scheme;
 
-/// What to do with the other files when one fails.
+/// What happens to the other files when one fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Do them.
+    /// They are done.
     Continue,
-    /// Finish what is in flight, begin no more.
+    /// Files in flight are finished, and no more are begun.
     Stop,
 }
 
 /// A separation job.
 pub struct Job<'a> {
-    /// What recordings are separated into, and how they are shown to the engines, which are to suit it.
+    /// The sources, and how recordings are shown to the engines. The stations must be of the same plan.
     pub scheme: &'a Scheme,
     /// The files, see [`super::list`].
     pub inputs: &'a [Input],
-    /// Which of them; all if it is missing.
+    /// The part of the files to do; all if it is missing.
     pub shard: Option<Shard>,
-    /// Where results go.
+    /// The folder and the names of the results.
     pub naming: Naming,
     /// The source to write; all of them if it is missing.
     pub only: Option<usize>,
-    /// What the results depend on, for the manifest.
+    /// Everything that the results depend on besides the recordings, for the manifest.
     pub parameters: Parameters,
-    /// Whether files that the manifest and the outputs prove done are left as they are.
+    /// Whether to skip files that the manifest and the outputs prove done.
     pub resume: bool,
-    /// What a failure means for the rest.
+    /// What happens to the other files when one fails.
     pub on_error: OnError,
-    /// Threads that decode and threads that encode, each; beside those of the engines.
+    /// The number of decoding threads, and of encoding threads, besides those of the engines.
     pub threads: usize,
-    /// Bytes that the panels may take, on the host and on each device; see [`super::check_memory`].
+    /// The most bytes of the panels, on the host and on each device; see [`super::check_memory`].
     pub memory: u64,
-    /// Once set, what is in flight is finished and no more begun.
+    /// Once set, files in flight are finished, and no more are begun.
     pub stop: &'a AtomicBool,
 }

@@ -1,5 +1,5 @@
-//! Many files, one or more engines: decode and STFT → packed panel → gains and masks → iSTFT and write, as a pipeline whose
-//! queues are bounded, so that memory depends on neither the number of files nor their length.
+//! Many files, one or more engines: decode and STFT → packed panels → gains and masks → inverse STFT and write. The queues of this
+//! pipeline are bounded, so memory depends neither on the number of files nor on their length.
 
 mod append;
 mod decode;

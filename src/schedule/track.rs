@@ -1,4 +1,4 @@
-//! What goes down the pipeline: files on their way, as pieces, and as pieces with masks.
+//! The data of the pipeline: files, their pieces, and pieces with masks.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use crate::spectrogram::View;
 
 /// One file on its way through the pipeline.
 pub(super) struct Track {
-    /// Its place among the inputs.
+    /// Its index among the inputs.
     pub(super) index: usize,
     pub(super) input: Input,
     pub(super) outputs: Vec<PathBuf>,
-    /// What its samples are written as.
+    /// The format of its outputs.
     pub(super) format: Format,
     /// SHA-256, in hex.
     pub(super) hash: String,
-    /// Of the file.
+    /// The size of the file.
     pub(super) bytes: u64,
     pub(super) channels: usize,
-    /// Which loudspeakers they are for; 0 if it is not known.
+    /// The loudspeakers of the channels, as WAV's channel mask; 0 if unknown.
     pub(super) mask: u32,
     /// Hz.
     pub(super) sample_rate: u32,
@@ -32,15 +32,15 @@ pub(super) struct Track {
     pub(super) length: u64,
     /// The largest magnitude of a sample.
     pub(super) peak: f32,
-    /// What was odd about the file.
+    /// Warnings about the file.
     pub(super) warnings: Vec<String>,
-    /// How it is shown to the separator.
+    /// Turns its spectra into data.
     pub(super) view: Arc<View>,
-    /// Whether it is separated as one, and not cut into stretches.
+    /// Whether it is separated as a whole, and not cut into stretches.
     pub(super) whole: bool,
     /// Samples of a channel at the view's sample rate, at least one.
     pub(super) signal_length: usize,
-    /// Set when it has failed, so that no more of it is decoded.
+    /// Set when it has failed. Then no more of it is decoded.
     pub(super) failed: AtomicBool,
 }
 
@@ -50,31 +50,31 @@ impl Track {
     }
 }
 
-/// What goes down the pipeline.
+/// A message of the pipeline.
 pub(super) enum Step<T> {
     /// A part of a track.
     Part(T),
-    /// No more comes of this track.
+    /// The track has failed; no part follows.
     Broken(Arc<Track>, Error),
 }
 
-/// Some consecutive frames of a track, all channels. A track's pieces are made in order.
+/// Consecutive frames of a track, all channels. The pieces of a track are made in order.
 pub(super) struct Piece {
     pub(super) track: Arc<Track>,
-    /// Which of the track's frames.
+    /// Its frames in the track.
     pub(super) frames: Range<usize>,
-    /// How many frames the track has.
+    /// The number of frames of the track.
     pub(super) of: usize,
     pub(super) spectra: Spectra,
 }
 
 impl Piece {
-    /// Columns in a panel.
+    /// The number of its columns in a panel.
     pub(super) fn columns(&self) -> usize {
         self.spectra.columns()
     }
 
-    /// What its columns are made of: stretches, or channels as a whole.
+    /// The lengths of its segments: stretches, or whole channels.
     pub(super) fn segments(&self) -> impl Iterator<Item = usize> {
         self.spectra.segments(self.track.whole)
     }
@@ -87,12 +87,12 @@ impl Piece {
 /// A piece, and where its masks are.
 pub(super) struct Masked {
     pub(super) piece: Piece,
-    /// Of the whole panel.
+    /// The masks of the whole panel.
     pub(super) separated: Arc<Separated>,
-    /// The panel's column where the piece begins.
+    /// The first column of the piece in the panel.
     pub(super) column: usize,
-    /// The panel's segment where it begins.
+    /// The first segment of the piece in the panel.
     pub(super) segment: usize,
-    /// What it was computed on.
+    /// The engine that computed it.
     pub(super) engine: Arc<str>,
 }

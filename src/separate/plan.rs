@@ -72,7 +72,12 @@ impl<'a> Plan<'a> {
                      with --method {name}"
                 )));
             }
-            (Some(method), _) => return Err(Error::option("method", format!("{}: takes no model", method.name()))),
+            (Some(method), _) => {
+                let name = method.name();
+                return Err(Error::input(format!(
+                    "the options are of the method {name}, which takes no model; leave out the model, or these options"
+                )));
+            }
         };
         let separation = Separation {
             method: Some(method),

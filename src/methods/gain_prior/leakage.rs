@@ -1,14 +1,14 @@
-//! What models of sources claim of each other, and how much the priors of their gains should therefore count for.
+//! The leakage between sources, and the weights of priors that follow from it.
 //!
-//! Bases of one source explain some of every other: of the power of source i alone, a separation without priors gives the share
-//! ε_ji to source j. ε is measured once, on recordings of each source alone. In a mixture where the sources are given the powers P,
-//! what j has of the others' is then about Σ_{i≠j} ε_ji P_i, and what it lost to them P_j Σ_{i≠j} ε_ij. Their ratio
+//! The bases of one source explain a part of every other source. Of the power of source i alone, a separation without priors
+//! gives the share ε_ji to source j. Training measures ε once, on recordings of each source alone. Consider a mixture in which the
+//! separation assigns the powers P. Source j then holds about Σ_{i≠j} ε_ji P_i of the other sources' power, and it lost about
+//! P_j Σ_{i≠j} ε_ij to them. The ratio
 //!
 //! o_j = Σ_{i≠j} ε_ji P_i / (P_j Σ_{i≠j} ε_ij)
 //!
-//! is above 1 for a source that is too weak for its models to be trusted, and below for one that is loud enough to speak for
-//! itself. A prior holds back what its source claims, so its weight grows with that: α_j = min(1, 0.05 o_j²). No level of the
-//! sources needs to be known.
+//! is above 1 for a source that is too weak for its bases to be trusted, and below 1 for a loud source. A prior restrains the
+//! power that its source claims, so its weight grows with o: α_j = min(1, 0.05 o_j²). The levels of the sources need not be known.
 
 use std::ops::Range;
 
@@ -19,23 +19,23 @@ use crate::kernels::{Glue, Mask, Momentum, Products, Rule};
 use crate::methods::nmf::{self, Until, Updates};
 use crate::{Error, Result};
 
-/// The weight of a prior whose source gains from the others as much as it loses to them. This and the power were chosen on four
-/// pairs of speakers and instruments, none of which is what results are reported on. With 0.1 weak sources gained 0.1 dB more, and
-/// two of the pairs lost 0.2 dB in the middle.
+/// The weight of a prior whose source gains as much from the others as it loses to them. This value and the power were chosen on
+/// four pairs of speakers and instruments; results are reported on other pairs. With 0.1, weak sources gained 0.1 dB more, and two
+/// pairs lost 0.2 dB at medium levels.
 const EVEN: f64 = 0.05;
 /// How steeply the weight grows with o.
 const POWER: f64 = 2.0;
-/// Above it a prior is obeyed more than the data.
+/// The largest weight. Above it, the prior would count more than the data.
 const MOST: f64 = 1.0;
-/// Updates after which powers are compared: those of a separation without priors.
+/// Updates of the separation without priors that the powers are taken from.
 const UPDATES: usize = 40;
 
-/// ε (J x J): of the power of source i alone, the share that models give to source j, at (j, i). Columns sum to 1.
+/// ε (J x J): of the power of source i alone, the share that the separation gives to source j, at (j, i). Columns sum to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leakage(Array2<f64>);
 
 impl Leakage {
-    /// From what the models claimed of each source alone: power at (j, i), of source i by source j (J x J).
+    /// From powers (J x J): at (j, i), the power of source i alone that source j was given.
     ///
     /// # Errors
     /// [`Error::Input`] where it is not square, or has a number that is negative or not finite, or a source without power.
@@ -55,20 +55,20 @@ impl Leakage {
         &self.0
     }
 
-    /// α of every source's prior (J) where the models claim the powers `claims` (J).
+    /// α of every source's prior (J), if the separation assigns the powers `claims` (J).
     fn weights_of(&self, claims: ArrayView1<f64>) -> Array1<f64> {
         let others = |j: usize| (0..claims.len()).filter(move |&i| i != j);
         let weight = |j: usize| {
             let gained: f64 = others(j).map(|i| self.0[(j, i)] * claims[i]).sum();
             let lost = claims[j] * others(j).map(|i| self.0[(i, j)]).sum::<f64>();
-            // Nothing gained is 0, whatever was lost; something for nothing is as much as there can be.
+            // Without any gain the weight is 0. A gain without any loss has the largest weight.
             if gained > 0.0 { (EVEN * (gained / lost).powf(POWER)).min(MOST) } else { 0.0 }
         };
         (0..claims.len()).map(weight).collect()
     }
 
-    /// α of every source's prior in every column (J, N), one for all columns of a segment: `claims` (J, N) as of [`claims`],
-    /// `segments` the columns of each segment, N in all.
+    /// α of every source's prior in every column (J, N), the same for all columns of a segment. `claims` (J, N) comes from
+    /// [`claims`]; `segments` has the number of columns of each segment, N in total.
     pub fn weights(&self, claims: ArrayView2<f64>, segments: &[usize]) -> Array2<f64> {
         let mut weights = Array2::zeros(claims.dim());
         let mut first = 0;
@@ -82,8 +82,8 @@ impl Leakage {
     }
 }
 
-/// The power that models claim for every source in every column (J, N), without priors: of data V (F, N), the p-th root of its
-/// power, under bases W whose columns `sources[j]` are those of source j.
+/// The power that a separation without priors gives to every source in every column (J, N). The data V (F, N) to the power of `p`
+/// are powers. `sources[j]` are the columns of the bases W that belong to source j.
 ///
 /// # Errors
 /// [`Error::Input`] where shapes do not fit, [`Error::Engine`].
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::engine::Reference;
 
-    /// Of speech 2 % are given to music, of music 20 % to speech.
+    /// 2 % of the speech goes to the music, and 20 % of the music to the speech.
     fn leakage() -> Leakage {
         Leakage::new(&array![[98.0, 0.2], [2.0, 0.8]]).unwrap()
     }
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn weights_by_hand() {
         assert_eq!(leakage().shares(), &array![[0.98, 0.2], [0.02, 0.8]]);
-        // Even where speech is 10 times as loud: 0.2 · 1 gained, 0.02 · 10 lost.
+        // Equal if speech is 10 times as loud: 0.2 · 1 gained, 0.02 · 10 lost.
         let weights = |speech, music| leakage().weights_of(array![speech, music].view());
         let near = |found: Array1<f64>, expected: [f64; 2]| {
             assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found} for {expected:?}");
@@ -143,7 +143,7 @@ mod tests {
         let apart = Leakage::new(&array![[1.0, 0.0], [0.0, 1.0]]).unwrap();
         assert_eq!(apart.weights_of(array![1.0, 1.0].view()), array![0.0, 0.0]);
         assert_eq!(Leakage::new(&array![[2.0]]).unwrap().weights_of(array![1.0].view()), array![0.0]);
-        // Three sources, of which the last has no part in what the first two do to each other.
+        // Three sources. The last one does not leak to the others, nor they to it.
         let three = Leakage::new(&array![[0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.0, 0.0, 1.0]]).unwrap();
         let weights = three.weights_of(array![1.0, 1.0, 50.0].view());
         assert!((&weights - &array![0.05, 0.05, 0.0]).iter().all(|error| error.abs() < 1e-12), "{weights}");
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn claims_are_of_the_data() {
-        // Two sources in bins of their own, and one bin that both have.
+        // Two sources in bins of their own, and one bin that both share.
         let bases = array![[1.0f32, 0.0], [0.0, 1.0], [1.0, 1.0]];
         let data = array![[4.0f32, 0.0], [0.0, 2.0], [4.0, 2.0]];
         let w = crate::engine::Engine::matrix(&Reference, bases.view()).unwrap();

@@ -98,9 +98,7 @@ impl FromStr for Weight {
             "auto" => Some(Self::Auto),
             _ => text.parse().ok().filter(|weight: &f64| weight.is_finite() && *weight >= 0.0).map(Self::Given),
         };
-        weight.ok_or_else(|| {
-            Error::input(format!("weight {text} of a prior: use auto, or a number that is finite and not negative"))
-        })
+        weight.ok_or_else(|| Error::input("use auto, or a number that is finite and not negative"))
     }
 }
 

@@ -15,13 +15,13 @@ use crate::{Error, Result};
 
 /// A job's options in force.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// How gains are found and cells shared; with any prior, by alternating updates that do not stop early.
-    pub gains: nmf::separate::Settings,
+    pub(crate) gains: nmf::separate::Settings,
     /// How much the prior of each source counts for, in the order of the sources.
-    pub weights: Vec<Weight>,
+    pub(crate) weights: Vec<Weight>,
     /// Which gradient of the priors the updates follow.
-    pub gradient: Gradient,
+    pub(crate) gradient: Gradient,
 }
 
 impl Settings {
@@ -30,7 +30,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Option`] or [`Error::Input`] names what does not fit.
-    pub fn new(
+    pub(crate) fn new(
         own: &Separation,
         (sources, learned): (&[&str], &Learned),
         gains: impl FnOnce(Updates) -> Result<nmf::separate::Settings>,
@@ -66,7 +66,7 @@ impl Settings {
     }
 
     /// The method's options that say the same, with nothing left to it.
-    pub fn options(&self, sources: &[&str]) -> Separation {
+    pub(crate) fn options(&self, sources: &[&str]) -> Separation {
         let prior_weight = match self.weights[..] {
             [first, ..] if self.weights.iter().all(|&weight| weight == first) => first.into(),
             _ => {
@@ -79,7 +79,7 @@ impl Settings {
 }
 
 /// The bases and priors of a model on an engine.
-pub struct UnderPriors<E: Products> {
+pub(crate) struct UnderPriors<E: Products> {
     bases: FixedBases<E>,
     power_exponent: f64,
     /// None where no prior has any weight.
@@ -93,7 +93,7 @@ impl<E: GainPrior + Momentum + Glue> UnderPriors<E> {
     ///
     /// # Errors
     /// Those of the engine.
-    pub fn new(engine: &E, bases: TrainedBases, learned: &Learned, settings: &Settings) -> Result<Self> {
+    pub(crate) fn new(engine: &E, bases: TrainedBases, learned: &Learned, settings: &Settings) -> Result<Self> {
         let power_exponent = bases.power_exponent;
         let bases = FixedBases::new(engine, bases)?;
         let any = settings.weights.iter().any(|&weight| weight != Weight::Given(0.0));
@@ -133,7 +133,7 @@ impl<E: GainPrior + Momentum + Glue> UnderPriors<E> {
     ///
     /// # Errors
     /// As [`OnEngine::separate`].
-    pub fn gains(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Array2<f32>> {
+    pub(crate) fn gains(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Array2<f32>> {
         engine.read_panel(&self.find_gains(engine, data, &engine.panel(data)?, segments)?.0)
     }
 
@@ -263,7 +263,7 @@ mod tests {
         assert!(settings(&own([Weight::Given(0.1); 2]), &apart).is_ok());
         refused(&learned(), &own([Weight::Auto, Weight::Given(f64::NAN)]), "finite and not negative");
         let elsewhere = PerSource { others: None, named: [("c".to_string(), Weight::Auto)].into() };
-        refused(&learned(), &Separation { prior_weight: elsewhere, prior_gradient: None }, "no source 'c'");
+        refused(&learned(), &Separation { prior_weight: elsewhere, prior_gradient: None }, "no such source");
     }
 
     #[test]

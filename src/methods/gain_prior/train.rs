@@ -16,7 +16,7 @@ use crate::methods::separator::side_by_side;
 use crate::{Error, Result};
 
 /// How often each source is factorized: once whole, and once from each half of its frames.
-pub const FACTORIZATIONS: usize = 3;
+pub(crate) const FACTORIZATIONS: usize = 3;
 
 /// Updates of the gains alone that a mixture is learned after: those that the bases were learned with are of the bases before.
 const SETTLING: usize = 10;
@@ -26,20 +26,20 @@ const LEAKAGE_FRAMES: usize = 16_384;
 
 /// How the mixture of a source was learned.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// C.
-    pub components: usize,
+    pub(crate) components: usize,
     /// Steps of expectation-maximization.
-    pub steps: usize,
+    pub(crate) steps: usize,
     /// Of a frame, in the mean, after the last.
-    pub log_likelihood: f64,
+    pub(crate) log_likelihood: f64,
     /// Components that died on the way and were seeded anew.
-    pub reseeded: usize,
+    pub(crate) reseeded: usize,
 }
 
 impl Summary {
     /// As the summary of a training holds it.
-    pub fn details(&self) -> Map<String, Value> {
+    pub(crate) fn details(&self) -> Map<String, Value> {
         let Self { components, steps, log_likelihood, reseeded } = self;
         let mixture = json!({
             "components": components, "steps": steps, "log_likelihood": log_likelihood, "reseeded": reseeded
@@ -53,7 +53,7 @@ impl Summary {
 ///
 /// # Errors
 /// Those of the frames, of [`nmf::factorize`] and of [`mixture::fit`].
-pub fn train<E: GainPrior + Momentum + Glue>(
+pub(crate) fn train<E: GainPrior + Momentum + Glue>(
     engine: &E,
     sources: impl Iterator<Item = Result<Frames>>,
     (options, seed): (&Options, u64),

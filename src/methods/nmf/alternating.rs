@@ -10,7 +10,7 @@ use super::trace::{Fit, Trace, objective};
 use crate::kernels::{Glue, Momentum, Products, Rule};
 use crate::{Error, Result};
 
-/// Iterations of plain updates.
+/// Factorizes by plain updates, as [`super::factorize`] does.
 pub(super) fn factorize<E: Products + Glue>(
     engine: &E,
     v: &E::Panel,
@@ -64,7 +64,7 @@ enum Factor {
     Both,
 }
 
-/// Plain updates of gains.
+/// Plain updates of gains under fixed bases.
 pub(super) struct Alternating<'a, P> {
     pub(super) h: P,
     pub(super) rule: &'a Rule,

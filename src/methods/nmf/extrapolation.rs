@@ -1,13 +1,13 @@
-//! Extrapolated updates: every update is taken from a point further along the last step, in log space.
+//! Extrapolated updates: each update starts from a point further along the last step, in log space.
 //!
 //! After Hien, Leplat & Gillis, "Block majorization-minimization with extrapolation and application to β-NMF" (2024). They prove
-//! convergence for β in [1, 2]; elsewhere, IS above all, it is a heuristic. It is safeguarded everywhere: a point counts
-//! only if its cost is not above that of the last one that counted, and that cost comes with the update's own pass over
-//! the data. Otherwise the next point is one that cannot be above it.
+//! convergence for β in [1, 2]. For other divergences, above all IS, it is a heuristic. A safeguard holds everywhere: a point is
+//! accepted only if its cost is not above the cost of the last accepted point. The update computes that cost in its own pass over
+//! the data. After a refused point, the next one is a point that cannot cost more.
 //!
-//! With fixed bases every column has its own steps, so that it depends on nothing but its data. Where both factors are
-//! learned there is one step for all columns and bases, and so for all segments of a packed panel: one that is refused holds the
-//! others back, and a recording's result is not the one it has alone.
+//! With fixed bases every column takes steps of its own, so its result depends on its own data alone. If both factors are
+//! learned, one step length serves all columns, bases and segments of a packed panel. A refused step then holds all segments
+//! back, and a recording's result differs from the one that it has alone.
 
 use std::ops::Range;
 
@@ -20,15 +20,15 @@ use crate::kernels::momentum::{SLACK, START, share};
 use crate::kernels::{Glue, Momentum, Products, Rule, Track};
 use crate::{Error, Result};
 
-/// What the exponent of the updates is multiplied by: steps somewhat too long, as relaxation has them. Of those tried (1, 1.25,
-/// 1.5) it takes the fewest iterations on speech and on piano, at IS and at KL.
+/// The factor on the exponent of the updates: over-relaxation, which makes steps longer. Of 1, 1.25 and 1.5, this one takes the
+/// fewest iterations on speech and on piano, under IS and KL.
 const RELAXATION: f64 = 1.25;
-/// Iterations that are plain before both factors are led on: at first they turn with every one, and a lead takes them where they
-/// are slow to come back from.
+/// Plain iterations before both factors are extrapolated. At first the direction of the steps changes with every iteration, and
+/// an extrapolated point would be slow to come back.
 const PLAIN: f64 = 3.0;
 
-/// Factorizes as [`super::factorize`] does. The objective's trace is the cost of the points that counted; only the
-/// last entry, that of the result, takes a pass of its own.
+/// Factorizes as [`super::factorize`] does. The trace holds the costs of accepted points. Only its last entry, the cost of the
+/// result, takes a pass of its own.
 pub(super) fn factorize<E: Products + Momentum + Glue>(
     engine: &E,
     v: &E::Panel,
@@ -62,9 +62,9 @@ pub(super) fn factorize<E: Products + Momentum + Glue>(
     Ok(trace.fit(done))
 }
 
-/// Finds gains under fixed bases, at most so many updates, each column by steps of its own. `judged` sees the track when the
-/// point after so many updates has been judged and one more update was taken from it, and says whether to go on. Returns
-/// the number of updates.
+/// Finds gains under fixed bases in at most `iterations` updates. Every column takes steps of its own. After each update,
+/// `judged` gets the number of the update whose point was judged last, and the track, and returns whether to go on. Returns the
+/// number of updates.
 ///
 /// # Errors
 /// Those of the engine and of `judged`.
@@ -97,7 +97,7 @@ pub(super) struct Path<P> {
 }
 
 impl<P> Path<P> {
-    /// From these gains.
+    /// Starts from these gains.
     pub(super) fn from<E: Momentum<Panel = P>>(engine: &E, h: &P, rule: &Rule) -> Result<Self> {
         let columns = engine.shape(h).1;
         let copy = || engine.lead_gains(h, h, 0.0);
@@ -130,7 +130,7 @@ impl<E: Products + Momentum> stopping::Path<E> for Path<E::Panel> {
     }
 
     fn gains(&self, engine: &E) -> Result<E::Panel> {
-        // The last update was not judged: it goes as far as it can for sure.
+        // The last update was not judged. Go back to the step length that cannot raise the cost.
         let back = if self.done > 0 { self.majorizing - 1.0 } else { 0.0 };
         engine.lead_gains(&self.track.previous, &self.track.safe, back)
     }
@@ -154,8 +154,8 @@ fn relaxed(rule: &Rule) -> Rule {
     Rule { exponent: RELAXATION * rule.exponent, ..*rule }
 }
 
-/// Learns both factors, by one step for all columns and bases. Returns the number of iterations, and how many of them found a
-/// point that does not count.
+/// Learns both factors, with one step length for all columns and bases. Returns the number of iterations, and how many of them
+/// refused a point.
 fn update_both<E: Products + Momentum + Glue>(
     engine: &E,
     v: &E::Panel,
@@ -170,13 +170,13 @@ fn update_both<E: Products + Momentum + Glue>(
     let copy = |(w, h): (&E::Matrix, &E::Panel)| -> Result<(E::Matrix, E::Panel)> {
         Ok((engine.lead_bases(w, w, 0.0)?, engine.lead_gains(h, h, 0.0)?))
     };
-    // What a penalty costs is the gains' sum for bases of norm 1 alone.
+    // The cost of a penalty is the sum of the gains only if the bases have norm 1.
     let keep_norm = |w: &mut E::Matrix, h: &mut E::Panel| match options.rule.basis_norm() {
         Some(norm) => engine.normalize(w, Some(h), norm),
         None => Ok(()),
     };
     let start = (&*w, &*h);
-    // The point to try, the last that counted, and the update of that one.
+    // The point to try, the last accepted point, and its update.
     let (mut trial, mut safe, mut previous) = (copy(start)?, copy(start)?, copy(start)?);
     let mut next_h = copy(start)?.1;
     let mut costs = engine.panel_like(h, Array2::<f32>::zeros((1, engine.shape(h).1)).view())?;
@@ -208,8 +208,8 @@ fn update_both<E: Products + Momentum + Glue>(
         }
         if trace.due(done) {
             trace.push(done, if done == 0 { cost } else { lowest })?;
-            // Where a point was refused the objective stands still, and so it does at the next, which is the safe one again. That is
-            // no sign of the end.
+            // After a refused point, the objective stands still twice: now, and at the next point, which is the safe one again.
+            // That does not mean convergence.
             trace.converged &= accepted && moved;
         }
         done += 1;
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn learning_takes_back_what_costs_more() {
-        // A perfect fit is there to be overshot.
+        // The data have a perfect fit, so steps can go too far.
         let v = vec![numbers("true w", 12, 3)[0].dot(&numbers("true h", 3, 30)[0])];
         for divergence in [Divergence::ItakuraSaito, Divergence::KullbackLeibler] {
             let (mut w, mut h) = (numbers("w", 12, 3), numbers("h", 3, 30));

@@ -1,16 +1,16 @@
 //! Plain nonnegative factorization by multiplicative updates: V ≈ WH under any [`Divergence`].
 //!
-//! Févotte & Idier, "Algorithms for nonnegative matrix factorization with the β-divergence" (2011); with W fixed it is
+//! Févotte & Idier, "Algorithms for nonnegative matrix factorization with the β-divergence" (2011). With W fixed it is
 //! supervised separation as in Grais & Erdogan, eqs. (7), (8).
 
 mod alternating;
 mod extrapolation;
 mod options;
-pub mod separate;
+pub(crate) mod separate;
 mod start;
 mod stopping;
 mod trace;
-pub mod train;
+pub(crate) mod train;
 
 use alternating::Alternating;
 pub use options::{Learn, Normalization, Options, Order, Updates, check_options};
@@ -22,12 +22,13 @@ pub use trace::Fit;
 use crate::kernels::{Glue, Momentum, Products, Rule};
 use crate::{Error, Result};
 
-/// Factorizes V (F x N) from the given W (F x K) and H (K x N), in place. `watch` hears the number of each iteration that is
-/// done; its error ends the factorization.
+/// Factorizes V (F x N) from the given W (F x K) and H (K x N), in place. `watch` gets the number of each finished iteration. If
+/// it returns an error, the factorization ends with it.
 ///
-/// A panel of several segments is factorized as a whole from one W. From a stack with a W for each segment, all are factorized
-/// at once, each as if it were alone: to the bit, except by [`Updates::Extrapolated`], which takes steps of one length for all
-/// of them. The objective and what it decides (the tolerance, whether a job has failed) are of all segments together.
+/// With one W, a panel of several segments is factorized as a whole. With a stack of one W per segment, all segments are
+/// factorized at once, each as if it were alone. That holds to the bit, except for [`Updates::Extrapolated`], whose steps have one
+/// length for all segments. The objective is the sum over all segments, and so are the decisions that follow from it: the
+/// tolerance, and whether the job has failed.
 ///
 /// # Errors
 /// [`Error::Input`] where shapes or options do not fit, [`Error::Diverged`] where the objective is not finite,
@@ -53,8 +54,8 @@ pub fn factorize<E: Products + Momentum + Glue>(
     })
 }
 
-/// Finds gains under fixed bases from those given: updates of H, nothing else. Columns are independent of each other, and so are
-/// segments: a segment's gains and the updates that it took, which are returned with them, are those that it has alone.
+/// Updates gains under fixed bases, from the given gains. Returns the gains, and the number of updates of each segment. Columns
+/// are independent of each other, and so are segments: a segment's gains and updates are those that it has alone.
 ///
 /// # Errors
 /// [`Error::Input`] for joint updates, for segments that are not of N columns and for a tolerance with a packed panel; and those
@@ -160,12 +161,12 @@ mod tests {
                 factorize(&Reference, &recordings[at..=at].to_vec(), &mut w, &mut h, &options, |_| Ok(())).unwrap();
                 h.remove(0)
             };
-            // With fixed bases a column has its own steps; otherwise there is one for all.
+            // With fixed bases every column takes steps of its own. Otherwise all take one.
             assert_eq!(h == [alone(0), alone(1)], learn == Learn::Gains);
         }
     }
 
-    /// Σ_f w^p of every column, the root taken.
+    /// The norm of every column.
     fn norms(w: &Array2<f64>, norm: Norm) -> Vec<f64> {
         w.columns().into_iter().map(|column| norm.of(column.iter().copied())).collect()
     }
@@ -180,7 +181,7 @@ mod tests {
         for (seed, &divergence, &sparsity) in
             seeds.flat_map(|seed| divergences.iter().flat_map(move |d| sparsities.iter().map(move |s| (seed, d, s))))
         {
-            // Not all alike, and with exact zeros.
+            // Uneven data, with exact zeros.
             let stream = Stream::new(seed, "data");
             let at = |(f, n)| (stream.uniform((f * 14 + n) as u64).powi(4) * 8.0 - 0.01).max(0.0) as f32;
             let data = Array2::from_shape_fn((9, 14), at);
@@ -203,15 +204,15 @@ mod tests {
                         continue;
                     }
                     let trace = fit.unwrap().objective;
-                    // What extrapolation takes for rounding it takes for that in f64 too.
+                    // Extrapolation allows its slack for rounding in f64 too.
                     let slack = if updates == Updates::Extrapolated { slack.max(SLACK) } else { slack };
                     for (at, pair) in trace.windows(2).enumerate() {
                         assert!(pair[1] <= pair[0] + slack * pair[0], "{case}: {pair:?} at {at}");
                     }
-                    // What is reported is what the factors cost, under bases of norm 1.
+                    // The reported objective is the cost of the factors, under bases of norm 1.
                     let (w, h): (Array2<f64>, Array2<f64>) =
                         (engine.read_matrix(&w).unwrap(), engine.read_panel(&h).unwrap());
-                    // Components that the penalty takes away are no longer normalised.
+                    // Components that the penalty removed are no longer normalised.
                     assert!(norms(&w, norm).iter().all(|norm| *norm < 1e-20 || (norm - 1.0).abs() < 1e-5), "{case}");
                     let lambda = w.dot(&h).mapv(|lambda| lambda.max(crate::divergence::MODEL_FLOOR));
                     let costs = data.iter().zip(&lambda).map(|(&v, &lambda)| divergence.cost(f64::from(v), lambda));
@@ -233,7 +234,7 @@ mod tests {
         }
     }
 
-    /// Le Roux, Weninger & Hershey's own update of bases, which is not proven to fall.
+    /// The update of bases by Le Roux, Weninger & Hershey, which is not proven to lower the objective.
     fn half_baked_or_well_done(v: &Array2<f64>, w: &mut Array2<f64>, h: &mut Array2<f64>, sparsity: f64) -> f64 {
         let normalize = |w: &mut Array2<f64>| {
             let norms = Array1::from(norms(w, Norm::L2));

@@ -1,4 +1,4 @@
-//! How a factorization goes: which updates, of which factors, for how long.
+//! The options of a factorization: which updates, of which factors, for how long.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,14 +7,15 @@ use crate::divergence::Divergence;
 use crate::kernels::{Norm, Rule};
 use crate::{Error, Result};
 
-/// How the factors are brought towards the data.
+/// How the factors are updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Updates {
-    /// One after the other, each from the newest other.
+    /// One factor after the other, each from the newest value of the other.
     Alternating,
-    /// Both from one pass over the data (Marmin, Goulart & Févotte 2023), with the majorising exponent: the objective cannot rise.
+    /// Both factors from one pass over the data (Marmin, Goulart & Févotte 2023), with the majorising exponent. The objective
+    /// cannot rise.
     Joint,
-    /// Alternating, each from a point further along the last step: see [`super::extrapolation`].
+    /// Alternating, each update from a point further along the last step (Hien, Leplat & Gillis 2024).
     Extrapolated,
 }
 
@@ -51,7 +52,7 @@ pub enum Learn {
     Bases,
 }
 
-/// Which factor an iteration updates first; the second sees the first one's new value.
+/// Which factor an iteration updates first. The second update uses the new value of the first factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// H, then W.
@@ -60,40 +61,42 @@ pub enum Order {
     BasesFirst,
 }
 
-/// How W's columns are normalised directly after their update.
+/// How the columns of W are normalised after each of their updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Normalization {
-    /// To unit norm in this sense.
+    /// The norm that becomes 1.
     pub norm: Norm,
-    /// Whether H takes up the scale, so that WH does not change. Without it the objective may rise, and a sparsity is refused.
+    /// Whether the rows of H are multiplied by the norms, so that WH does not change. Otherwise the objective may rise, and a
+    /// sparsity is refused.
     pub compensate: bool,
 }
 
-/// What to do, and for how long.
+/// The options of a factorization.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Divergence, exponent and floor of the updates, and the penalty on the gains. Of `rule.norm` nothing is asked: the norm that
-    /// bases keep is that of `normalization`.
+    /// Divergence, exponent and floor of the updates, and the penalty on the gains. `rule.norm` is ignored: `normalization` sets
+    /// the norm of the bases.
     pub rule: Rule,
     /// How the factors are updated.
     pub updates: Updates,
-    /// How many iterations at most.
+    /// The most iterations.
     pub iterations: usize,
-    /// Stop when the objective fell by less than this share since it was last looked at; 0: never. Not a share of its first value,
-    /// which may be anything: a start of the wrong scale makes it huge.
+    /// Stop when the objective fell by less than this share of its last value; 0: never. The first value would be a bad measure: a
+    /// start of the wrong scale makes it huge.
     pub tolerance: f64,
-    /// The objective is looked at before the first iteration, after every so many, and after the last; 0: after the last alone.
+    /// Compute the objective before the first iteration, after every so many iterations, and after the last; 0: after the last
+    /// only.
     pub trace_every: usize,
     /// Which factors are updated.
     pub learn: Learn,
-    /// Which of them first.
+    /// Which factor is updated first.
     pub order: Order,
-    /// Normalisation of the bases, where they are updated. Without it a sparsity says nothing: W grows as H shrinks.
+    /// How bases are normalised, if they are updated. Without it a sparsity has no effect: W grows as H shrinks.
     pub normalization: Option<Normalization>,
 }
 
 impl Options {
-    /// Both factors, gains first, no normalisation, `iterations` of a divergence's plain alternating update.
+    /// `iterations` of the plain alternating update of both factors, gains first, without normalisation.
     pub fn of(divergence: Divergence, iterations: usize) -> Self {
         Self {
             rule: Rule::of(divergence),
@@ -108,7 +111,7 @@ impl Options {
     }
 }
 
-/// The norm that bases have when they are updated, if they have one.
+/// The norm that the bases keep while they are updated, if they keep one.
 ///
 /// # Errors
 /// [`Error::Input`] where a sparsity does not go with the normalisation.
@@ -124,8 +127,8 @@ pub(crate) fn kept_norm(options: &Options) -> Result<Option<Norm>> {
     Ok(Some(norm))
 }
 
-/// Refuses the pair of norm and divergence under which a sparsity can make nothing sparser: gains of bases of L1 norm 1 have one
-/// sum under KL, that of the data, however they are distributed.
+/// Refuses a sparsity under KL with bases of L1 norm 1. There the sum of the gains is the sum of the data, however the gains are
+/// distributed, so the penalty could make nothing sparser.
 pub(crate) fn check_norm(rule: &Rule, norm: Norm) -> Result<()> {
     if rule.sparsity > 0.0 && norm == Norm::L1 && rule.divergence == Divergence::KullbackLeibler {
         return Err(Error::input(
@@ -136,7 +139,7 @@ pub(crate) fn check_norm(rule: &Rule, norm: Norm) -> Result<()> {
     Ok(())
 }
 
-/// Checks what a user gives: at most 10⁶ iterations, a tolerance and a sparsity that are finite and not negative.
+/// Checks a user's numbers: 1 to 10⁶ iterations, and a tolerance and a sparsity that are finite and not negative.
 ///
 /// # Errors
 /// [`Error::Input`] names what does not fit.

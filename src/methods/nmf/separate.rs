@@ -15,15 +15,15 @@ use crate::{Error, Result};
 
 /// How gains are found and cells shared.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// How the gains are updated: extrapolated or alternating.
-    pub updates: Updates,
+    pub(crate) updates: Updates,
     /// Updates of a segment's gains at most.
-    pub iterations: usize,
+    pub(crate) iterations: usize,
     /// When a segment's updates stop early, see [`Until::tolerance`]; 0: never.
-    pub tolerance: f64,
+    pub(crate) tolerance: f64,
     /// How cells are shared.
-    pub mask: Mask,
+    pub(crate) mask: Mask,
 }
 
 impl Settings {
@@ -31,7 +31,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Option`] for joint updates.
-    pub fn new(updates: Option<Updates>, iterations: Option<usize>, tolerance: f64, mask: Mask) -> Result<Self> {
+    pub(crate) fn new(updates: Option<Updates>, iterations: Option<usize>, tolerance: f64, mask: Mask) -> Result<Self> {
         let updates = updates.unwrap_or(Updates::Extrapolated);
         let usual = match updates {
             Updates::Extrapolated => 40,
@@ -45,15 +45,15 @@ impl Settings {
 }
 
 /// Fixed bases on the host and on an engine.
-pub struct FixedBases<E: Products> {
+pub(crate) struct FixedBases<E: Products> {
     /// W (F, ΣK).
-    pub on_host: Array2<f32>,
+    pub(crate) on_host: Array2<f32>,
     /// The same.
-    pub on_engine: E::Matrix,
+    pub(crate) on_engine: E::Matrix,
     /// Which components are whose.
-    pub sources: Vec<Range<usize>>,
+    pub(crate) sources: Vec<Range<usize>>,
     /// What gains are found under.
-    pub divergence: Divergence,
+    pub(crate) divergence: Divergence,
 }
 
 impl<E: Products> FixedBases<E> {
@@ -61,7 +61,7 @@ impl<E: Products> FixedBases<E> {
     ///
     /// # Errors
     /// Those of the engine.
-    pub fn new(engine: &E, bases: TrainedBases) -> Result<Self> {
+    pub(crate) fn new(engine: &E, bases: TrainedBases) -> Result<Self> {
         let TrainedBases { bases: on_host, sources, divergence, .. } = bases;
         Ok(Self { on_engine: engine.matrix(on_host.view())?, on_host, sources, divergence })
     }
@@ -70,7 +70,7 @@ impl<E: Products> FixedBases<E> {
     ///
     /// # Errors
     /// Those of the engine.
-    pub fn start(&self, engine: &E, data: ArrayView2<f32>) -> Result<E::Panel> {
+    pub(crate) fn start(&self, engine: &E, data: ArrayView2<f32>) -> Result<E::Panel> {
         engine.panel(flat_gains(data, self.on_host.view()).view())
     }
 
@@ -78,7 +78,7 @@ impl<E: Products> FixedBases<E> {
     ///
     /// # Errors
     /// As [`super::update_gains`].
-    pub fn gains(
+    pub(crate) fn gains(
         &self,
         engine: &E,
         data: ArrayView2<f32>,
@@ -99,7 +99,7 @@ impl<E: Products> FixedBases<E> {
     ///
     /// # Errors
     /// Those of the engine.
-    pub fn masks(
+    pub(crate) fn masks(
         &self,
         engine: &E,
         panel: &E::Panel,
@@ -116,11 +116,11 @@ impl<E: Products> FixedBases<E> {
 }
 
 /// Plain separation: gains under fixed bases.
-pub struct Plain<E: Products> {
+pub(crate) struct Plain<E: Products> {
     /// The bases.
-    pub bases: FixedBases<E>,
+    pub(crate) bases: FixedBases<E>,
     /// How gains are found.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl<E: Products + Momentum + Glue> OnEngine<E> for Plain<E> {

@@ -1,8 +1,8 @@
-//! When updates of gains under fixed bases end: each segment's by its own objective, whatever stands beside it.
+//! Early stopping of updates under fixed bases: each segment stops by its own objective.
 //!
-//! A segment is a run of a panel's columns, such as a stretch of a file. It is given what it would be given alone, to the bit:
-//! its objective is the sum of its own columns' costs, it is looked at after the same updates, and its gains are taken away
-//! when it stops. In the panel its columns go on unheeded, until there are enough of them to make the panel narrower.
+//! A segment is a range of a panel's columns, such as a stretch of a file. Its result is the one that it has alone, to the bit:
+//! its objective is the sum of its own columns' costs, it is checked after the same updates, and its gains are copied out when it
+//! stops. Its columns stay in the panel without effect, until enough of them have stopped to make the panel narrower.
 
 use std::ops::Range;
 
@@ -11,54 +11,55 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
-/// Updates from one look at the objectives to the next. To look is to wait for the engine and to weigh every column, so it
-/// should be rare; who could have stopped goes on until the next look, so it should not be. And extrapolated updates gain
-/// by fits and starts: after a refused one a segment seems to be done that is not.
+/// Updates between two checks of the objectives. A check waits for the engine and sums the cost of every column, so checks should
+/// be rare. A segment that could stop goes on until the next check, so they should not be too rare. Extrapolated updates progress
+/// unevenly: right after a refused one, a segment that still improves would look finished.
 pub const LOOK: usize = 5;
 
-/// The panel is made narrower where one column in so many has stopped, and the engine says that it is cheap to: to move the data
-/// of the others takes a quarter of an update at K = 128 and all of one at K = 16, and some updates are still to come.
+/// The panel becomes narrower once one column in this many has stopped, if the engine can do that cheaply. Moving the remaining
+/// data takes a quarter of an update at K = 128, and a whole one at K = 16.
 const NARROW: usize = 4;
 
 /// How long gains are updated.
 #[derive(Debug, Clone, Copy)]
 pub struct Until<'a> {
-    /// Updates at most.
+    /// The most updates.
     pub iterations: usize,
-    /// A segment stops where its objective fell by no more than this share of its first value since it was last looked at,
-    /// [`LOOK`] updates before, and where it is not finite. 0: never.
+    /// A segment stops when its objective fell by no more than this share of its first value within [`LOOK`] updates, or is not
+    /// finite. 0: never.
     pub tolerance: f64,
-    /// The columns of each segment, N in all.
+    /// The number of columns of each segment, N in total.
     pub segments: &'a [usize],
 }
 
-/// Gains (K x N) on their way, by updates of some kind.
+/// Gains (K x N) that are being updated, by some kind of update.
 pub(super) trait Path<E: Engine>: Sized {
     /// One more update.
     fn update(&mut self, engine: &E, v: &E::Panel, w: &E::Matrix) -> Result<()>;
 
-    /// The same update, and what every column costs at the best point that is known so far.
+    /// The same update. Returns the cost of every column at its best point so far.
     fn weighed_update(&mut self, engine: &E, v: &E::Panel, w: &E::Matrix) -> Result<Vec<f64>>;
 
-    /// The gains if that was the last update.
+    /// The gains, if no update follows.
     fn gains(&self, engine: &E) -> Result<E::Panel>;
 
-    /// The same path of some columns.
+    /// The same path, of some of the columns.
     fn select(&self, engine: &E, columns: &[Range<usize>]) -> Result<Self>;
 }
 
 /// A segment that has not stopped.
 struct Going {
-    /// Which one.
+    /// Its index.
     segment: usize,
-    /// Where it stands in the panel that is worked on.
+    /// Its columns in the current panel.
     columns: Range<usize>,
-    /// Its objective when it was first looked at, and when it last was.
+    /// Its objective at the first and at the last check.
     seen: Option<(f64, f64)>,
 }
 
 impl Going {
-    /// Looks at it again: whether it goes on. Zeros, whose objective is 0 from the first, do not, and nothing compares to NaN.
+    /// Checks the segment, and returns whether it goes on. Silence does not, since its objective is 0 from the start, and neither
+    /// does NaN, since no comparison with it is true.
     fn goes_on(&mut self, costs: &[f64], tolerance: f64) -> bool {
         let objective: f64 = costs[self.columns.clone()].iter().sum();
         let (first, before) = self.seen.unwrap_or((objective, f64::INFINITY));
@@ -66,13 +67,13 @@ impl Going {
         before - objective > tolerance * first
     }
 
-    /// Its gains, and whose they are.
+    /// The index of the segment, and its gains.
     fn gains(&self, all: &Array2<f64>) -> (usize, Array2<f64>) {
         (self.segment, all.slice(s![.., self.columns.clone()]).to_owned())
     }
 }
 
-/// Puts segments side by side.
+/// Assigns columns to the segments, side by side.
 fn place(going: &mut [Going]) {
     let mut first = 0;
     for one in going {
@@ -81,7 +82,7 @@ fn place(going: &mut [Going]) {
     }
 }
 
-/// Follows a path until all segments have stopped. Returns the gains, and the updates that each segment took.
+/// Follows a path until all segments have stopped. Returns the gains, and the number of updates of each segment.
 ///
 /// # Errors
 /// [`Error::Input`] where the segments are not of the panel's columns, and those of the engine.
@@ -105,7 +106,7 @@ pub(super) fn follow<E: Engine, P: Path<E>>(
     let start = |(segment, &columns)| Going { segment, columns: 0..columns, seen: None };
     let mut going: Vec<Going> = segments.iter().enumerate().map(start).collect();
     place(&mut going);
-    // The data of those that go on where some do not, and what has been read of the gains of those.
+    // The data of the segments that go on, once the panel is narrower; and the gains of those that have stopped.
     let (mut narrow, mut read) = (None, Vec::new());
     let mut done = 0;
     while done < iterations && !going.is_empty() {
@@ -153,7 +154,7 @@ mod tests {
 
     type Stack = Vec<Array2<f64>>;
 
-    /// Gains of two rows: how often a column's cost falls yet, and its updates.
+    /// Gains of two rows: how many more checks see a column's cost fall, and its updates.
     struct Falling<'a> {
         h: Stack,
         widths: &'a RefCell<Vec<usize>>,
@@ -192,7 +193,7 @@ mod tests {
         let until = Until { iterations: 18, tolerance: 1e-3, segments: &falls.map(|(columns, _)| columns) };
         let path = Falling { h, widths: &widths };
         let (gains, updates) = follow(&Reference, &v, &vec![Array2::zeros((1, 2))], path, &until).unwrap();
-        // One column of ten stops at the second look, two more at the third, three at the fourth.
+        // One column of ten stops at the second check, two more at the third, three at the fourth.
         assert_eq!(updates, [16, 6, 18, 11, 6]);
         assert_eq!(widths.into_inner(), [vec![10; 11], vec![7; 5], vec![4; 2]].concat());
         assert_eq!(gains[0].row(0).to_vec(), row);

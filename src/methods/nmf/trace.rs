@@ -1,21 +1,21 @@
-//! The objective of a factorization, and when it has fallen far enough.
+//! The objective of a factorization over its iterations, and the test for convergence.
 
 use super::options::Options;
 use crate::kernels::{Products, Rule};
 use crate::{Error, Result};
 
-/// What a factorization did.
+/// The course of a factorization.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit {
-    /// The objective Σ d(v|λ) + λ Σ h wherever it was looked at, the last entry after the last iteration.
+    /// The objective Σ d(v|λ) + λ Σ h wherever it was computed; the last entry is of the result.
     pub objective: Vec<f64>,
     /// Iterations done.
     pub iterations: usize,
-    /// Whether the tolerance ended it.
+    /// Whether it ended by the tolerance.
     pub converged: bool,
 }
 
-/// The objective wherever it was looked at, and whether that is enough.
+/// The objective so far, and whether it has converged.
 pub(super) struct Trace<'a> {
     options: &'a Options,
     objective: Vec<f64>,
@@ -27,7 +27,7 @@ impl<'a> Trace<'a> {
         Self { options, objective: Vec::new(), converged: false }
     }
 
-    /// Whether the objective is to be looked at after so many iterations.
+    /// Whether to compute the objective after this iteration.
     pub(super) fn due(&self, iteration: usize) -> bool {
         self.options.trace_every > 0 && iteration.is_multiple_of(self.options.trace_every)
     }

@@ -9,25 +9,25 @@ use crate::Result;
 use crate::kernels::{Glue, Momentum, Products};
 
 /// The frames of one source.
-pub struct Frames {
+pub(crate) struct Frames {
     /// The name of the source.
-    pub name: String,
+    pub(crate) name: String,
     /// V (N, F), frame by frame.
-    pub data: Array2<f32>,
+    pub(crate) data: Array2<f32>,
     /// K, how many components to learn.
-    pub rank: usize,
+    pub(crate) rank: usize,
 }
 
 /// A factorization of a source's frames.
-pub struct Factors<E: Products> {
+pub(crate) struct Factors<E: Products> {
     /// V (F, N).
-    pub v: E::Panel,
+    pub(crate) v: E::Panel,
     /// W (F, K).
-    pub w: E::Matrix,
+    pub(crate) w: E::Matrix,
     /// H (K, N).
-    pub h: E::Panel,
+    pub(crate) h: E::Panel,
     /// How it went.
-    pub fit: Fit,
+    pub(crate) fit: Fit,
 }
 
 impl<E: Products + Momentum + Glue> Factors<E> {
@@ -35,7 +35,7 @@ impl<E: Products + Momentum + Glue> Factors<E> {
     ///
     /// # Errors
     /// Those of [`super::factorize`].
-    pub fn learn(
+    pub(crate) fn learn(
         engine: &E,
         data: ArrayView2<f32>,
         rank: usize,
@@ -50,18 +50,18 @@ impl<E: Products + Momentum + Glue> Factors<E> {
 }
 
 /// The bases of one source, and how they were learned.
-pub struct LearnedSource {
+pub(crate) struct LearnedSource {
     /// W (F, K).
-    pub bases: Array2<f32>,
+    pub(crate) bases: Array2<f32>,
     /// How the factorization went.
-    pub fit: Fit,
+    pub(crate) fit: Fit,
 }
 
 /// Learns the bases of every source. `watch` hears of a source by its name, and the number of the iteration that is done.
 ///
 /// # Errors
 /// Those of the frames, and of [`super::factorize`].
-pub fn train<E: Products + Momentum + Glue>(
+pub(crate) fn train<E: Products + Momentum + Glue>(
     engine: &E,
     sources: impl Iterator<Item = Result<Frames>>,
     options: (&Options, u64),

@@ -1,13 +1,13 @@
-//! Nonnegative matrix factor 2-D deconvolution: sources whose spectra are a pattern in time and log-frequency, moved to wherever
-//! they sound. Each component of the model is a source. With one lag of pitch this is NMFD.
+//! Nonnegative matrix factor 2-D deconvolution: each source is a pattern in time and log-frequency, which moves to wherever it
+//! sounds. Each component of the model is a source. With one lag of pitch this is NMFD.
 //!
 //! Schmidt & Mørup, "Nonnegative matrix factor 2-D deconvolution for blind single channel source separation" (2006): the updates
 //! (14), (15) for least squares and (22), (23) for KL.
 
 mod options;
-pub mod patterns;
+pub(crate) mod patterns;
 mod search;
-pub mod separate;
+pub(crate) mod separate;
 
 use ndarray::{Array2, Axis};
 
@@ -19,40 +19,41 @@ use crate::divergence::Divergence;
 use crate::kernels::{Lags, Norm, Rule, ShiftRule, Shifts};
 use crate::{Error, Result};
 
-/// What to do, and for how long.
+/// The options of a factorization.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Divergence, exponent, floor, lags and edges of the updates, and the penalty on the gains. Of `rule.rule.norm` nothing is
-    /// asked: the norm that patterns keep is `normalize`.
+    /// Divergence, exponent, floor, lags and edges of the updates, and the penalty on the gains. `rule.rule.norm` is ignored:
+    /// `normalize` sets the norm of the patterns.
     pub rule: ShiftRule,
-    /// How many iterations.
+    /// The number of iterations.
     pub iterations: usize,
-    /// The objective is looked at before the first iteration, after every so many, and after the last; 0: after the last alone.
+    /// Compute the objective before the first iteration, after every so many iterations, and after the last; 0: after the last
+    /// only.
     pub trace_every: usize,
     /// Which factors are updated.
     pub learn: Learn,
-    /// Scales patterns to unit norm after each update of the bases, and gains with them. Without it a sparsity says nothing
-    /// where bases are learned: W grows as H shrinks.
+    /// Scales patterns to unit norm after each update of the bases, and the gains so that the model stays. If bases are learned
+    /// without it, a sparsity has no effect: W grows as H shrinks.
     pub normalize: Option<Norm>,
 }
 
 impl Options {
-    /// `iterations` of a divergence's plain update.
+    /// `iterations` of the plain update of a divergence.
     pub fn of(divergence: Divergence, lags: Lags, iterations: usize) -> Self {
         Self { rule: ShiftRule::of(divergence, lags), iterations, trace_every: 1, learn: Learn::Both, normalize: None }
     }
 }
 
-/// What a factorization did.
+/// The course of a factorization.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit {
-    /// The objective Σ d(v|λ) + λ Σ h of every stack of bases, over all segments that share it, wherever it was looked at:
-    /// (stacks, looks), the last after the last iteration.
+    /// The objective Σ d(v|λ) + λ Σ h of every stack of bases, over all segments that share it, wherever it was computed: (stacks,
+    /// checks). The last column is of the result.
     pub objective: Array2<f64>,
 }
 
 impl Fit {
-    /// The stack of the least objective at the end, the first of them: of several starts from the same data, the one to keep.
+    /// The first stack with the least objective at the end: of several starts from the same data, the one to keep.
     pub fn best(&self) -> usize {
         let last = self.objective.columns().into_iter().next_back();
         let ranked = last.into_iter().flatten().enumerate();
@@ -61,10 +62,10 @@ impl Fit {
 }
 
 /// Factorizes V (F x N) from the given W (stacks of T bases F x D) and H (ΦD x N), in place: every iteration updates all W^τ,
-/// then, with the new Λ, all H^φ. `watch` hears the number of each iteration that
-/// is done; its error ends the factorization.
+/// then, with the new Λ, all H^φ. `watch` gets the number of each finished iteration. If it returns an error, the factorization
+/// ends with it.
 ///
-/// A stack of bases and its segments go their way as if they were alone, to the bit.
+/// The result of a stack of bases and its segments is the one that they have alone, to the bit.
 ///
 /// # Errors
 /// [`Error::Input`] where shapes or options do not fit, [`Error::Diverged`] where an objective is not finite, [`Error::Engine`].
@@ -151,7 +152,7 @@ mod tests {
         Array2::from_shape_fn((9, 14), |(f, n)| (stream.uniform((f * 14 + n) as u64) + 0.05) as f32)
     }
 
-    /// From some seeds, each start with bases of its own.
+    /// Several starts from one seed, each with bases of its own.
     fn run(options: &Options, starts: usize, seed: u64) -> Found {
         let start = Start::Random { components: 2, starts, seed };
         search(&Reference, &[data().view()], start, options, |_| Ok(())).unwrap()

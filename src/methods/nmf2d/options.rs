@@ -128,7 +128,7 @@ impl Separation {
     }
 
     /// T and Φ.
-    pub fn lags(&self) -> Lags {
+    pub(crate) fn lags(&self) -> Lags {
         let (time, pitch) = if self.given() { (20, 1) } else { (7, 18) };
         Lags { time: self.time_lags.unwrap_or(time), pitch: self.pitch_lags.unwrap_or(pitch) }
     }
@@ -180,12 +180,12 @@ impl Separation {
     }
 
     /// Updates at most, where the job does not say.
-    pub fn usual_iterations(&self) -> usize {
+    pub(crate) fn usual_iterations(&self) -> usize {
         if self.given() { 100 } else { 300 }
     }
 
     /// The names of the sources, in the order of their masks.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         if self.given() {
             return self.init_bases.iter().map(|source| source.name.clone()).collect();
         }
@@ -195,7 +195,7 @@ impl Separation {
     }
 
     /// How recordings are shown.
-    pub fn front(&self) -> Front {
+    pub(crate) fn front(&self) -> Front {
         let single = self.lags().pitch == 1;
         let window = self.window.unwrap_or(Length::Milliseconds(if single { 46.0 } else { 128.0 }));
         // Twice as far as a transform's own usual hop.
@@ -209,14 +209,14 @@ impl Separation {
 
     /// What the engine holds of each column beside the data, with `components` patterns in all: so many numbers a row, and so many
     /// more.
-    pub fn held(&self, components: usize) -> (usize, usize) {
+    pub(crate) fn held(&self, components: usize) -> (usize, usize) {
         let starts = if self.given() { 1 } else { self.starts.unwrap_or(8) };
         // V, P, Q and Λ of every start, its gains in rows and in strips, and N and D of them.
         (4 * starts, 4 * self.lags().pitch * starts * components)
     }
 
     /// How a recording is separated: `patterns` those of the given recordings, if any are given.
-    pub fn settings(&self, iterations: usize, mask: Mask, patterns: Option<Patterns>) -> Settings {
+    pub(crate) fn settings(&self, iterations: usize, mask: Mask, patterns: Option<Patterns>) -> Settings {
         let mut options = Options { trace_every: 0, ..Options::of(self.divergence, self.lags(), iterations) };
         options.rule.rule.sparsity = self.sparsity;
         // Without it patterns would grow as gains shrink, and the penalty would say nothing. In L1 it would say nothing under KL: there

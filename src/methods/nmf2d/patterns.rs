@@ -17,7 +17,11 @@ const SILENCE: f64 = 1e-7;
 ///
 /// # Errors
 /// [`Error::Input`] where a source has nothing but silence.
-pub fn patterns(sources: &[(String, Vec<Array2<f32>>)], time_lags: usize, power_exponent: f64) -> Result<Patterns> {
+pub(crate) fn patterns(
+    sources: &[(String, Vec<Array2<f32>>)],
+    time_lags: usize,
+    power_exponent: f64,
+) -> Result<Patterns> {
     let mut patterns = Vec::new();
     let mut ranges: Vec<Range<usize>> = Vec::with_capacity(sources.len());
     for (name, recordings) in sources {

@@ -1,4 +1,4 @@
-//! From data to masks without a model: the patterns of a recording are found in the recording itself, or given.
+//! Data → masks without a model: the patterns are found in the recording, or given.
 
 use std::ops::Range;
 
@@ -11,29 +11,29 @@ use crate::methods::separator::{Held, Separated, Separator};
 
 /// How a recording is separated into patterns that move.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The updates of the factors.
-    pub options: Options,
-    /// Where they begin.
-    pub patterns: Patterns,
-    /// How cells are shared.
-    pub mask: Mask,
+    pub(crate) options: Options,
+    /// Where the patterns come from.
+    pub(crate) patterns: Patterns,
+    /// How a cell is shared among the sources.
+    pub(crate) mask: Mask,
 }
 
 /// Where the patterns of the sources come from.
 #[derive(Debug, Clone)]
-pub enum Patterns {
-    /// From the recording: one for each source, found several times from random starts, of which the one with the least objective
-    /// is kept. Sources are in the order of how much of the recording they explain.
+pub(crate) enum Patterns {
+    /// One pattern per source is found in the recording, from several random starts, of which the one with the least objective is
+    /// kept. The source that explains the most of the recording is the first.
     Found {
         /// J.
         sources: usize,
-        /// How many starts.
+        /// The number of starts.
         starts: usize,
-        /// Of the first start.
+        /// The seed of the first start.
         seed: u64,
     },
-    /// They are given.
+    /// The patterns are given.
     Given {
         /// W^τ (F x D), T of them.
         bases: Vec<Array2<f64>>,
@@ -43,8 +43,8 @@ pub enum Patterns {
 }
 
 impl Patterns {
-    /// How many there are.
-    pub fn count(&self) -> usize {
+    /// The number of patterns.
+    pub(crate) fn count(&self) -> usize {
         match self {
             Self::Found { sources, .. } => *sources,
             Self::Given { sources, .. } => sources.last().map_or(0, |last| last.end),
@@ -52,16 +52,16 @@ impl Patterns {
     }
 }
 
-/// An engine that finds patterns in the recordings that it separates. A panel is one recording, its segments the channels, which
-/// have the patterns in common.
-pub struct Blind<'a, E> {
+/// An engine that separates recordings by patterns. A panel is one recording. Its segments are the channels, which share the
+/// patterns.
+pub(crate) struct Blind<'a, E> {
     engine: Held<'a, E>,
     settings: &'a Settings,
 }
 
 impl<'a, E: Shifts> Blind<'a, E> {
-    /// On an engine.
-    pub fn new(engine: Held<'a, E>, settings: &'a Settings) -> Self {
+    /// A separator on this engine.
+    pub(crate) fn new(engine: Held<'a, E>, settings: &'a Settings) -> Self {
         Self { engine, settings }
     }
 }
@@ -109,7 +109,7 @@ impl<E: Shifts> Separator for Blind<'_, E> {
     }
 }
 
-/// Orders components by what they explain, ΣW ΣH, so that a source's place does not depend on the start.
+/// Orders components by how much they explain, ΣW ΣH, so that the order of the sources does not depend on the start.
 fn loudest_first(found: &mut Found) {
     let components = found.bases.first().map_or(0, Array2::ncols);
     let explained = |d: usize| -> f64 {
@@ -180,14 +180,14 @@ mod tests {
         assert_eq!((iterations, costs.len()), (vec![400, 400], 40));
         let sum = &masks[0] + &masks[1];
         assert!(sum.iter().all(|sum| (sum - 1.0).abs() < 1e-6));
-        // What is made of noise is not told apart whole, but the loud part is where it belongs.
+        // Patterns of noise are not separated completely, but the loud part belongs to the right source.
         let power = |mask: &Array2<f32>, model: &Array2<f64>| -> f64 {
             mask.iter().zip(model).map(|(&mask, &model)| f64::from(mask) * model).sum::<f64>() / model.sum()
         };
         assert!(power(&masks[0], &models[0]) > 0.8, "{}", power(&masks[0], &models[0]));
         assert!(power(&masks[0], &models[0]) > power(&masks[0], &models[1]) + 0.1);
 
-        // Kept is the start with the least objective over both channels.
+        // The start with the least objective over both channels is kept.
         let alone = |seed| {
             let settings = Settings { patterns: Patterns::Found { sources: 2, starts: 1, seed }, ..settings.clone() };
             Blind::new(Held::Owned(Reference), &settings).separate(data.view(), &segments).unwrap()
@@ -206,7 +206,7 @@ mod tests {
         let mut settings = settings(Patterns::Given { bases: bases.clone(), sources: vec![0..2, 2..3] }, 15);
         settings.options.learn = Learn::Gains;
         let separated = Blind::new(Held::Owned(Reference), &settings).separate(data.view(), &[40]).unwrap();
-        // By hand, with the 12 rows that the recording has.
+        // The same by hand, with the 12 rows that the recording has.
         let bases: Vec<_> = bases.iter().map(|w| w.slice(s![..12, ..]).to_owned()).collect();
         let start = Start::Given { bases: &bases, gains: None };
         let found = search(&Reference, &[data.t()], start, &settings.options, |_| Ok(())).unwrap();
