@@ -1266,7 +1266,7 @@ fn arguments_that_cannot_be_meant_are_told_by_option_value_and_range() {
         assert!(!stderr(&output).contains("-- -"), "{}", stderr(&output));
     }
     refused(&world.run(&["factorize", "v.npy", "--rank", "-1", "-o", "o.npz"]), 2, &["--rank -1", "whole number"]);
-    refused(&world.run(&["separate", "x.wav", "-o", "out", "--model"]), 2, &["--model: give it a value"]);
+    refused(&world.run(&["separate", "x.wav", "-o", "out", "--model"]), 2, &["--model: needs a value"]);
     refused(&world.run(&["factorize", "v.npy", "--rank", "0", "-o", "o.npz"]), 2, &["--rank 0", "use 1 to 4096"]);
     let nothing = Command::new(env!("CARGO_BIN_EXE_partwise")).output().unwrap();
     assert!(nothing.status.code() == Some(2) && stderr(&nothing).contains("Usage"), "{}", stderr(&nothing));

@@ -57,7 +57,7 @@ fn the_gain_prior_experiment_says_what_it_found() {
     assert!((number(2, 5, 3) - 3.55).abs() < 1e-9, "{found}");
 
     let text = stdout(&run(&["-o", "two"]));
-    for part in ["auto, paper", "0.1, exact", "speech: 2 recordings", "2 a level", "as printed", "two/report.html"] {
+    for part in ["auto, paper", "0.1, exact", "speech: 2 recordings", "2 per level", "as printed", "two/report.html"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
@@ -77,11 +77,11 @@ fn an_experiment_that_cannot_be_done_is_refused() {
     std::fs::create_dir(world.path("speech/empty")).unwrap();
     std::fs::create_dir_all(world.path("untested/train")).unwrap();
     for (changed, parts) in [
-        (["--speech", "absent"], ["absent/train", "no folder"]),
+        (["--speech", "absent"], ["absent/train", "not a folder"]),
         (["--speech", "untested"], ["untested/train", "no audio files"]),
-        (["--levels", "nan"], ["levels", "-100 and 100 dB"]),
-        (["--grid", "0,nan"], ["grid", "not negative"]),
-        (["--clips", "0"], ["a clip or more", "levels"]),
+        (["--levels", "nan"], ["levels", "-100 to 100 dB"]),
+        (["--grid", "0,nan"], ["grid", "nonnegative"]),
+        (["--clips", "0"], ["at least one clip", "levels"]),
         (["--mixtures", "0"], ["0 mixtures", "at least one"]),
     ] {
         let at = SMALL.iter().position(|word| *word == changed[0]);
@@ -204,14 +204,14 @@ fn instruments_that_cannot_be_told_apart_are_refused() {
     world.record("silent.wav", &[vec![0.0; 4000]], RATE);
     for (options, parts) in [
         (&["--sources", "reed.wav"][..], &["one recording is no mixture", "--sources"][..]),
-        (&["--sources", "reed.wav", "fast.wav"], &["fast.wav", "16000 Hz beside 8000 Hz", "one sample rate"]),
+        (&["--sources", "reed.wav", "fast.wav"], &["fast.wav", "is at 16000 Hz, others at 8000 Hz", "resample"]),
         (&["--sources", "reed.wav", "empty.wav"], &["empty.wav", "no samples"]),
-        (&["--sources", "reed.wav", "silent.wav"], &["silent.wav", "is silent in the 4000 samples"]),
+        (&["--sources", "reed.wav", "silent.wav"], &["silent.wav", "is silent in the first 4000 samples"]),
         (&["--sources", "reed.wav", "reed.wav"], &["reed.wav", "two sources are called reed"]),
         (&["--sources", "reed.wav", "absent.wav"], &["absent.wav", "cannot open"]),
         (&["--sources", "reed.wav", "bell.wav", "--pitch-lags", "12,152"], &["152 pitch lags", "151 bands"]),
         (&["--sources", "reed.wav", "bell.wav", "--time-lags", "10"], &["10 time lags", "9 frames"]),
-        (&["--sources", "reed.wav", "bell.wav", "--starts", "0"], &["a start", "or more"]),
+        (&["--sources", "reed.wav", "bell.wav", "--starts", "0"], &["at least one", "start"]),
         (&["--sources", "reed.wav", "bell.wav", "--window", "512"], &["--hop 1024", "use 1 to 512 samples"]),
     ] {
         refused(&world.run(&[&["reproduce", "nmf2d", "-o", "none"], options].concat()), 2, parts);

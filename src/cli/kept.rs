@@ -1,5 +1,5 @@
-//! What this machine's engines were found to be, kept from one run to the next in the user's cache folder: any of it can be
-//! made again.
+//! Measurements of this machine's engines, kept between runs in the user's cache folder. All of it can be measured
+//! again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,24 +10,24 @@ use serde::{Deserialize, Serialize};
 
 use super::write_whole;
 
-/// What was measured, by engine, driver and version of this program.
+/// The measurements, by engine, driver and version of this program.
 pub(super) struct Measured {
     file: Option<PathBuf>,
     engines: BTreeMap<String, Figures>,
 }
 
-/// What was measured of an engine.
+/// The measurements of one engine.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Figures {
-    /// Which kernels are the fastest; GPUs have several.
+    /// The fastest kernel tilings. GPUs only.
     pub(super) tuning: Option<Tuning>,
-    /// What a panel takes, see [`super::pace`].
+    /// The seconds of a panel, see [`super::pace`].
     pub(super) panel_seconds: Option<f64>,
 }
 
 impl Measured {
-    /// What is kept for this user; nothing where there is no file, or it is not of this version.
+    /// Reads this user's measurements. Empty if there is no file, or it is of another version.
     pub(super) fn read() -> Self {
         Self::at(cache_folder().map(|folder| folder.join("tuning.json")))
     }
@@ -41,28 +41,28 @@ impl Measured {
         self.engines.get(engine)
     }
 
-    /// Changes what is kept of an engine. Without a place to keep it, it is measured again the next time.
+    /// Changes the measurements of an engine. Without a cache folder they are measured again in the next run.
     pub(super) fn note(&mut self, engine: &str, change: impl FnOnce(&mut Figures)) {
         change(self.engines.entry(engine.into()).or_default());
         if let Some(file) = &self.file {
             let text = serde_json::to_vec_pretty(&self.engines).map_err(std::io::Error::from);
-            keep(file, "what was measured of the engines", |partial| std::fs::write(partial, text?));
+            keep(file, "the engine measurements", |partial| std::fs::write(partial, text?));
         }
     }
 }
 
-/// The device, its driver and this program: what was measured counts for no other.
+/// The device, its driver and this program's version. Measurements apply to no other.
 pub(super) fn key_of_gpu(adapter: &Adapter) -> String {
     format!("{}, partwise {}", adapter.key(), env!("CARGO_PKG_VERSION"))
 }
 
-/// The same of the native engine, with its threads.
+/// The same for the CPU engine, with its threads.
 pub(super) fn key_of_cpu(cpu: &Cpu) -> String {
     format!("{}, partwise {}", cpu.describe(), env!("CARGO_PKG_VERSION"))
 }
 
-/// Has a GPU's pipelines made from what its driver made of them before, and keeps what it makes of them now. A file that is
-/// damaged, or another driver's, counts for nothing and is replaced.
+/// Lets a GPU compile its pipelines with the help of its driver's kept cache, and keeps the new cache. A file that is
+/// damaged or of another driver is ignored and replaced.
 pub(super) fn keep_pipelines(gpu: &Gpu) {
     let adapter = gpu.adapter();
     let (vendor, device) = adapter.vendor_and_device;
@@ -82,17 +82,17 @@ pub(super) fn keep_pipelines(gpu: &Gpu) {
     });
 }
 
-/// Writes a file of the cache folder. Whoever cannot is told, and goes on without.
+/// Writes a file of the cache folder. A failure is only a warning.
 fn keep(file: &Path, what: &str, write: impl FnOnce(&Path) -> std::io::Result<()>) {
     let folder = file.parent().unwrap_or(file);
     let made = std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"));
     let written = made.and_then(|()| write_whole(file, write));
     if let Err(cause) = written {
-        log::warn!("{what} cannot be kept for the next run: {cause}");
+        log::warn!("cannot keep {what} for the next run: {cause}");
     }
 }
 
-/// Where this user's programs keep what they can make again.
+/// The folder for this user's caches.
 fn cache_folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = if cfg!(windows) {

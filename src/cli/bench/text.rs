@@ -24,12 +24,12 @@ fn machine(measured: &Measured) -> String {
     format!("{}{peaks}\n", measured.engine)
 }
 
-/// What a kernel is called.
+/// A kernel's name, with its divergence.
 pub(super) fn name(time: &KernelTime) -> String {
     time.divergence.as_ref().map_or_else(|| time.kernel.into(), |divergence| format!("{} {divergence}", time.kernel))
 }
 
-/// A column of the kernels' table: its heading and its cells.
+/// A column of the kernel table: its heading and its cells.
 type Column = (&'static str, fn(&KernelTime) -> String);
 
 fn kernels(measured: &Measured, against: Option<&Measured>) -> String {
