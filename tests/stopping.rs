@@ -1,4 +1,4 @@
-//! Gains that stop early, on every engine: a segment is given what it is given alone, to the bit, whatever else is in the panel.
+//! Tests of early stopping on every engine: a segment gets the same bits as alone, whatever else is in the panel.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -22,13 +22,13 @@ use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
 
 const BINS: usize = 11;
 const COMPONENTS: usize = 4;
-/// Some of [`segments`] stop early by this, some do not in 38 updates.
+/// With this tolerance some of [`segments`] stop early, and some do not within 38 updates.
 const TOLERANCE: f64 = 3e-4;
 const WAYS: [Updates; 2] = [Updates::Alternating, Updates::Extrapolated];
 const DIVERGENCES: [Divergence; 4] =
     [Divergence::Euclidean, Divergence::KullbackLeibler, Divergence::ItakuraSaito, Divergence::Beta(0.5)];
 
-/// Numbers between 0.05 and 1.05, others for every seed.
+/// Numbers between 0.05 and 1.05 that depend on the seed.
 fn numbers(seed: u32, rows: usize, columns: usize) -> Array2<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761);
     Array2::from_shape_simple_fn((rows, columns), || {
@@ -41,7 +41,8 @@ fn bases() -> Array2<f32> {
     numbers(1, BINS, COMPONENTS).mapv(|w| w * w * w)
 }
 
-/// Segments that take few updates and many: what the flat start explains already, noise, what the bases explain exactly, silence.
+/// Segments that need few updates and many: data that the flat start already fits, noise, data that the bases fit
+/// exactly, silence.
 fn segments() -> Vec<Array2<f32>> {
     let flat = |columns: usize| bases().dot(&Array2::from_elem((COMPONENTS, columns), 0.3));
     let exact = |columns: usize| bases().dot(&numbers(7, COMPONENTS, columns).mapv(|h| h * h * h * h));
@@ -71,7 +72,7 @@ fn bits(gains: ArrayView2<f64>) -> Vec<u64> {
     gains.t().iter().map(|gain| gain.to_bits()).collect()
 }
 
-/// Every segment's gains, their bits, and its updates.
+/// Every segment's gains as bits, and its number of updates.
 fn found<E: Products + Momentum>(
     engine: &E,
     segments: &[Array2<f32>],
@@ -94,7 +95,7 @@ fn found<E: Products + Momentum>(
     widths.into_iter().zip(counts).map(of_segment).collect()
 }
 
-/// Gains after so many updates, by the kernels alone.
+/// Gains after `count` updates, computed by the kernels alone.
 fn plain<E: Products + Momentum>(engine: &E, divergence: Divergence, updates: Updates, count: usize) -> Vec<u64> {
     let data = joined(&segments());
     let (v, w) = (engine.panel(data.view()).unwrap(), engine.matrix(bases().view()).unwrap());
@@ -135,7 +136,7 @@ fn assert_as_without<E: Products + Momentum>(engine: &E) {
     }
 }
 
-/// Segments that stop together show nothing.
+/// The test needs segments that stop at different times.
 fn assert_differ(counts: impl Iterator<Item = usize>) {
     let different: BTreeSet<usize> = counts.collect();
     assert!(different.len() > 2, "all stopped after {different:?} updates");
@@ -153,7 +154,7 @@ fn assert_alone<E: Products + Momentum>(engine: &E) {
             let mut backwards = run(&batch.iter().rev().cloned().collect::<Vec<_>>(), most, TOLERANCE);
             backwards.reverse();
             assert!(backwards == alone, "{divergence}, {updates}");
-            // What stopped has the gains of so many updates, no more and no fewer.
+            // A stopped segment has the gains of exactly so many updates.
             for (segment, (gains, count)) in batch.chunks(1).zip(&alone) {
                 assert!(*count == most || count % LOOK == 1);
                 assert!(run(segment, *count, 0.0)[0].0 == *gains, "{divergence}, {updates}: {count} updates");
@@ -179,7 +180,7 @@ fn assert_promise<E: Products + Momentum>(engine: &E) {
         let count = found(engine, std::slice::from_ref(&data), divergence, Updates::Alternating, (200, tolerance))[0].1;
         assert!(count > LOOK && count < 200 && count < last, "{tolerance:e}: {count} updates, {last} before");
         last = count;
-        // Sums in f32 of some hundred numbers.
+        // Rounding of f32 sums of some hundred numbers.
         let rounding = 1e-5 * cost(0);
         let fell = |looks: usize| cost(count - 1 - (looks + 1) * LOOK) - cost(count - 1 - looks * LOOK);
         assert!(fell(0) <= tolerance * cost(0) + rounding, "{tolerance:e}: stopped while it fell by {}", fell(0));
@@ -210,7 +211,7 @@ fn assert_silence_and_nonsense<E: Products + Momentum>(engine: &E) {
     }
 }
 
-/// Two sources, whose bases hold these numbers.
+/// A model of two sources with these bases.
 fn model(bases: &Array2<f32>) -> Model {
     let part = |columns| bases.slice(s![.., columns]).to_owned();
     let source = |name: &str, columns| Source { name: name.into(), bases: part(columns) };
@@ -256,7 +257,7 @@ fn assert_cut<E: GainPrior + Momentum + Glue + Shifts + 'static>(engine: E) {
             assert!(*mask == concatenate(Axis(1), &parts).unwrap());
         }
     }
-    // Fewer bins have bases of their own, and what does not fit is refused.
+    // Fewer bins use bases of their own. Shapes that do not fit are refused.
     let low = separator.separate(data.slice(s![..BINS - 3, ..]).t(), &columns).unwrap();
     assert_eq!(low.masks[0].dim(), (BINS - 3, data.ncols()));
     assert_eq!(separator.separate(data.t(), &columns).unwrap().costs, whole.costs);
@@ -297,7 +298,7 @@ fn assert_selected<E: Engine>(engine: &E) {
     assert!(engine.select(&panel, &[]).is_err());
 }
 
-/// A test of every engine.
+/// Defines each test for every engine.
 macro_rules! on_every_engine {
     ($($name:ident: $assert:ident $(($borrow:tt))?;)*) => {
         mod reference {
@@ -324,17 +325,17 @@ macro_rules! on_every_engine {
 }
 
 on_every_engine! {
-    without_a_tolerance_nothing_changes: assert_as_without (&);
-    a_segment_is_given_what_it_is_given_alone: assert_alone (&);
-    a_segment_stops_where_the_tolerance_says: assert_promise (&);
-    silence_and_nonsense_stop: assert_silence_and_nonsense (&);
+    a_zero_tolerance_changes_nothing: assert_as_without (&);
+    a_segment_gets_the_same_bits_alone_and_in_a_batch: assert_alone (&);
+    a_segment_stops_as_the_tolerance_says: assert_promise (&);
+    silent_and_nan_segments_stop: assert_silence_and_nonsense (&);
     a_panel_may_be_cut_between_segments: assert_cut;
-    nonsense_is_told: assert_nonsense_is_told;
-    columns_are_selected_as_they_are: assert_selected (&);
+    nan_data_give_non_finite_costs: assert_nonsense_is_told;
+    selected_columns_keep_their_bits: assert_selected (&);
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn segments_that_do_not_fit_are_refused() {
     let (data, rule) = (numbers(2, BINS, 6), Rule::of(Divergence::KullbackLeibler));
     let w = Reference.matrix(bases().view()).unwrap();
     let run = |v: &Vec<Array2<f64>>, updates, tolerance, segments: &[usize]| {

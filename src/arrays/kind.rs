@@ -72,7 +72,7 @@ impl Kind {
     }
 }
 
-/// What stands between quotes.
+/// The text between quotes.
 pub(super) fn unquoted(text: &str) -> Option<&str> {
     let bare = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
     bare('\'').or_else(|| bare('"'))

@@ -7,10 +7,10 @@ use ndarray::{ArrayD, ShapeBuilder};
 use super::header::Header;
 use crate::{Error, Result};
 
-/// Numbers that are read at once.
+/// Numbers read at a time.
 const BLOCK: usize = 8192;
 
-/// The array of a .npy of `length` bytes, which errors call `name`.
+/// Reads the array of a .npy of `length` bytes. Error messages use `name`.
 ///
 /// # Errors
 /// As [`read`](super::read).
@@ -42,7 +42,7 @@ fn read_array(from: &mut impl Read, length: u64) -> std::result::Result<ArrayD<f
     }
 }
 
-/// The numbers in the order in which they stand.
+/// Reads the numbers in file order.
 fn read_values(from: &mut impl Read, header: &Header, count: usize) -> std::result::Result<Vec<f64>, String> {
     let mut values = Vec::new();
     values.try_reserve_exact(count).map_err(|_| format!("{count} numbers are more than the memory holds"))?;

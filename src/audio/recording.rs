@@ -2,19 +2,19 @@
 
 use crate::Result;
 
-/// The most channels a file may have, read or written: beyond it a header is taken to be broken.
+/// The most channels that a file may have, read or written. A header with more is taken as broken.
 const MAX_CHANNELS: usize = 256;
 /// The highest sample rate in Hz, read, written or resampled to.
 pub(super) const MAX_SAMPLE_RATE: u32 = 1_536_000;
 
-/// A recording in memory. Samples are nominally in [-1, 1], never clipped on reading, and all finite.
+/// A recording in memory. Samples are finite and nominally in [-1, 1]; reading never clips.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// One vector of samples per channel (C, N), all of the same length.
     pub channels: Vec<Vec<f32>>,
     /// Hz.
     pub sample_rate: u32,
-    /// What was odd about the file but survivable (truncated, sizes wrong), one line each; empty for ordinary files.
+    /// Oddities of the file that were survivable (truncated, wrong sizes), one line each. Empty for ordinary files.
     pub warnings: Vec<String>,
 }
 
@@ -56,25 +56,25 @@ impl Recording {
         self.channels.first().map_or(0, Vec::len)
     }
 
-    /// The duration.
+    /// The duration in seconds.
     pub fn seconds(&self) -> f64 {
         self.frames() as f64 / f64::from(self.sample_rate)
     }
 
-    /// The largest magnitude of any sample, 0 if there is none.
+    /// The largest magnitude of any sample; 0 without samples.
     pub fn peak(&self) -> f32 {
         self.channels.iter().flatten().fold(0.0, |peak, sample| sample.abs().max(peak))
     }
 }
 
-/// The channel and index of the earliest NaN or infinite sample of `channels` (C, N).
+/// The channel and index of the earliest NaN or infinite sample in `channels` (C, N).
 pub(super) fn first_not_finite<S: AsRef<[f32]>>(channels: &[S]) -> Option<(usize, usize)> {
     let first = |samples: &[f32]| samples.iter().position(|sample| !sample.is_finite());
     let found = channels.iter().enumerate().filter_map(|(c, samples)| Some((c, first(samples.as_ref())?)));
     found.min_by_key(|&(_, index)| index)
 }
 
-/// Why a channel count or a sample rate in Hz cannot be that of a recording, if it cannot.
+/// Why no recording can have this channel count or sample rate in Hz. None if one can.
 pub(super) fn implausible(channels: usize, sample_rate: u32) -> Option<String> {
     if !(1..=MAX_CHANNELS).contains(&channels) {
         Some(format!("has {channels} channels; 1 to {MAX_CHANNELS} are supported"))
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_knows_its_length_and_peak() {
+    fn frames_seconds_and_peak_of_a_recording() {
         let stereo = recording(vec![vec![0.5, -0.25, 0.0], vec![0.0, -2.0, 1.5]]);
         assert_eq!((stereo.frames(), stereo.seconds(), stereo.peak()), (3, 0.75, 2.0));
         let empty = recording(vec![Vec::new()]);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_sample_that_is_not_finite_is_found_in_any_channel() {
+    fn the_earliest_non_finite_sample_of_any_channel_is_found() {
         let late = vec![0.0, 0.0, f32::NAN];
         let early = vec![0.0, f32::NEG_INFINITY, 0.0];
         assert_eq!(first_not_finite(&[late, early]), Some((1, 1)));

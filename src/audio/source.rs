@@ -3,12 +3,12 @@
 use crate::Result;
 use std::io::{Read, Seek};
 
-/// What a recording can be read from: a file, or bytes in memory behind a [`Cursor`](std::io::Cursor).
+/// A seekable source of bytes: a file, or memory behind a [`Cursor`](std::io::Cursor).
 pub trait Source: Read + Seek + Send + Sync + 'static {}
 
 impl<T: Read + Seek + Send + Sync + 'static> Source for T {}
 
-/// What a file says of its samples before the first of them.
+/// The header fields that describe the samples.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     /// C.
@@ -21,9 +21,9 @@ pub(super) struct Shape {
     pub(super) mask: u32,
 }
 
-/// The samples of one kind of file, in order.
+/// The sample stream of one file type.
 pub(super) trait Blocks: Send + Sync {
-    /// Replaces the channels (C) of `block` by the next samples, at least one each, or returns false at the end.
-    /// Adds what is odd about the file to `warnings`, at the end at the latest.
+    /// Replaces the channels (C) of `block` by the next samples, at least one per channel. Returns false at the end.
+    /// Adds oddities of the file to `warnings`, by the end at the latest.
     fn next(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool>;
 }

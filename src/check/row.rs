@@ -2,23 +2,23 @@
 
 use serde::Serialize;
 
-/// One kernel's verdict.
+/// The result for one kernel.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// The kernel, with what it was specialised to: "products/gains is".
+    /// The kernel and its specialization, for example "products/gains is".
     pub kernel: String,
-    /// Cases compared.
+    /// The number of compared cases.
     pub cases: usize,
-    /// The largest error: max |a − b| / max |b| over the arrays of a case; infinite for a number that is not finite.
+    /// The largest error: max |a − b| / max |b| over the arrays of a case. Infinite for a non-finite number.
     pub worst: f64,
-    /// The case of the largest error.
+    /// The case with the largest error.
     pub at: String,
-    /// What is allowed.
+    /// The allowed error.
     pub bound: f64,
 }
 
 impl Row {
-    /// Whether the kernel keeps its bound.
+    /// Whether the largest error is within the bound.
     pub fn passed(&self) -> bool {
         self.worst <= self.bound
     }

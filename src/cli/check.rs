@@ -40,7 +40,7 @@ impl Check {
         print(common.json, &verdict, || text(&verdict))?;
         match verdict.kernels.iter().filter(|row| !row.passed()).count() {
             0 => Ok(Ending::Done),
-            wrong => bail!("{wrong} kernels of {} are wrong; please report it, with this table", verdict.engine),
+            wrong => bail!("{wrong} kernels of {} are wrong; please report it with this table", verdict.engine),
         }
     }
 }

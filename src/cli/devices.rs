@@ -15,13 +15,13 @@ pub(super) struct Devices {}
 #[derive(Serialize)]
 struct Listing {
     adapters: Vec<Adapter>,
-    /// What `--engine auto` takes here, and why.
+    /// The engine that `--engine auto` selects here, and why.
     auto: String,
-    /// What it was decided by, where there is a GPU to decide about.
+    /// The measurements behind it, if there is a GPU.
     panel_seconds: Option<PanelSeconds>,
 }
 
-/// What the same panel takes.
+/// The times of one panel on both engines.
 #[derive(Serialize)]
 struct PanelSeconds {
     gpu: f64,
@@ -65,7 +65,7 @@ fn text(listing: &Listing) -> String {
     text + &listing.auto + "\n"
 }
 
-/// A number of bytes in its binary unit.
+/// A number of bytes with a binary unit.
 fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = (0..units.len()).rev().find(|&unit| count >= 1 << (10 * unit)).unwrap_or(0);
@@ -77,7 +77,7 @@ mod tests {
     use super::bytes;
 
     #[test]
-    fn bytes_have_their_unit() {
+    fn bytes_are_shown_with_a_binary_unit() {
         assert_eq!(
             [0, 1023, 1 << 10, 128 << 20, (2 << 30) - 1, 1 << 50].map(bytes),
             ["0 B", "1023 B", "1 KiB", "128 MiB", "2 GiB", "1024 TiB"]

@@ -1,5 +1,5 @@
-//! What this machine's engines were found to be, kept from one run to the next in the user's cache folder: any of it can be
-//! made again.
+//! Measurements of this machine's engines, kept between runs in the user's cache folder. All of it can be measured
+//! again.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Adapter, Compiled, Cpu, Engine, Gpu, Tuning};
 
-/// What was measured, by engine, driver and version of this program.
+/// The measurements, by engine, driver and version of this program.
 pub(super) struct Measured {
     file: Option<PathBuf>,
     engines: BTreeMap<String, Figures>,
 }
 
-/// What was measured of an engine.
+/// The measurements of one engine.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Figures {
-    /// Which kernels are the fastest; GPUs have several.
+    /// The fastest kernel tilings. GPUs only.
     pub(super) tuning: Option<Tuning>,
-    /// What a panel takes, see [`super::pace`].
+    /// The seconds of a panel, see [`super::pace`].
     pub(super) panel_seconds: Option<f64>,
 }
 
@@ -37,7 +37,7 @@ impl Measured {
         self.engines.get(engine)
     }
 
-    /// Changes what is kept of an engine. Without a place to keep it, it is measured again the next time.
+    /// Changes the measurements of an engine. Without a cache folder they are measured again in the next run.
     pub(super) fn note(&mut self, engine: &str, change: impl FnOnce(&mut Figures)) {
         change(self.engines.entry(engine.into()).or_default());
         if let Some(file) = &self.file {
@@ -47,18 +47,18 @@ impl Measured {
     }
 }
 
-/// The device, its driver and this program: what was measured counts for no other.
+/// The device, its driver and this program's version. Measurements apply to no other.
 pub(super) fn key_of_gpu(adapter: &Adapter) -> String {
     format!("{}, partwise {}", adapter.key(), env!("CARGO_PKG_VERSION"))
 }
 
-/// The same of the native engine, with its threads.
+/// The same for the CPU engine, with its threads.
 pub(super) fn key_of_cpu(cpu: &Cpu) -> String {
     format!("{}, partwise {}", cpu.describe(), env!("CARGO_PKG_VERSION"))
 }
 
-/// Has a GPU's pipelines made from what its driver made of them before, and keeps what it makes of them now. A file that is
-/// damaged, or another driver's, counts for nothing and is replaced.
+/// Lets a GPU compile its pipelines with the help of its driver's kept cache, and keeps the new cache. A file that is
+/// damaged or of another driver is ignored and replaced.
 pub(super) fn keep_pipelines(gpu: &Gpu, cache: Option<&Path>) {
     let adapter = gpu.adapter();
     let (vendor, device) = adapter.vendor_and_device;

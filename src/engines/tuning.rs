@@ -1,4 +1,4 @@
-//! What is measured of engines once: which kernels are the fastest on a GPU, and what a panel takes an engine.
+//! Measurements that are made once per engine: the fastest kernels of a GPU, and the time of a panel.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::divergence::Divergence;
 use crate::engine::{Adapter, Cpu, Gpu, Timing};
 use crate::kernels::{Glue, Mask, Products, Rule};
 
-/// Rows, columns and components of the panel that engines are compared by: about a minute at 8 kHz.
+/// Rows, columns and components of the panel for comparing engines: about a minute at 8 kHz.
 const PANEL: (usize, usize, usize) = (513, 2_000, 64);
-/// Updates of its gains: with masks, a tenth of a second of two cores.
+/// Updates of its gains. With masks, this takes two cores a tenth of a second.
 const UPDATES: usize = 20;
-/// How long it is measured, at least.
+/// The least duration of the measurement.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Has the GPU take the tuning that is kept for it, or measures one and keeps it. A software driver, for which it hardly
-/// matters, is only measured where that is asked for.
+/// Applies the GPU's kept tuning, or measures and keeps one. A software driver hardly depends on the tuning and is
+/// measured only on request.
 pub(super) fn tune(gpu: &mut Gpu, anew: bool, cache: Option<&Path>) -> Result<()> {
     if gpu.adapter().is_software() && !anew {
         return Ok(());
@@ -31,19 +31,19 @@ pub(super) fn tune(gpu: &mut Gpu, anew: bool, cache: Option<&Path>) -> Result<()
     {
         return Ok(());
     }
-    log::info!("measuring which kernels are the fastest on {}", gpu.adapter().name);
+    log::info!("measuring the fastest kernels on {}", gpu.adapter().name);
     let tuning = gpu.tune()?;
     measured.note(&key, |figures| figures.tuning = Some(tuning));
     Ok(())
 }
 
-/// Seconds that the same panel takes a GPU and the cpu engine, where both are kept.
+/// The kept seconds of a panel on a GPU and on the CPU engine, if both exist.
 pub(super) fn compared(gpu: &Adapter, cpu: &Cpu, measured: &Measured) -> Option<(f64, f64)> {
     let kept = |engine: &str| measured.get(engine)?.panel_seconds;
     Some((kept(&key_of_gpu(gpu))?, kept(&key_of_cpu(cpu))?))
 }
 
-/// The same, measured where one is not kept, or anew.
+/// The same, measured if one is missing or `anew` is set.
 pub(super) fn compare(gpu: &Gpu, cpu: &Cpu, anew: bool, measured: &mut Measured) -> Result<(f64, f64)> {
     Ok((
         kept_or(&key_of_gpu(gpu.adapter()), anew, measured, || seconds(gpu, PANEL))?,
@@ -60,7 +60,7 @@ fn kept_or(engine: &str, anew: bool, measured: &mut Measured, measure: impl FnOn
     Ok(seconds)
 }
 
-/// What a panel takes as a job has it: brought up, its gains updated, masks of two sources brought down.
+/// The seconds of a panel as in a job: uploading it, updating its gains, downloading the masks of two sources.
 fn seconds<E: Products + Glue>(engine: &E, panel: (usize, usize, usize)) -> Result<f64> {
     let (rows, columns, components) = panel;
     let fill = |rows, columns| {
@@ -76,7 +76,7 @@ fn seconds<E: Products + Glue>(engine: &E, panel: (usize, usize, usize)) -> Resu
             masks.iter().try_for_each(|mask| engine.read_panel::<f32>(mask).map(drop))
         })
     };
-    // The first has pipelines made.
+    // The first run compiles the pipelines.
     panel(1)?;
     Ok(Timing::shortest(PERIOD, Duration::ZERO, panel)?.wall)
 }
@@ -86,19 +86,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_engine_is_measured_once() {
+    fn an_engine_is_measured_only_once() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache");
         let cpu = Cpu::new(Some(1)).unwrap();
         let open = || Measured::read(Some(&cache));
         let first = kept_or("cpu", false, &mut open(), || seconds(&cpu, (9, 20, 4))).unwrap();
         assert!(first > 0.0 && first < 1.0, "{first}");
-        let never = || panic!("what is kept was measured again");
+        let never = || panic!("a kept value was measured again");
         assert_eq!(kept_or("cpu", false, &mut open(), never).unwrap(), first);
         assert_eq!(kept_or("cpu", true, &mut open(), || Ok(7.0)).unwrap(), 7.0);
         assert_eq!(kept_or("cpu, more threads", false, &mut open(), || Ok(3.0)).unwrap(), 3.0);
         assert_eq!(open().get("cpu").and_then(|figures| figures.panel_seconds), Some(7.0));
-        // What cannot be read is nothing, and is written anew.
+        // An unreadable file counts as empty and is rewritten.
         std::fs::write(cache.join("tuning.json"), "{").unwrap();
         assert_eq!(kept_or("cpu", false, &mut open(), || Ok(5.0)).unwrap(), 5.0);
         assert_eq!(kept_or("cpu", false, &mut open(), never).unwrap(), 5.0);

@@ -100,7 +100,7 @@ pub(super) fn check_signal(name: &str, signal: &[f64], samples: usize) -> Result
 
 fn check_taps(taps: usize) -> Result<()> {
     if taps == 0 {
-        return Err(Error::input("distortion filters need at least 1 tap; use 512, the usual number"));
+        return Err(Error::input("distortion filters of 0 taps cannot scale a source; use at least 1, usually 512"));
     }
     Ok(())
 }

@@ -7,8 +7,9 @@ use super::html::escape;
 
 pub(super) const MIDDLE: &str = r#"text-anchor="middle""#;
 
-/// The beginning of a picture of a size, with what it is called where it cannot be seen; `</svg>` ends it. It lies on white
-/// paper; a page whose style says `.paper { fill: none }` lays it on its own ground, with lines and text in the page's colour.
+/// The opening tag of an SVG of this size, with `label` for screen readers; `</svg>` closes it. The background is white
+/// paper. A page whose style says `.paper { fill: none }` shows its own background instead, with lines and text in the
+/// page's colour.
 pub(super) fn open((width, height): (f64, f64), label: &str) -> String {
     let label = escape(label);
     format!(

@@ -1,4 +1,4 @@
-//! Speech from music under priors of the gains: Grais & Erdogan (2012), table 1.
+//! Separates speech from music under gain priors: Grais & Erdogan (2012), table 1.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
@@ -23,8 +23,8 @@ use crate::{Error, Result};
 
 const PAPER: &str = "E. M. Grais, H. Erdogan: Gaussian mixture gain priors for regularized nonnegative matrix factorization in \
                      single-channel source separation. Interspeech 2012, table 1";
-/// Of the paper: the level of speech over music in dB; the SNR of the speech in dB without priors, with weights of 0.1, and with
-/// the best weights that its authors tried; and these, of speech and of music.
+/// The paper's results: the level of speech over music in dB; the SNR of the speech in dB without priors, with weights
+/// of 0.1, and with the best weights that the authors tried; and those weights, for speech and music.
 const PUBLISHED: [(f64, f64, f64, f64, &str); 6] = [
     (-5.0, 3.32, 3.45, 4.55, "0.5, 0.005"),
     (0.0, 7.19, 7.43, 7.68, "0.1, 0.01"),
@@ -34,30 +34,30 @@ const PUBLISHED: [(f64, f64, f64, f64, &str); 6] = [
     (20.0, 17.14, 17.69, 20.69, "0.01, 10"),
 ];
 const GRADIENTS: [Gradient; 2] = [Gradient::Paper, Gradient::Exact];
-/// Iterations of training, extrapolated, and updates of separation.
+/// Iterations of extrapolated training, and updates of separation.
 const ITERATIONS: usize = 100;
-/// What pictures of gains show, in dB below the loudest of a frame.
+/// The range of the gain pictures, in dB below the loudest gain of a frame.
 const SHOWN: f32 = 60.0;
 
-/// What is tried.
+/// The parameters of the experiment.
 #[derive(Debug, Clone)]
 pub struct GainPriorOptions {
-    /// K of each source.
+    /// Components K per source.
     pub rank: usize,
-    /// C of each source.
+    /// Gaussians C per source.
     pub mixtures: usize,
-    /// Mixtures at each level, at most.
+    /// The most mixtures per level.
     pub clips: usize,
-    /// Levels of speech over music in dB, rising.
+    /// Levels of speech over music in dB, ascending.
     pub levels: Vec<f64>,
-    /// The weights of which every pair is tried, for the best at each level.
+    /// The weights of the grid. Every pair is tried, to find the best at each level.
     pub grid: Vec<f64>,
-    /// Of the random starts, and of what is mixed with what.
+    /// The seed of the random starts and of the choice of mixtures.
     pub seed: u64,
 }
 
 impl Default for GainPriorOptions {
-    /// Those of the paper.
+    /// The paper's parameters.
     fn default() -> Self {
         Self {
             rank: 128,
@@ -70,19 +70,20 @@ impl Default for GainPriorOptions {
     }
 }
 
-/// What happens while it runs.
+/// Progress events.
 pub enum Progress<'a> {
-    /// Of the training.
+    /// A training event.
     Training(Event<'a>),
-    /// So many of so many separations are done.
+    /// The number of separations done, and their total.
     Separated(usize, usize),
 }
 
-/// Learns both sources from their training recordings, then separates mixtures of their test recordings: without priors, with
-/// weights found from the data, with weights of 0.1, and with every pair of the grid, by both gradients.
+/// Trains both sources on their training recordings, then separates mixtures of their test recordings with both
+/// gradients: without priors, with weights found from the data, with weights of 0.1, and with every pair of the grid.
 ///
 /// # Errors
-/// [`Error::Input`] for options out of range, recordings that are missing or silent; those of training and separation.
+/// [`Error::Input`] for options out of range, and for missing or silent recordings; also the errors of training and
+/// separation.
 pub fn gain_prior<E: GainPrior + Momentum + Glue>(
     engine: &E,
     speech: &Corpus,
@@ -92,10 +93,10 @@ pub fn gain_prior<E: GainPrior + Momentum + Glue>(
 ) -> Result<Findings> {
     let sound = |weight: &f64| weight.is_finite() && *weight >= 0.0;
     if options.levels.is_empty() || !options.levels.iter().all(|level| level.abs() <= 100.0) || options.clips == 0 {
-        return Err(Error::input("the experiment needs a clip or more, and levels between -100 and 100 dB"));
+        return Err(Error::input("the experiment needs at least one clip, and levels from -100 to 100 dB"));
     }
     if options.grid.is_empty() || !options.grid.iter().all(sound) {
-        return Err(Error::input("the grid needs weights that are finite and not negative"));
+        return Err(Error::input("the grid needs finite, nonnegative weights"));
     }
     let model = learn(engine, [speech, music], options, &mut |event| watch(Progress::Training(event)))?;
     let clips = clips(&speech.test, &music.test, options.clips, model.sample_rate, options.seed)?;
@@ -136,12 +137,12 @@ pub fn gain_prior<E: GainPrior + Momentum + Glue>(
         setting: [
             ("speech", describe(speech, &model, 0)),
             ("music", describe(music, &model, 1)),
-            ("mixtures", format!("{} a level, {seconds:.1} s; levels by mean power", clips.len())),
+            ("mixtures", format!("{} per level, {seconds:.1} s; levels by mean power", clips.len())),
             (
                 "transform",
                 format!("{} {} / {} / {} at {} Hz", stft.shape, stft.window, stft.hop, stft.fft, model.sample_rate),
             ),
-            ("bases, components", format!("{}, {} a source", options.rank, options.mixtures)),
+            ("bases, components", format!("{}, {} per source", options.rank, options.mixtures)),
             ("iterations", format!("{ITERATIONS} of training (extrapolated) and {ITERATIONS} of separation")),
             ("seed, engine", format!("{}, {}", options.seed, engine.describe())),
         ]
@@ -155,7 +156,7 @@ pub fn gain_prior<E: GainPrior + Momentum + Glue>(
 fn describe(corpus: &Corpus, model: &Model, source: usize) -> String {
     let seconds = model.training.sources.get(source).map_or(0.0, |source| source.seconds);
     format!(
-        "{}: {} recordings, {seconds:.0} s to learn from, {} to mix",
+        "{}: {} recordings, {seconds:.0} s for training, {} for mixing",
         corpus.name,
         corpus.train.len(),
         corpus.test.len()
@@ -203,15 +204,15 @@ fn under<E: GainPrior + Momentum + Glue>(engine: &E, model: &Model, settings: &S
     UnderPriors::new(engine, model.bases(), learned, settings)
 }
 
-/// All mixtures of a level, as an engine takes them.
+/// All mixtures of a level, prepared for an engine.
 struct Problem<'a> {
     clips: &'a [Clip],
     stft: Stft<f32>,
-    /// (n, F) of every clip.
+    /// The spectra (n, F) of every clip.
     spectra: Vec<Array2<Complex<f32>>>,
-    /// (N, F), one clip after the other.
+    /// The data (N, F), one clip after another.
     data: Array2<f32>,
-    /// The columns of the stretches that it is made of.
+    /// The columns of each stretch.
     segments: Vec<usize>,
 }
 
@@ -258,18 +259,18 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// SNR in dB at every level, by one gradient.
+/// SNR in dB at every level, with one gradient.
 struct ByGradient {
     gradient: Gradient,
     auto: Array1<f64>,
-    /// Weights of 0.1.
+    /// With weights of 0.1.
     even: Array1<f64>,
-    /// By the weights of speech and music.
+    /// For each pair of weights, of speech and music.
     grid: Vec<([f64; 2], Array1<f64>)>,
 }
 
 impl ByGradient {
-    /// The best of the grid at every level: its SNR and weights.
+    /// The best SNR of the grid at every level, with its weights.
     fn best(&self) -> Vec<(f64, [f64; 2])> {
         let at = |level: usize| {
             let all = self.grid.iter().map(|(weights, scores)| (scores[level], *weights));
@@ -299,11 +300,11 @@ impl Scores {
             [Cell::Number(level), Cell::Decibels(self.plain[index])].into_iter().chain(gains).collect()
         };
         Table {
-            title: "SNR of the speech in dB without priors, and what priors add to it".into(),
+            title: "SNR of the speech in dB without priors, and the gain with priors".into(),
             heading,
             rows: self.levels.iter().enumerate().map(row).collect(),
-            note: "Level: of speech over music, in dB. auto: weights from the data, without knowledge of the level; 0.1: both \
-                   weights. The first gradient is eqs. (29) and (30) as printed, the exact one that of the likelihood."
+            note: "Level of speech over music in dB. auto: weights from the data, without knowledge of the level. 0.1: both \
+                   weights. paper: the gradient of eqs. (29) and (30) as printed. exact: the gradient of the likelihood."
                 .into(),
         }
     }
@@ -322,10 +323,12 @@ impl Scores {
             std::iter::once(Cell::Number(level)).chain(cells).collect()
         };
         Table {
-            title: "The same with the best of all pairs of weights at each level".into(),
+            title: "The same with the best pair of weights at each level".into(),
             heading,
             rows: self.levels.iter().enumerate().map(row).collect(),
-            note: "Chosen on these mixtures, with the level known: what a rule could reach at most.".into(),
+            note:
+                "The pairs were chosen on these mixtures, with the level known. No rule for the weights can do better."
+                    .into(),
         }
     }
 
@@ -356,7 +359,7 @@ impl Scores {
         let title = "SNR gained over no prior";
         Ok(Figure {
             name: "gain-prior".into(),
-            caption: "What priors add to the SNR of the speech. Weights from the data are the default; the best pair knows the level."
+            caption: "The gain in SNR of the speech with priors. Weights from the data are the default; the best pair knows the level."
                 .into(),
             svg: report::lines(title, &x, "dB", &curves)?,
         })
@@ -370,7 +373,7 @@ fn published() -> Table {
         cells.chain([Cell::Text(weights.into())]).collect()
     };
     Table {
-        title: "What the paper has: SNR in dB without priors, and what they add".into(),
+        title: "The paper's results: SNR in dB without priors, and the gain with priors".into(),
         heading: ["level", "no prior", "0.1", "best", "speech, music"].map(String::from).to_vec(),
         rows: PUBLISHED.iter().map(row).collect(),
         note: "Other recordings: 540 utterances of one speaker, 12 pieces for piano; levels by active speech level."
@@ -378,7 +381,8 @@ fn published() -> Table {
     }
 }
 
-/// The speech's gains in the first clip at the lowest level: of the clean speech, of the mixture without priors, and with.
+/// Pictures the speech's gains in the first clip at the lowest level: in the clean speech, in the mixture without
+/// priors, and with priors.
 fn pictures<E: GainPrior + Momentum + Glue>(
     engine: &E,
     model: &Model,
@@ -416,7 +420,7 @@ fn pictures<E: GainPrior + Momentum + Glue>(
     })
 }
 
-/// Columns of bases (F, K) in the order of their centroids.
+/// The columns of bases (F, K), ordered by their centroids.
 fn by_centroid(bases: &Array2<f32>) -> Vec<usize> {
     let centroid = |column: usize| {
         let column = bases.column(column);
@@ -467,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_of_a_grid_is_the_best_at_each_level() {
+    fn the_best_weights_are_chosen_per_level() {
         let grid = vec![([0.0, 0.1], ndarray::array![1.0, 5.0]), ([0.5, 0.2], ndarray::array![3.0, 4.0])];
         let none = ndarray::array![0.0, 0.0];
         let by = ByGradient { gradient: Gradient::Paper, auto: none.clone(), even: none, grid };
@@ -475,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn components_are_shown_by_their_centroids() {
+    fn components_are_ordered_by_centroid() {
         let bases = ndarray::array![[0.0, 1.0, 0.5], [0.0, 0.0, 0.5], [1.0, 0.0, 0.0]];
         assert_eq!(by_centroid(&bases), [1, 2, 0]);
     }

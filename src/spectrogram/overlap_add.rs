@@ -33,7 +33,7 @@ pub struct OverlapAdd<T: Sample> {
 }
 
 impl<T: Sample> Stft<T> {
-    /// The streaming inverse, for a signal of so many samples.
+    /// The streaming inverse for a signal of `samples` samples.
     pub fn overlap_add(&self, samples: usize) -> OverlapAdd<T> {
         OverlapAdd::new(self.clone(), samples)
     }

@@ -12,14 +12,14 @@ use symphonia::core::units::{Duration, Timestamp};
 
 /// A stream of packets.
 pub(super) trait Packets: Send + Sync {
-    /// Puts the samples of the next packet or so on the line, if there are any; false at the end.
+    /// Decodes about one packet and puts its samples, if any, on the timeline. Returns false at the end.
     fn step(&mut self, line: &mut Timeline) -> Result<bool>;
 
-    /// What there is to say of the stream once all is read; what is held back is released.
+    /// Ends the stream: adds its warnings and releases the samples held back.
     fn end(&mut self, line: &mut Timeline, warnings: &mut Vec<String>) -> Result<()>;
 }
 
-/// Packets being decoded to blocks.
+/// Decodes packets into blocks.
 pub(super) struct Decoding<P> {
     path: PathBuf,
     packets: P,
@@ -54,20 +54,20 @@ impl<P: Packets> Blocks for Decoding<P> {
     }
 }
 
-/// Runs a foreign decoder. None of those here is known to panic, but they read what anyone may have written, and one
-/// file must not end the job of ten thousand: a panic becomes that file's error. The decoder is not used again.
+/// Runs a third-party decoder. None of them is known to panic, but they parse untrusted files, and one file must not
+/// end a job of ten thousand. A panic becomes an error of that file. The decoder is not used again.
 pub(super) fn contained<R>(path: &Path, work: impl FnOnce() -> Result<R>) -> Result<R> {
     let result = catch_unwind(AssertUnwindSafe(work));
-    result.unwrap_or_else(|_| Err(Error::audio(path, "makes its decoder fail; convert it to wav")))
+    result.unwrap_or_else(|_| Err(Error::audio(path, "crashes its decoder; convert it to wav")))
 }
 
-/// Where a format changes midway, there is no one recording.
+/// A recording cannot change its format midway.
 pub(super) fn changes(path: &Path) -> Error {
     Error::audio(path, "changes its channels or sample rate midway; split it there")
 }
 
 pub(super) fn undecodable(path: &Path) -> Error {
-    Error::audio(path, "nothing in it can be decoded; copy it again")
+    Error::audio(path, "holds nothing that can be decoded; copy it again")
 }
 
 pub(super) fn refuse(path: &Path, fault: Fault) -> Error {
@@ -80,7 +80,7 @@ pub(super) fn refuse(path: &Path, fault: Fault) -> Error {
     }
 }
 
-/// One of symphonia's decoders, for packets that were found here.
+/// A symphonia decoder for packets that this module finds.
 pub(super) struct Decoder {
     decoder: Box<dyn AudioDecoder>,
     channels: usize,
@@ -88,7 +88,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// With `verify` the samples are held against the checksum that the parameters may have.
+    /// With `verify`, compares the samples with the checksum in the parameters, if they have one.
     pub(super) fn new(path: &Path, parameters: &AudioCodecParameters, shape: &Shape, verify: bool) -> Result<Self> {
         let options = AudioDecoderOptions::default().verify(verify);
         let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &options);
@@ -96,7 +96,7 @@ impl Decoder {
         Ok(Self { decoder, channels: shape.channels, sample_rate: shape.sample_rate })
     }
 
-    /// Replaces `block` by the samples of a packet, which may be none; false if it cannot be decoded.
+    /// Replaces `block` by the samples of a packet, which may be none. Returns false if the packet cannot be decoded.
     pub(super) fn decode(&mut self, path: &Path, packet: &[u8], block: &mut Vec<Vec<f32>>) -> Result<bool> {
         let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, packet);
         match self.decoder.decode_ref(&packet) {
@@ -116,18 +116,18 @@ impl Decoder {
         }
     }
 
-    /// Forgets the packets before: what comes next does not follow them.
+    /// Resets the decoder, because the next packet does not follow the previous one.
     pub(super) fn reset(&mut self) {
         self.decoder.reset();
     }
 
-    /// Whether the samples are those of the checksum, if there is one.
+    /// Whether the samples match the checksum. True if there is none.
     pub(super) fn verified(&mut self) -> bool {
         self.decoder.finalize().verify_ok != Some(false)
     }
 }
 
-/// Parameters of a codec as symphonia wants them.
+/// Codec parameters in symphonia's form.
 pub(super) fn parameters(codec: symphonia::core::codecs::audio::AudioCodecId, header: Vec<u8>) -> AudioCodecParameters {
     let mut parameters = AudioCodecParameters::new();
     parameters.for_codec(codec);

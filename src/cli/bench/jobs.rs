@@ -1,4 +1,4 @@
-//! Whole jobs, from files to files.
+//! Benchmarks of whole jobs, from files to files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +23,7 @@ use super::super::progress::advanced;
 use super::super::{Common, separate};
 use super::kernels;
 
-/// Length of a clip.
+/// Seconds per clip.
 pub(super) const SECONDS: usize = 10;
 pub(super) const SAMPLE_RATE: u32 = 16_000;
 /// The transform of the clips.
@@ -31,22 +31,22 @@ pub(super) const STFT: StftParams =
     StftParams { window: 1024, hop: 256, fft: 1024, shape: Shape::SqrtHann, pad: Pad::Full };
 /// Components of each of the two sources.
 pub(super) const RANK: usize = 32;
-/// Updates of the gains.
+/// Updates of the gains per clip.
 pub(super) const ITERATIONS: usize = 100;
 
 #[derive(Serialize)]
 pub(super) struct JobTime {
     pub(super) clips: usize,
     pub(super) audio_seconds: f64,
-    /// Of a process that does nothing else, from its start to its end.
+    /// The time of a process that does nothing else, from its start to its end.
     pub(super) cold_seconds: f64,
-    /// Of a process that has done such a job before.
+    /// The time in a process that has done such a job before.
     pub(super) warm_seconds: f64,
     pub(super) cold_real_time_factor: f64,
     pub(super) warm_real_time_factor: f64,
 }
 
-/// Times the separation of so many clips, for each of `clips`.
+/// Times the separation of each number of clips in `clips`.
 pub(super) fn times(
     engine: &AnyEngine,
     common: &Common,
@@ -79,7 +79,7 @@ pub(super) fn times(
     clips.iter().map(&mut time).collect()
 }
 
-/// The shortest time of a job, in seconds, of all that `least` has room for.
+/// The shortest time of a job, in seconds, over all runs that fit in `least`.
 fn shortest(least: Duration, mut job: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
     let (started, mut best) = (Instant::now(), f64::INFINITY);
     while best.is_infinite() || started.elapsed() < least {
@@ -110,7 +110,7 @@ impl World {
             training: Summary { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
             stft: STFT,
         };
-        let world = Self { folder: tempfile::tempdir().context("a folder for temporary files")?, model };
+        let world = Self { folder: tempfile::tempdir().context("cannot create a folder for temporary files")?, model };
         world.write(&world.model_file(), &world.model.to_bytes()?)?;
         for index in 0..clips {
             let noise = Stream::new(index as u64, "clip");
@@ -134,7 +134,7 @@ impl World {
         self.folder.path().join(format!("{index:05}.wav"))
     }
 
-    /// The first clips, as an argument.
+    /// Writes a list of the first clips, and returns it as an argument.
     fn list(&self, clips: usize) -> anyhow::Result<String> {
         let list = self.folder.path().join("list.txt");
         let lines: String = (0..clips).map(|index| format!("{}\n", self.clip(index).display())).collect();
@@ -172,9 +172,9 @@ impl World {
         }
     }
 
-    /// The same, as a user would have it done.
+    /// Runs the same job as a user would, in a new process.
     fn separate_in_new_process(&self, engine: &AnyEngine, common: &Common, clips: usize) -> anyhow::Result<()> {
-        let program = std::env::current_exe().context("where this program is")?;
+        let program = std::env::current_exe().context("cannot find this program")?;
         let output = Command::new(program)
             .args(["separate", &self.list(clips)?, "--on-error", "stop", "--quiet"])
             .args(["--updates", "alternating", "--iterations", &ITERATIONS.to_string()])
@@ -184,9 +184,9 @@ impl World {
             .arg("--output")
             .arg(self.output())
             .output()
-            .context("a process of its own")?;
+            .context("cannot start a new process")?;
         let complaint = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "in a process of its own: {}", complaint.trim());
+        anyhow::ensure!(output.status.success(), "in a new process: {}", complaint.trim());
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct Report {
     pub(super) version: &'static str,
     pub(super) system: String,
     pub(super) cores: usize,
-    /// Where a gpu is measured.
+    /// The adapter, if a GPU is measured.
     pub(super) adapter: Option<Adapter>,
     #[serde(flatten)]
     pub(super) measured: Measured,
@@ -41,12 +41,12 @@ fn machine(measured: &Measured) -> String {
     format!("{}{peaks}\n", measured.engine)
 }
 
-/// What a kernel is called.
+/// A kernel's name, with its divergence.
 pub(super) fn name(time: &KernelTime) -> String {
     time.divergence.as_ref().map_or_else(|| time.kernel.into(), |divergence| format!("{} {divergence}", time.kernel))
 }
 
-/// A column of the kernels' table: its heading and its cells.
+/// A column of the kernel table: its heading and its cells.
 type Column = (&'static str, fn(&KernelTime) -> String);
 
 fn kernels(measured: &Measured, against: Option<&Measured>) -> String {

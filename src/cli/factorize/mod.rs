@@ -32,10 +32,10 @@ struct Summary<'a> {
     rank: usize,
     iterations: usize,
     converged: bool,
-    /// Missing where --trace-every 0 has nothing looked at before the first iteration.
+    /// None if --trace-every is 0: the objective is then not computed before the first iteration.
     first_objective: Option<f64>,
     final_objective: f64,
-    /// The iterations and their looks at the objective, without files.
+    /// The time of the iterations and the objectives, without files.
     seconds: f64,
     engine: String,
     output: &'a Path,
@@ -48,14 +48,14 @@ impl Factorize {
             bail!("--rank {}: use 1 to {MAX_RANK}", self.rank);
         }
         if let Some(fixed) = self.fix.filter(|_| self.init.is_none()) {
-            bail!("--fix {}: give the factor that is to be kept with --init", fixed.name());
+            bail!("--fix {}: give this factor with --init", fixed.name());
         }
         check_output(
             &self.output,
             [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path),
         )?;
         if self.sparsity > 0.0 && self.normalize.as_deref() == Some("none") && self.fix.is_none() {
-            log::warn!("--sparsity with --normalize none: W grows as H shrinks, and the penalty says nothing");
+            log::warn!("--sparsity with --normalize none: W grows as H shrinks, and the penalty has no effect");
         }
         if self.method == Method::Nmf2d {
             return shifted::run(&self, common);
@@ -74,7 +74,7 @@ impl Factorize {
             ..Options::of(self.divergence, self.iterations)
         };
         let (scale, beta) = (level(&v), self.divergence.exponent_beta());
-        // d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much for the minimum to stay where it is.
+        // d(mv|mλ) = m^β d(v|λ), so the penalty must be scaled alike to keep the minimum in place.
         let rule = Rule { sparsity: self.sparsity * scale.powf(1.0 - beta), ..options.rule };
         let options = Options { rule, ..options };
         let engine = open(common)?;
@@ -105,17 +105,17 @@ impl Factorize {
         Ok(Ending::Done)
     }
 
-    /// Says what memory data that have been read and their factors take: f64 on the host as they are given, scaled and read back,
-    /// f32 on the engine and in the file. Extrapolation keeps four more gains.
+    /// Announces the memory for the data and the factors: f64 on the host for the originals, the scaled copies and the
+    /// results; f32 on the engine and in the file. Extrapolation keeps four more gains.
     fn announce(&self, v: &Array2<f64>) -> anyhow::Result<()> {
         let cells = |rows: usize, columns: usize| rows as u64 * columns as u64;
         let (rows, columns) = v.dim();
         let factors = cells(rows, self.rank) + cells(self.rank, columns);
         let each = if self.updates == Updates::Extrapolated { 28 + 16 } else { 28 };
-        memory::announce(each * factors + 20 * cells(rows, columns), "give a lower --rank, or fewer columns")
+        memory::announce(each * factors + 20 * cells(rows, columns), "use a lower --rank, or fewer columns")
     }
 
-    /// W and H to start from.
+    /// The initial W and H.
     fn start(&self, v: &Array2<f64>, seed: u64) -> anyhow::Result<(Array2<f64>, Array2<f64>)> {
         let (w, h) = nmf::random_start(v.view(), self.rank, seed);
         let (mut w, mut h) = (w.mapv(f64::from), h.mapv(f64::from));
@@ -135,7 +135,7 @@ impl Factorize {
     }
 }
 
-/// Runs on an engine; W, H, how it went, and for how many seconds.
+/// Factorizes on an engine. Returns W, H, the fit and the seconds it took.
 fn factorize<E: Products + Momentum + Glue>(
     engine: &E,
     v: &Array2<f64>,
@@ -145,7 +145,7 @@ fn factorize<E: Products + Momentum + Glue>(
     mut watch: impl FnMut(usize) + Send,
 ) -> partwise::Result<(Array2<f64>, Array2<f64>, Fit, f64)> {
     let (v, mut w, mut h) = (engine.panel(v.view())?, engine.matrix(w.view())?, engine.panel(h.view())?);
-    // Reading a factor back waits until it is there: before, for the data to be up, and after, for the last update.
+    // Reading a factor back waits for the engine: before, for the upload of the data; after, for the last update.
     engine.read_matrix::<f32>(&w)?;
     let started = Instant::now();
     let fit = nmf::factorize(engine, &v, &mut w, &mut h, options, |iteration| {

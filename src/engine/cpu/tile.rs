@@ -10,7 +10,7 @@ use std::ops::Range;
 use ndarray::{ArrayView2, Axis};
 use pulp::Simd;
 
-/// Columns in a strip: three vectors of AVX-512, six of AVX2, twelve of NEON.
+/// Columns per strip: three AVX-512 vectors, six AVX2 vectors, twelve NEON vectors.
 pub(crate) const STRIP: usize = 48;
 
 /// A computation on one strip, generic over the instruction set and its tile sizes: V vectors per strip; MR rows of Λ

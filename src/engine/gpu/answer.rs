@@ -6,7 +6,7 @@ use crate::EngineError;
 pub(super) type Answer<R> = std::result::Result<R, EngineError>;
 
 pub(super) fn engine_error(error: &wgpu::Error) -> EngineError {
-    // Errors of wgpu are many lines, ours are one.
+    // wgpu's errors have many lines, ours have one.
     let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     match error {
         wgpu::Error::OutOfMemory { .. } => EngineError::OutOfMemory(text),
@@ -14,7 +14,7 @@ pub(super) fn engine_error(error: &wgpu::Error) -> EngineError {
     }
 }
 
-/// Runs `work` within error scopes of all kinds.
+/// Runs `work` inside error scopes of all kinds.
 pub(super) fn guarded<R>(device: &wgpu::Device, work: impl FnOnce() -> R) -> (R, Option<EngineError>) {
     let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
     let scopes = filters.map(|filter| device.push_error_scope(filter));

@@ -10,17 +10,17 @@ use crate::divergence::Divergence;
 use crate::kernels::{Lags, Mask, Shifts};
 use crate::methods::nmf2d::{self, Found, Start};
 
-/// What estimates are judged by where nothing else is said; the paper has [`Mask::Hard`].
+/// The masks of the estimates unless stated otherwise. The paper uses [`Mask::Hard`].
 pub(super) const SOFT: Mask = Mask::Ratio(2.0);
 
-/// A model that is tried.
+/// A model to try.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arm {
     pub(super) divergence: Divergence,
     pub(super) lags: Lags,
     /// D.
     pub(super) components: usize,
-    /// Whether each component is a source; otherwise they are given to the sources that they sound like.
+    /// Whether each component is a source. Otherwise components are assigned to the source that they resemble.
     pub(super) whole: bool,
 }
 
@@ -34,34 +34,34 @@ impl Arm {
         }
     }
 
-    /// (TF + ΦN)D, of data of F bands and N frames.
+    /// The number of parameters, (TF + ΦN)D, for data of F bands and N frames.
     pub(super) fn parameters(&self, (bands, frames): (usize, usize)) -> usize {
         (self.lags.time * bands + self.lags.pitch * frames) * self.components
     }
 }
 
-/// SDR in dB of each source, with masks of the sources' own spectra.
+/// SDR in dB of each source, with masks made from the sources' own spectra.
 pub(super) struct Bound {
     pub(super) soft: Vec<f64>,
     pub(super) hard: Vec<f64>,
 }
 
-/// What became of a model.
+/// The results of a model.
 pub(super) struct Attempt {
     pub(super) arm: Arm,
-    /// At the end of every start.
+    /// The final objective of every start.
     pub(super) objectives: Vec<f64>,
     /// SDR in dB of each source after every start, with soft masks.
     pub(super) soft: Vec<Vec<f64>>,
-    /// The start of the least objective.
+    /// The start with the lowest objective.
     pub(super) best: usize,
-    /// Its SDR with hard masks.
+    /// The best start's SDR with hard masks.
     pub(super) hard: Vec<f64>,
-    /// Its factors.
+    /// The best start's factors.
     pub(super) found: Found,
-    /// The source of each of its components.
+    /// The source of each component.
     pub(super) owners: Vec<usize>,
-    /// Its soft estimate of each source.
+    /// The best start's soft estimate of each source.
     pub(super) estimates: Vec<Vec<f32>>,
 }
 
@@ -76,7 +76,7 @@ impl Attempt {
         let how = nmf2d::Options { trace_every: 0, ..nmf2d::Options::of(arm.divergence, arm.lags, options.iterations) };
         let (mut ends, mut models) = (Vec::new(), Vec::new());
         for start in 0..options.starts {
-            // One by one, since all are judged and a search keeps the factors of its best alone.
+            // Starts run one by one, because all are scored and a search keeps only the factors of its best.
             let seed = options.seed.wrapping_add(start as u64);
             let from = Start::Random { components: arm.components, starts: 1, seed };
             let found = nmf2d::search(engine, &[scene.data.view()], from, &how, &mut *tick)?;
@@ -108,7 +108,7 @@ impl Attempt {
     }
 }
 
-/// The part of Λ (bands, N) that is each component's.
+/// Each component's part of Λ (bands, N).
 pub(super) fn components<E: Shifts>(engine: &E, found: &Found, lags: Lags) -> Result<Vec<Array2<f64>>> {
     let bases: Vec<_> = found.bases.iter().map(|w| w.view()).collect();
     let (w, h) = (engine.stack(&bases)?, engine.panel(found.gains[0].view())?);
@@ -116,9 +116,9 @@ pub(super) fn components<E: Shifts>(engine: &E, found: &Found, lags: Lags) -> Re
     engine.shifted_models(&w, &h, &each, lags)?.iter().map(|model| engine.read_panel(model)).collect()
 }
 
-/// What the end of one start is worth.
+/// The scores of one start.
 struct Outcome {
-    /// Of each source.
+    /// The models of each source.
     models: Vec<Array2<f64>>,
     owners: Vec<usize>,
     estimates: Vec<Vec<f32>>,
@@ -127,12 +127,12 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// From the models of the components.
+    /// Scores the models of the components.
     fn new(scene: &Scene, arm: &Arm, models: &[Array2<f64>]) -> Result<Self> {
         let sources = scene.names.len();
         let owners = if arm.whole { (0..sources).collect() } else { scene.owners(models, SOFT)? };
         let estimates = scene.estimates(together(models, &owners, sources), SOFT)?;
-        // Which estimate is which source's is known only now.
+        // Only the scores tell which estimate belongs to which source.
         let (order, sdr) = scene.sdr(&estimates)?;
         let mut source = vec![0; sources];
         order.iter().enumerate().for_each(|(of, &estimate)| source[estimate] = of);
@@ -142,7 +142,7 @@ impl Outcome {
     }
 }
 
-/// The index of the least, the first of equals.
+/// The index of the lowest value; of equal values, the first.
 pub(super) fn least(values: &[f64]) -> usize {
     values.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index)
 }

@@ -1,4 +1,4 @@
-//! Instruments told apart by patterns that move in time and pitch: Schmidt & Mørup (2006), section 3.
+//! Separates instruments by patterns that move in time and pitch: Schmidt & Mørup (2006), section 3.
 
 mod attempt;
 mod figures;
@@ -22,13 +22,13 @@ use scene::{PER_OCTAVE, Scene};
 const PAPER: &str = "M. N. Schmidt, M. Mørup: Nonnegative matrix factor 2-D deconvolution for blind single channel source \
                      separation. ICA 2006, section 3";
 const DIVERGENCES: [Divergence; 2] = [Divergence::KullbackLeibler, Divergence::Euclidean];
-/// Mixes recordings of instruments alone, and separates the mixture by NMF2D with one component a source and by NMFD with several.
-/// Nothing is learned from the recordings themselves; they are what results are judged by and, for NMFD, what its components are
-/// grouped by. `watch` is told how many iterations of how many are done.
+/// Mixes recordings of single instruments, and separates the mixture by NMF2D with one component per source and by NMFD
+/// with several. The models learn nothing from the recordings themselves. The recordings serve to score the results
+/// and, for NMFD, to group its components. `watch` receives the number of iterations done, and their total.
 ///
 /// # Errors
-/// [`Error::Input`] for options out of range, [`Error::Audio`] for recordings that are no mixture or cannot be read; those of the
-/// factorization.
+/// [`Error::Input`] for options out of range, [`Error::Audio`] for recordings that cannot be mixed or read; also the
+/// errors of the factorization.
 pub fn nmf2d<E: Shifts>(
     engine: &E,
     files: &[PathBuf],
@@ -38,7 +38,7 @@ pub fn nmf2d<E: Shifts>(
     let Nmf2dOptions { time_lags, nmfd_lags, pitch_lags, .. } = options;
     let counts = [*time_lags, options.starts, options.iterations, options.components, pitch_lags.len()];
     if counts.iter().chain(nmfd_lags).chain(pitch_lags).any(|&count| count == 0) {
-        return Err(Error::input("the experiment needs a lag, a start, an iteration and a component, or more of each"));
+        return Err(Error::input("the experiment needs at least one lag, start, iteration and component"));
     }
     let scene = Scene::new(files, &options.transform)?;
     let (bands, frames) = scene.data.dim();
@@ -89,14 +89,14 @@ fn setting(scene: &Scene, options: &Nmf2dOptions, engine: &str) -> Vec<(String, 
         (
             "data",
             format!(
-                "magnitudes, {} bands from {:.0} to {:.0} Hz, {PER_OCTAVE} an octave, by {} frames",
+                "magnitudes, {} bands from {:.0} to {:.0} Hz, {PER_OCTAVE} per octave, by {} frames",
                 scene.data.nrows(),
                 edges[0],
                 edges[edges.len() - 1],
                 scene.data.ncols()
             ),
         ),
-        ("starts, iterations", format!("{} of each model, {}", options.starts, options.iterations)),
+        ("starts, iterations", format!("{} per model, {}", options.starts, options.iterations)),
         ("seed, engine", format!("{}, {engine}", options.seed)),
     ];
     let warnings = scene.warnings.iter().map(|warning| ("warning", warning.clone()));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn every_model_is_tried_once_under_both_costs() {
+    fn every_model_is_tried_once_with_both_divergences() {
         let names: Vec<String> = arms(2, &options()).iter().map(Arm::name).collect();
         let expected = [
             "NMF2D, kl, 1 pitch lags",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_as_the_paper_counts_them() {
+    fn parameter_counts_equal_the_papers() {
         let arm = |pitch, components| Arm {
             divergence: Divergence::Euclidean,
             lags: Lags { time: 7, pitch },
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_the_least_objective_is_kept_and_judged() {
+    fn the_start_with_the_lowest_objective_is_kept_and_scored() {
         let scene = scene();
         for arm in arms(2, &options()) {
             let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| Ok(())).unwrap();
@@ -184,7 +184,7 @@ mod tests {
             let search = nmf2d::search(&Reference, &[scene.data.view()], start, &how, |_| Ok(())).unwrap();
             assert_eq!((attempt.best, &attempt.found.bases), (search.start, &search.bases));
             assert_eq!(attempt.objectives, search.fit.objective.column(0).to_vec());
-            // Scores are of the estimates that are shown, source by source.
+            // The scores belong to the shown estimates, source by source.
             let (order, sdr) = scene.sdr(&attempt.estimates).unwrap();
             assert_eq!((order, &sdr), (vec![0, 1], &attempt.soft[attempt.best]));
             assert!(sdr.iter().chain(&attempt.hard).all(|&sdr| sdr > 5.0), "{}: {sdr:?}", arm.name());
@@ -193,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn factors_are_shown_by_component() {
+    fn a_components_pictures_multiply_to_its_model() {
         let scene = scene();
         let arm = arms(2, &options())[1];
         let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| Ok(())).unwrap();
-        // Λ at a cell, from the pictures of one component.
+        // Λ at a cell, computed from the pictures of one component.
         let (w, h) = (attempt.pattern(1), attempt.score(1));
         let lambda: f64 =
             (0..2).flat_map(|t| (0..3).map(move |p| (t, p))).map(|(t, p)| w[(60 - p, t)] * h[(p, 9 - t)]).sum();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_is_the_first_of_equals() {
+    fn least_returns_the_first_of_equal_values() {
         assert_eq!((least(&[3.0, 1.0, 2.0, 1.0]), least(&[]), least(&[f64::NAN, 5.0])), (1, 0, 1));
     }
 }

@@ -2,30 +2,30 @@
 
 use crate::spectrogram::{Length, Shape, Transform};
 
-/// What is tried.
+/// The parameters of the experiment.
 #[derive(Debug, Clone)]
 pub struct Nmf2dOptions {
-    /// T of NMF2D.
+    /// Time lags T of NMF2D.
     pub time_lags: usize,
-    /// T of NMFD: each is tried.
+    /// Time lags T of NMFD. Each value is tried.
     pub nmfd_lags: Vec<usize>,
-    /// Φ of NMF2D: each is tried.
+    /// Pitch lags Φ of NMF2D. Each value is tried.
     pub pitch_lags: Vec<usize>,
-    /// Random starts of each model.
+    /// Random starts per model.
     pub starts: usize,
-    /// Of each start.
+    /// Iterations per start.
     pub iterations: usize,
-    /// D of NMFD; NMF2D has one for each source.
+    /// Components D of NMFD. NMF2D has one per source.
     pub components: usize,
     /// The transform.
     pub transform: Transform,
-    /// Of the first start; each has the seed of the one before and 1.
+    /// The seed of the first start. Each further start adds 1.
     pub seed: u64,
 }
 
 impl Default for Nmf2dOptions {
-    /// Those of the paper, and beside its 12 lags of pitch as many as the melody of its score needs; for NMFD also few lags of time,
-    /// with which a component is no more than a note.
+    /// The paper's parameters. Beside the paper's 12 pitch lags also as many as the melody of its score needs, and for
+    /// NMFD also few time lags, for components no longer than a note.
     fn default() -> Self {
         let (window, hop) = (Some(Length::Samples(2048)), Some(Length::Samples(1024)));
         Self {

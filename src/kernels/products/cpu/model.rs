@@ -10,7 +10,7 @@ pub(crate) fn shape_of(stack: &[Array2<f32>]) -> (usize, usize) {
     stack.first().map_or((0, 0), Array2::dim)
 }
 
-/// Keeps Λ of a block of rows.
+/// Stores Λ of a block of rows.
 pub(crate) struct StoreSink<'a, S: Simd, const V: usize>(pub(crate) &'a mut [[S::f32s; V]]);
 
 impl<S: Simd, const V: usize> ModelSink<S> for StoreSink<'_, S, V> {
@@ -20,7 +20,8 @@ impl<S: Simd, const V: usize> ModelSink<S> for StoreSink<'_, S, V> {
     }
 }
 
-/// Λ = W H of one strip, unfloored: `lambda` (padded F, STRIP). `bases_rows` as [`tile::pack_rows`] makes it; `h`: K rows.
+/// Computes Λ = W H of one strip, unfloored, into `lambda` (padded F, STRIP). `bases_rows` has the layout of
+/// [`tile::pack_rows`]; `h` has K rows.
 pub(crate) struct ModelJob<'a> {
     pub(crate) bases_rows: &'a [f32],
     pub(crate) h: &'a [f32],

@@ -7,7 +7,7 @@ use pulp::Simd;
 use super::factors::{Factor, padded};
 use crate::engine::tile::{self, StripJob};
 
-/// Rows of Λ that a task forms; their costs are summed by themselves.
+/// Rows of Λ that a task forms. Their costs are summed separately.
 pub(super) const ROWS: usize = 24;
 /// The tallest register tile.
 pub(super) const TALLEST: usize = 8;
