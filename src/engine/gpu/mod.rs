@@ -13,6 +13,7 @@ mod clock;
 mod device;
 mod layout;
 mod memory;
+mod operands;
 mod pipeline_cache;
 mod pipelines;
 pub(crate) mod shader;
@@ -28,6 +29,9 @@ pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
 pub(crate) use layout::TILE;
 use memory::IDLE_BYTES;
 pub(crate) use memory::Storage;
+use operands::{ALIGNMENT, MATRIX_SLACK};
+pub(crate) use operands::{Chunk, Piece, QUAD};
+pub use operands::{GpuMatrix, GpuPanel};
 pub use pipeline_cache::{Compiled, PipelineCache};
 pub use tiling::Tuning;
 pub(crate) use tiling::{RANKS, Tiling};
@@ -41,17 +45,11 @@ use self::worker::{Dispatch, Worker};
 use super::{Engine, Real, Timing, packed_shape, stacked_shape};
 use crate::{EngineError, Error, Result};
 
-/// Entries of a vec4.
-pub(crate) const QUAD: usize = 4;
-/// vec4s after a matrix that the kernels may read and must not use: the blocks of a workgroup's last components reach so far.
-const MATRIX_SLACK: usize = 128;
 /// vec4s of stored fields: 64 MiB of P and as many of Q. Panels of more are updated window by window, and a window must hold enough
 /// columns to fill a card: of 16 MiB, which stay in the second cache of a large one, they did not.
 const FIELD_QUADS: usize = 64 << 20 >> 4;
 /// Pieces of a panel's numbers that the host keeps memory for.
 const SPARE: usize = 3;
-/// vec4s that the matrices of a stack begin at multiples of: 256 bytes, the portable bound.
-const ALIGNMENT: usize = 16;
 /// Rows that a panel or matrix may have, and columns that a matrix may have: a chunk of a panel must not be longer than
 /// a shader can see, and with this bound its width does not depend on how many rows the panel has.
 const MAX_ROWS: usize = 4096;
@@ -74,43 +72,6 @@ pub struct Gpu {
     spare: Arc<Mutex<Vec<Vec<f32>>>>,
 }
 
-/// Bases on the device.
-pub struct GpuMatrix {
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    /// How many there are of this shape, one after another.
-    pub(crate) count: usize,
-    pub(crate) storage: Storage,
-}
-
-/// Frames on the device.
-pub struct GpuPanel {
-    pub(crate) rows: usize,
-    /// The columns of each segment.
-    pub(crate) segments: Vec<usize>,
-    pub(crate) chunks: Vec<Chunk>,
-}
-
-/// Some tiles of a panel.
-pub(crate) struct Chunk {
-    /// Tiles that stand before it.
-    pub(crate) first_tile: usize,
-    pub(crate) tiles: usize,
-    pub(crate) storage: Storage,
-}
-
-/// Columns of a segment that stand in one chunk.
-#[derive(Clone, Copy)]
-pub(crate) struct Piece {
-    pub(crate) segment: usize,
-    /// Columns of the segment before it, whole tiles.
-    pub(crate) first: usize,
-    pub(crate) columns: usize,
-    pub(crate) chunk: usize,
-    /// The tile of the chunk that it begins with.
-    pub(crate) tile: usize,
-}
-
 /// A run of a kernel over its storages, in the order of its bindings.
 pub(crate) struct Run<'a, U> {
     pub(crate) kernel: &'static Kernel,
@@ -122,72 +83,6 @@ pub(crate) struct Run<'a, U> {
     pub(crate) workgroups: usize,
     /// Multiply-adds, about: long submissions are divided by it.
     pub(crate) work: usize,
-}
-
-impl GpuMatrix {
-    /// vec4s from one row to the next.
-    pub(crate) fn pitch(&self) -> usize {
-        self.columns.div_ceil(QUAD)
-    }
-
-    /// vec4s from one matrix to the next.
-    pub(crate) fn stride(&self) -> usize {
-        (self.rows * self.pitch()).next_multiple_of(ALIGNMENT)
-    }
-
-    /// How many matrices there are, and their shape.
-    pub(crate) fn extent(&self) -> (usize, (usize, usize)) {
-        (self.count, (self.rows, self.columns))
-    }
-
-    /// The matrix of a segment: its own, or the only one.
-    pub(crate) fn of(&self, segment: usize) -> Self {
-        let vec4 = (QUAD * size_of::<f32>()) as u64;
-        let first = (segment % self.count * self.stride()) as u64;
-        let storage = self.storage.part(first * vec4, (self.rows * self.pitch() + MATRIX_SLACK) as u64 * vec4);
-        Self { count: 1, storage, ..*self }
-    }
-
-    /// The matrices of a segment where each has `length` of them: its own, or the only ones.
-    pub(crate) fn run_of(&self, segment: usize, length: usize) -> Storage {
-        let vec4 = (QUAD * size_of::<f32>()) as u64;
-        let first = (segment * length % self.count * self.stride()) as u64;
-        let quads = (length - 1) * self.stride() + self.rows * self.pitch() + MATRIX_SLACK;
-        self.storage.part(first * vec4, quads as u64 * vec4)
-    }
-}
-
-impl GpuPanel {
-    /// Rows, and the columns of each segment.
-    pub(crate) fn extent(&self) -> (usize, &[usize]) {
-        (self.rows, &self.segments)
-    }
-
-    /// The segments, cut where chunks end.
-    pub(crate) fn pieces(&self) -> Vec<Piece> {
-        let mut pieces = Vec::with_capacity(self.segments.len());
-        // All chunks but the last are of one width.
-        let width = self.chunks.first().map_or(1, |chunk| chunk.tiles);
-        let mut tile = 0;
-        for (segment, &columns) in self.segments.iter().enumerate() {
-            let mut first = 0;
-            while first < columns {
-                let at = tile % width;
-                let piece = (columns - first).min((width - at) * TILE);
-                pieces.push(Piece { segment, first, columns: piece, chunk: tile / width, tile: at });
-                first += piece;
-                tile += piece.div_ceil(TILE);
-            }
-        }
-        pieces
-    }
-}
-
-impl Chunk {
-    /// vec4s of a row, over all strips.
-    pub(crate) fn quads(&self) -> usize {
-        self.tiles * TILE / QUAD
-    }
 }
 
 impl Gpu {
