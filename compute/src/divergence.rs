@@ -1,7 +1,7 @@
-//! The costs d(v|λ) between data and model, and what a multiplicative update needs of each.
+//! The costs d(v|λ) between data and model, and the terms of their multiplicative updates.
 //!
-//! Every update replaces a factor X by X ∘ (N / D)^γ, where N and D back-project two fields of the data V and the model
-//! Λ = WH: P(v, λ) and Q(v, λ), with ∂d/∂λ = Q − P.
+//! Every update replaces a factor X by X ∘ (N / D)^γ. N and D back-project two fields of the data V and the model Λ =
+//! WH: P(v, λ) and Q(v, λ), with ∂d/∂λ = Q − P.
 //!
 //! | divergence | d(v\|λ) | P | Q |
 //! |---|---|---|---|
@@ -10,37 +10,39 @@
 //! | IS | v/λ − log(v/λ) − 1 | v/λ² | 1/λ |
 //! | β | (v^β + (β−1) λ^β − β v λ^(β−1)) / (β(β−1)) | v λ^(β−2) | λ^(β−1) |
 //!
-//! The functions here are in f64: the reference engine and the host use them as they stand. The CPU engine's vector
-//! forms are in `kernels/products/cpu.rs`, the shaders' in `shaders/divergence/`; tests hold all three together.
+//! These functions compute in f64, for the reference engine and the host. `kernels/products/cpu/` has the CPU
+//! engine's vector forms, `shaders/divergence/` the shaders'. Tests compare all three.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// Floor on the model Λ, and on the data where a divergence cannot take a zero. Supposes data near 1.
+/// Floor on the model Λ, and on the data of divergences that are infinite at zero. It supposes data near 1.
 pub const MODEL_FLOOR: f64 = 1e-12;
-/// Floor on the denominator of a multiplicative ratio, so that 0/0 is 0: a dead component stays dead, it is never NaN.
+/// Floor on the denominator of a multiplicative ratio. It makes 0/0 zero: a dead component stays dead and never becomes
+/// NaN.
 pub const DENOMINATOR_FLOOR: f64 = 1e-30;
 
-/// A cost between a nonnegative datum v and its model λ > 0.
+/// The cost between a nonnegative datum v and its model λ > 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Divergence {
     /// Half the squared Euclidean distance (β = 2).
     Euclidean,
-    /// The generalised Kullback-Leibler divergence (β = 1).
+    /// The generalized Kullback-Leibler divergence (β = 1).
     KullbackLeibler,
-    /// The Itakura-Saito divergence (β = 0): the power spectrogram of complex Gaussian sources.
+    /// The Itakura-Saito divergence (β = 0), which fits power spectrograms of complex Gaussian sources.
     ItakuraSaito,
-    /// Any other β-divergence. Make it with [`Divergence::beta`], which keeps β in range and the three cases above apart.
+    /// Any other β-divergence. Use [`Divergence::beta`] to make one: it checks the range of β and returns the named
+    /// cases.
     Beta(f64),
 }
 
 impl Divergence {
-    /// The β-divergence of a given β; 2, 1 and 0 give the named cases.
+    /// The β-divergence for this β. 2, 1 and 0 give the named cases.
     ///
     /// # Errors
-    /// β outside [−1, 4]: beyond it λ^(β−2) or λ^β of ordinary data leaves the range of f32.
+    /// [`Error::Input`] for β outside [−1, 4]: there λ^(β−2) or λ^β of ordinary data leaves the range of f32.
     pub fn beta(beta: f64) -> Result<Self> {
         if !(-1.0..=4.0).contains(&beta) {
             return Err(Error::input(format!("divergence beta:{beta}: β must be between -1 and 4")));
@@ -53,7 +55,7 @@ impl Divergence {
         })
     }
 
-    /// This divergence's β.
+    /// The divergence's β.
     pub fn exponent_beta(self) -> f64 {
         match self {
             Self::Euclidean => 2.0,
@@ -63,8 +65,8 @@ impl Divergence {
         }
     }
 
-    /// The exponent γ for which the update is a majorise-minimise step at every β (Févotte & Idier 2011).
-    /// Between 0 and 2 the exponent 1 is monotone too, and faster.
+    /// The exponent γ that makes the update a majorization-minimization step at every β (Févotte & Idier 2011). For 0 ≤
+    /// β ≤ 2, γ = 1 is monotone too, and faster.
     pub fn majorizing_exponent(self) -> f64 {
         match self.exponent_beta() {
             beta if beta < 1.0 => 1.0 / (2.0 - beta),
@@ -73,30 +75,32 @@ impl Divergence {
         }
     }
 
-    /// The exponent γ that updates take unless told otherwise: 1 where it is monotone (0 ≤ β ≤ 2), the majorising one elsewhere.
+    /// The default exponent γ: 1 where it is monotone (0 ≤ β ≤ 2), the majorizing exponent elsewhere.
     pub fn default_exponent(self) -> f64 {
         if (0.0..=2.0).contains(&self.exponent_beta()) { 1.0 } else { self.majorizing_exponent() }
     }
 
-    /// The exponents (a, b) by which the joint update weighs the gains in the sums of the bases, H̃ ∘ (H/H̃)^a beside P and
-    /// H̃ ∘ (H/H̃)^b beside Q (see [`crate::kernels::Products::update_both`]): β − 1 and β where the part of the cost that P or Q
-    /// is of is convex in λ and is split over the components, 1 where it is concave and is replaced by its tangent.
+    /// The exponents (a, b) with which the joint update weights the gains in the sums of the bases: H̃ ∘ (H/H̃)^a
+    /// beside P and H̃ ∘ (H/H̃)^b beside Q (see [`crate::kernels::Products::update_both`]).
+    ///
+    /// The exponent is β − 1 for P and β for Q if that part of the cost is convex in λ and is split over the
+    /// components. It is 1 if that part is concave and is replaced by its tangent.
     pub fn joint_exponents(self) -> (f64, f64) {
         let beta = self.exponent_beta();
         (if beta < 2.0 { beta - 1.0 } else { 1.0 }, if beta > 1.0 { beta } else { 1.0 })
     }
 
-    /// Whether a zero datum has an infinite cost, so that data are floored at [`MODEL_FLOOR`] (β ≤ 0).
+    /// Whether a zero datum has infinite cost (β ≤ 0). Such divergences floor the data at [`MODEL_FLOOR`].
     pub fn floors_data(self) -> bool {
         self.exponent_beta() <= 0.0
     }
 
-    /// v as the cost and the updates see it.
+    /// The datum v after flooring, as the cost and the updates use it.
     pub fn data(self, v: f64) -> f64 {
         if self.floors_data() { v.max(MODEL_FLOOR) } else { v }
     }
 
-    /// P(v, λ), the negative part of ∂d/∂λ; λ already floored.
+    /// P(v, λ), the negative part of ∂d/∂λ. λ must be floored already.
     pub fn numerator(self, v: f64, lambda: f64) -> f64 {
         let v = self.data(v);
         match self {
@@ -107,7 +111,7 @@ impl Divergence {
         }
     }
 
-    /// Q(v, λ), the positive part of ∂d/∂λ; λ already floored.
+    /// Q(v, λ), the positive part of ∂d/∂λ. λ must be floored already.
     pub fn denominator(self, _v: f64, lambda: f64) -> f64 {
         match self {
             Self::Euclidean => lambda,
@@ -117,10 +121,10 @@ impl Divergence {
         }
     }
 
-    /// d(v|λ); λ already floored. Nonnegative, and 0 at λ = v.
+    /// The cost d(v|λ), which is nonnegative and 0 at λ = v. λ must be floored already.
     pub fn cost(self, v: f64, lambda: f64) -> f64 {
         let v = self.data(v);
-        // Near a perfect fit log(v/λ) of a rounded quotient has no correct digit left to subtract from; log1p has.
+        // Near a perfect fit, the logarithm of the rounded quotient v/λ has no correct digit left; log1p has.
         let log_ratio = || {
             let excess = (v - lambda) / lambda;
             if excess.abs() < 0.5 { excess.ln_1p() } else { (v / lambda).ln() }
@@ -159,13 +163,13 @@ impl FromStr for Divergence {
             "is" => Ok(Self::ItakuraSaito),
             _ => match text.strip_prefix("beta:").map(str::parse) {
                 Some(Ok(beta)) => Self::beta(beta),
-                _ => Err(Error::input(format!("divergence '{text}' is not known; use eu, kl, is or beta:B"))),
+                _ => Err(Error::input(format!("divergence '{text}' is unknown; use eu, kl, is or beta:B"))),
             },
         }
     }
 }
 
-/// Every divergence of the crate, for tests that must cover all.
+/// All divergences, for tests that must cover each.
 #[cfg(any(test, feature = "testing"))]
 pub const ALL: [Divergence; 8] = [
     Divergence::Euclidean,
@@ -191,7 +195,7 @@ mod tests {
                     let rise = divergence.cost(v, lambda + step) - divergence.cost(v, lambda - step);
                     let slope = rise / (2.0 * step);
                     let (p, q) = (divergence.numerator(v, lambda), divergence.denominator(v, lambda));
-                    // A difference of costs carries their rounding, divided by the step.
+                    // The rounding of the costs, divided by the step, limits this finite difference.
                     let bound = 1e-8 * (q + p) + 4e-16 * divergence.cost(v, lambda) / step;
                     assert!((slope - (q - p)).abs() < bound, "{divergence}, v {v}, λ {lambda}: {slope} not {}", q - p);
                 }
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn hand_computed_costs() {
+    fn costs_equal_hand_computed_values() {
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} is not {b}");
         near(Divergence::Euclidean.cost(3.0, 1.0), 2.0);
         near(Divergence::KullbackLeibler.cost(2.0, 1.0), 2.0 * 2f64.ln() - 1.0);
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn beta_meets_the_named_cases() {
+    fn beta_equals_the_named_cases_at_2_1_and_0() {
         for (named, beta) in
             [(Divergence::Euclidean, 2.0), (Divergence::KullbackLeibler, 1.0), (Divergence::ItakuraSaito, 0.0)]
         {
@@ -250,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn names_parse_back() {
+    fn a_displayed_divergence_parses_back() {
         for divergence in ALL {
             assert_eq!(divergence.to_string().parse::<Divergence>().unwrap(), divergence);
         }
         for bad in ["", "IS", "beta", "beta:", "beta:x", "beta:nan", "beta:-1.5", "beta:9", "itakura"] {
-            assert!(bad.parse::<Divergence>().is_err(), "{bad} was taken");
+            assert!(bad.parse::<Divergence>().is_err(), "{bad} was accepted");
         }
     }
 }

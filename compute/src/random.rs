@@ -1,14 +1,14 @@
-//! Random starts: a counter-based generator, so that a value depends on the seed, the stream and its place alone, never
-//! on the engine, the thread or the order of asking.
+//! Random numbers for initial factors. The generator is counter-based: a value depends only on the seed, the stream and
+//! its index, not on the engine, the thread or the order of calls.
 
-/// The stream of one array of random numbers: arrays made with different streams are independent.
+/// A stream of random numbers for one array. Streams with different names are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream {
     key: u64,
 }
 
 impl Stream {
-    /// The stream called `name` of a run's `seed`.
+    /// The stream `name` of a run with this `seed`.
     pub fn new(seed: u64, name: &str) -> Self {
         let key = name.bytes().fold(mix(seed), |key, byte| mix(key ^ u64::from(byte)));
         Self { key }
@@ -21,7 +21,7 @@ impl Stream {
     }
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea & Flood 2014) after one step of its Weyl sequence.
+/// The finalizer of SplitMix64 (Steele, Lea & Flood 2014) after one step of its Weyl sequence.
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn mix_is_splitmix64() {
-        // The first outputs of SplitMix64 seeded with 0, as its authors' code prints them.
+        // The first outputs of SplitMix64 with seed 0, printed by its authors' code.
         assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf);
         assert_eq!(mix(0x9e37_79b9_7f4a_7c15), 0x6e78_9e6a_a1b9_65f4);
     }

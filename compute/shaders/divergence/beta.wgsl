@@ -1,5 +1,5 @@
-// The β-divergence: d(v|λ) = (v^β + (β-1) λ^β - β v λ^(β-1)) / (β (β-1)), P = v λ^(β-2), Q = λ^(β-1),
-// with v floored at MODEL_FLOOR where β ≤ 0. The uniform says β, which is none of 0, 1 and 2.
+// The β-divergence: d(v|λ) = (v^β + (β-1) λ^β - β v λ^(β-1)) / (β (β-1)), P = v λ^(β-2), Q = λ^(β-1).
+// v is floored at MODEL_FLOOR if β ≤ 0. β comes from the uniform and is not 0, 1 or 2.
 
 // Whether Q is 1 everywhere.
 const UNIT_DENOMINATOR = false;
@@ -12,7 +12,7 @@ fn denominator(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     return pow(lambda, vec4<f32>(params.beta - 1.0));
 }
 
-// Far from a perfect fit the larger of v and λ is divided out: powers of numbers near 1 are exact to the last digits.
+// Far from a perfect fit, divide by the larger of v and λ: powers of numbers near 1 are accurate to the last digits.
 fn cost(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     let beta = params.beta;
     let datum = seen(v);
@@ -26,7 +26,7 @@ fn cost(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     return select(far, pow(lambda, vec4<f32>(beta)) * near_cost(x, beta), is_near(x));
 }
 
-// Its terms are large where β is, and their difference has to be taken with care all the same.
+// The terms are large for large β, so even a rough cost needs the careful difference.
 fn rough_cost(v: vec4<f32>, lambda: vec4<f32>, p: vec4<f32>, q: vec4<f32>) -> vec4<f32> {
     return cost(v, lambda);
 }

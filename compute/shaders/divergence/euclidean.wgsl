@@ -15,7 +15,7 @@ fn cost(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     return 0.5 * (v - lambda) * (v - lambda);
 }
 
-// Nothing is lost in a difference that is squared.
+// A squared difference loses no digits.
 fn rough_cost(v: vec4<f32>, lambda: vec4<f32>, p: vec4<f32>, q: vec4<f32>) -> vec4<f32> {
     return cost(v, lambda);
 }

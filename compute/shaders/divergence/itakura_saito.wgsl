@@ -1,4 +1,4 @@
-// The Itakura-Saito divergence: d(v|λ) = v/λ - log(v/λ) - 1, P = v/λ², Q = 1/λ, with v floored at MODEL_FLOOR.
+// The Itakura-Saito divergence: d(v|λ) = v/λ - log(v/λ) - 1, P = v/λ², Q = 1/λ. v is floored at MODEL_FLOOR.
 
 // Whether Q is 1 everywhere.
 const UNIT_DENOMINATOR = false;
@@ -13,7 +13,8 @@ fn denominator(v: vec4<f32>, lambda: vec4<f32>) -> vec4<f32> {
     return 1.0 / lambda;
 }
 
-// The cost as P and Q have it nearly ready, good to rounding errors of terms near 1: for deciding, not for reporting.
+// The cost from values that P and Q already computed, accurate up to rounding of terms near 1. For accepting or
+// refusing a trial, not for reporting.
 fn rough_cost(v: vec4<f32>, lambda: vec4<f32>, p: vec4<f32>, q: vec4<f32>) -> vec4<f32> {
     let ratio = max(v, vec4<f32>(MODEL_FLOOR)) * q;
     return ratio - 1.0 - log(ratio);

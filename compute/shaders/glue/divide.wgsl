@@ -1,6 +1,6 @@
-// The mask of one source from its weight: m_j = w_j / Σ_i w_i.
+// Turns one source's weight into its mask: m_j = w_j / Σ_i w_i.
 //
-// total: Σ_i w_i (F, N), at least 1 up to rounding; mask: w_j before and m_j after (F, N).
+// total: Σ_i w_i (F, N), at least 1 up to rounding. mask: w_j before, m_j after (F, N).
 
 @group(0) @binding(1) var<storage, read> total: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> mask: array<vec4<f32>>;

@@ -1,8 +1,9 @@
-// What the gains of every component have in all: Σ_n of the rows k, k + K, ... of H.
+// Sums the gains of every component: Σ_n over the rows k, k + K, ... of H.
 //
-// gains: H (a multiple of K, N), partial: what every invocation has of every component (4 bases_pitch, 64), not read at the FIRST
-// window, totals: (4 bases_pitch), written at the LAST. A workgroup owns a component. Invocations take the vec4s of a segment in
-// turn, counted from where it begins, so that the order of a sum does not depend on how the segment is cut into windows.
+// gains: H (a multiple of K, N). partials: each invocation's sum for each component (4 bases_pitch, 64), not read at
+// the FIRST window. totals: (4 bases_pitch), written at the LAST window.
+// A workgroup owns a component. Its invocations take the vec4s of a segment in turn, counted from the segment's start,
+// so the order of a sum does not depend on how windows cut the segment.
 
 @group(0) @binding(1) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4<f32>>;

@@ -1,6 +1,7 @@
-// The model of one source, and the largest of the models so far: Λ_j = max(W_j H_j, floor), peak = max(peak, Λ_j).
+// Forms the model of one source, and the largest of the models so far: Λ_j = max(W_j H_j, floor), peak = max(peak,
+// Λ_j).
 //
-// bases: W (F, K), gains: H (K, N), model: Λ_j (F, N), peak: (F, N), whose content is not read where this source is FIRST.
+// bases: W (F, K), gains: H (K, N), model: Λ_j (F, N), peak: (F, N), not read for the FIRST source.
 // A workgroup of 64 owns a tile of 32 rows by 32 columns of the window.
 
 @group(0) @binding(1) var<storage, read> bases: array<vec4<f32>>;

@@ -1,12 +1,13 @@
 // Scales every column of a stack of bases to unit norm: W^τ[:, k] ← W^τ[:, k] / s_k, s_k = (Σ_{τ,f} W^τ[f, k]^NORM)^(1 / NORM).
 //
-// bases: W^τ (F, K), one after another, sizes: s (K), 1 for a zero column, which stays as it is. NORM is 1 or 2.
-// A workgroup owns four columns. The largest entry is divided out first: squares of small bases leave the range of f32.
+// bases: W^τ (F, K), one after another. sizes: s (K), 1 for a zero column, which is left unchanged. NORM is 1 or 2.
+// A workgroup owns four columns. It first divides by the largest entry, because squares of small bases leave the range
+// of f32.
 
 @group(0) @binding(1) var<storage, read_write> bases: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> sizes: array<vec4<f32>>;
 
-// Where row f of W^τ is, given τF + f.
+// The position of row f of W^τ, given τF + f.
 fn place(row: u32, quad: u32) -> u32 {
     return row / params.rows * params.bases_stride + row % params.rows * params.bases_pitch + quad;
 }

@@ -1,4 +1,5 @@
-// Multiplies every row of the gains by the size its basis had: H[k, :] ← s_k H[k, :], k the row's number modulo K.
+// Multiplies every row of the gains by the previous norm of its basis: H[k, :] ← s_k H[k, :], where k is the row number
+// modulo K.
 //
 // sizes: s (K), gains: H (a multiple of K, N), of which the window is scaled. An invocation owns four columns of a row.
 

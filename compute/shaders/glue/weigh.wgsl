@@ -1,8 +1,8 @@
-// The weight of one source, and the sum of the weights so far: w_j = (Λ_j / peak)^p, total = total + w_j.
+// Computes one source's weight and the sum of the weights so far: w_j = (Λ_j / peak)^p, total = total + w_j.
 //
-// HARD: w_j = 1 where Λ_j is the peak and no source before it was, 0 elsewhere; total then counts the winner.
-// peak: (F, N), weight: Λ_j before and w_j after (F, N), total: (F, N), not read where this source is FIRST.
-// The quotient by the largest model lies in (0, 1] whatever the level, so that its powers stay in range.
+// HARD: w_j = 1 if Λ_j is the peak and no earlier source reached it, otherwise 0. total then counts the winner.
+// peak: (F, N), weight: Λ_j before, w_j after (F, N), total: (F, N), not read for the FIRST source.
+// The quotient by the largest model is in (0, 1] at any level, so its powers stay in range.
 
 @group(0) @binding(1) var<storage, read> peak: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4<f32>>;

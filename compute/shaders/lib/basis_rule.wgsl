@@ -1,6 +1,7 @@
-// The rule for bases: N / D as ever, or, under λ Σ_k ‖w_k‖ Σ_n h_kn with w_k of norm 1, what src/kernels/products/rule.rs has.
+// The rule for bases: N / D, or under the penalty λ Σ_k ‖w_k‖ Σ_n h_kn, with w_k of norm 1, the rule of
+// src/kernels/products/rule.rs.
 //
-// NORM: 0 where the bases feel no penalty, else which norm it is, 1 or 2.
+// NORM: 0 if no penalty affects the bases, otherwise their norm, 1 or 2.
 
 fn updated_bases(x: vec4<f32>, numerator: vec4<f32>, denominator: vec4<f32>, gains: vec4<f32>) -> vec4<f32> {
     let floored = max(x, vec4<f32>(params.floor));

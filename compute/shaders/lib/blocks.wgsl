@@ -1,6 +1,6 @@
-// Products of 4 x 4 blocks in registers, by explicit fma: the same rounding in every kernel that forms the same sum.
+// Products of 4 x 4 blocks in registers, with explicit fma. All kernels that form the same sum round it alike.
 //
-// A block is held row by row: column i of the WGSL matrix is row i of the block.
+// A block is stored row by row: column i of the WGSL matrix is row i of the block.
 
 fn add_row(sum: vec4<f32>, left: vec4<f32>, right: mat4x4<f32>) -> vec4<f32> {
     let two = fma(left.yyyy, right[1], fma(left.xxxx, right[0], sum));

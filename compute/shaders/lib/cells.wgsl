@@ -1,6 +1,6 @@
-// The entry of a kernel whose invocations own a cell each, whatever that is, and share nothing.
+// The entry point of kernels in which each invocation owns one cell and shares nothing.
 //
-// A kernel fills in cells(), how many there are, and work(cell).
+// A kernel defines cells(), the number of cells, and work(cell).
 
 @compute @workgroup_size(64)
 fn main(

@@ -1,9 +1,9 @@
-// Sums down the columns of a tile, of what its invocations have gathered row by row.
+// Sums down the columns of a tile, from values that its invocations accumulated row by row.
 //
-// A sum is kept by the row's place in its tile and the TILE places are added in order at the end: an order that is the
-// same for every tiling.
+// There is one partial sum per row position in the tile. The TILE partial sums are added in order at the end, so the
+// order of a sum is the same for every tiling.
 
-// The sums of the invocation's column quad, given those of its rows; the invocations with y = 0 may use it.
+// The sums of the invocation's column quad, given its partial sums. Only invocations with y = 0 get the result.
 fn column_sums(sums: mat4x4<f32>, lane: u32) -> vec4<f32> {
     let at = lane_y(lane) * PITCH + lane_x(lane);
     workgroupBarrier();

@@ -1,13 +1,13 @@
-// The fields P and Q of a tile, formed and left in workgroup memory for the back-projections.
+// Forms the fields P and Q of a tile and leaves them in workgroup memory for the back-projections.
 //
-// P = numerator(V, Λ), Q = denominator(V, Λ), Λ = max(WH, MODEL_FLOOR); both are 0 outside the matrix.
-// data: V (F, N); after take_fields sh_left holds P and sh_right Q, TILE rows of PITCH vec4s.
-// Where Q is 1 everywhere (UNIT_DENOMINATOR) it is not formed: the kernels sum the other factor instead.
+// P = numerator(V, Λ), Q = denominator(V, Λ), Λ = max(WH, MODEL_FLOOR). Both are 0 outside the matrix.
+// data: V (F, N). After take_fields, sh_left holds P and sh_right holds Q, each in TILE rows of PITCH vec4s.
+// If Q is 1 everywhere (UNIT_DENOMINATOR), it is not formed: the kernels sum the other factor instead.
 
 @group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
 
-// Returns the costs of the invocation's cells, a row of them each, if the constant COSTS is 1.
-// V is asked for before Λ is formed, so that its way from memory is hidden behind the products.
+// If the constant COSTS is 1, returns the costs of the invocation's cells, one row of the matrix per row of the tile.
+// V is loaded before Λ is formed, so the products hide the memory latency.
 fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
     let quad = window_quad(first_quad + lane_x(lane));
     let row = first_row + lane_y(lane);
@@ -22,7 +22,7 @@ fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
         v[3] = datum(row + 3u * LANES, quad);
     }
     let lambda = model_tile(first_row, first_quad, lane);
-    // Most tiles lie within the matrix whole, all their invocations know it, and nothing is to be cut off.
+    // Most tiles lie entirely inside the matrix. All their invocations know it and mask nothing.
     let whole = first_row + TILE <= params.rows && 4u * (first_quad + QUADS) <= params.columns;
     var costs = mat4x4<f32>();
     costs[0] = form_row(at, row, quad, whole, v[0], lambda[0]);

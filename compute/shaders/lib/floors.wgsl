@@ -1,6 +1,6 @@
-// The floors of src/divergence.rs. They suppose data near 1; they and their squares are ordinary numbers of f32.
+// The floors of src/divergence.rs. They suppose data near 1. They and their squares are normal f32 numbers.
 
-// Least value of the model Λ, and of data where a divergence cannot take a zero.
+// Floor on the model Λ, and on the data of divergences that are infinite at zero.
 const MODEL_FLOOR = 1e-12;
-// Least denominator of a multiplicative ratio, so that 0/0 is 0.
+// Floor on the denominator of a multiplicative ratio. It makes 0/0 zero.
 const DENOMINATOR_FLOOR = 1e-30;

@@ -1,14 +1,14 @@
-// Factors of which workgroup memory holds all components of a tile: they serve Λ and the back-projection both, and the one that
-// a kernel does not walk along stays where it is.
+// Factors held in workgroup memory, with all components of a tile. They serve both Λ and the back-projection. The
+// factor along which the kernel does not walk is loaded only once.
 //
-// A kernel says which one that is by WALKS_ROWS: walking down the rows it brings W anew for each tile, and H once.
+// The kernel's constant WALKS_ROWS says which one: a kernel that walks down the rows loads W for each tile and H once.
 
 const HELD = LANES * BLOCKS / SLICE;
 const FIELDS_SIZE = TILE * PITCH;
 const BASES_AT = FIELDS_SIZE;
 const GAINS_AT = FIELDS_SIZE;
 
-// The kernel's own, P and Q at most, and then the slices of W and of H.
+// P and Q of the kernel, or less, followed by the slices of W and of H.
 var<workgroup> sh_left: array<vec4<f32>, FIELDS_SIZE + HELD * BASES_SLICE>;
 var<workgroup> sh_right: array<vec4<f32>, FIELDS_SIZE + HELD * GAINS_SLICE>;
 
@@ -49,7 +49,7 @@ fn bases_quad(first_row: u32, row: u32, component_quad: u32) -> vec4<f32> {
     return sh_left[BASES_AT + component_quad / SLICE * BASES_SLICE + row * SLICE_PITCH + component_quad % SLICE];
 }
 
-// Four columns of four components, a component a row, of which the last may be past K: their sums are not used.
+// Four columns of four components, one component per row. Components may exceed K; their sums are not used.
 fn gains_block(first_quad: u32, quad: u32, component_quad: u32) -> mat4x4<f32> {
     let at = GAINS_AT + 4u * component_quad * PITCH + quad;
     return mat4x4<f32>(sh_right[at], sh_right[at + PITCH], sh_right[at + 2u * PITCH], sh_right[at + 3u * PITCH]);

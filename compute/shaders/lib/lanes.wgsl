@@ -1,7 +1,7 @@
-// A workgroup of 64 that owns 32 columns: 8 quads side by side, 8 lanes that share the rows of each; and what the lanes have
-// together.
+// A workgroup of 64 that owns 32 columns: 8 quads side by side, and 8 lanes that share the rows of each quad. Also sums
+// and maxima over these lanes.
 //
-// A kernel fills in work(quad, place, lane), what the lane at that place of the quad's 8 does.
+// A kernel defines work(quad, place, lane), where `place` is the lane's index among the quad's 8.
 
 const COLUMN_QUADS = 8u;
 const ROW_LANES = 8u;
@@ -26,7 +26,7 @@ fn gather(value: vec4<f32>, lane: u32) {
     workgroupBarrier();
 }
 
-// The sum over the lanes of a quad, in their order.
+// The sum over the lanes of a quad, in order.
 fn lanes_sum(value: vec4<f32>, lane: u32) -> vec4<f32> {
     gather(value, lane);
     var sum = sh_lanes[lane % COLUMN_QUADS];

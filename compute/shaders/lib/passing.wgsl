@@ -1,11 +1,11 @@
-// Factors that pass through workgroup memory a slice of 32 components at a time; the back-projections read theirs from memory.
-// It takes any number of components, and 16 KiB.
+// Factors staged through workgroup memory in slices of 32 components. The back-projections read theirs from global
+// memory. This works for any number of components with 16 KiB of workgroup memory.
 
 const FIELDS_SIZE = TILE * PITCH;
 const BASES_AT = 0u;
 const GAINS_AT = 0u;
 
-// W and H of a slice while Λ is formed; the kernel's own between two tiles, P and Q at most.
+// W and H of a slice while Λ is formed. Between tiles, P and Q of the kernel, or less.
 var<workgroup> sh_left: array<vec4<f32>, max(BASES_SLICE, FIELDS_SIZE)>;
 var<workgroup> sh_right: array<vec4<f32>, max(GAINS_SLICE, FIELDS_SIZE)>;
 
@@ -31,7 +31,7 @@ fn bases_quad(first_row: u32, row: u32, component_quad: u32) -> vec4<f32> {
     return bases[(first_row + row) * params.bases_pitch + component_quad];
 }
 
-// Four columns of four components, a component a row, of which the last may be past K: their sums are not used.
+// Four columns of four components, one component per row. Components may exceed K; their sums are not used.
 fn gains_block(first_quad: u32, quad: u32, component_quad: u32) -> mat4x4<f32> {
     let at = panel_cell(params.components, 4u * component_quad, first_quad + quad);
     return mat4x4<f32>(gains[at], gains[at + STRIP_QUADS], gains[at + 2u * STRIP_QUADS], gains[at + 3u * STRIP_QUADS]);

@@ -1,4 +1,4 @@
-// Sums and maxima over a workgroup of 64 invocations, in an order that is always the same.
+// Sums and maxima over a workgroup of 64 invocations, always in the same order.
 
 var<workgroup> sh_reduce: array<vec4<f32>, 64>;
 

@@ -1,8 +1,9 @@
-// A tile of Λ of shifted factors: Λ[f, n] = Σ_{τ,φ,d} W^τ[f − φ, d] H^φ[d, n − τ], where shifts bring in zeros; not floored.
+// A tile of Λ of shifted factors, unfloored: Λ[f, n] = Σ_{τ,φ,d} W^τ[f − φ, d] H^φ[d, n − τ]. Shifts bring in zeros.
 //
-// bases: W^τ (F, D), one after another; gains: H (ΦD, N) of one segment; d is in first_component..end_component.
-// Eight lags of time, eight of pitch and four components are staged at a time: W in strips of the tile's rows and PITCHES − 1
-// before them, four lags of time to a vec4; H in strips of the tile's columns and two quads before them.
+// bases: W^τ (F, D), one after another. gains: H (ΦD, N) of one segment. d is in first_component..end_component.
+// Eight lags of time, eight of pitch and four components are staged at a time. A strip of W has the tile's rows and the
+// PITCHES − 1 rows before them, with four lags of time per vec4. A strip of H has the tile's columns and the two quads
+// before them.
 
 const PITCHES = 8u;
 const LAG_QUADS = 2u;
@@ -14,7 +15,7 @@ var<workgroup> sh_gains: array<vec4<f32>, 4u * PITCHES * GAINS_STRIP>;
 
 @group(0) @binding(1) var<storage, read> bases: array<vec4<f32>>;
 
-// Four components of a row of W^τ. A row above the first is a large number.
+// Four components of a row of W^τ. A row above the first wraps to a large number.
 fn shifted_bases(time: u32, row: u32, component_quad: u32) -> vec4<f32> {
     if (time >= params.time_lags || row >= params.rows) {
         return vec4<f32>(0.0);
@@ -52,7 +53,7 @@ fn stage(first_row: u32, first_quad: u32, first_pitch: u32, lag_quad: u32, compo
     workgroupBarrier();
 }
 
-// The rows y, y + 8, y + 16, y + 24 of the tile, of its quad x.
+// The rows y, y + 8, y + 16, y + 24 of the tile, in its quad x.
 fn model_tile(first_row: u32, first_quad: u32, x: u32, y: u32) -> mat4x4<f32> {
     var lambda = mat4x4<f32>();
     for (var component_quad = params.first_component / 4u; 4u * component_quad < params.end_component; component_quad++) {

@@ -1,6 +1,6 @@
-// All of Λ of shifted factors, a tile to a workgroup.
+// Forms all of Λ of shifted factors, one tile per workgroup.
 //
-// A kernel fills in keep(row, quad, product), what becomes of four columns of a row.
+// A kernel defines keep(row, quad, product), which handles four columns of a row.
 
 fn workgroups() -> u32 {
     return (params.rows + TILE - 1u) / TILE * (params.window_quads / TILE_QUADS);

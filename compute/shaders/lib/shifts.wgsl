@@ -1,13 +1,13 @@
-// Workgroups of 64 that own a tile of what shifted factors make, and four neighbours at four shifts.
+// Workgroups of 64 that own a tile of a shifted product, and vec4s at four shifts.
 //
-// A kernel fills in workgroups(), how many there are, and work(index, x, y), what the invocation at (x, y) of 8 x 8 does. It
-// keeps strips of its factors in workgroup memory, longer than the tile by a halo, and reads all shifts from there. Lags of time
-// are taken four at a time, as the entries of a vec4 and of the rows of a 4 x 4 block.
+// A kernel defines workgroups(), their number, and work(index, x, y), the work of invocation (x, y) of 8 x 8. It keeps
+// strips of its factors in workgroup memory, extended beyond the tile by a halo, and reads all shifts from there. Lags
+// of time are processed four at a time, as the entries of a vec4 and as the rows of a 4 x 4 block.
 
-// Rows or columns of a tile, and the vec4s of a row of it.
+// Rows or columns of a tile, and vec4s per row.
 const TILE = 32u;
 const TILE_QUADS = 8u;
-// The rows of a tile are dealt out to the 8 invocations of a column.
+// The 8 invocations of a column share the rows of a tile.
 const LANES = 8u;
 const INVOCATIONS = 64u;
 
@@ -23,7 +23,7 @@ fn main(
     }
 }
 
-// Row j holds x_{k−j}, k the four of `here`.
+// Row j holds x_{k−j} for the four k of `here`.
 fn shifted_right(before: vec4<f32>, here: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(
         here,
@@ -33,7 +33,7 @@ fn shifted_right(before: vec4<f32>, here: vec4<f32>) -> mat4x4<f32> {
     );
 }
 
-// Row j holds x_{k+j}, k the four of `here`.
+// Row j holds x_{k+j} for the four k of `here`.
 fn shifted_left(here: vec4<f32>, after: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(
         here,

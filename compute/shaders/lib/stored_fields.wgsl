@@ -1,7 +1,7 @@
-// The fields P and Q of a tile, brought to workgroup memory from where products/fields.wgsl stored them.
+// Loads the fields P and Q of a tile into workgroup memory from where products/fields.wgsl stored them.
 //
-// stored: P, Q and the cells' costs (F, the window), each in strips, one after another. For kernels that can take the file
-// fields.wgsl in its place, which says what take_fields leaves and returns.
+// stored: P, Q and the cells' costs (F, the window), each in strips, one after another. Replaces the file fields.wgsl,
+// which documents what take_fields leaves and returns.
 
 @group(0) @binding(1) var<storage, read> stored: array<vec4<f32>>;
 

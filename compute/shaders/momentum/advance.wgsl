@@ -1,7 +1,8 @@
-// Takes every column to where its next update is tried, by the shares that judge.wgsl gave.
+// Moves every column to its next trial, with the shares from judge.wgsl.
 //
-// Accepted, b > 0: safe ← trial, trial ← lead(next, previous, b), previous ← next. Refused: trial ← lead(previous, safe, b).
-// shares: b (1, N), next, trial, previous, safe: (K, N). An invocation owns four columns of a row.
+// Accepted, b > 0: safe ← trial, trial ← lead(next, previous, b), previous ← next. Refused: trial ← lead(previous,
+// safe, b).
+// shares: b (1, N). next, trial, previous, safe: (K, N). An invocation owns four columns of a row.
 
 @group(0) @binding(1) var<storage, read> shares: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> next: array<vec4<f32>>;

@@ -1,6 +1,6 @@
-// Moves a factor on along its last step: led = lead(x, x', b), of shaders/lib/lead.wgsl.
+// Extrapolates a factor along its last step: led = lead(x, x', b), see shaders/lib/lead.wgsl.
 //
-// ahead: x, behind: x', led: all (K, N) of a chunk, or (F, K). An invocation owns four entries.
+// ahead: x, behind: x', led. All are (K, N) of a chunk, or (F, K). An invocation owns four entries.
 
 @group(0) @binding(1) var<storage, read> ahead: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> behind: array<vec4<f32>>;

@@ -1,6 +1,6 @@
-// What memory costs by itself: a copy.
+// Measures memory bandwidth: a copy.
 //
-// source, copied: (quads) vec4s. An invocation copies four of them.
+// source, copied: (quads) vec4s. An invocation copies four vec4s.
 
 struct Copy {
     quads: u32,

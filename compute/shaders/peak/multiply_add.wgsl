@@ -1,7 +1,8 @@
-// What arithmetic costs by itself: x ← x a + b, over and over, in registers.
+// Measures arithmetic throughput: repeats x ← x a + b in registers.
 //
-// counts: (invocations), the x of every invocation once 32 steps have been taken `rounds` times; with a = b = 1 each has
-// counted them. No compiler can know that a and b are 1, and no two x of an invocation or workgroup begin alike.
+// counts: (invocations), the x of every invocation after `rounds` rounds of 32 steps. With a = b = 1, each x counts its
+// steps. The compiler cannot know that a and b are 1, and all x of an invocation or workgroup start with different
+// values.
 
 struct Rounds {
     rounds: u32,
@@ -12,8 +13,9 @@ struct Rounds {
 @group(0) @binding(0) var<uniform> params: Rounds;
 @group(0) @binding(1) var<storage, read_write> counts: array<vec4<f32>>;
 
-// Twelve chains that do not wait for each other: more than any device needs, with the other invocations it holds, and few
-// enough for the registers of a processor that plays one. Written out, since an array in a loop might not be in registers.
+// Twelve independent chains. With the other resident invocations, they are more than any device needs, and they still
+// fit the registers of a CPU that emulates a device. They are separate variables because an array in a loop might not
+// be in registers.
 var<private> x0: vec4<f32>;
 var<private> x1: vec4<f32>;
 var<private> x2: vec4<f32>;
@@ -47,7 +49,7 @@ fn main(
     x1 = x0 + 4.0;
     x2 = x0 + 8.0;
     for (var round = 0u; round < params.rounds; round++) {
-        // So many that the loop itself costs next to nothing.
+        // Enough steps to make the cost of the loop itself negligible.
         eight_steps();
         eight_steps();
         eight_steps();

@@ -1,10 +1,12 @@
 // Adds a prior to N and D of an update of gains: N ← N + α (b/g' + g'/n² A), D ← D + α (a/g' + g'/n² B), and H ← g'.
 //
-// a = Σ_c r_c (−μ_c/σ²_c), b = −x Σ_c r_c /σ²_c; A = Σ_k a and B = Σ_k b if the constant EXACT is 1, else a and b.
-// gains: H, numerators: N, denominators: D (K', N), of which the rows first_row..first_row + rows are the source's; norms: n
-// (1, N), weights: α in the row weights_row, responsibilities: r (C, N), precisions: 1/σ², pulls: −μ/σ² (K, C).
-// A workgroup owns 32 columns, see lib/lanes.wgsl; a lane takes every eighth row. A column of weight 0, as one that pads a segment
-// is, stays as it was.
+// a = Σ_c r_c (−μ_c/σ²_c), b = −x Σ_c r_c /σ²_c. If the constant EXACT is 1, A = Σ_k a and B = Σ_k b; otherwise A = a
+// and B = b.
+// gains: H, numerators: N, denominators: D (K', N), of which the rows first_row..first_row + rows are the source's.
+// norms: n (1, N). weights: α in the row weights_row. responsibilities: r (C, N). precisions: 1/σ², pulls: −μ/σ² (K,
+// C).
+// A workgroup owns 32 columns, see lib/lanes.wgsl; a lane takes every eighth row. Columns of weight 0, such as a
+// segment's padding, are left unchanged.
 
 @group(0) @binding(1) var<storage, read_write> gains: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
@@ -25,7 +27,7 @@ fn responsibility(component: u32, quad: u32) -> vec4<f32> {
     return responsibilities[at];
 }
 
-// Components past the last meet zeros of both matrices.
+// Components past the last meet zeros in both matrices.
 fn terms(row: u32, quad: u32, log_gain: vec4<f32>) -> Terms {
     var a = vec4<f32>();
     var b = vec4<f32>();

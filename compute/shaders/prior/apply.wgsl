@@ -1,4 +1,4 @@
-// Makes gains of the sums that a prior was added to: H ← rule(H, N, D).
+// Computes gains from the sums with priors: H ← rule(H, N, D).
 //
 // gains: H, numerators: N, denominators: D, all (K', N). An invocation owns four columns of a row.
 

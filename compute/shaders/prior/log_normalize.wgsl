@@ -1,6 +1,7 @@
-// Log-normalises the gains of one source: x = log(g'/n) with n = |max(g, GAIN_FLOOR)|, g' = max(g, GAIN_FLOOR, ρ n).
+// Log-normalizes the gains of one source: x = log(g'/n) with n = |max(g, GAIN_FLOOR)|, g' = max(g, GAIN_FLOOR, ρ n).
 //
-// gains: H (K', N), of which the rows first_row..first_row + rows are the source's, log_gains: x (K, N), norms: n (1, N).
+// gains: H (K', N), of which the rows first_row..first_row + rows are the source's. log_gains: x (K, N). norms: n (1,
+// N).
 // A workgroup owns 32 columns, see lib/lanes.wgsl; a lane takes every eighth row.
 
 @group(0) @binding(1) var<storage, read> gains: array<vec4<f32>>;

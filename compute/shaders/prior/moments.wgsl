@@ -1,9 +1,9 @@
-// Sums what a step of expectation-maximization needs, split by split: Σ_n r (x − μ) and Σ_n r (x − μ)² for every entry of the
-// means, and Σ_n r as if there were one row more.
+// Computes the sums of one step of expectation-maximization, per split: Σ_n r (x − μ) and Σ_n r (x − μ)² for every
+// entry of the means. One extra row holds Σ_n r.
 //
 // log_gains: x (K, N), responsibilities: r (C, N), means: μ (K, C), sums: (splits, two powers, K + 1, C).
-// An invocation owns four components of a row, of one split: its columns in the window, tile by tile, are added to what the sums
-// hold of the split, if anything.
+// An invocation owns four components of a row in one split. It adds the split's columns in the window, tile by tile, to
+// the split's previous sums, if any.
 
 @group(0) @binding(1) var<storage, read> log_gains: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> responsibilities: array<vec4<f32>>;
@@ -17,7 +17,7 @@ fn responsibility(component: u32, quad: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), responsibilities[at], entries(quad) < vec4<u32>(params.columns));
 }
 
-// The four columns of x away from the mean of a component, or ones in the row past the last.
+// The distance of four columns of x from a component's mean. Ones in the extra row.
 fn away(row: u32, quad: u32, mean: f32) -> vec4<f32> {
     let x = log_gains[panel_cell(params.rows, min(row, params.rows - 1u), quad)];
     return select(x - mean, vec4<f32>(1.0), row == params.rows);
@@ -47,7 +47,7 @@ fn main(
     let row = cell / params.bases_pitch;
     let block = cell % params.bases_pitch;
     let mean = means[min(row, params.rows - 1u) * params.bases_pitch + block];
-    // The tiles of the split that stand in the window, which begins with tile first_tile.
+    // The tiles of the split inside the window, which begins with tile first_tile.
     let end = min((split + 1u) * params.split_tiles, params.first_tile + params.window_quads / TILE_QUADS);
     var tile = max(split * params.split_tiles, params.first_tile);
     let at = 2u * split * cells + cell;

@@ -1,9 +1,10 @@
-// The responsibilities of a mixture's components for every column: r_c = exp l_c / Σ_c exp l_c, L = highest + log Σ_c exp l_c,
-// l_c = level_c − ½ Σ_k (x_k − μ_kc)² / σ²_kc.
+// Computes the responsibilities of a mixture's components for every column: r_c = exp l_c / Σ_c exp l_c, L = highest +
+// log Σ_c exp l_c, with l_c = level_c − ½ Σ_k (x_k − μ_kc)² / σ²_kc.
 //
-// log_gains: x (K, N), means: μ (K, C), precisions: 1/σ² (K, C), levels: log w − ½ Σ_k log 2πσ² less the highest, and that (2, C),
-// responsibilities: r (C, N), likelihoods: L (1, N).
-// A workgroup owns 32 columns, see lib/lanes.wgsl; a lane takes every eighth block of four components, over all rows in order.
+// log_gains: x (K, N). means: μ (K, C). precisions: 1/σ² (K, C). levels (2, C): log w − ½ Σ_k log 2πσ² minus the
+// highest of them, and the highest. responsibilities: r (C, N). likelihoods: L (1, N).
+// A workgroup owns 32 columns, see lib/lanes.wgsl; a lane takes every eighth block of four components, over all rows in
+// order.
 
 @group(0) @binding(1) var<storage, read> log_gains: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> means: array<vec4<f32>>;
@@ -45,7 +46,7 @@ fn work(quad: u32, place: u32, lane: u32) {
         most = keep(4u * block + 3u, quad, level.w - 0.5 * sums[3], most);
     }
     most = lanes_max(most, lane);
-    // A lane reads back what it wrote itself.
+    // A lane reads only what it wrote itself.
     var sum = vec4<f32>();
     for (var block = place; block < params.bases_pitch; block += ROW_LANES) {
         for (var component = 4u * block; component < min(4u * block + 4u, params.components); component++) {

@@ -1,11 +1,13 @@
-// The sums behind an update of the bases: N = P Hᵀ and D = Q Hᵀ over one split of the columns.
+// Sums for an update of the bases over one split of the columns: N = P Hᵀ and D = Q Hᵀ.
 //
-// data: V (F, N), bases: W (F, K), gains: H (K, N), sums: (splits, N and D, pass_rows, K), K in rows of bases_pitch vec4s.
-// weights: (K, N), what stands beside Q in the place of H if the constant WEIGHED is 1.
-// A workgroup owns TILE rows and 4 LANES BLOCKS components of one split, and walks along the split a tile of TILE columns
-// at a time. Invocation (x, y) sums the rows x, x + 8, x + 16, x + 24 of the components of the quads y, y + LANES, ..., one
-// 4 x 4 block each, named for the reason gains.wgsl gives. A split that began in an earlier window is taken up where that
-// left it, so that the order of a sum is the panel's, however it is cut into chunks and windows.
+// data: V (F, N), bases: W (F, K), gains: H (K, N), sums: (splits, N and D, pass_rows, K), with K in rows of
+// bases_pitch vec4s.
+// weights: (K, N), which multiply Q instead of H if the constant WEIGHED is 1.
+// A workgroup owns TILE rows and 4 LANES BLOCKS components of one split, and walks along the split in tiles of 4 QUADS
+// columns. Invocation (x, y) sums the rows x, x + QUADS, ... of the components of the quads y, y + LANES, ..., one 4 x
+// 4 block each. The blocks are separate variables for the reason that gains.wgsl gives.
+// A split that began in an earlier window continues from the sums of that window. So the order of a sum does not depend
+// on how chunks and windows cut the panel.
 
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
@@ -44,12 +46,12 @@ fn store(at: vec4<u32>, sum: mat4x4<f32>) {
     sums[at.w] = sum[3];
 }
 
-// Four columns of H (rows of the block) by four components.
+// Four columns of H, one per row of the block, by four components.
 fn gains_columns(first_quad: u32, step: u32, component_quad: u32) -> mat4x4<f32> {
     return transpose(gains_block(first_quad, step, component_quad));
 }
 
-// The same of what stands beside Q.
+// The same block of the weights of Q.
 fn weights_columns(first_quad: u32, step: u32, component_quad: u32, h: mat4x4<f32>) -> mat4x4<f32> {
     if (WEIGHED == 0u) {
         return h;
@@ -59,7 +61,7 @@ fn weights_columns(first_quad: u32, step: u32, component_quad: u32, h: mat4x4<f3
     return transpose(mat4x4<f32>(weights[at.x], weights[at.y], weights[at.z], weights[at.w]));
 }
 
-// Where Q is 1, every row of D is Σ_n H, gathered in row 0; H is 0 past the last column.
+// If Q is 1, every row of D is Σ_n H, accumulated in row 0. H is 0 past the last column.
 fn add_denominator(sum: mat4x4<f32>, q: mat4x4<f32>, h: mat4x4<f32>) -> mat4x4<f32> {
     if (UNIT_DENOMINATOR) {
         return mat4x4<f32>(sum[0] + ((h[0] + h[1]) + (h[2] + h[3])), sum[1], sum[2], sum[3]);
@@ -67,7 +69,7 @@ fn add_denominator(sum: mat4x4<f32>, q: mat4x4<f32>, h: mat4x4<f32>) -> mat4x4<f
     return add_product(sum, q, h);
 }
 
-// Adds four columns of the tile.
+// Adds the contribution of four columns of the tile.
 fn project(before: Sums, first_quad: u32, step: u32, component_quad: u32, x: u32) -> Sums {
     var blocks = before;
     let at = block_of(x * PITCH + step, QUADS * PITCH);
@@ -94,7 +96,7 @@ fn project(before: Sums, first_quad: u32, step: u32, component_quad: u32, x: u32
     return blocks;
 }
 
-// What an earlier window left of the split's sums.
+// The split's sums from an earlier window.
 fn taken_up(component_quad: u32, at_n: vec4<u32>, at_d: vec4<u32>) -> Sums {
     var blocks = Sums();
     blocks.n0 = kept_sums(component_quad, at_n);
@@ -134,7 +136,7 @@ fn main(
     let begin = split * params.split_tiles;
     let first_tile = max(begin, params.first_tile) - params.first_tile;
     let end_tile = min(begin + params.split_tiles - params.first_tile, tiles);
-    // Rows of a block stand 8 apart, and D's sums after N's.
+    // Rows of a block are QUADS apart. The sums of D follow those of N.
     let block_pitch = QUADS * params.bases_pitch;
     let at_n = block_of((2u * split * params.pass_rows + pass_row + x) * params.bases_pitch + component_quad, block_pitch);
     let at_d = at_n + params.pass_rows * params.bases_pitch;
@@ -147,7 +149,7 @@ fn main(
     for (var tile = first_tile; tile < end_tile; tile++) {
         let first_quad = params.first_quad + tile * QUADS;
         take_fields(params.first_row + pass_row, first_quad, lane);
-        // Invocations past the last component wait for the others.
+        // Invocations past the last component only take part in the barriers.
         if (component_quad < params.bases_pitch) {
             for (var step = 0u; step < QUADS; step++) {
                 blocks = project(blocks, first_quad, step, component_quad, x);

@@ -1,7 +1,7 @@
-// Updates the bases from the sums of all splits, taken in order: W ← rule(W, Σ_s N_s, Σ_s D_s).
+// Updates the bases from the sums of all splits, added in order: W ← rule(W, Σ_s N_s, Σ_s D_s).
 //
-// sums: (splits, N and D, pass_rows, K), as bases.wgsl leaves them; bases: W (F, K), of which pass_rows rows are updated.
-// gains: Σ_n H (K), if the bases feel a penalty. An invocation owns four components of a row.
+// sums: (splits, N and D, pass_rows, K), from bases.wgsl. bases: W (F, K), of which pass_rows rows are updated.
+// gains: Σ_n H (K), if a penalty affects the bases. An invocation owns four components of a row.
 
 @group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> bases: array<vec4<f32>>;

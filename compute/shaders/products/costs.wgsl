@@ -1,7 +1,7 @@
-// The cost of every column: Σ_f d(v[f, n] | λ[f, n]).
+// Computes the cost of every column: Σ_f d(v[f, n] | λ[f, n]).
 //
 // data: V (F, N), bases: W (F, K), gains: H (K, N), costs: (1, N).
-// A workgroup of 64 owns 32 columns of the window and walks down the rows a tile at a time.
+// A workgroup of 64 owns 32 columns of the window and walks down the rows in tiles.
 
 @group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;

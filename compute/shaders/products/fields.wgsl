@@ -1,7 +1,8 @@
-// Forms the fields of a window and stores them, for a back-projection that would otherwise form them again and again.
+// Forms and stores the fields of a window, for back-projections that would otherwise form them repeatedly.
 //
-// data: V (F, N), bases: W (F, K), gains: H (K, N), stored: P, Q and, if the constant COSTS is 1, the cells' costs (F, the
-// window), one after another, of the rows first_row..first_row + pass_rows. Q is not written where it is 1 everywhere.
+// data: V (F, N), bases: W (F, K), gains: H (K, N). stored: P, Q and, if the constant COSTS is 1, the cells' costs (F,
+// the window), one after another, for the rows first_row..first_row + pass_rows. Q is not written if it is 1
+// everywhere.
 // A workgroup owns a tile.
 
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;

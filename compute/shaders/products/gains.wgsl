@@ -1,16 +1,18 @@
-// Updates the gains: H ← rule(H, Wᵀ P, Wᵀ Q), in one pass over the data.
+// Updates the gains in one pass over the data: H ← rule(H, Wᵀ P, Wᵀ Q).
 //
-// data: V (F, N), bases: W (F, K), gains: H (K, N), new_gains: H after the update (K, N), denominators: D (K, N), costs: (1, N),
-// the columns' costs before the update, λ Σ_k H with them, if the constant COSTS is 1. If SUMS is 1, N is left in new_gains
-// and D in denominators, for a prior to be added before the rule is applied.
-// The rows are summed in splits of split_tiles tiles, and the sums of the splits in order: F alone says how many there are.
-// Where PART is 0 a workgroup walks down all of them, and what is summed so far waits in new_gains and denominators. Where it
-// is 1 a workgroup has one split, so that narrow panels fill a card, and leaves its sums for gains_reduce.wgsl:
-// new_gains: (splits, N and D, K, N), costs: (splits, N).
-// A workgroup owns 4 QUADS columns and 4 LANES BLOCKS components. It takes P and Q of a tile, formed anew or stored, and
-// back-projects them at once. Invocation (x, y) sums N and D of the columns of quad x and of the components of the quads y,
-// y + LANES, ..., one 4 x 4 block each. The blocks are named, not an array: a compiler that left an indexed array in memory
-// would spoil the kernel. Sums run over f in order, and no column sees another.
+// data: V (F, N), bases: W (F, K), gains: H (K, N), new_gains: H after the update (K, N), denominators: D (K, N),
+// costs: (1, N).
+// If the constant COSTS is 1, costs receives the columns' costs before the update, including λ Σ_k H. If SUMS is 1,
+// new_gains receives N and denominators receives D, so that a prior can be added before the rule.
+// The rows are summed in splits of split_tiles tiles, and the splits' sums are added in order. Their number depends on
+// F alone. If PART is 0, a workgroup walks down all splits and keeps the running sums in new_gains and denominators. If
+// PART is 1, a workgroup handles one split, so that narrow panels fill a card, and leaves its sums for
+// gains_reduce.wgsl: new_gains: (splits, N and D, K, N), costs: (splits, N).
+// A workgroup owns 4 QUADS columns and 4 LANES BLOCKS components. It takes P and Q of a tile, formed or loaded, and
+// back-projects them at once. Invocation (x, y) sums N and D for the columns of quad x and the components of the quads
+// y, y + LANES, ..., one 4 x 4 block each. The blocks are separate variables, not an array, because some compilers
+// leave an indexed array in memory, which would slow the kernel down. Sums run over f in order, and columns do not
+// affect each other.
 
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
@@ -20,7 +22,7 @@
 
 const WALKS_ROWS = true;
 
-// Where Q is 1, row 0 of D's block gathers Σ_f W of the block's four components.
+// If Q is 1, row 0 of D's block accumulates Σ_f W of the block's four components.
 fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> {
     if (UNIT_DENOMINATOR) {
         return mat4x4<f32>(sum[0] + w, sum[1], sum[2], sum[3]);
@@ -28,7 +30,7 @@ fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> 
     return add_outer(sum, w, q);
 }
 
-// Adds a row of the tile. Blocks past the last component read on, within what stands after W, and are not kept.
+// Adds a row of the tile. Blocks past the last component read the padding after W; their sums are not kept.
 fn project(before: Sums, first_row: u32, row: u32, component_quad: u32, x: u32) -> Sums {
     var blocks = before;
     let p = sh_left[row * PITCH + x];
@@ -90,7 +92,7 @@ fn keep(split: u32, component_quad: u32, quad: u32, n: mat4x4<f32>, d: mat4x4<f3
     keep_row(split, 4u * component_quad + 3u, quad, n[3], rows[3]);
 }
 
-// λ H summed over the components that stand at one place of their TILE.
+// λ times the sum of the components at one position of their TILE.
 fn penalty(place: u32, quad: u32) -> vec4<f32> {
     var sum = vec4<f32>();
     for (var component = place; component < params.components; component += TILE) {
@@ -132,7 +134,7 @@ fn main(
     let tiles = (params.window_quads + QUADS - 1u) / QUADS;
     let index = workgroup_index(group, groups);
     let first_quad = params.first_quad + index % tiles * QUADS;
-    // The workgroups of a column differ in their components, and then in their split.
+    // The workgroups of a column differ in their components first, and then in their split.
     let shares = (params.components + 4u * LANES * BLOCKS - 1u) / (4u * LANES * BLOCKS);
     let first_component = index / tiles % shares * 4u * LANES * BLOCKS;
     let first_split = index / tiles / shares;
@@ -151,7 +153,7 @@ fn main(
         if (COSTS == 1u) {
             cost_sums += tile_costs;
         }
-        // Invocations past the last component wait for the others.
+        // Invocations past the last component only take part in the barriers.
         let rows = select(0u, min(TILE, params.rows - first_row), component_quad < params.bases_pitch);
         var row = 0u;
         for (; row + 2u <= rows; row += 2u) {
@@ -165,8 +167,9 @@ fn main(
         if (first_row + TILE < min((split + 1u) * split_rows, params.rows)) {
             continue;
         }
-        // What is added is 0, since no panel has 4,096 rows above the last tile, and a compiler cannot know: else it works out where
-        // all sums are kept before the loop, and has half as many registers again in use (206 for 128 on sm_90, of two blocks).
+        // The added term is 0, because no panel has 4,096 rows above the last tile, but a compiler cannot know that.
+        // Without it, the compiler computes all output addresses before the loop and uses over half as many registers
+        // again (206 instead of 128 on sm_90, with two blocks).
         let quad = first_quad + x + first_row / 4096u;
         keep(split, component_quad, quad, blocks.n0, blocks.d0);
         if (BLOCKS > 1u) {
@@ -178,7 +181,7 @@ fn main(
         if (BLOCKS > 3u) {
             keep(split, component_quad + 3u * LANES, quad, blocks.n3, blocks.d3);
         }
-        // Workgroups that share the components of a column have all formed its costs.
+        // All workgroups that share the components of a column have formed its costs. One writes them.
         if (COSTS == 1u && first_component == 0u) {
             keep_costs(split, cost_sums, first_quad, lane);
         }

@@ -1,7 +1,7 @@
-// Updates the gains from the sums of all splits, taken in order: H ← rule(H, Σ_s N_s, Σ_s D_s).
+// Updates the gains from the sums of all splits, added in order: H ← rule(H, Σ_s N_s, Σ_s D_s).
 //
-// sums: (splits, N and D, K, N), split_costs: (splits, N), as gains.wgsl leaves them where PART is 1; gains: H (K, N), new_gains,
-// denominators and costs: as there. An invocation owns four columns of a component.
+// sums: (splits, N and D, K, N), split_costs: (splits, N), both from gains.wgsl with PART 1. gains: H (K, N).
+// new_gains, denominators and costs: as there. An invocation owns four columns of a component.
 
 @group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> split_costs: array<vec4<f32>>;

@@ -1,13 +1,14 @@
-// What the gains weigh in the sums of a joint update: H̃ ∘ (H / H̃)^e, 0 where either is.
+// Computes the weights of the gains in the sums of a joint update: H̃ ∘ (H / H̃)^e, or 0 where H̃ or H is 0.
 //
-// before: H̃ (K, N), after: H (K, N), weights: (K, N), of which the window is written. An invocation owns four columns of a
-// row.
+// before: H̃ (K, N), after: H (K, N), weights: (K, N), of which the window is written. An invocation owns four columns
+// of a row.
 
 @group(0) @binding(1) var<storage, read> before: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> after: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> weights: array<vec4<f32>>;
 
-// The powers of two that a weight may be above or below the gain that was: products with it stay in the range of f32.
+// The largest power of two by which a weight may differ from the previous gain. Products with it then stay in the range
+// of f32.
 const REACH = 80.0;
 
 @compute @workgroup_size(64)

@@ -1,11 +1,13 @@
-// The sums behind an update of shifted bases over the splits of one segment's columns: N^τ = Σ_φ (↑φ P) (→τ H^φ)ᵀ, D^τ with Q.
+// Sums for an update of shifted bases over the splits of one segment's columns: N^τ = Σ_φ (↑φ P) (→τ H^φ)ᵀ, and D^τ
+// with Q.
 //
-// sums: (slots, N and D, D and the lags by four, F), the lags of four in a vec4, of which a split has the slot after its number;
-// gains: H (ΦD, N), numerators: P, denominators: Q (F, N), in rows of their own. What is outside the matrix is 0; in Q below the
-// last row it is 1 where PRINTED.
-// A workgroup owns 32 rows of eight pairs of a component and four lags, of one split. Invocation (x, y) has the rows x, x + 8,
-// x + 16, x + 24 of pair y. Eight lags of pitch and 16 columns are staged at a time: P and Q in strips of the tile's rows and
-// PITCHES − 1 after them, H of each pair in strips of a quad more. What comes of one staging is summed by itself.
+// sums: (slots, N and D, D and the lags by four, F), with four lags per vec4. Split s uses slot s + 1. gains: H (ΦD,
+// N). numerators: P, denominators: Q (F, N), stored row by row. Values outside the matrix are 0, except that Q below
+// the last row is 1 if PRINTED.
+// A workgroup owns 32 rows of eight pairs of a component and four lags, in one split. Invocation (x, y) has the rows x,
+// x + 8, x + 16, x + 24 of pair y. Eight lags of pitch and 16 columns are staged at a time. A strip of P or Q has the
+// tile's rows and the PITCHES − 1 rows after them. A strip of H has one quad more than the columns. Each staging is
+// summed separately.
 
 @group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> numerators: array<vec4<f32>>;
@@ -14,7 +16,7 @@
 const PITCHES = 8u;
 const COLUMN_QUADS = 4u;
 const FIELDS_STRIP = TILE + PITCHES - 1u;
-// A row of a strip of the fields is a vec4 longer than it holds, so that reads down a column meet different banks.
+// A row of a fields strip has an extra vec4, so that reads down a column hit different banks.
 const PITCH = COLUMN_QUADS + 1u;
 const GAINS_STRIP = COLUMN_QUADS + 1u;
 

@@ -1,8 +1,9 @@
-// Adds the sums of one segment's splits in order, and updates the bases at the LAST segment that has a share in them:
+// Adds the sums of one segment's splits in order, and updates the bases at the LAST segment that contributes to them:
 // W^τ ← rule(W^τ, Σ N, Σ D).
 //
-// sums: as bases.wgsl leaves them, the first slot what the segments before gave, not read at the FIRST; bases: W^τ (F, D), one
-// after another; gains: Σ_{φ,n} H^φ (D), if the bases feel a penalty. An invocation owns four lags of a row and a component.
+// sums: from bases.wgsl. The first slot holds the sums of the segments before, and is not read at the FIRST segment.
+// bases: W^τ (F, D), one after another. gains: Σ_{φ,n} H^φ (D), if a penalty affects the bases. An invocation owns four
+// lags of a row and a component.
 
 @group(0) @binding(1) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> bases: array<f32>;
@@ -27,7 +28,7 @@ fn work(cell: u32) {
     let pair = cell / params.rows;
     let times = entries(pair / params.components);
     let inside = times < vec4<u32>(params.time_lags);
-    // Past the last lag that one is read again: it is this invocation's own, and no other writes it meanwhile.
+    // Lags past the last read the last one again. It belongs to this invocation, and no other writes it meanwhile.
     let lags = min(times, vec4<u32>(params.time_lags - 1u));
     let row = lags * params.bases_stride + cell % params.rows * params.bases_pitch;
     let component = pair % params.components;

@@ -1,6 +1,6 @@
-// Brings what of a segment stands in one chunk to the segment's own rows, or, where BACK, from there.
+// Copies the part of a segment in one chunk to the segment's gathered rows or, if BACK, from there to the chunk.
 //
-// source, copied: a chunk of a panel and the rows of one segment, or the other way round. A cell is four columns of a row.
+// source, copied: a chunk of a panel and the rows of one segment, or the reverse. A cell is four columns of a row.
 
 @group(0) @binding(1) var<storage, read> source: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> copied: array<vec4<f32>>;

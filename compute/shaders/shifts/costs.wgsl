@@ -1,7 +1,8 @@
-// The cost of every column of one segment: Σ_f d(v[f, n] | λ[f, n]).
+// Computes the cost of every column of one segment: Σ_f d(v[f, n] | λ[f, n]).
 //
-// bases: W^τ (F, D), gains: H (ΦD, N), data: V (F, N), costs: (1, N). A workgroup owns 32 columns and walks down the rows a tile
-// at a time; an invocation's rows are added as they come, and the sums of the 8 invocations of a column in order.
+// bases: W^τ (F, D), gains: H (ΦD, N), data: V (F, N), costs: (1, N).
+// A workgroup owns 32 columns and walks down the rows in tiles. An invocation adds its rows as they come; then the sums
+// of a column's 8 invocations are added in order.
 
 @group(0) @binding(3) var<storage, read> data: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> costs: array<vec4<f32>>;

@@ -1,6 +1,7 @@
-// The fields P and Q of one segment: P = numerator(V, Λ), Q = denominator(V, Λ), Λ = max(Λ, MODEL_FLOOR); 0 after the last column.
+// Forms the fields P and Q of one segment: P = numerator(V, Λ), Q = denominator(V, Λ), with Λ floored at MODEL_FLOOR.
+// They are 0 after the last column.
 //
-// bases: W^τ (F, D), gains: H (ΦD, N), data: V (F, N), numerators: P, denominators: Q (F, N), in rows of their own.
+// bases: W^τ (F, D), gains: H (ΦD, N), data: V (F, N). numerators: P, denominators: Q (F, N), stored row by row.
 
 @group(0) @binding(3) var<storage, read> data: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> numerators: array<vec4<f32>>;

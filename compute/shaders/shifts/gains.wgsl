@@ -1,10 +1,10 @@
 // Updates the shifted gains of one segment: H^φ ← rule(H^φ, Σ_τ (↓φ W^τ)ᵀ (←τ P), Σ_τ (↓φ W^τ)ᵀ (←τ Q)).
 //
-// bases: W^τ (F, D), gains: H (ΦD, N), numerators: P, denominators: Q (F, N), in rows of their own. What is outside the matrix is
-// 0; in Q it is 1 where PRINTED.
-// A workgroup owns 32 rows of H by 32 columns. BINS rows of the fields and eight lags are staged at a time: P and Q in strips of
-// the tile's columns and two quads after them, and for each row of H, which is at a pitch of its own, the W beside them, four lags
-// to a vec4. What comes of one staging is summed by itself.
+// bases: W^τ (F, D), gains: H (ΦD, N). numerators: P, denominators: Q (F, N), stored row by row. Values outside the
+// matrix are 0, except that Q is 1 there if PRINTED.
+// A workgroup owns 32 rows of H by 32 columns. BINS rows of the fields and eight lags are staged at a time. A strip of
+// P or Q has the tile's columns and the two quads after them. Each row of H has a pitch of its own, so the matching
+// values of W are staged per row of H, with four lags per vec4. Each staging is summed separately.
 
 @group(0) @binding(1) var<storage, read> bases: array<f32>;
 @group(0) @binding(2) var<storage, read_write> gains: array<vec4<f32>>;
@@ -19,7 +19,7 @@ var<workgroup> sh_bases: array<vec4<f32>, LAG_QUADS * BINS * TILE>;
 var<workgroup> sh_p: array<vec4<f32>, BINS * STRIP>;
 var<workgroup> sh_q: array<vec4<f32>, BINS * STRIP>;
 
-// W^τ[bin − φ, d] at four lags, of the row of H that is row d of H^φ.
+// W^τ[bin − φ, d] at four lags, for the row of H that is row d of H^φ.
 fn shifted_bases(gains_row: u32, bin: u32, lag_quad: u32) -> vec4<f32> {
     let pitch = gains_row / params.components;
     let times = entries(lag_quad);
@@ -50,7 +50,7 @@ fn stage(first_row: u32, first_quad: u32, first_bin: u32, lag_quad: u32, lane: u
 fn update(row: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
     if (row < params.pitch_lags * params.components) {
         let at = panel_cell(params.pitch_lags * params.components, row, params.first_quad + quad);
-        // N is 0 in the columns that pad a segment, and so they stay.
+        // N is 0 in a segment's padding columns, so they stay 0.
         gains[at] = updated(gains[at], n, d);
     }
 }

@@ -1,4 +1,4 @@
-// Λ of one segment, of the components first_component..end_component, before any floor.
+// Forms Λ of one segment, unfloored, from the components first_component..end_component.
 //
 // bases: W^τ (F, D), gains: H (ΦD, N), model: (F, N).
 

@@ -1,11 +1,11 @@
-//! The judge: f64, one thread, every kernel a few lines that read like the paper. Never optimised.
+//! The reference engine: f64, one thread, every kernel a few lines close to the paper. Never optimized.
 
 use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder, concatenate};
 
 use super::{Engine, Real, packed_shape, stacked_shape};
 use crate::{Error, Result};
 
-/// The f64 engine that says what the right answer is. Its stacks and panels are lists, of matrices and of segments.
+/// The f64 engine that defines the right results. Its stacks and panels are lists of matrices and segments.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reference;
 

@@ -1,43 +1,43 @@
-//! What work takes.
+//! Measures the time of work.
 
 use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// Runs that count in a measurement, at least: an interruption makes any of them long.
+/// The least number of runs that count in a measurement, because an interruption lengthens a run.
 const RUNS: usize = 3;
 
-/// What some work took, in seconds.
+/// The time of some work in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {
     /// From its start until all that it asked of the engine was done.
     pub wall: f64,
-    /// What the device spent computing, by its own clock; none where there is no such clock.
+    /// Computing time by the device's own clock. None without such a clock.
     pub device: Option<f64>,
 }
 
 impl Timing {
-    /// What the computing took: by the device's own clock where there is one, else by the wall's.
+    /// The computing time: by the device's clock if it has one, otherwise by the wall clock.
     pub fn computing(&self) -> f64 {
         self.device.unwrap_or(self.wall)
     }
 
-    /// Times work by the wall's clock alone.
+    /// Times work by the wall clock alone.
     ///
     /// # Errors
-    /// Those of the work.
+    /// The errors of `work`.
     pub fn of(work: impl FnOnce() -> Result<()>) -> Result<Self> {
         let started = Instant::now();
         work()?;
         Ok(Self { wall: started.elapsed().as_secs_f64(), device: None })
     }
 
-    /// The shortest time, by either clock, of one unit of work in all runs within `least`: what else the machine does for a
-    /// while does not count. A run is told how many units to do. Runs that last less than `long_enough` do not count; the
+    /// The shortest time per unit of work, by either clock, over all runs within `least`. So other load on the machine
+    /// has little effect. `run` is told how many units to do. Runs shorter than `long_enough` do not count, and the
     /// next is twice as long.
     ///
     /// # Errors
-    /// Those of a run.
+    /// The errors of a run.
     pub fn shortest(least: Duration, long_enough: Duration, mut run: impl FnMut(u32) -> Result<Self>) -> Result<Self> {
         let started = Instant::now();
         let mut best = Self { wall: f64::INFINITY, device: None };
@@ -62,8 +62,8 @@ impl Timing {
 mod tests {
     use super::*;
 
-    /// The time of a unit, and the lengths of the runs: 100 µs a unit, the first run `interrupted` (in ms); the device
-    /// itself is busy half of the time.
+    /// Measures a work of 100 µs per unit whose first run is `interrupted` (in ms). The device is busy half of the
+    /// time. Returns the time per unit, and the lengths of the runs.
     fn measured(least: Duration, interrupted: f64) -> (Timing, Vec<u32>) {
         let mut lengths = Vec::new();
         let run = |units: u32| {

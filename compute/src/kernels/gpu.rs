@@ -1,4 +1,4 @@
-//! What the families' shaders share: the library files, the divergences and the uniform.
+//! Shared by all kernel families on the GPU: library shader files, divergences and the uniform.
 
 mod tune;
 
@@ -38,7 +38,7 @@ static KULLBACK_LEIBLER: Source = source!("divergence/kullback_leibler.wgsl", NE
 static ITAKURA_SAITO: Source = source!("divergence/itakura_saito.wgsl", FLOORS, NEAR);
 static BETA: Source = source!("divergence/beta.wgsl", PARAMS, FLOORS, NEAR);
 
-/// The file that fills in a divergence's P, Q and cost.
+/// The shader file with a divergence's P, Q and cost.
 pub(crate) fn filling(divergence: Divergence) -> &'static Source {
     match divergence {
         Divergence::Euclidean => &EUCLIDEAN,
@@ -49,7 +49,8 @@ pub(crate) fn filling(divergence: Divergence) -> &'static Source {
 }
 
 uniform! {
-    /// `Params` of shaders/lib/params.wgsl, where the members are explained. A dispatch sets those its kernel reads.
+    /// `Params` of shaders/lib/params.wgsl, which documents the members. A dispatch sets the members that its kernel
+    /// reads.
     Params {
         rows: u32,
         columns: u32,
@@ -80,19 +81,19 @@ uniform! {
     }
 }
 
-/// Columns of a segment that are worked on at once: whole tiles of one chunk.
+/// A window: consecutive columns of a segment that one dispatch processes. It consists of whole tiles of one chunk.
 #[derive(Clone, Copy)]
 pub(crate) struct Window<'a> {
     pub(crate) segment: usize,
-    /// The chunk, and which of its panel it is.
+    /// The chunk, and its index in the panel.
     pub(crate) chunk: &'a Chunk,
     pub(crate) index: usize,
-    /// The tile of the chunk that it begins with.
+    /// Index of its first tile in the chunk.
     pub(crate) first_tile: usize,
     pub(crate) tiles: usize,
-    /// Columns that hold something.
+    /// Number of columns, without padding.
     pub(crate) columns: usize,
-    /// Tiles that stand before it in its segment.
+    /// Number of its segment's tiles before it.
     pub(crate) before: usize,
 }
 
@@ -111,7 +112,7 @@ impl<'a> Window<'a> {
         panel.pieces().into_iter().map(window).collect()
     }
 
-    /// Windows of a panel of which each takes a device no longer than a dispatch may; a column has so many multiply-adds.
+    /// Windows of a panel that fit the time limit of a dispatch, for `work` multiply-adds per column.
     pub(crate) fn in_time(gpu: &Gpu, panel: &'a GpuPanel, work: usize) -> Result<Vec<Self>> {
         let mut windows = Vec::new();
         for window in Self::all(panel) {
@@ -121,7 +122,7 @@ impl<'a> Window<'a> {
         Ok(windows)
     }
 
-    /// The same in windows of at most so many tiles.
+    /// Cuts it into windows of at most `tiles` tiles.
     pub(crate) fn cut(self, tiles: usize) -> impl Iterator<Item = Self> {
         (0..self.tiles).step_by(tiles).map(move |first| Self {
             first_tile: self.first_tile + first,
@@ -132,17 +133,17 @@ impl<'a> Window<'a> {
         })
     }
 
-    /// Counts the tiles before it from the panel's start, for sums over all segments.
+    /// Counts `before` from the start of the panel instead, for sums over all segments.
     pub(crate) fn join(&mut self) {
         self.before = self.chunk.first_tile + self.first_tile;
     }
 
-    /// Workgroups that it takes to cover the columns once.
+    /// The number of workgroups that cover the columns once.
     pub(crate) fn workgroups(&self, tiling: Tiling) -> usize {
         (self.tiles * TILE_COLUMNS).div_ceil(tiling.columns())
     }
 
-    /// What a kernel is told of it.
+    /// Sets the members of `params` that describe the window.
     pub(crate) fn params(&self, params: Params) -> Params {
         let first = self.first_tile * TILE_COLUMNS;
         Params {
@@ -155,35 +156,35 @@ impl<'a> Window<'a> {
     }
 }
 
-/// The columns of a problem are summed in at most so many splits, so that the order of the sum is its affair alone: with what is
-/// summed, enough workgroups for any device.
+/// The most splits in which the columns of a problem are summed. The number depends on the problem alone, so the order
+/// of the sum does too. Together with the other dimensions of the sums, it gives enough workgroups for any device.
 const SPLITS: usize = 64;
-/// Tiles in a split, at least: the sums of a split take memory and are to be reduced.
+/// The least tiles per split. Each split takes memory and must be reduced.
 const SPLIT_TILES: usize = 4;
 
-/// How the sums over the columns of a problem are divided.
+/// The division of a sum over a problem's columns.
 #[derive(Clone, Copy)]
 pub(crate) struct Splits {
-    /// Tiles in a split.
+    /// Tiles per split.
     pub(crate) tiles: usize,
     pub(crate) count: usize,
 }
 
 impl Splits {
-    /// Of all columns of some windows.
+    /// Divides the columns of some windows.
     pub(crate) fn of(windows: &[Window]) -> Self {
         let tiles: usize = windows.iter().map(|window| window.tiles).sum();
         let each = tiles.div_ceil(SPLITS).max(SPLIT_TILES);
         Self { tiles: each, count: tiles.div_ceil(each) }
     }
 
-    /// The same columns in at most so many splits.
+    /// Divides the same columns into at most `most` splits.
     pub(crate) fn at_most(self, most: usize) -> Self {
         let together = self.count.div_ceil(most);
         Self { tiles: together * self.tiles, count: self.count.div_ceil(together) }
     }
 
-    /// Those that have columns in a window.
+    /// The splits that overlap a window.
     pub(crate) fn of_window(self, window: &Window) -> Range<usize> {
         window.before / self.tiles..(window.before + window.tiles).div_ceil(self.tiles)
     }
@@ -198,11 +199,11 @@ pub(crate) mod tests {
     use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
     use crate::engine::gpu::shader_check::files;
 
-    /// All files that [`filling`] may name.
+    /// All files that [`filling`] can return.
     pub(crate) const DIVERGENCES: [&Source; 4] = [&EUCLIDEAN, &KULLBACK_LEIBLER, &ITAKURA_SAITO, &BETA];
 
     #[test]
-    fn every_shared_file_is_a_source() {
+    fn every_shared_file_is_listed_as_a_source() {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
         let tiles = [&BLOCKS, &TILE, &PASSING, &HELD, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
         let shifts = [&SHIFTS, &SHIFTED_GAINS, &SHIFTED_MODEL, &SHIFTED_TILES];
@@ -214,7 +215,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn splits_are_brought_together_where_there_may_be_few() {
+    fn at_most_merges_splits() {
         let splits = Splits { tiles: 4, count: 7 };
         for (most, tiles, count) in [(9, 4, 7), (7, 4, 7), (6, 8, 4), (3, 12, 3), (1, 28, 1)] {
             let few = splits.at_most(most);
@@ -223,7 +224,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn floors_are_those_of_the_host() {
+    fn shader_floors_equal_the_hosts() {
         for (name, value) in [("MODEL_FLOOR", MODEL_FLOOR), ("DENOMINATOR_FLOOR", DENOMINATOR_FLOOR)] {
             assert!(FLOORS.text.contains(&format!("const {name} = {value:e};")), "{name}");
         }

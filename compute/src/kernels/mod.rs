@@ -1,4 +1,5 @@
-//! The heavy arithmetic, a family a folder: its contract (a small trait), and the three implementations side by side.
+//! The heavy arithmetic. Each kernel family has a folder with its contract (a small trait) and three implementations
+//! side by side.
 
 pub mod glue;
 mod gpu;

@@ -1,4 +1,5 @@
-//! Segments on every engine: each has the bits that it has alone, and those that share their bases are one problem.
+//! Tests of segments on every engine. A segment has the bits that it has alone. Segments that share bases form one
+//! problem.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 
@@ -19,7 +20,7 @@ struct Recording {
     h: Array2<f32>,
 }
 
-/// One recording for each width, of so many rows and components.
+/// One recording per width, all with these rows and components.
 fn recordings(rows: usize, components: usize, widths: &[usize]) -> Vec<Recording> {
     let recording = |(seed, &columns): (u32, &usize)| Recording {
         v: numbers(3 * seed, rows, columns),
@@ -39,9 +40,9 @@ fn mixture(components: usize, dimensions: usize) -> Mixture {
     Mixture { weights, means: -values(50), variances: values(51) }
 }
 
-/// Every kernel once or more over a batch: what it leaves of each recording, laid end to end.
+/// Runs every kernel at least once over a batch. Returns the results of each recording, concatenated.
 fn everything<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) -> Vec<Vec<f32>> {
-    // A floor makes gains of what pads a segment, if nothing keeps them from it.
+    // With a floor, padding columns get gains unless a kernel prevents it.
     let rule = Rule { floor: 0.05, sparsity: 0.01, norm: Some(Norm::L2), ..Rule::of(Divergence::ItakuraSaito) };
     let (rows, components) = batch[0].w.dim();
     let v = engine.packed(&views(batch, |recording| &recording.v)).unwrap();
@@ -117,7 +118,7 @@ fn everything<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) -
     widths.into_iter().enumerate().map(of_segment).collect()
 }
 
-/// Whether every recording of a batch has the bits that it has alone, in whatever company.
+/// Asserts that every recording of a batch has the bits that it has alone, also in reversed order.
 fn assert_alone<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) {
     let alone: Vec<Vec<f32>> = batch.chunks(1).flat_map(|recording| everything(engine, recording)).collect();
     assert!(alone.iter().flatten().all(|x| x.is_finite()));
@@ -128,7 +129,8 @@ fn assert_alone<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording])
     assert!(together == alone);
 }
 
-/// What the shifted kernels leave of every `shared` recordings, which have T bases together, made of those of their first.
+/// Runs the shifted kernels. Each group of `shared` recordings shares T bases, made from the group's first recording.
+/// Returns the results of each group.
 fn shifted<E: Shifts>(engine: &E, batch: &[Recording], shared: usize) -> Vec<Vec<f32>> {
     shifted_by(engine, batch, shared, Lags { time: 3, pitch: 2 })
 }
@@ -174,7 +176,7 @@ fn shifted_by<E: Shifts>(engine: &E, batch: &[Recording], shared: usize, lags: L
     batch.chunks(shared).enumerate().map(of_group).collect()
 }
 
-/// Whether every `shared` recordings, which have bases together, have the bits that they have without the others.
+/// Asserts that each group of `shared` recordings with common bases has the bits that it has without the others.
 fn assert_shifted_alone<E: Shifts>(engine: &E, batch: &[Recording], shared: usize) {
     let alone: Vec<Vec<f32>> = batch.chunks(shared).flat_map(|group| shifted(engine, group, shared)).collect();
     assert!(alone.iter().flatten().all(|x| x.is_finite()));
@@ -182,7 +184,7 @@ fn assert_shifted_alone<E: Shifts>(engine: &E, batch: &[Recording], shared: usiz
 }
 
 #[test]
-fn a_shifted_segment_has_the_bits_that_it_has_alone() {
+fn a_shifted_segment_has_the_same_bits_alone_and_in_a_batch() {
     assert_shifted_alone(&Reference, &recordings(5, 3, &[4, 1, 7]), 1);
     assert_shifted_alone(&Cpu::new(Some(2)).unwrap(), &recordings(37, 3, &[1, 48, 49, 130]), 1);
     let Some(gpu) = gpu() else { return };
@@ -193,11 +195,11 @@ fn a_shifted_segment_has_the_bits_that_it_has_alone() {
 }
 
 #[test]
-fn shifted_segments_that_share_bases_have_the_bits_that_they_have_without_others() {
+fn a_group_that_shares_shifted_bases_has_the_same_bits_alone_and_in_a_batch() {
     assert_shifted_alone(&Reference, &recordings(5, 3, &[4, 1, 7, 2]), 2);
     assert_shifted_alone(&Cpu::new(Some(2)).unwrap(), &recordings(37, 3, &[1, 48, 49, 130]), 2);
     let Some(mut gpu) = gpu() else { return };
-    // The second and the fourth lie across chunks of two tiles.
+    // The second and the fourth recording cross chunks of two tiles.
     let batch = recordings(9, 3, &[1, 60, 33, 130]);
     let whole = shifted(&gpu, &batch, 2);
     for chunk_columns in [1 << 16, 64] {
@@ -207,7 +209,8 @@ fn shifted_segments_that_share_bases_have_the_bits_that_they_have_without_others
     }
 }
 
-/// Whether an engine is near the reference after all that [`shifted`] does, with bases for every `shared` recordings.
+/// Asserts that an engine is near the reference after all steps of [`shifted`], with bases for every `shared`
+/// recordings.
 fn assert_shifted_near<E: Shifts>(engine: &E, batch: &[Recording], shared: usize, lags: Lags) {
     let (got, expected) = (shifted_by(engine, batch, shared, lags), shifted_by(&Reference, batch, shared, lags));
     for (got, expected) in got.iter().flatten().zip(expected.iter().flatten()) {
@@ -216,7 +219,7 @@ fn assert_shifted_near<E: Shifts>(engine: &E, batch: &[Recording], shared: usize
 }
 
 #[test]
-fn shifted_segments_are_what_the_reference_makes_of_them() {
+fn shifted_segments_are_near_the_reference() {
     let (few, many) = (Lags { time: 3, pitch: 2 }, Lags { time: 10, pitch: 9 });
     let (small, large) = (recordings(9, 3, &[1, 60, 33, 130]), recordings(37, 5, &[70, 150]));
     let cpu = Cpu::new(Some(2)).unwrap();
@@ -230,9 +233,9 @@ fn shifted_segments_are_what_the_reference_makes_of_them() {
 }
 
 #[test]
-fn shifted_kernels_use_nothing_that_is_not_theirs() {
+fn shifted_kernels_read_no_uninitialized_memory() {
     let Some(gpu) = gpu() else { return };
-    // Two tiles of rows, blocks of components, of lags and of pitches each, and two splits of the columns.
+    // Two tiles of rows, and two blocks each of components, lags and pitches, and two splits of the columns.
     let (batch, lags) = (recordings(37, 5, &[70, 150]), Lags { time: 10, pitch: 9 });
     let clean = shifted_by(&gpu, &batch, 1, lags);
     let junk: Vec<_> = [1, 5, 37, 45, 64, 100, 150]
@@ -248,14 +251,15 @@ fn shifted_kernels_use_nothing_that_is_not_theirs() {
 }
 
 #[test]
-fn a_segment_on_the_reference_has_the_bits_that_it_has_alone() {
+fn a_reference_segment_has_the_same_bits_alone_and_in_a_batch() {
     assert_alone(&Reference, &recordings(5, 3, &[4, 1, 7]));
 }
 
 #[test]
-fn a_segment_on_the_cpu_has_the_bits_that_it_has_alone() {
+fn a_cpu_segment_has_the_same_bits_alone_and_in_a_batch() {
     let cpu = Cpu::new(Some(2)).unwrap();
-    // Less than a strip, a whole one, and more strips than a problem has parts at least; rows of several ranges.
+    // Widths below one strip, of one strip, and with more strips than the least number of parts; rows in several
+    // ranges.
     for (rows, components, widths) in
         [(37, 5, [1, 48, 49, 300].as_slice()), (150, 33, &[70, 500, 3]), (9, 2, &[4000, 10])]
     {
@@ -264,9 +268,10 @@ fn a_segment_on_the_cpu_has_the_bits_that_it_has_alone() {
 }
 
 #[test]
-fn a_segment_on_the_gpu_has_the_bits_that_it_has_alone() {
+fn a_gpu_segment_has_the_same_bits_alone_and_in_a_batch() {
     let Some(mut gpu) = gpu() else { return };
-    // Less than a tile, a whole one, more tiles than a split has; fields that are stored; more tiles than there are splits.
+    // Widths below one tile, of one tile, and with more tiles than a split; stored fields; more tiles than there are
+    // splits.
     for (rows, components, widths) in
         [(37, 5, [1, 32, 33, 300].as_slice()), (35, 300, &[67, 10]), (3, 2, &[9001, 40, 150])]
     {
@@ -297,7 +302,7 @@ fn moments_depend_on_the_columns_alone() {
     assert_eq!(whole, on_gpu(&gpu.with_chunk_columns(96)));
 }
 
-/// What several segments with one matrix make of it, and of their gains.
+/// Updates gains and one shared matrix from several segments.
 fn shared<E: Products + Glue>(engine: &E, batch: &[Recording], rule: &Rule) -> (Array2<f64>, Array2<f64>) {
     let v = engine.packed(&views(batch, |recording| &recording.v)).unwrap();
     let mut w = engine.matrix(batch[0].w.view()).unwrap();
@@ -311,7 +316,7 @@ fn shared<E: Products + Glue>(engine: &E, batch: &[Recording], rule: &Rule) -> (
 
 fn assert_shared<E: Products + Glue>(engine: &E, rows: usize, components: usize, widths: &[usize]) {
     let batch = recordings(rows, components, widths);
-    // With the floor, and data above 0 where there are none, a segment's padding would be felt in the sums.
+    // With the floor, and IS data above 0 in padding columns, padding would change the sums.
     let rule = Rule { floor: 0.2, sparsity: 0.1, norm: Some(Norm::L2), ..Rule::of(Divergence::ItakuraSaito) };
     let ((w, h), (expected_w, expected_h)) = (shared(engine, &batch, &rule), shared(&Reference, &batch, &rule));
     for (got, expected) in [(w, expected_w), (h, expected_h)] {
@@ -345,7 +350,7 @@ fn assert_refused<E: GainPrior + Momentum + Glue>(engine: &E) {
     };
     let stack = |count: usize| engine.stack(&views(&batch[..count], |one| &one.w)).unwrap();
     let v = panel(&[0, 1], |one| &one.v);
-    // The segments of the gains are others, of as many columns; and there are three matrices for two segments.
+    // Gains in other segments with as many columns; then three matrices for two segments.
     for (w, h) in [(stack(2), [1, 0].as_slice()), (stack(3), &[0, 1]), (stack(1), &[0, 1, 2])] {
         let (mut w, mut h) = (w, panel(h, |one| &one.h));
         assert!(engine.update_gains(&v, &w, &mut h, &rule).is_err());

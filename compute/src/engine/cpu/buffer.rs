@@ -1,14 +1,14 @@
-//! Numbers in memory as the tiles like them: on cache lines, and used again.
+//! Buffers for the tiles: aligned to cache lines and reused.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A cache line, which is a vector of AVX-512 too: a vector that straddles two lines costs two accesses.
+/// A cache line, the size of an AVX-512 vector. A vector across two lines costs two accesses.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Line([f32; 16]);
 
-/// Numbers that begin on a cache line.
+/// A buffer that begins on a cache line.
 pub(crate) struct Buffer {
     lines: Vec<Line>,
     len: usize,
@@ -34,12 +34,12 @@ impl DerefMut for Buffer {
     }
 }
 
-/// Buffers that wait to be used again: the system gives fresh memory page by page, which takes longer than a small update.
+/// A pool of buffers. The system provides fresh memory page by page, which takes longer than a small update.
 #[derive(Clone, Default)]
 pub(crate) struct Shelf(Arc<Mutex<Vec<Buffer>>>);
 
 impl Shelf {
-    /// A buffer of `len` numbers, whatever they are. It comes back when it is dropped.
+    /// Takes a buffer of `len` numbers with unspecified contents. It returns to the shelf when dropped.
     pub(crate) fn take(&self, len: usize) -> Scratch {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |buffer: &Buffer| buffer.lines.len() * 16 >= len;
@@ -49,7 +49,7 @@ impl Shelf {
         Scratch { buffer: buffer.unwrap_or_else(|| Buffer::zeros(len)), shelf: self.clone() }
     }
 
-    /// The same, all zeros.
+    /// Takes a buffer of zeros.
     pub(crate) fn zeros(&self, len: usize) -> Scratch {
         let mut scratch = self.take(len);
         scratch.fill(0.0);
@@ -57,10 +57,10 @@ impl Shelf {
     }
 }
 
-/// Buffers that a shelf holds, at most: what the threads of a large machine use at once, and the packed factors.
+/// The most buffers on a shelf: what the threads of a large machine use at once, and the packed factors.
 const SHELF: usize = 256;
 
-/// A buffer on loan from a [`Shelf`].
+/// A buffer borrowed from a [`Shelf`].
 pub(crate) struct Scratch {
     buffer: Buffer,
     shelf: Shelf,

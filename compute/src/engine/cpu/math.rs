@@ -1,20 +1,20 @@
-//! Logarithms, exponentials and powers of vectors of f32.
+//! Logarithms, exponentials and powers of f32 vectors.
 //!
-//! Range reduction by the bits of the number, then a polynomial (coefficients of Cephes, S. L. Moshier). For positive,
-//! normal numbers; within 2e-7 of the true value, relative.
+//! Each function reduces the range by the bits of the number and then evaluates a polynomial (coefficients from Cephes,
+//! S. L. Moshier). Valid for positive normal numbers, with a relative error below 2e-7.
 
 use pulp::Simd;
 
 use super::tile::multiply_add;
 
-/// Bits of √½, and how far they are below those of 1.
+/// The bits of √½, and their distance from the bits of 1.
 const HALF_ROOT: u32 = 0x3f35_04f3;
 const ONE: u32 = 0x3f80_0000;
 const MANTISSA: u32 = 0x007f_ffff;
-/// 2²³: an integer below it, put into the mantissa, reads as 2²³ + the integer.
+/// 2²³. An integer below it, stored in the mantissa, reads as 2²³ + the integer.
 const INTEGER: f32 = 8_388_608.0;
 
-/// Σ_i c_i x^i, highest first.
+/// Σ_i c_i x^i, highest power first.
 #[inline(always)]
 fn horner<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
     let mut sum = simd.splat_f32s(coefficients[0]);
@@ -70,7 +70,7 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// 2^y for |y| < 126
 #[inline(always)]
 fn exp2<S: Simd>(simd: S, y: S::f32s) -> S::f32s {
-    // 1.5 · 2²³ + y rounds y to an integer, which then stands in the lowest bits.
+    // Adding 1.5 · 2²³ rounds y to an integer, which is then in the lowest bits.
     let magic = simd.splat_f32s(1.5 * INTEGER);
     let rounded = simd.add_f32s(y, magic);
     let rest = simd.sub_f32s(y, simd.sub_f32s(rounded, magic));
@@ -83,15 +83,15 @@ fn exp2<S: Simd>(simd: S, y: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(power), scale))
 }
 
-/// e^x for x < 87; what is below 2^-100 is that: products with less would leave the normal numbers of f32, by which a step of
-/// expectation-maximization took 1.7 times as long. The error grows with |x|: 1e-7 of it.
+/// e^x for x < 87, at least 2^-100: products with smaller numbers would leave the normal range of f32, which made a
+/// step of expectation-maximization take 1.7 times as long. The relative error grows as 1e-7 |x|.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let y = simd.mul_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E));
     exp2(simd, simd.max_f32s(y, simd.splat_f32s(-100.0)))
 }
 
-/// x^y for a result in 1e-37..1e37. The error grows with |y log x|: 1e-7 of it.
+/// x^y for results in 1e-37..1e37. The relative error grows as 1e-7 |y log x|.
 #[inline(always)]
 pub(crate) fn pow<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
     let log2 = simd.mul_f32s(ln(simd, x), simd.splat_f32s(std::f32::consts::LOG2_E));
@@ -99,7 +99,7 @@ pub(crate) fn pow<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> S::f32s {
     exp2(simd, simd.min_f32s(simd.max_f32s(y, simd.splat_f32s(-125.0)), simd.splat_f32s(125.0)))
 }
 
-/// log r for x = r − 1, both given, and log r − x, near r = 1, where the terms cancel, without subtracting them.
+/// log r for x = r − 1, both given. Also log r − x near r = 1, computed without the cancellation of a subtraction.
 #[inline(always)]
 pub(crate) fn ln_and_less<S: Simd>(simd: S, r: S::f32s, x: S::f32s) -> (S::f32s, Less<S>) {
     let (excess, exponent) = split(simd, r);
@@ -110,11 +110,11 @@ pub(crate) fn ln_and_less<S: Simd>(simd: S, r: S::f32s, x: S::f32s) -> (S::f32s,
     (ln, Less { near, rest })
 }
 
-/// log r − x where r is near 1.
+/// log r − x for r near 1.
 pub(crate) struct Less<S: Simd> {
     /// Where r is in [√½, √2).
     pub(crate) near: S::m32s,
-    /// log r − x there; anything elsewhere.
+    /// log r − x there; unspecified elsewhere.
     pub(crate) rest: S::f32s,
 }
 
@@ -123,7 +123,7 @@ mod tests {
     use super::super::tile::{self, StripJob};
     use super::*;
 
-    /// A function of vectors, on one number.
+    /// Applies a vector function to one number.
     struct On<'a, F>(F, &'a mut f32);
 
     trait Vector {
@@ -190,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn logarithms_and_powers_are_near_the_true_ones() {
-        // Near 1 the logarithm is judged by its own size: nothing was subtracted.
+    fn logarithms_and_powers_are_accurate() {
+        // Near 1 the error is relative to the logarithm itself, because nothing is subtracted.
         assert!(worst(Ln, f64::ln, spread(1e-37, 0.9999).chain(spread(1.0001, 1e37))) < 3e-7);
         for y in [0.9f32, -0.5, 0.25, 1.0] {
             let error = worst(Pow(y), |x| x.powf(f64::from(y)), spread(0.5, 2.0));

@@ -1,8 +1,8 @@
-//! The native engine: f32, all cores, explicit SIMD chosen at run time.
+//! The CPU engine: f32, all cores, explicit SIMD chosen at run time.
 //!
-//! A panel is stored in strips of [`STRIP`] columns, each strip row-major and zero-padded to a multiple of [`ROW_BLOCK`]
-//! rows. Every strip is computed by the same code at full width, so there are no edges: a column gets the same bits
-//! wherever it stands, and strips go to whichever thread is free. Every segment of a panel begins with a strip of its own.
+//! A panel is stored in strips of [`STRIP`] columns. Each strip is row-major and zero-padded to a multiple of
+//! [`ROW_BLOCK`] rows. The same code computes every strip at full width, so there are no edge cases: a column's bits do
+//! not depend on its place, and any free thread can take any strip. Every segment of a panel begins with a new strip.
 
 mod buffer;
 pub(crate) mod math;
@@ -14,26 +14,25 @@ use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 
 pub(crate) use buffer::{Scratch, Shelf};
+pub(crate) use tile::STRIP;
 
 use super::{Engine, Real, packed_shape, stacked_shape};
 use crate::{Error, Result};
 
-/// Columns in a strip: three vectors of AVX-512, six of AVX2, twelve of NEON.
-pub(crate) const STRIP: usize = 48;
-/// Rows of a strip are padded to a multiple of this, the tallest register tile.
+/// The rows of a strip are padded to a multiple of this, the height of the tallest register tile.
 pub(crate) const ROW_BLOCK: usize = 8;
 
-/// The native engine.
+/// The CPU engine.
 pub struct Cpu {
     pool: rayon::ThreadPool,
     shelf: Shelf,
 }
 
 impl Cpu {
-    /// An engine on `threads` threads, or on all cores.
+    /// Starts an engine on `threads` threads, or on all cores.
     ///
     /// # Errors
-    /// The system refuses the threads.
+    /// [`Error::Input`] if the system refuses the threads.
     pub fn new(threads: Option<usize>) -> Result<Self> {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads.unwrap_or(0))
@@ -48,13 +47,13 @@ impl Cpu {
         self.pool.install(work)
     }
 
-    /// Work space that is used again from one update to the next.
+    /// Scratch memory that updates reuse.
     pub(crate) fn shelf(&self) -> &Shelf {
         &self.shelf
     }
 }
 
-/// Segments of `rows` rows, in strips.
+/// Segments with `rows` rows, in strips.
 pub struct CpuPanel {
     rows: usize,
     /// The columns of each segment.
@@ -63,16 +62,16 @@ pub struct CpuPanel {
     values: Scratch,
 }
 
-/// Where a strip stands.
+/// The place of a strip in its panel.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) segment: usize,
-    /// Columns of the strip that hold something.
+    /// Columns without padding.
     pub(crate) columns: usize,
 }
 
 impl CpuPanel {
-    /// A panel, whatever it holds: for kernels that write every number of its strips.
+    /// A panel with unspecified contents, for kernels that write all numbers of its strips.
     pub(crate) fn any(shelf: &Shelf, rows: usize, segments: Vec<usize>) -> Self {
         let strips: usize = segments.iter().map(|columns| columns.div_ceil(STRIP)).sum();
         Self { rows, segments, values: shelf.take(strips * padded(rows) * STRIP) }
@@ -94,7 +93,7 @@ impl CpuPanel {
         &self.segments
     }
 
-    /// Rows, and the columns of each segment.
+    /// The number of rows, and the columns of each segment.
     pub(crate) fn extent(&self) -> (usize, &[usize]) {
         (self.rows, &self.segments)
     }
@@ -107,7 +106,7 @@ impl CpuPanel {
         })
     }
 
-    /// Where each strip stands.
+    /// The place of each strip.
     pub(crate) fn places(&self) -> Vec<Place> {
         let of_segment = |(segment, &columns): (usize, &usize)| {
             (0..columns).step_by(STRIP).map(move |first| Place { segment, columns: STRIP.min(columns - first) })
@@ -115,17 +114,17 @@ impl CpuPanel {
         self.segments.iter().enumerate().flat_map(of_segment).collect()
     }
 
-    /// All strips, one after another.
+    /// All strips, concatenated.
     pub(crate) fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// All strips, one after another, to write.
+    /// All strips, concatenated and mutable.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
-    /// Numbers in a strip: padded rows times [`STRIP`].
+    /// Numbers per strip: padded rows times [`STRIP`].
     pub(crate) fn strip_len(&self) -> usize {
         padded(self.rows) * STRIP
     }
@@ -135,7 +134,7 @@ impl CpuPanel {
         self.values.par_chunks(self.strip_len())
     }
 
-    /// The strips, to write.
+    /// The strips, mutable.
     pub(crate) fn strips_mut(&mut self) -> rayon::slice::ChunksMut<'_, f32> {
         let len = self.strip_len();
         self.values.par_chunks_mut(len)
@@ -147,19 +146,19 @@ impl CpuPanel {
         &self.values[index * len..(index + 1) * len]
     }
 
-    /// How many strips there are.
+    /// The number of strips.
     pub(crate) fn strip_count(&self) -> usize {
         self.segments.iter().map(|columns| columns.div_ceil(STRIP)).sum()
     }
 }
 
-/// `rows` rounded up to the height strips are padded to.
+/// `rows` rounded up to the padded height of strips.
 pub(crate) fn padded(rows: usize) -> usize {
     rows.next_multiple_of(ROW_BLOCK)
 }
 
 impl Engine for Cpu {
-    /// The matrices of a stack, one after another.
+    /// The matrices of a stack.
     type Matrix = Vec<Array2<f32>>;
     type Panel = CpuPanel;
 

@@ -1,30 +1,31 @@
-//! Register tiles: the inner loops of every product, written once over `pulp`'s vectors and instantiated for AVX-512,
-//! AVX2, SSE4.2, NEON and plain scalars at run time.
+//! Register tiles: the inner loops of every product. They are written once over `pulp`'s vectors and instantiated for
+//! AVX-512, AVX2, SSE4.2, NEON and scalars; the machine's best set is chosen at run time.
 //!
-//! A strip is a slice of rows `[vector; V]`, V vectors of one instruction set making up its [`STRIP`] columns. Everything
-//! here is `inline(always)`: only code inlined below the dispatch is compiled for the instruction set it picked. Closures that
-//! the standard library calls may not be: arithmetic stands in loops, not in `map` or `fold`.
+//! A strip is a slice of rows `[vector; V]`: V vectors of one instruction set hold its [`STRIP`] columns. Everything
+//! here is `inline(always)`, because only code inlined into the dispatch is compiled for its instruction set. Closures
+//! passed to the standard library may not be inlined, so arithmetic uses loops, not `map` or `fold`.
 
 use std::ops::Range;
 
 use ndarray::{ArrayView2, Axis};
 use pulp::Simd;
 
-use super::STRIP;
+/// Columns per strip: three AVX-512 vectors, six AVX2 vectors, twelve NEON vectors.
+pub(crate) const STRIP: usize = 48;
 
-/// A computation on one strip, generic over the instruction set and its tile sizes:
-/// V vectors a strip, MR rows of Λ at a time, MB components of a back-projection at a time over NB vectors, NW vectors of
-/// components at a time in products with the transposed gains.
+/// A computation on one strip, generic over the instruction set and its tile sizes: V vectors per strip; MR rows of Λ
+/// at a time; MB components of a back-projection over NB vectors; NW vectors of components in products with the
+/// transposed gains.
 pub(crate) trait StripJob {
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S);
 }
 
-/// The tile sizes that packed operands must follow.
+/// The tile sizes that determine the layout of packed operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileShape {
-    /// MR: rows of the bases in a packed row block.
+    /// MR: rows of the bases per packed row block.
     pub(crate) rows: usize,
-    /// MB: components in a packed component block.
+    /// MB: components per packed component block.
     pub(crate) components: usize,
     /// NW vectors: transposed gains are padded to a multiple of this many components.
     pub(crate) gains: usize,
@@ -37,8 +38,9 @@ impl<J: StripJob> pulp::WithSimd for Vectorize<J> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // The sizes fill the registers: 24 accumulators of 32, and 8 of 16, where the operands need the rest. Conditions on constants,
-        // not a match: the compiler then leaves out the sizes that an instruction set does not take.
+        // The sizes fill the registers: 24 accumulators of 32 registers, or 8 of 16, because the operands need the
+        // rest. These are conditions on constants, not a match, so that the compiler drops the sizes of other
+        // instruction sets.
         if const { S::F32_LANES == 16 } {
             self.0.run::<S, 3, 8, 4, 3, 2>(simd)
         } else if const { S::F32_LANES == 8 } {
@@ -53,7 +55,7 @@ impl<J: StripJob> pulp::WithSimd for Vectorize<J> {
     }
 }
 
-/// Runs a job with the best instruction set of this machine.
+/// Runs a job with the machine's best instruction set.
 pub(crate) fn dispatch<J: StripJob>(job: J) {
     match instructions() {
         Instructions::Detected(arch) => arch.dispatch(Vectorize(job)),
@@ -65,7 +67,7 @@ pub(crate) fn dispatch<J: StripJob>(job: J) {
 #[derive(Clone, Copy)]
 enum Instructions {
     Detected(pulp::Arch),
-    /// `pulp::Arch` knows nothing between AVX2 and scalars.
+    /// `pulp::Arch` has nothing between AVX2 and scalars.
     #[cfg(target_arch = "x86_64")]
     Sse(pulp::x86::V2),
 }
@@ -79,7 +81,7 @@ fn instructions() -> Instructions {
     Instructions::Detected(arch)
 }
 
-/// What [`dispatch`] picks here, for people.
+/// The name of the instruction set that [`dispatch`] uses here.
 pub(crate) fn instruction_set() -> &'static str {
     match instructions() {
         #[cfg(target_arch = "x86_64")]
@@ -94,7 +96,7 @@ pub(crate) fn instruction_set() -> &'static str {
     }
 }
 
-/// The tile sizes that [`dispatch`] will use here.
+/// The tile sizes that [`dispatch`] uses here.
 pub(crate) fn shape() -> TileShape {
     struct Ask<'a>(&'a mut TileShape);
     impl StripJob for Ask<'_> {
@@ -110,19 +112,19 @@ pub(crate) fn shape() -> TileShape {
     shape
 }
 
-/// A strip's numbers as rows of V vectors.
+/// A strip as rows of V vectors.
 #[inline(always)]
 pub(crate) fn rows<S: Simd, const V: usize>(strip: &[f32]) -> &[[S::f32s; V]] {
     bytemuck::cast_slice(strip)
 }
 
-/// A strip's numbers as rows of V vectors, to write.
+/// A strip as mutable rows of V vectors.
 #[inline(always)]
 pub(crate) fn rows_mut<S: Simd, const V: usize>(strip: &mut [f32]) -> &mut [[S::f32s; V]] {
     bytemuck::cast_slice_mut(strip)
 }
 
-/// a b + c, fused where the instruction set fuses; `pulp` emulates fusing where it does not, a hundred times slower.
+/// a b + c, fused if the instruction set supports it. Otherwise `pulp` would emulate the fusing a hundred times slower.
 #[inline(always)]
 pub(crate) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     if cfg!(target_arch = "x86_64") && S::F32_LANES == 4 {
@@ -138,7 +140,7 @@ pub(crate) fn negate<S: Simd>(simd: S, a: S::f32s) -> S::f32s {
     simd.xor_f32s(simd.splat_f32s(-0.0), a)
 }
 
-/// f applied to each number of a vector; for functions that have no vector form.
+/// Applies f to each number of a vector, for functions without a vector form.
 #[inline(always)]
 pub(crate) fn each<S: Simd>(_: S, mut vector: S::f32s, f: impl Fn(f32) -> f32) -> S::f32s {
     let lanes: &mut [f32] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut vector));
@@ -148,7 +150,7 @@ pub(crate) fn each<S: Simd>(_: S, mut vector: S::f32s, f: impl Fn(f32) -> f32) -
     vector
 }
 
-/// f applied to each pair of numbers of two vectors.
+/// Applies f to each pair of numbers of two vectors.
 #[inline(always)]
 pub(crate) fn each_two<V: bytemuck::Pod>(mut a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
     let (lanes, others): (&mut [f32], &[f32]) =
@@ -159,14 +161,14 @@ pub(crate) fn each_two<V: bytemuck::Pod>(mut a: V, b: V, f: impl Fn(f32, f32) ->
     a
 }
 
-/// Takes a row block of Λ while it is in registers.
+/// Receives row blocks of Λ while they are in registers.
 pub(crate) trait ModelSink<S: Simd> {
-    /// Vector `vector` of row `row` (counted from the first row of the product) is `lambda`.
+    /// Receives vector `vector` of row `row`, counted from the first row of the product.
     fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s);
 }
 
-/// Λ = W H for some rows of W, handed to `sink` tile by tile.
-/// `bases`: (blocks, K, MR), see [`pack_rows`]; `gains`: K rows of a strip.
+/// Computes Λ = W H for some rows of W and passes it to `sink` tile by tile. `bases`: (blocks, K, MR), see
+/// [`pack_rows`]. `gains`: K rows of a strip.
 #[inline(always)]
 pub(crate) fn model<S: Simd, const V: usize, const MR: usize>(
     simd: S,
@@ -174,8 +176,8 @@ pub(crate) fn model<S: Simd, const V: usize, const MR: usize>(
     gains: &[[S::f32s; V]],
     sink: &mut impl ModelSink<S>,
 ) {
-    // MR x 3 accumulators, 3 vectors of H and one of W are all of sixteen registers: the compiler spills then, at a third of the
-    // speed.
+    // MR x 3 accumulators, 3 vectors of H and one of W take all of sixteen registers. The compiler then spills, at a
+    // third of the speed.
     if const { S::REGISTER_COUNT < 32 } {
         model_some::<S, V, MR, 2>(simd, bases, gains, sink);
     } else {
@@ -183,7 +185,7 @@ pub(crate) fn model<S: Simd, const V: usize, const MR: usize>(
     }
 }
 
-/// [`model`], NV vectors of a strip at a time.
+/// [`model`] with NV vectors of a strip at a time.
 #[inline(always)]
 fn model_some<S: Simd, const V: usize, const MR: usize, const NV: usize>(
     simd: S,
@@ -212,9 +214,9 @@ fn model_some<S: Simd, const V: usize, const MR: usize, const NV: usize>(
     }
 }
 
-/// N += Wᵀ P and D += Wᵀ Q over a block of rows; without `Q`, N alone.
-/// `bases`: (blocks of MB components, F, MB), see [`pack_components`], of which `block` rows are used; `p`, `q`: the block's
-/// rows; `n`, `d`: one row a component.
+/// N += Wᵀ P and D += Wᵀ Q over a block of rows; without `Q`, N alone. `bases`: (blocks of MB components, F, MB), see
+/// [`pack_components`], of which the rows `block` are used. `p`, `q`: the block's rows. `n`, `d`: one row per
+/// component.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the operands of two matrix products")]
 pub(crate) fn project<S: Simd, const V: usize, const MB: usize, const NB: usize, const Q: bool>(
@@ -227,7 +229,7 @@ pub(crate) fn project<S: Simd, const V: usize, const MB: usize, const NB: usize,
     n: &mut [[S::f32s; V]],
     d: &mut [[S::f32s; V]],
 ) {
-    // Two products have twice the accumulators: with few registers they take half of a block's components at a time.
+    // Two products need twice the accumulators. With few registers they process half of a block's components at a time.
     if const { Q && S::REGISTER_COUNT < 32 } {
         project_some::<S, V, MB, 2, NB, Q>(simd, bases, bins, block, p, q, n, d);
     } else {
@@ -235,7 +237,7 @@ pub(crate) fn project<S: Simd, const V: usize, const MB: usize, const NB: usize,
     }
 }
 
-/// [`project`], M of the MB components of a block at a time.
+/// [`project`] with M of a block's MB components at a time.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the operands of two matrix products")]
 fn project_some<S: Simd, const V: usize, const MB: usize, const M: usize, const NB: usize, const Q: bool>(
@@ -287,9 +289,9 @@ fn project_some<S: Simd, const V: usize, const MB: usize, const M: usize, const 
     }
 }
 
-/// N += P Hᵀ and D += Q H̃ᵀ over some strips, for a group of `height` rows; without `Q`, N alone.
-/// `p`, `q`: (strips, height, STRIP); `gains_n`, `gains_d`: Hᵀ and H̃ᵀ of each strip, see [`transpose`]; `n`, `d`: (slices of NW
-/// vectors of components, height, NW) vectors.
+/// N += P Hᵀ and D += Q H̃ᵀ over some strips, for a group of `height` rows; without `Q`, N alone. `p`, `q`: (strips,
+/// height, STRIP). `gains_n`, `gains_d`: Hᵀ and H̃ᵀ of each strip, see [`transpose`]. `n`, `d`: (slices of NW vectors
+/// of components, height, NW) vectors.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the operands of two matrix products")]
 pub(crate) fn correlate<S: Simd, const NW: usize, const Q: bool>(
@@ -302,7 +304,8 @@ pub(crate) fn correlate<S: Simd, const NW: usize, const Q: bool>(
     n: &mut [S::f32s],
     d: &mut [S::f32s],
 ) {
-    // The same gains beside P and Q are loaded once. As in `project`, two products take fewer rows where registers are few.
+    // If P and Q share the gains, they are loaded once. As in `project`, two products process fewer rows if registers
+    // are few.
     let same = std::ptr::eq(gains_n, gains_d);
     match (const { Q && S::REGISTER_COUNT < 32 }, same) {
         (true, true) => correlate_some::<S, 2, NW, Q, true>(simd, height, p, q, gains_n, gains_d, n, d),
@@ -312,7 +315,7 @@ pub(crate) fn correlate<S: Simd, const NW: usize, const Q: bool>(
     }
 }
 
-/// [`correlate`], M rows at a time, with Hᵀ = H̃ᵀ or not.
+/// [`correlate`] with M rows at a time. SAME says whether Hᵀ = H̃ᵀ.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the operands of two matrix products")]
 fn correlate_some<S: Simd, const M: usize, const NW: usize, const Q: bool, const SAME: bool>(
@@ -365,8 +368,8 @@ fn correlate_some<S: Simd, const M: usize, const NW: usize, const Q: bool, const
     }
 }
 
-/// Hᵀ of a strip for [`correlate`]: (slices of `width` components, STRIP, `width`), zero-padded. The numbers that a tile reads
-/// lie side by side: at a stride of some powers of two they would push each other out of the cache.
+/// Transposes H of a strip for [`correlate`]: (slices of `width` components, STRIP, `width`), zero-padded. The numbers
+/// that a tile reads are contiguous: at a stride of some powers of two they would evict each other from the cache.
 pub(crate) fn transpose(strip: &[f32], width: usize, transposed: &mut [f32]) {
     let slices = transposed.chunks_exact_mut(width * STRIP);
     for (transposed, rows) in slices.zip(strip.as_chunks::<STRIP>().0.chunks(width)) {
@@ -377,7 +380,7 @@ pub(crate) fn transpose(strip: &[f32], width: usize, transposed: &mut [f32]) {
     }
 }
 
-/// Bases packed for [`model`]: (blocks of `height` rows, K, `height`), rows zero-padded to fill `packed`.
+/// Packs bases for [`model`]: (blocks of `height` rows, K, `height`). Rows are zero-padded to fill `packed`.
 pub(crate) fn pack_rows(bases: ArrayView2<f32>, height: usize, packed: &mut [f32]) {
     let components = bases.ncols();
     packed[bases.nrows() / height * height * components..].fill(0.0);
@@ -390,7 +393,7 @@ pub(crate) fn pack_rows(bases: ArrayView2<f32>, height: usize, packed: &mut [f32
     }
 }
 
-/// Bases packed for [`project`]: (blocks of `width` components, `rows`, `width`), both zero-padded to fill `packed`.
+/// Packs bases for [`project`]: (blocks of `width` components, `rows`, `width`). Both are zero-padded to fill `packed`.
 pub(crate) fn pack_components(bases: ArrayView2<f32>, rows: usize, width: usize, packed: &mut [f32]) {
     packed.fill(0.0);
     for (block, components) in packed.chunks_exact_mut(rows * width).zip(bases.axis_chunks_iter(Axis(1), width)) {

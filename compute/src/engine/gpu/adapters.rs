@@ -1,6 +1,7 @@
-//! The adapters of this machine, and which of them to take.
+//! Finds the adapters of this machine and chooses among them.
 //!
-//! An adapter is a device behind a driver: a card that Vulkan and DX12 both reach is two adapters and one device.
+//! An adapter is a device behind a driver. For example, a card that both Vulkan and DX12 reach is two adapters but one
+//! device.
 
 use std::fmt;
 
@@ -8,15 +9,15 @@ use serde::Serialize;
 
 use crate::{EngineError, Result};
 
-/// What an adapter is made of.
+/// The type of the hardware behind an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdapterKind {
-    /// A card with memory of its own.
+    /// A card with its own memory.
     Discrete,
-    /// A part of the processor, on its memory.
+    /// A part of the processor that uses the processor's memory.
     Integrated,
-    /// A share of a card, in a virtual machine.
+    /// A share of a card in a virtual machine.
     Virtual,
     /// The driver does not say.
     Other,
@@ -24,54 +25,54 @@ pub enum AdapterKind {
     Software,
 }
 
-/// A device that the gpu engine can run on, as its driver describes it.
+/// A device that the GPU engine can use, as its driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Adapter {
-    /// What [`GpuChoice::Named`] may call it by: from 0 in the order of [`adapters`], then on through their `others`.
+    /// The index for [`GpuChoice::Named`]: it counts from 0 through [`adapters`], then through their `others`.
     pub index: usize,
     /// The device's name.
     pub name: String,
-    /// What it is made of.
+    /// The type of hardware.
     pub kind: AdapterKind,
-    /// The interface it is reached by: "vulkan", "metal" or "dx12".
+    /// The graphics interface: "vulkan", "metal" or "dx12".
     pub backend: String,
     /// The driver and its version.
     pub driver: String,
-    /// Its place on the PCI bus, "0000:01:00.0", or empty.
+    /// The PCI bus id, such as "0000:01:00.0", or empty.
     pub pci_bus_id: String,
-    /// The largest buffer, in bytes.
+    /// The largest buffer in bytes.
     pub max_buffer_bytes: u64,
-    /// The most of a buffer that a shader can see at once, in bytes.
+    /// The largest part of a buffer that a shader can bind, in bytes.
     pub max_binding_bytes: u64,
-    /// The memory that the invocations of a workgroup share, in bytes.
+    /// The workgroup memory in bytes.
     pub max_workgroup_bytes: u32,
-    /// The least and the most invocations that run in step.
+    /// The smallest and the largest subgroup.
     pub subgroup_sizes: (u32, u32),
-    /// The maker and the model, numbers of the backend's: the same for equal cards.
+    /// The vendor and device numbers of the backend. They are the same for equal cards.
     pub vendor_and_device: (u32, u32),
     /// The same device behind other drivers.
     pub others: Vec<Adapter>,
-    /// The index of the adapter that stands for the device.
+    /// The index of the adapter that represents the device.
     #[serde(skip)]
     stands_for: usize,
-    /// How many adapters before it no description tells from this one.
+    /// The number of earlier adapters with the same description.
     #[serde(skip)]
     twin: usize,
 }
 
-/// Which adapter to take.
+/// The choice of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GpuChoice {
     /// The first of [`adapters`].
     Best,
-    /// By index, PCI bus id, or a part of the name that only one device has. "dx12:NAME" is one behind that backend.
+    /// By index, PCI bus id, or a part of the name that only one device has. "dx12:NAME" selects that backend.
     Named(String),
-    /// This one again, whatever came or went since: by all that describes it.
+    /// The same adapter as before, found by its full description even if other adapters came or went.
     Same(Box<Adapter>),
 }
 
 impl Adapter {
-    /// Whether it computes on the processor: right for tests, slower than the cpu engine.
+    /// Whether it computes on the processor. Such an adapter suits tests but is slower than the CPU engine.
     pub fn is_software(&self) -> bool {
         self.kind == AdapterKind::Software
     }
@@ -102,18 +103,18 @@ impl Adapter {
         }
     }
 
-    /// The choice that finds it again.
+    /// The choice that finds this adapter again.
     pub fn choice(&self) -> GpuChoice {
         GpuChoice::Same(Box::new(Self { others: Vec::new(), ..self.clone() }))
     }
 
-    /// The model and its driver, for what is kept of them: the same for equal cards.
+    /// The model and its driver, a key for cached data. Equal cards have the same key.
     pub fn key(&self) -> String {
         let (vendor, device) = self.vendor_and_device;
         format!("{} ({vendor:x}:{device:x}), {} {}", self.name, self.backend, self.driver)
     }
 
-    /// Whether `name`, or "backend:name", is a part of what it is called.
+    /// Whether `name`, or `name` after "backend:", is a part of its name.
     fn answers_to(&self, name: &str) -> bool {
         let name = match name.split_once(':') {
             Some((backend, name)) if BACKENDS.contains(&backend) => {
@@ -127,18 +128,18 @@ impl Adapter {
         self.name.to_lowercase().contains(&name.to_lowercase())
     }
 
-    /// What tells adapters apart, but for equal cards of which the driver does not say where they are.
+    /// The full description. It distinguishes adapters, except equal cards whose driver does not report their bus ids.
     fn identity(&self) -> impl PartialEq + '_ {
         (&self.backend, &self.driver, &self.name, &self.pci_bus_id, self.vendor_and_device)
     }
 
-    /// Its place on the bus, where that can be trusted: wgpu looks for that of a DX12 adapter by maker and model, and finds
-    /// the same for two equal cards.
+    /// Its bus id, if reliable. wgpu looks up the bus id of a DX12 adapter by vendor and device, so two equal cards get
+    /// the same one.
     fn place(&self) -> Option<&str> {
         Some(self.pci_bus_id.as_str()).filter(|id| !id.is_empty() && self.backend != "dx12")
     }
 
-    /// Whether it is the device of these adapters, behind another driver or listed again.
+    /// Whether it is the same device as these adapters, behind another driver or listed twice.
     fn is_one_with(&self, adapters: &[&Self]) -> bool {
         let alike = |other: &&&Self| {
             self.vendor_and_device == other.vendor_and_device
@@ -150,8 +151,8 @@ impl Adapter {
         if let (Some(place), Some(other)) = (self.place(), adapters.iter().find_map(|other| other.place())) {
             return place == other;
         }
-        // The processor, and what is a part of it, is there once. Of cards a driver lists each once: the first of one driver is
-        // the first of another.
+        // There is one processor, so its integrated and software devices exist once. A driver lists each card once, so
+        // the first card of one driver is the first of another.
         let once = matches!(self.kind, AdapterKind::Integrated | AdapterKind::Software);
         once || adapters.iter().all(|other| (&self.backend, &self.driver) != (&other.backend, &other.driver))
     }
@@ -164,12 +165,12 @@ impl fmt::Display for Adapter {
     }
 }
 
-/// The backends that adapters are reached by, best first. OpenGL is left out: it lacks what the kernels need on some drivers,
-/// and every system with a gpu has one of these.
+/// The backends, best first. OpenGL is missing: some of its drivers lack features that the kernels need, and every
+/// system with a GPU has one of these backends.
 const BACKENDS: [&str; 3] = ["vulkan", "metal", "dx12"];
 
-/// The devices of this machine: cards first, then integrated and virtual ones, software last. Each is there once, behind its
-/// best backend.
+/// The devices of this machine: cards first, then integrated and virtual devices, software last. Each appears once,
+/// behind its best backend.
 pub fn adapters() -> Vec<Adapter> {
     let found: Vec<Adapter> = found().into_iter().map(|(_, adapter)| adapter).collect();
     let (mut devices, others): (Vec<_>, Vec<_>) =
@@ -180,7 +181,7 @@ pub fn adapters() -> Vec<Adapter> {
     devices
 }
 
-/// The adapter that `choice` means.
+/// Opens the adapter that `choice` selects.
 pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, Adapter)> {
     let mut found = found();
     let descriptions: Vec<Adapter> = found.iter().map(|(_, adapter)| adapter.clone()).collect();
@@ -202,7 +203,7 @@ fn found() -> Vec<(wgpu::Adapter, Adapter)> {
     arranged(pollster::block_on(instance.enumerate_adapters(backends)).into_iter().map(described).collect())
 }
 
-/// Adapters as drivers list them, in order: one for every device, and then those behind which it is again.
+/// Sorts the drivers' adapters: first one per device, then the other adapters of the same devices.
 fn arranged<W>(mut listed: Vec<(W, Adapter)>) -> Vec<(W, Adapter)> {
     listed.sort_by_key(|(_, adapter)| BACKENDS.iter().position(|&backend| backend == adapter.backend));
     let mut devices: Vec<Vec<(W, Adapter)>> = Vec::new();
@@ -229,7 +230,7 @@ fn arranged<W>(mut listed: Vec<(W, Adapter)>) -> Vec<(W, Adapter)> {
     firsts
 }
 
-/// The place of what `choice` means among [`arranged`] adapters.
+/// The index that `choice` selects among [`arranged`] adapters.
 fn select(adapters: &[Adapter], choice: &GpuChoice) -> Result<usize> {
     let refusal = |cause: String| Err(EngineError::NoAdapter(cause).into());
     if adapters.is_empty() {
@@ -240,7 +241,7 @@ fn select(adapters: &[Adapter], choice: &GpuChoice) -> Result<usize> {
         GpuChoice::Same(same) => {
             let found =
                 adapters.iter().find(|adapter| adapter.identity() == same.identity() && adapter.twin == same.twin);
-            return found.map_or_else(|| refusal(format!("{same} is there no more")), |adapter| Ok(adapter.index));
+            return found.map_or_else(|| refusal(format!("{same} is no longer there")), |adapter| Ok(adapter.index));
         }
         GpuChoice::Named(name) => name,
     };
@@ -250,7 +251,7 @@ fn select(adapters: &[Adapter], choice: &GpuChoice) -> Result<usize> {
     if matches.is_empty() {
         matches = adapters.iter().filter(|adapter| adapter.answers_to(name)).collect();
     }
-    // Of a device that is meant the first adapter counts.
+    // Each matching device counts by its first adapter.
     let mut devices: Vec<&Adapter> = Vec::new();
     for adapter in matches {
         if devices.iter().all(|device| device.stands_for != adapter.stands_for) {
@@ -260,9 +261,9 @@ fn select(adapters: &[Adapter], choice: &GpuChoice) -> Result<usize> {
     let list =
         |adapters: &mut dyn Iterator<Item = &Adapter>| adapters.map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match devices.as_slice() {
-        [] => refusal(format!("none is called '{name}'; the adapters are {}", list(&mut adapters.iter()))),
+        [] => refusal(format!("no adapter is called '{name}'; the adapters are {}", list(&mut adapters.iter()))),
         [adapter] => Ok(adapter.index),
-        _ => refusal(format!("'{name}' is more than one: {}", list(&mut devices.into_iter()))),
+        _ => refusal(format!("'{name}' matches more than one device: {}", list(&mut devices.into_iter()))),
     }
 }
 
@@ -295,7 +296,7 @@ mod tests {
         arranged(listed).into_iter().map(|(_, adapter)| adapter).collect()
     }
 
-    /// The drivers of every device, by index.
+    /// The driver indices of every device.
     fn devices(listed: Vec<Adapter>) -> Vec<Vec<usize>> {
         let adapters = arrange(listed);
         let mut devices = vec![Vec::new(); adapters.iter().map(|adapter| adapter.stands_for + 1).max().unwrap_or(0)];
@@ -329,7 +330,8 @@ mod tests {
 
     #[test]
     fn a_card_behind_two_backends_is_one_device() {
-        // As Windows has it: a card and an integrated device, each behind both, and DX12's own software.
+        // A typical Windows machine: a card and an integrated device behind both backends, and DX12's own software
+        // device.
         let small = |backend, place| Adapter { kind: Integrated, ..adapter("Small", backend, backend, place) };
         let software = Adapter { kind: Software, ..adapter("Basic", "dx12", "dx12", "") };
         let adapters = arrange(vec![
@@ -349,7 +351,8 @@ mod tests {
         ];
         let expected = expected.map(|(name, backend, device)| (name.to_string(), backend.to_string(), device));
         assert_eq!(adapters.iter().map(seen).collect::<Vec<_>>(), expected);
-        // The bus id and the name mean the device behind its best backend, a backend's name the other.
+        // The bus id and the name select the device behind its best backend; a backend prefix selects the other
+        // adapter.
         assert_eq!(named(&adapters, "0000:01:00.0"), Ok(0));
         assert_eq!(named(&adapters, "fast"), Ok(0));
         assert_eq!(named(&adapters, "3"), Ok(3));
@@ -365,46 +368,46 @@ mod tests {
         let listed = vec![adapter("Fast", "vulkan", "amdvlk", "0000:03:00.0"), named_otherwise];
         assert_eq!(devices(listed.clone()), [[0, 1]]);
         assert_eq!(named(&arrange(listed), "radv"), Ok(1));
-        // A driver that is loaded twice, where devices say where they are, or are a part of the processor.
+        // A driver that is loaded twice, with bus ids or with a part of the processor.
         let twice = |adapter: Adapter| devices(vec![adapter.clone(), adapter]);
         assert_eq!(twice(adapter("Fast", "vulkan", "a", "0000:03:00.0")), [[0, 1]]);
         assert_eq!(twice(Adapter { kind: Software, ..adapter("llvmpipe", "vulkan", "a", "") }), [[0, 1]]);
         assert_eq!(twice(Adapter { kind: Integrated, ..adapter("Small", "vulkan", "a", "") }), [[0, 1]]);
-        // Two programs that compute on the processor are two.
+        // Two software drivers are two devices.
         let software = |name| Adapter { kind: Software, ..adapter(name, "vulkan", name, "") };
         assert_eq!(devices(vec![software("llvmpipe"), software("SwiftShader")]), [[0], [1]]);
     }
 
     #[test]
-    fn equal_cards_stay_two() {
+    fn equal_cards_are_separate_devices() {
         let card = |backend: &str, place: &str| adapter("Fast", backend, backend, place);
         assert_eq!(devices(vec![card("vulkan", "0000:01:00.0"), card("vulkan", "0000:02:00.0")]), [[0], [1]]);
-        // Where nothing says which is where.
+        // No bus ids.
         assert_eq!(devices(vec![card("vulkan", ""), card("vulkan", "")]), [[0], [1]]);
-        // DX12 finds the first one's place for both.
+        // DX12 reports the first card's bus id for both.
         let dx12 = || card("dx12", "0000:01:00.0");
         assert_eq!(devices(vec![dx12(), dx12()]), [[0], [1]]);
         let both = vec![card("vulkan", "0000:01:00.0"), card("vulkan", "0000:02:00.0"), dx12(), dx12()];
         assert_eq!(devices(both), [[0, 2], [1, 3]]);
-        // Metal tells no maker and no model.
+        // Metal reports neither vendor nor device.
         let metal = |name| Adapter { vendor_and_device: (0, 0), ..adapter(name, "metal", "", "") };
         assert_eq!(devices(vec![metal("Apple M1"), metal("Radeon")]), [[0], [1]]);
     }
 
     #[test]
-    fn an_adapter_is_found_again_among_all_that_are_like_it() {
+    fn an_adapter_is_found_again_among_equal_ones() {
         let card = |backend: &str| adapter("Fast", backend, backend, "0000:01:00.0");
         let equal = || adapter("Equal", "vulkan", "vulkan", "");
         let adapters = arrange(vec![card("dx12"), equal(), card("vulkan"), equal(), card("vulkan")]);
         for adapter in &adapters {
             assert_eq!(select(&adapters, &adapter.choice()).unwrap(), adapter.index, "{adapter}");
         }
-        // With another before them, they have other indices.
+        // After another adapter, they have other indices.
         let more = arrange(vec![adapter("Other", "vulkan", "vulkan", ""), equal(), equal(), card("vulkan")]);
         assert_eq!(select(&more, &adapters[0].choice()).unwrap(), 1);
         assert_eq!(select(&more, &adapters[1].choice()).unwrap(), 3);
         assert_eq!(select(&more, &adapters[2].choice()).unwrap(), 2);
         let gone = select(&more, &card("dx12").choice()).unwrap_err().to_string();
-        assert!(gone.contains("Fast (discrete, dx12) is there no more"), "{gone}");
+        assert!(gone.contains("Fast (discrete, dx12) is no longer there"), "{gone}");
     }
 }

@@ -1,20 +1,20 @@
-//! The device's own clock: what its compute passes take.
+//! Measures the time of compute passes with the device's own clock.
 
-/// Passes that can be stamped from a start to a stop: as many as a query set has room for. Longer work has no time.
+/// The most passes between a start and a stop: the size of a query set. Longer work has no device time.
 const PASSES: u32 = wgpu::QUERY_SET_MAX_QUERIES / 2;
 
-/// Stamps the beginning and the end of passes while it runs.
+/// Writes timestamps at the beginning and the end of passes while it runs.
 pub(super) struct Clock {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
-    /// Seconds of a tick.
+    /// Seconds per tick.
     tick: f64,
-    /// Passes since it was started; none while it stands.
+    /// Passes since the start. None while stopped.
     passes: Option<u32>,
 }
 
 impl Clock {
-    /// What it needs of an adapter.
+    /// The adapter features that it needs.
     pub(super) const FEATURES: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY;
 
     /// The clock of a device, if it has one.
@@ -40,7 +40,7 @@ impl Clock {
         self.passes = Some(0);
     }
 
-    /// How the next pass is stamped.
+    /// The timestamp writes of the next pass.
     pub(super) fn stamps(&mut self) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
         let passes = self.passes.as_mut()?;
         *passes += 1;
@@ -52,14 +52,14 @@ impl Clock {
         })
     }
 
-    /// Stops it: has the stamps copied to a buffer, and says how many passes there were.
+    /// Stops the clock: copies the timestamps to a buffer and returns it with the number of passes.
     pub(super) fn stop(&mut self, encoder: &mut wgpu::CommandEncoder) -> Option<(wgpu::Buffer, u32)> {
         let passes = self.passes.take().filter(|passes| (1..=PASSES).contains(passes))?;
         encoder.resolve_query_set(&self.queries, 0..2 * passes, &self.resolved, 0);
         Some((self.resolved.clone(), passes))
     }
 
-    /// The seconds between the stamps of every pass, all together. A clock that did not move is none.
+    /// The total seconds between the timestamps of all passes. None if the clock did not advance.
     pub(super) fn sum(&self, stamps: &[[u64; 2]]) -> Option<f64> {
         let ticks: u64 = stamps.iter().map(|[begin, end]| end.saturating_sub(*begin)).sum();
         (ticks > 0).then_some(ticks as f64 * self.tick)

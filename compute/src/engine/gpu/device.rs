@@ -1,26 +1,25 @@
-//! The thread that owns the device. Everybody else posts it work, or asks it for an answer.
+//! The thread that owns the device. Other threads post work to it, or ask it and wait for the answer.
 //!
-//! Error scopes of the device are per thread, and the order of commands decides what memory may be used again: both
-//! want a single owner, but for pipelines, which are made beside each other. Commands that are only recorded return at once; if one fails, the next answer is its error.
+//! One owner is needed because the device's error scopes are per thread, and because the order of commands decides when
+//! memory can be reused. Only pipelines are compiled on other threads. A posted command returns at once; if it fails,
+//! the next answer is its error.
 
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use super::answer::{Answer, engine_error};
 use super::memory::{Pool, Storage};
 use super::pipelines::Pipelines;
 use super::worker::Worker;
 use crate::{EngineError, Error, Result};
 
-/// Commands that may wait for the thread; who posts more waits too.
+/// The most commands that wait for the thread. Further posts block.
 const QUEUE: usize = 256;
-
-/// What the thread answers.
-pub(super) type Answer<R> = std::result::Result<R, EngineError>;
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
-/// A handle on the device thread. Dropped, it ends the thread.
+/// A handle of the device thread. Dropping it ends the thread.
 pub(super) struct Device {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -30,7 +29,7 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Starts the thread, with a pool that keeps so many bytes that nobody uses.
+    /// Starts the thread, with a pool that keeps at most `idle_bytes` of unused memory.
     pub(super) fn start(device: wgpu::Device, queue: wgpu::Queue, idle_bytes: u64) -> Result<Self> {
         let faults = Faults::default();
         faults.watch(&device);
@@ -46,7 +45,7 @@ impl Device {
         Ok(Self { jobs: Some(jobs), thread: Some(thread), faults, pool, pipelines })
     }
 
-    /// Has the thread do something, without waiting. What fails is told by the next answer.
+    /// Posts a job without waiting. If it fails, the next answer is its error.
     pub(super) fn post(&self, job: impl FnOnce(&mut Worker) -> Answer<()> + Send + 'static) -> Result<()> {
         let faults = self.faults.clone();
         self.send(Box::new(move |worker| {
@@ -56,7 +55,7 @@ impl Device {
         }))
     }
 
-    /// Has the thread do something and waits for its answer, or for the error of anything before it.
+    /// Runs a job and waits for its answer, or for the error of an earlier command.
     pub(super) fn ask<R: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Worker) -> Answer<R> + Send + 'static,
@@ -65,13 +64,14 @@ impl Device {
         let faults = self.faults.clone();
         self.send(Box::new(move |worker| {
             let result = job(worker).map_err(|error| faults.cause(error, worker));
-            // Nobody listens where the asker has gone.
+            // The receiver may be gone.
             let _ = reply.send(faults.tell().and(result));
         }))?;
         Ok(answer.recv().map_err(|_| ended())??)
     }
 
-    /// Hands the numbers of a storage to `take` in order, at most `piece` of them at a time, while the next ones come down.
+    /// Reads a storage in pieces of at most `piece` numbers and calls `take` with each in order, while the next pieces
+    /// are downloaded.
     pub(super) fn read(&self, storage: &Storage, piece: usize, mut take: impl FnMut(usize, &[f32])) -> Result<()> {
         let (pieces, received) = channel();
         let (reply, answer) = channel();
@@ -80,7 +80,7 @@ impl Device {
             let result = worker.bring_down(&storage, (piece * size_of::<f32>()) as u64, &pieces);
             let result = result.map_err(|error| faults.cause(error, worker));
             drop(pieces);
-            // Nobody listens where the asker has gone.
+            // The receiver may be gone.
             let _ = reply.send(faults.tell().and(result));
         }))?;
         let mut first = 0;
@@ -93,7 +93,7 @@ impl Device {
         Ok(answer.recv().map_err(|_| ended())??)
     }
 
-    /// A storage of `bytes`, whatever it holds. The thread is only asked where none waits in the pool.
+    /// Allocates a storage of `bytes` with unspecified contents. It asks the thread only if the pool has none.
     pub(super) fn storage(&self, bytes: u64) -> Result<Storage> {
         self.faults.check_lost()?;
         match Storage::pooled(&self.pool, bytes) {
@@ -113,7 +113,7 @@ impl Drop for Device {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // A thread that ended by a panic has printed it, and every later command has failed.
+            // A panicked thread has printed its message, and every later command has failed.
             let _ = thread.join();
         }
     }
@@ -123,20 +123,20 @@ fn ended() -> EngineError {
     EngineError::Lost("its thread has ended".into())
 }
 
-/// What went wrong, where the thread and the device's own callbacks can note it.
+/// The faults so far, noted by the thread and by the device's callbacks.
 #[derive(Clone, Default)]
 struct Faults(Arc<Mutex<Fault>>);
 
 #[derive(Default)]
 struct Fault {
-    /// Why the device was lost. It stays so.
+    /// Why the device was lost. This never resets.
     lost: Option<String>,
-    /// The first failure that nobody has been told of.
+    /// The first failure not yet reported.
     untold: Option<EngineError>,
 }
 
 impl Faults {
-    /// Keeps what the device reports outside any error scope, and its loss.
+    /// Notes the loss of the device and the errors it reports outside error scopes.
     fn watch(&self, device: &wgpu::Device) {
         let faults = self.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| faults.note(engine_error(&error))));
@@ -155,13 +155,13 @@ impl Faults {
         self.lock().lost.clone().map_or(Ok(()), |cause| Err(EngineError::Lost(cause)))
     }
 
-    /// What a failure comes of. A device that is lost refuses commands before it says so: it is asked.
+    /// The cause of a failure. A lost device may refuse commands before it reports the loss, so this asks it first.
     fn cause(&self, error: EngineError, worker: &Worker) -> EngineError {
         worker.ask_state();
         self.check_lost().err().unwrap_or(error)
     }
 
-    /// A loss before anything else: what fails after it fails because of it.
+    /// Reports a loss first, because other failures follow from it.
     fn tell(&self) -> Answer<()> {
         self.check_lost()?;
         self.lock().untold.take().map_or(Ok(()), Err)
@@ -170,23 +170,4 @@ impl Faults {
     fn lock(&self) -> MutexGuard<'_, Fault> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn engine_error(error: &wgpu::Error) -> EngineError {
-    // Errors of wgpu are many lines, ours are one.
-    let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    match error {
-        wgpu::Error::OutOfMemory { .. } => EngineError::OutOfMemory(text),
-        _ => EngineError::Refused(text),
-    }
-}
-
-/// Runs `work` within error scopes of all kinds.
-pub(super) fn guarded<R>(device: &wgpu::Device, work: impl FnOnce() -> R) -> (R, Option<EngineError>) {
-    let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
-    let scopes = filters.map(|filter| device.push_error_scope(filter));
-    let result = work();
-    let errors: Vec<wgpu::Error> =
-        scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
-    (result, errors.first().map(engine_error))
 }

@@ -1,17 +1,23 @@
-//! The gpu engine: WGSL compute shaders through wgpu.
+//! The GPU engine: WGSL compute shaders through wgpu.
 //!
-//! Matrices are row-major in vec4s, rows padded to a multiple of four entries. Panels are cut by columns into chunks of
-//! a width that is the engine's alone, so that all panels of the same N are cut alike and a kernel runs chunk by chunk.
-//! A chunk is a row of strips of 32 columns, each row-major in vec4s, the columns of every segment padded to whole strips: a tile is
-//! one run of memory, and no stride depends on the width of the panel. (Rows as long as a chunk stood a power of two apart, and a
-//! large card took up to four times as long for them.) The padding of bases and gains is
-//! zero, or is masked where it counts. Of a stack every matrix begins where a device can bind it: a kernel sees one of them.
+//! Matrices are row-major in vec4s, with rows padded to a multiple of four entries. Panels are cut by columns into
+//! chunks. The chunk width depends only on the engine, so all panels of the same N are cut alike and a kernel runs
+//! chunk by chunk.
+//!
+//! A chunk is a row of strips of 32 columns, each row-major in vec4s. The columns of every segment are padded to whole
+//! strips. So a tile is contiguous, and no stride depends on the panel's width. (With rows as long as a chunk, strides
+//! were powers of two, and a large card took up to four times as long.)
+//!
+//! The padding of bases and gains is zero, or is masked where it matters. Every matrix of a stack begins at an offset
+//! that a device can bind: a kernel sees one of them.
 
 mod adapters;
+mod answer;
 mod clock;
 mod device;
 mod layout;
 mod memory;
+mod operands;
 mod pipeline_cache;
 mod pipelines;
 pub(crate) mod shader;
@@ -24,8 +30,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 
 pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
+pub(crate) use layout::TILE;
 use memory::IDLE_BYTES;
 pub(crate) use memory::Storage;
+use operands::{ALIGNMENT, MATRIX_SLACK};
+pub(crate) use operands::{Chunk, Piece, QUAD};
+pub use operands::{GpuMatrix, GpuPanel};
 pub use pipeline_cache::{Compiled, PipelineCache};
 pub use tiling::Tuning;
 pub(crate) use tiling::{RANKS, Tiling};
@@ -39,162 +49,51 @@ use self::worker::{Dispatch, Worker};
 use super::{Engine, Real, Timing, packed_shape, stacked_shape};
 use crate::{EngineError, Error, Result};
 
-/// Rows and columns of the tiles that the kernels work on (shaders/lib/tile.wgsl).
-pub(crate) const TILE: usize = 32;
-/// Entries of a vec4.
-pub(crate) const QUAD: usize = 4;
-/// vec4s after a matrix that the kernels may read and must not use: the blocks of a workgroup's last components reach so far.
-const MATRIX_SLACK: usize = 128;
-/// vec4s of stored fields: 64 MiB of P and as many of Q. Panels of more are updated window by window, and a window must hold enough
-/// columns to fill a card: of 16 MiB, which stay in the second cache of a large one, they did not.
+/// vec4s of stored fields: 64 MiB for P and the same for Q. Larger panels are updated window by window, and a window
+/// needs enough columns to fill a card. Windows of 16 MiB, which fit the L2 cache of a large card, did not fill it.
 const FIELD_QUADS: usize = 64 << 20 >> 4;
-/// Pieces of a panel's numbers that the host keeps memory for.
+/// The number of host buffers kept for panel uploads.
 const SPARE: usize = 3;
-/// vec4s that the matrices of a stack begin at multiples of: 256 bytes, the portable bound.
-const ALIGNMENT: usize = 16;
-/// Rows that a panel or matrix may have, and columns that a matrix may have: a chunk of a panel must not be longer than
-/// a shader can see, and with this bound its width does not depend on how many rows the panel has.
+/// The most rows of a panel or matrix, and the most columns of a matrix. A shader must be able to bind a whole chunk.
+/// With this bound, the width of a chunk does not depend on the panel's number of rows.
 const MAX_ROWS: usize = 4096;
-/// Columns of a chunk, at most: enough workgroups for any device, and no dispatch that a driver takes for a hang.
+/// The most columns of a chunk: enough workgroups for any device, but no dispatch that a driver takes for a hang.
 const MAX_CHUNK_COLUMNS: usize = 65_536;
 
-/// The gpu engine.
+/// The GPU engine.
 pub struct Gpu {
     device: Device,
     adapter: Adapter,
     chunk_columns: usize,
-    /// Bytes of workgroup memory that a kernel may take.
+    /// Bytes of workgroup memory available to a kernel.
     pub(crate) workgroup_bytes: u32,
     pub(crate) tuning: Tuning,
-    /// vec4s that P and Q may take each where they are stored.
+    /// vec4s available to P, and to Q, if they are stored.
     pub(crate) field_quads: usize,
-    /// Multiply-adds that a dispatch may have, once that has been measured.
+    /// The most multiply-adds per dispatch, once measured.
     pub(crate) dispatch_work: OnceLock<usize>,
-    /// Memory of the host that numbers have come up from.
+    /// Host buffers from earlier uploads, for reuse.
     spare: Arc<Mutex<Vec<Vec<f32>>>>,
 }
 
-/// Bases on the device.
-pub struct GpuMatrix {
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    /// How many there are of this shape, one after another.
-    pub(crate) count: usize,
-    pub(crate) storage: Storage,
-}
-
-/// Frames on the device.
-pub struct GpuPanel {
-    pub(crate) rows: usize,
-    /// The columns of each segment.
-    pub(crate) segments: Vec<usize>,
-    pub(crate) chunks: Vec<Chunk>,
-}
-
-/// Some tiles of a panel.
-pub(crate) struct Chunk {
-    /// Tiles that stand before it.
-    pub(crate) first_tile: usize,
-    pub(crate) tiles: usize,
-    pub(crate) storage: Storage,
-}
-
-/// Columns of a segment that stand in one chunk.
-#[derive(Clone, Copy)]
-pub(crate) struct Piece {
-    pub(crate) segment: usize,
-    /// Columns of the segment before it, whole tiles.
-    pub(crate) first: usize,
-    pub(crate) columns: usize,
-    pub(crate) chunk: usize,
-    /// The tile of the chunk that it begins with.
-    pub(crate) tile: usize,
-}
-
-/// A run of a kernel over its storages, in the order of its bindings.
+/// A run of a kernel, with its storages in the order of their bindings.
 pub(crate) struct Run<'a, U> {
     pub(crate) kernel: &'static Kernel,
-    /// The file of the functions that the kernel leaves open.
+    /// The file with the functions that the kernel leaves open.
     pub(crate) filling: Option<&'static Source>,
     pub(crate) constants: &'a [u32],
     pub(crate) uniform: U,
     pub(crate) storages: &'a [&'a Storage],
     pub(crate) workgroups: usize,
-    /// Multiply-adds, about: long submissions are divided by it.
+    /// Approximate multiply-adds, by which long submissions are divided.
     pub(crate) work: usize,
-}
-
-impl GpuMatrix {
-    /// vec4s from one row to the next.
-    pub(crate) fn pitch(&self) -> usize {
-        self.columns.div_ceil(QUAD)
-    }
-
-    /// vec4s from one matrix to the next.
-    pub(crate) fn stride(&self) -> usize {
-        (self.rows * self.pitch()).next_multiple_of(ALIGNMENT)
-    }
-
-    /// How many matrices there are, and their shape.
-    pub(crate) fn extent(&self) -> (usize, (usize, usize)) {
-        (self.count, (self.rows, self.columns))
-    }
-
-    /// The matrix of a segment: its own, or the only one.
-    pub(crate) fn of(&self, segment: usize) -> Self {
-        let vec4 = (QUAD * size_of::<f32>()) as u64;
-        let first = (segment % self.count * self.stride()) as u64;
-        let storage = self.storage.part(first * vec4, (self.rows * self.pitch() + MATRIX_SLACK) as u64 * vec4);
-        Self { count: 1, storage, ..*self }
-    }
-
-    /// The matrices of a segment where each has `length` of them: its own, or the only ones.
-    pub(crate) fn run_of(&self, segment: usize, length: usize) -> Storage {
-        let vec4 = (QUAD * size_of::<f32>()) as u64;
-        let first = (segment * length % self.count * self.stride()) as u64;
-        let quads = (length - 1) * self.stride() + self.rows * self.pitch() + MATRIX_SLACK;
-        self.storage.part(first * vec4, quads as u64 * vec4)
-    }
-}
-
-impl GpuPanel {
-    /// Rows, and the columns of each segment.
-    pub(crate) fn extent(&self) -> (usize, &[usize]) {
-        (self.rows, &self.segments)
-    }
-
-    /// The segments, cut where chunks end.
-    pub(crate) fn pieces(&self) -> Vec<Piece> {
-        let mut pieces = Vec::with_capacity(self.segments.len());
-        // All chunks but the last are of one width.
-        let width = self.chunks.first().map_or(1, |chunk| chunk.tiles);
-        let mut tile = 0;
-        for (segment, &columns) in self.segments.iter().enumerate() {
-            let mut first = 0;
-            while first < columns {
-                let at = tile % width;
-                let piece = (columns - first).min((width - at) * TILE);
-                pieces.push(Piece { segment, first, columns: piece, chunk: tile / width, tile: at });
-                first += piece;
-                tile += piece.div_ceil(TILE);
-            }
-        }
-        pieces
-    }
-}
-
-impl Chunk {
-    /// vec4s of a row, over all strips.
-    pub(crate) fn quads(&self) -> usize {
-        self.tiles * TILE / QUAD
-    }
 }
 
 impl Gpu {
     /// Opens an adapter.
     ///
     /// # Errors
-    /// [`EngineError::NoAdapter`] where none matches, or its driver refuses.
+    /// [`EngineError::NoAdapter`] if none matches, or its driver refuses.
     pub fn open(choice: &GpuChoice) -> Result<Self> {
         let (chosen, adapter) = adapters::choose(choice)?;
         let limits = chosen.limits();
@@ -217,10 +116,10 @@ impl Gpu {
         let chunk_columns = (columns / TILE * TILE).clamp(TILE, MAX_CHUNK_COLUMNS);
         let tuning = Tuning::all(Tiling::SMALLEST);
         let workgroup_bytes = limits.max_compute_workgroup_storage_size;
-        // P, Q and the cells' costs are one storage, which a kernel must be able to bind.
+        // P, Q and the cells' costs share one storage, and a kernel must be able to bind it.
         let quads = usize::try_from(longest).unwrap_or(usize::MAX) / size_of::<[f32; QUAD]>();
         let field_quads = FIELD_QUADS.min(quads / 3);
-        // To take memory of a card and to give it back takes longer than most kernels, and a panel's masks are large.
+        // Allocating and freeing memory of a card takes longer than most kernels, and a panel's masks are large.
         let idle_bytes = match adapter.kind {
             AdapterKind::Discrete => IDLE_BYTES.max(limits.max_buffer_size),
             _ => IDLE_BYTES,
@@ -242,45 +141,47 @@ impl Gpu {
         &self.adapter
     }
 
-    /// Takes what [`Gpu::tune`] measured on this device before.
+    /// Applies a [`Gpu::tune`] result from an earlier run on this device.
     ///
     /// # Errors
-    /// [`Error::Input`] where it is of another version of the shaders; nothing has changed then.
+    /// [`Error::Input`] if it belongs to another version of the shaders. Nothing changes then.
     pub fn set_tuning(&mut self, tuning: Tuning) -> Result<()> {
         if !tuning.is_known() {
-            return Err(Error::input("a tuning of shaders that are not there"));
+            return Err(Error::input("the tuning is for other shaders; tune again"));
         }
         self.tuning = tuning;
         Ok(())
     }
 
-    /// Has pipelines made from what was kept of an earlier run, and calls the listener with what they took and what is to be kept
-    /// now, when this engine is dropped. `kept` may be empty; bytes that are damaged, or of another device, driver or version,
-    /// count for nothing. To be called once, before anything is computed.
+    /// Compiles pipelines with the help of `kept`, the cache of an earlier run. When this engine is dropped, calls the
+    /// listener with the time that pipelines took and the cache to keep now.
+    ///
+    /// `kept` may be empty. Damaged bytes, and bytes of another device, driver or version, are ignored. Call this once,
+    /// before any computation.
     pub fn keep_pipelines(&self, kept: &[u8], listener: impl FnOnce(Compiled) + Send + Sync + 'static) {
         let description = format!("{}, partwise {}", self.adapter.key(), env!("CARGO_PKG_VERSION"));
         self.device.pipelines.keep(Keeping::new(description, kept, Box::new(listener)));
     }
 
-    /// A storage of so many vec4s, whatever they hold.
+    /// Allocates a storage of `quads` vec4s with unspecified contents.
     pub(crate) fn storage(&self, quads: usize) -> Result<Storage> {
         self.device.storage((quads * QUAD * size_of::<f32>()) as u64)
     }
 
-    /// A storage of rows of `pitch` vec4s, whatever they hold. The last four components are read together: up to three rows
-    /// may follow that must not be used.
+    /// Allocates rows of `pitch` vec4s with unspecified contents. Kernels read components in fours, so up to three rows
+    /// follow that they must not use.
     pub(crate) fn rows(&self, rows: usize, pitch: usize) -> Result<Storage> {
         self.storage(rows.next_multiple_of(QUAD) * pitch)
     }
 
-    /// So many matrices, whatever they hold.
+    /// Allocates `count` matrices with unspecified contents.
     pub(crate) fn new_stack(&self, count: usize, rows: usize, columns: usize) -> Result<GpuMatrix> {
         let one = rows * columns.div_ceil(QUAD);
         let storage = self.storage((count - 1) * one.next_multiple_of(ALIGNMENT) + one + MATRIX_SLACK)?;
         Ok(GpuMatrix { rows, columns, count, storage })
     }
 
-    /// A panel, whatever it holds.
+    /// Allocates a panel with unspecified contents.
     pub(crate) fn new_panel(&self, rows: usize, segments: Vec<usize>) -> Result<GpuPanel> {
         let all: usize = segments.iter().map(|columns| columns.div_ceil(TILE)).sum();
         let width = self.chunk_columns / TILE;
@@ -292,7 +193,7 @@ impl Gpu {
         Ok(GpuPanel { rows, segments, chunks: chunks? })
     }
 
-    /// Records a run of a kernel. What fails is told by the next answer of the engine.
+    /// Records a run of a kernel. If it fails, the next answer of the engine is its error.
     pub(crate) fn run<U: Uniform>(&self, run: Run<U>) -> Result<()> {
         self.device.pipelines.begin(run.kernel, run.filling, run.constants);
         let dispatch = Dispatch {
@@ -307,12 +208,12 @@ impl Gpu {
         self.device.post(move |worker| worker.dispatch(&dispatch))
     }
 
-    /// Waits until everything that was asked for is done.
+    /// Waits until all earlier commands are done.
     pub(crate) fn settle(&self) -> Result<()> {
         self.device.ask(Worker::settle)
     }
 
-    /// Fills a storage with numbers, from one of its own on. They are kept for who packs the next ones.
+    /// Uploads numbers to a storage from its number `first` on. Keeps their buffer for the next upload.
     fn upload(&self, storage: &Storage, first: usize, values: Vec<f32>) -> Result<()> {
         let (storage, spare) = (storage.clone(), Arc::clone(&self.spare));
         self.device.post(move |worker| {
@@ -325,14 +226,15 @@ impl Gpu {
         })
     }
 
-    /// Memory of the host for so many numbers, whatever they are: fresh memory comes from the system page by page.
+    /// A host buffer of `length` numbers with unspecified contents. Reuse matters because fresh memory comes from the
+    /// system page by page.
     fn spare(&self, length: usize) -> Vec<f32> {
         let mut values = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         values.resize(length, 0.0);
         values
     }
 
-    /// Strips of so many rows that are brought up or down at a time.
+    /// Strips of `rows` rows per upload or download.
     fn strips_at_once(rows: usize) -> usize {
         (STAGING_BYTES as usize / size_of::<f32>() / (rows * TILE)).max(1)
     }
@@ -378,7 +280,7 @@ impl Engine for Gpu {
                 let strips = Self::strips_at_once(rows).min(chunk.tiles - first);
                 let mut packed = self.spare(rows * strips * TILE);
                 for piece in &pieces {
-                    // The strips of the piece that are among these.
+                    // The strips of the piece in this range.
                     let begin = piece.tile.max(first);
                     let end = (piece.tile + piece.columns.div_ceil(TILE)).min(first + strips);
                     if begin >= end {
@@ -414,7 +316,7 @@ impl Engine for Gpu {
         let (rows, columns) = self.shape(panel);
         let mut values = layout::column_major(rows, columns)?;
         let pieces = panel.pieces();
-        // Where the columns of a piece stand among all.
+        // The column at which each piece begins.
         let before: Vec<usize> =
             pieces.iter().scan(0, |before, piece| Some(std::mem::replace(before, *before + piece.columns))).collect();
         let strip = rows * TILE;
@@ -462,7 +364,7 @@ impl Engine for Gpu {
 fn check_size(what: &str, rows: usize, columns: usize, longest: usize) -> Result<()> {
     if longest > MAX_ROWS {
         return Err(Error::input(format!(
-            "a {what} of {rows} x {columns} is too large for the gpu engine, which takes {MAX_ROWS}; use `--engine cpu`"
+            "a {what} of {rows} x {columns} is too large for the gpu engine, whose limit is {MAX_ROWS}; use `--engine cpu`"
         )));
     }
     Ok(())

@@ -1,33 +1,33 @@
-//! What a driver made of pipelines, for whoever keeps that between runs.
+//! The driver's cache of compiled pipelines, to be kept between runs.
 
 use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use super::device::guarded;
+use super::answer::guarded;
 
-/// What the pipelines of a device took, told when it is closed.
+/// Statistics of a device's pipelines, reported when it is closed.
 #[derive(Debug)]
 pub struct Compiled {
-    /// Those that were made.
+    /// The number of compiled pipelines.
     pub pipelines: usize,
-    /// How long what was to be computed waited for them.
+    /// Seconds that computations waited for them.
     pub seconds: f64,
-    /// For [`Gpu::keep_pipelines`](super::Gpu::keep_pipelines) another time; `None` where the driver gives nothing.
+    /// The cache for a later [`Gpu::keep_pipelines`](super::Gpu::keep_pipelines). `None` if the driver provides none.
     pub cache: Option<PipelineCache>,
 }
 
-/// What a driver made of pipelines: bytes to keep, and whose they are.
+/// The driver's compiled pipelines: bytes to keep, with the seal of their device.
 #[derive(Debug)]
 pub struct PipelineCache {
     bytes: Vec<u8>,
     seal: Seal,
 }
 
-/// Called with what the pipelines took.
+/// Receives the pipelines' statistics.
 pub(super) type Listener = Box<dyn FnOnce(Compiled) + Send + Sync>;
 
-/// The driver's cache, and who wants what is in it at the end.
+/// The driver's cache, and the listener that receives it at the end.
 pub(super) struct Keeping {
     seal: Seal,
     kept: Option<Vec<u8>>,
@@ -36,13 +36,13 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    /// Of a device that is described so, with what was kept, where it is whole and of the same description.
+    /// Starts with the bytes `kept`, if they are intact and match `description`.
     pub(super) fn new(description: String, kept: &[u8], listener: Listener) -> Self {
         let seal = Seal(description);
         Self { kept: seal.open(kept).map(<[u8]>::to_vec), seal, cache: OnceLock::new(), listener }
     }
 
-    /// The cache, made at first use; `None` where the driver has none.
+    /// The driver's cache, created at first use. `None` if the driver has none.
     pub(super) fn cache(&self, device: &wgpu::Device) -> Option<&wgpu::PipelineCache> {
         let make = || {
             if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
@@ -50,8 +50,8 @@ impl Keeping {
             }
             let data = self.kept.as_deref();
             let descriptor = wgpu::PipelineCacheDescriptor { label: Some("partwise"), data, fallback: true };
-            // SAFETY: the data are what `get_data` gave, byte by byte, on the same device with the same driver: they were under
-            // the seal, which hashes all of these.
+            // SAFETY: the data are the exact bytes that `get_data` returned, on the same device with the same driver.
+            // The seal, which hashes all of these, was checked.
             let (cache, refused) = guarded(device, || unsafe { device.create_pipeline_cache(&descriptor) });
             if let Some(cause) = &refused {
                 log::debug!("gpu: no pipeline is kept: {cause}");
@@ -61,7 +61,7 @@ impl Keeping {
         self.cache.get_or_init(make).as_ref()
     }
 
-    /// Tells the listener what so many pipelines took.
+    /// Calls the listener with the statistics.
     pub(super) fn tell(self, pipelines: usize, seconds: f64) {
         let Self { seal, cache, listener, .. } = self;
         let data = cache.into_inner().flatten().and_then(|cache| cache.get_data());
@@ -70,11 +70,12 @@ impl Keeping {
     }
 }
 
-/// What tells bytes that were kept, whole and of this device with this driver and this program, from any others.
+/// The seal of kept bytes: a hash over the bytes, the device, the driver and the program. It identifies intact bytes of
+/// the same origin.
 #[derive(Debug, Clone)]
 struct Seal(String);
 
-/// Bytes of the hash that they begin with.
+/// Bytes of the hash at the start.
 const SEAL_BYTES: usize = 32;
 
 impl Seal {
@@ -91,7 +92,7 @@ impl Seal {
         [&self.hash(data), data].concat()
     }
 
-    /// The data, where they are under this seal.
+    /// Returns the data if they carry this seal.
     fn open<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let (hash, data) = bytes.split_at_checked(SEAL_BYTES)?;
         (self.hash(data) == hash).then_some(data)
@@ -104,7 +105,7 @@ impl PipelineCache {
         &self.bytes
     }
 
-    /// Whether they should take the place of those: where those are damaged or another driver's, or hold less.
+    /// Whether they should replace `others`: if those are damaged, belong to another driver, or hold less.
     pub fn outdoes(&self, others: &[u8]) -> bool {
         self.bytes.len() > others.len() || self.seal.open(others).is_none()
     }
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_bytes_of_the_same_device_and_driver_are_taken() {
+    fn only_intact_bytes_of_the_same_device_and_driver_are_accepted() {
         let seal = Seal("Fast 9000, vulkan 1.2, partwise 0.1".into());
         let kept = seal.close(b"compiled");
         assert_eq!(seal.open(&kept), Some(b"compiled".as_slice()));
@@ -127,7 +128,7 @@ mod tests {
         }
         assert_eq!(seal.open(&kept[..kept.len() - 1]), None);
         assert_eq!(seal.open(&[]), None);
-        // More is better than less, and anything than what is of no use.
+        // Longer data replace shorter, and any data replace unusable ones.
         let kept = |data: &[u8]| PipelineCache { bytes: seal.close(data), seal: seal.clone() };
         assert!(kept(b"longer").outdoes(kept(b"short").bytes()));
         assert!(!kept(b"short").outdoes(kept(b"longer").bytes()) && !kept(b"same").outdoes(kept(b"same").bytes()));

@@ -1,4 +1,4 @@
-//! Compute pipelines, made at first use and kept.
+//! Compute pipelines, compiled at first use and kept.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,39 +7,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use super::device::{Answer, guarded};
+use super::answer::{Answer, guarded};
 use super::pipeline_cache::Keeping;
 use super::shader::{Access, Kernel, Source, Text};
 use crate::EngineError;
 
-/// Bytes from a dispatch's uniform to the next in their buffer: the largest alignment that a device may ask for.
+/// The distance between dispatches' uniforms in their buffer, in bytes: the largest alignment that a device may
+/// require.
 pub(super) const UNIFORM_SLOT: u64 = 256;
 
-/// A pipeline and the layout of its one bind group.
+/// A pipeline and the layout of its only bind group.
 pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) bindings: wgpu::BindGroupLayout,
 }
 
-/// A kernel by its address, the file that fills it in and the values of its constants: what its text depends on.
+/// The parts that determine a shader's text: the kernel's address, the filling file and the constants' values.
 type Key = (usize, Option<&'static str>, Vec<u32>);
 
-/// A pipeline, or why there is none: made once.
+/// A pipeline or the reason for its failure, computed once.
 type Made = Arc<OnceLock<Answer<Arc<Pipeline>>>>;
 
-/// The pipelines of a device. A driver takes up to a second for one: they are made beside each other, each from when the first
-/// run that wants it is asked for, and waited for where that is recorded.
+/// The pipelines of a device. A driver takes up to a second to compile one. So they are compiled in parallel, each from
+/// the moment a run first needs it, and a run waits for its pipeline only when it is recorded.
 #[derive(Clone)]
 pub(super) struct Pipelines(Arc<Shared>);
 
 struct Shared {
     device: wgpu::Device,
     made: Mutex<HashMap<Key, Made>>,
-    /// Seconds that runs have waited for them.
+    /// Seconds that runs have waited for pipelines.
     waited: Mutex<f64>,
     keeping: OnceLock<Keeping>,
-    /// Whether shaders check their indices and count their loops, which takes half of what some of them do. Only tests ask for
-    /// it.
+    /// Whether shaders check indices and bound loops. This doubles the time of some shaders. Only tests use it.
     checked: AtomicBool,
 }
 
@@ -54,7 +54,7 @@ impl Pipelines {
         }))
     }
 
-    /// Begins to make the pipeline of a kernel, if this is its first use.
+    /// Starts to compile a kernel's pipeline at its first use.
     pub(super) fn begin(&self, kernel: &'static Kernel, filling: Option<&'static Source>, constants: &[u32]) {
         let (made, first) = self.place(kernel, filling, constants);
         if !first {
@@ -63,13 +63,13 @@ impl Pipelines {
         let (shared, constants) = (Arc::downgrade(&self.0), constants.to_vec());
         rayon::spawn(move || {
             let Some(shared) = shared.upgrade() else { return };
-            // Should it panic, it does so again where the run is recorded, and that thread's end is told.
+            // If this panics, it panics again where the run is recorded, and the end of that thread is reported.
             let make = AssertUnwindSafe(|| made.get_or_init(|| shared.make(kernel, filling, &constants)).is_ok());
             let _ = std::panic::catch_unwind(make);
         });
     }
 
-    /// The pipeline of a kernel, waited for if it is not there yet.
+    /// Returns a kernel's pipeline, waiting for it if necessary.
     pub(super) fn get(
         &self,
         kernel: &'static Kernel,
@@ -86,13 +86,14 @@ impl Pipelines {
         pipeline
     }
 
-    /// Begins with what was kept, where it is whole and this device's; tells the listener when the device is closed. Once.
+    /// Uses the kept cache if it is intact and of this device, and calls the listener when the device is closed. Works
+    /// once.
     pub(super) fn keep(&self, keeping: Keeping) {
-        // Who comes second is told nothing.
+        // A second call is ignored.
         let _ = self.0.keeping.set(keeping);
     }
 
-    /// Where a pipeline is or will be, and whether nobody has asked for it before.
+    /// The slot of a pipeline, and whether this is its first use.
     fn place(&self, kernel: &'static Kernel, filling: Option<&'static Source>, constants: &[u32]) -> (Made, bool) {
         let key = (std::ptr::from_ref(kernel).addr(), filling.map(|filling| filling.path), constants.to_vec());
         match lock(&self.0.made).entry(key) {
@@ -111,7 +112,7 @@ impl Shared {
     ) -> Answer<Arc<Pipeline>> {
         if !kernel.has(constants) {
             let path = kernel.source.path;
-            return Err(EngineError::Refused(format!("{path}: no shader was made for {constants:?}")));
+            return Err(EngineError::Refused(format!("{path}: no shader is declared for {constants:?}")));
         }
         let text = Text::compose(kernel, filling, constants);
         let cache = self.keeping.get().and_then(|keeping| keeping.cache(&self.device));
@@ -133,7 +134,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 impl Pipelines {
-    /// Makes all pipelines anew, with checks.
+    /// Recompiles all pipelines with checks.
     pub(super) fn check(&self) {
         lock(&self.0.made).clear();
         self.0.checked.store(true, Ordering::Relaxed);
@@ -153,9 +154,9 @@ fn make(
         let descriptor = wgpu::ShaderModuleDescriptor { label, source };
         let checks =
             if checked { wgpu::ShaderRuntimeChecks::checked() } else { wgpu::ShaderRuntimeChecks::unchecked() };
-        // SAFETY: all shaders are this program's own. Their loops are counted by the uniform's sizes, which the host forms
-        // from the storages it binds, and their indices stay within those storages and the arrays of workgroup memory;
-        // `runtime_checks_change_nothing` in kernels/gpu/on_device.rs runs them with checks and without.
+        // SAFETY: all shaders are part of this program. Their loop counts come from uniforms, which the host computes
+        // from the storages it binds, and their indices stay within those storages and the workgroup arrays.
+        // `runtime_checks_do_not_change_the_bits` in kernels/gpu/on_device.rs runs them with and without checks.
         unsafe { device.create_shader_module_trusted(descriptor, checks) }
     });
     if let Some(error) = refused {
@@ -186,7 +187,7 @@ fn make(
     refused.map_or(Ok(pipeline), Err)
 }
 
-/// The first compile error, by the file and line it is in.
+/// The first compile error, with its file and line.
 fn compile_error(module: &wgpu::ShaderModule, text: &Text) -> Option<String> {
     let messages = pollster::block_on(module.get_compilation_info()).messages;
     let error = messages.into_iter().find(|message| message.message_type == wgpu::CompilationMessageType::Error)?;
@@ -194,7 +195,7 @@ fn compile_error(module: &wgpu::ShaderModule, text: &Text) -> Option<String> {
     Some(format!("{place}: {}", summary(&error.message)))
 }
 
-/// The line of a message that names the cause; a drawing of the place follows it.
+/// The line of a message that names the cause. A drawing of the place follows it.
 fn summary(message: &str) -> &str {
     message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }

@@ -1,12 +1,12 @@
-//! Kernels and their WGSL: what a kernel is made of, and its text put together.
+//! Kernels and their WGSL: the parts of a kernel, and how its text is composed.
 //!
-//! A kernel's text is, in this order: generated constants, the file that fills in the functions it leaves open, if it
-//! leaves any, and its own file, each after the files it imports. WGSL does not mind the order of declarations, so there
-//! is no preprocessor: a missing function or a doubled one is a compile error.
+//! A kernel's text has three parts, each after the files it imports: generated constants; the file that fills in the
+//! functions the kernel leaves open, if any; and its own file. WGSL does not depend on the order of declarations, so no
+//! preprocessor is needed: a missing or duplicate function is a compile error.
 
 use std::fmt::Write;
 
-/// A WGSL file, and those it builds on.
+/// A WGSL file and its imports.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) path: &'static str,
@@ -26,52 +26,52 @@ macro_rules! source {
 }
 pub(crate) use source;
 
-/// How a kernel uses a storage.
+/// A kernel's access to a storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
     Write,
 }
 
-/// A kernel: binding 0 is its uniform, the storages follow from binding 1.
+/// A kernel. Binding 0 is its uniform, and the storages follow from binding 1.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     pub(crate) source: Source,
     pub(crate) storages: &'static [Access],
-    /// The generated constants (u32) that choose among its pipelines, and their values.
+    /// The generated constants (u32) that select among its pipelines, and their allowed values.
     pub(crate) constants: &'static [(&'static str, &'static [u32])],
-    /// The members of its uniform, as the host lays them out.
+    /// The names and offsets of its uniform's members on the host.
     pub(crate) uniform: &'static [(&'static str, usize)],
 }
 
 impl Kernel {
-    /// Whether its constants have such values: those that are told of are those that tests have compiled.
+    /// Whether its constants allow these values. Only the listed values are compiled by tests.
     pub(super) fn has(&self, constants: &[u32]) -> bool {
         self.constants.len() == constants.len()
             && self.constants.iter().zip(constants).all(|((_, values), value)| values.contains(value))
     }
 }
 
-/// A uniform struct that WGSL and the host share.
+/// A uniform struct shared by WGSL and the host.
 pub(crate) trait Uniform: bytemuck::Pod + Send {
     /// Names and offsets of the members.
     const MEMBERS: &'static [(&'static str, usize)];
 }
 
-/// A kernel's whole text, and which file each of its lines is from.
+/// A kernel's complete text, and the file of each of its lines.
 pub(super) struct Text {
     pub(super) wgsl: String,
-    /// The first line of every part, from 1, in order.
+    /// The first line, from 1, and the file of every part, in order.
     parts: Vec<(usize, &'static str)>,
 }
 
 impl Text {
-    /// The text of a kernel with what fills it in, and with values for its constants in their order.
+    /// Composes the text of a kernel from its filling and the values of its constants, in order.
     pub(super) fn compose(kernel: &'static Kernel, filling: Option<&'static Source>, constants: &[u32]) -> Self {
         let mut text = Self { wgsl: String::new(), parts: Vec::new() };
         let mut generated = String::new();
         for ((name, _), value) in kernel.constants.iter().zip(constants) {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(generated, "const {name} = {value}u;");
         }
         text.append("generated constants", &generated);
@@ -79,7 +79,7 @@ impl Text {
         text
     }
 
-    /// "shaders/x.wgsl:7" for a line of the whole text, from 1.
+    /// The file and line, such as "shaders/x.wgsl:7", of a line of the complete text, counted from 1.
     pub(super) fn place(&self, line: usize) -> String {
         let part = self.parts.iter().rev().find(|(first, _)| *first <= line);
         part.map_or_else(|| format!("line {line}"), |(first, path)| format!("{path}:{}", line + 1 - first))
@@ -99,7 +99,7 @@ impl Text {
     }
 }
 
-/// Declares a uniform struct: every member four bytes, in the order of the WGSL struct.
+/// Declares a uniform struct. Every member has four bytes, in the order of the WGSL struct.
 macro_rules! uniform {
     ($(#[$attribute:meta])* $name:ident { $($(#[$member_attribute:meta])* $member:ident: $kind:ty,)* }) => {
         $(#[$attribute])*
@@ -130,7 +130,7 @@ mod tests {
             uniform: &[],
         };
         let text = Text::compose(&KERNEL, Some(&FILLING), &[1, 3]);
-        assert_eq!(text.wgsl.matches("fn a").count(), 1, "a file imported twice is there once");
+        assert_eq!(text.wgsl.matches("fn a").count(), 1, "a file imported twice appears once");
         assert!(KERNEL.has(&[1, 3]));
         assert!(!KERNEL.has(&[1, 1]) && !KERNEL.has(&[1]) && !KERNEL.has(&[1, 3, 0]));
         for (part, place) in [

@@ -1,6 +1,6 @@
-//! What the tests of a kernel family ask of its shaders, without a device: every text that the host can compose is valid
-//! WGSL, agrees with what the host says of it, and translates to what Vulkan, Metal and DX12 take. [`Text::compose`] makes
-//! them, as for a device, and [`Kernel::has`] refuses there what is not among them.
+//! Tests a kernel family's shaders without a device: every text that the host can compose must be valid WGSL, match the
+//! host's declarations, and translate to the languages of Vulkan, Metal and DX12. The texts come from
+//! [`Text::compose`], as for a device. There, [`Kernel::has`] refuses all other values of the constants.
 
 use std::collections::BTreeSet;
 
@@ -11,23 +11,23 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use super::Tiling;
 use super::shader::{Access, Kernel, Source, Text};
 
-/// The limits that every WebGPU device keeps.
+/// A limit that every WebGPU device supports.
 const WORKGROUP_BYTES: u32 = 16 << 10;
 const WORKGROUP_INVOCATIONS: u32 = 256;
 const STORAGES: usize = 8;
 
-/// The families of kernels, each a folder of shaders/ and one of src/kernels/.
+/// The kernel families. Each has a folder in shaders/ and one in src/kernels/.
 const FAMILIES: [&str; 6] = ["glue", "momentum", "peak", "prior", "products", "shifts"];
 
-/// Checks a family: `folder` of shaders/ holds the files of these kernels and no other, and all their texts are sound:
-/// those of `open` kernels with each of the `fillings`, those of `closed` ones as they are.
+/// Checks a family: the folder `folder` of shaders/ must hold the files of these kernels and no others, and all their
+/// texts must be valid. `open` kernels are composed with each of the `fillings`, `closed` kernels without.
 pub(crate) fn check_family(
     folder: &str,
     open: &[&'static Kernel],
     fillings: &[&'static Source],
     closed: &[&'static Kernel],
 ) {
-    assert!(FAMILIES.contains(&folder), "{folder} is no family");
+    assert!(FAMILIES.contains(&folder), "{folder} is not a family");
     let paths: BTreeSet<String> = open.iter().chain(closed).map(|kernel| kernel.source.path.into()).collect();
     assert_eq!(paths, files(folder), "files of {folder} and kernels of the host");
     for kernel in open {
@@ -36,7 +36,7 @@ pub(crate) fn check_family(
     closed.iter().for_each(|kernel| check_constants(kernel, None));
 }
 
-/// The files of a folder of shaders/, as a [`Source`] names them. Each must say what it is for.
+/// The files of a folder of shaders/, named as in [`Source`]. Each must begin with a comment on its purpose.
 pub(crate) fn files(folder: &str) -> BTreeSet<String> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(folder);
     let name = |entry: std::io::Result<std::fs::DirEntry>| {
@@ -69,11 +69,11 @@ fn check_constants(kernel: &'static Kernel, filling: Option<&'static Source>) {
     }
 }
 
-/// Translates a shader for every backend, in the oldest of its languages that the engine meets.
+/// Translates a shader for every backend, to the oldest version of its language that the engine supports.
 fn translate(module: &Module, info: &ModuleInfo) -> Result<(), String> {
     let to = |language: &'static str| move |cause: &dyn std::fmt::Display| format!("to {language}: {cause}");
     let entry = || (ShaderStage::Compute, "main".to_string());
-    // What every device has, and no more.
+    // Only what every device has.
     let capabilities = Some([spv::Capability::Shader].into_iter().collect());
     let options = spv::Options { lang_version: (1, 0), capabilities, ..spv::Options::default() };
     let pipeline = spv::PipelineOptions { shader_stage: entry().0, entry_point: entry().1 };
@@ -100,7 +100,7 @@ fn check_bindings(what: &str, kernel: &Kernel, module: &Module) {
         match variable.space {
             AddressSpace::Uniform => {
                 let TypeInner::Struct { members, .. } = &module.types[variable.ty].inner else {
-                    panic!("{what}: the uniform is no struct")
+                    panic!("{what}: the uniform is not a struct")
                 };
                 let members: Vec<(&str, usize)> =
                     members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset as usize)).collect();
@@ -112,7 +112,7 @@ fn check_bindings(what: &str, kernel: &Kernel, module: &Module) {
                 let writes = access.contains(StorageAccess::STORE);
                 storages[binding.binding as usize - 1] = Some(if writes { Access::Write } else { Access::Read });
             }
-            space => panic!("{what}: a binding in {space:?}"),
+            space => panic!("{what}: unexpected binding in {space:?}"),
         }
     }
     let expected: Vec<Option<Access>> = kernel.storages.iter().copied().map(Some).collect();
@@ -155,7 +155,7 @@ fn every_folder_of_shaders_is_a_family_or_shared() {
 }
 
 #[test]
-fn a_text_that_a_backend_cannot_take_is_caught() {
+fn a_text_that_a_backend_rejects_is_detected() {
     let translated = |text: &str| {
         let module = naga::front::wgsl::parse_str(text).unwrap();
         let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module).unwrap();

@@ -1,23 +1,23 @@
-//! Numbers on their way down, in staging buffers: the device fills one while the host empties another.
+//! Downloads through staging buffers: the device fills one while the host reads another.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::device::{Answer, guarded};
+use super::answer::{Answer, guarded};
 use crate::EngineError;
 
-/// Bytes of a staging buffer.
+/// Bytes per staging buffer.
 pub(super) const STAGING_BYTES: u64 = 32 << 20;
-/// How many there are: one that the device fills, one on its way, one that the host empties.
+/// The number of staging buffers: one that the device fills, one in flight, one that the host reads.
 const BUFFERS: usize = 3;
 
-/// The staging buffers, made when they are first needed.
+/// The staging buffers, created when first needed.
 pub(super) struct Staging {
     made: usize,
     home: Sender<wgpu::Buffer>,
     returned: Receiver<wgpu::Buffer>,
 }
 
-/// A staging buffer that is being filled or read. Dropped, it goes home.
+/// A staging buffer in use. It returns to the pool when dropped.
 pub(super) struct Staged {
     device: wgpu::Device,
     buffer: wgpu::Buffer,
@@ -33,7 +33,7 @@ impl Default for Staging {
 }
 
 impl Staging {
-    /// A buffer for so many bytes that nobody uses, or a new one; waits for one where there are enough.
+    /// Takes an unused buffer for `bytes`, or creates one. Waits if all exist and are in use.
     pub(super) fn take(&mut self, device: &wgpu::Device, bytes: u64) -> Answer<Staged> {
         let buffer = self.buffer(device)?;
         Ok(Staged { device: device.clone(), buffer, bytes, home: self.home.clone() })
@@ -44,7 +44,7 @@ impl Staging {
             return Ok(buffer);
         }
         if self.made == BUFFERS {
-            // Never closed: `home` is here.
+            // The channel never closes, because `home` is here.
             return self.returned.recv().map_err(|cause| EngineError::Refused(cause.to_string()));
         }
         let (buffer, failed) = guarded(device, || {
@@ -66,10 +66,10 @@ impl Staged {
         &self.buffer
     }
 
-    /// Hands the numbers to `take`.
+    /// Calls `take` with the numbers.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] where the buffer is not mapped.
+    /// [`EngineError::Refused`] if the buffer is not mapped.
     pub(super) fn with<T: bytemuck::AnyBitPattern>(&self, take: impl FnOnce(&[T])) -> Answer<()> {
         let refused = |cause: String| EngineError::Refused(format!("reading {} bytes back: {cause}", self.bytes));
         let view = self.buffer.get_mapped_range(0..self.bytes).map_err(|cause| refused(cause.to_string()))?;
@@ -80,7 +80,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // A lost device refuses, which is told where the numbers were asked for.
+        // A lost device refuses; the download reports that.
         let _ = guarded(&self.device, || self.buffer.unmap());
         // The device's thread may have ended.
         let _ = self.home.send(self.buffer.clone());

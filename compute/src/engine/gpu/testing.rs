@@ -1,4 +1,4 @@
-//! What tests on a device need, here and in other crates.
+//! Helpers for tests on a device, here and in other packages.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -7,10 +7,10 @@ use ndarray::Array2;
 
 use super::{Compiled, Gpu, GpuChoice};
 
-/// What the driver has made of the pipelines of tests so far: each opens a device of its own, and all want much the same.
+/// The pipeline cache shared by the tests. Each test opens its own device, and all need about the same pipelines.
 static COMPILED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// The best gpu, by the policy of tests/common.
+/// The best GPU, with the skip policy of tests/common.
 pub fn gpu() -> Option<Gpu> {
     let gpu = unprepared()?;
     let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -23,7 +23,7 @@ pub fn gpu() -> Option<Gpu> {
     Some(gpu)
 }
 
-/// The same with nothing compiled.
+/// The same without compiled pipelines.
 pub(super) fn unprepared() -> Option<Gpu> {
     match Gpu::open(&GpuChoice::Best) {
         Ok(gpu) => Some(gpu),
@@ -31,7 +31,7 @@ pub(super) fn unprepared() -> Option<Gpu> {
             panic!("PARTWISE_REQUIRE_GPU is 1, and {cause}")
         }
         Err(cause) => {
-            // Not by eprintln!, which the test harness keeps to itself when a test passes.
+            // Not eprintln!, because the test harness hides it if a test passes.
             let _ =
                 writeln!(std::io::stderr(), "SKIPPED: {}: {cause}", std::thread::current().name().unwrap_or("a test"));
             None
@@ -39,7 +39,7 @@ pub(super) fn unprepared() -> Option<Gpu> {
     }
 }
 
-/// Numbers between 0.1 and 1.1, the same in every run, others for every seed.
+/// Numbers between 0.1 and 1.1. They depend only on the seed.
 pub fn numbers(seed: u32, rows: usize, columns: usize) -> Array2<f32> {
     let mut state = seed;
     Array2::from_shape_simple_fn((rows, columns), || {
@@ -49,7 +49,7 @@ pub fn numbers(seed: u32, rows: usize, columns: usize) -> Array2<f32> {
 }
 
 impl Gpu {
-    /// Destroys the device, as a driver's reset would, whoever owns this then.
+    /// Returns a function that destroys the device, like a driver reset, whoever owns this engine by then.
     pub fn destroyer(&self) -> impl Fn() + Send + Sync + use<> {
         let device = self.device.ask(|worker| Ok(worker.raw())).expect("a device that answers");
         move || device.destroy()

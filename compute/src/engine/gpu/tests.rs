@@ -1,4 +1,4 @@
-//! The device layer on whatever adapter there is.
+//! Tests of the device layer on any adapter.
 
 use ndarray::{Array2, s};
 
@@ -9,12 +9,12 @@ use super::worker::Worker;
 use super::*;
 
 impl Gpu {
-    /// The same gpu with chunks of another width, a multiple of a tile.
+    /// The same GPU with another chunk width, a multiple of a tile.
     pub(crate) fn with_chunk_columns(self, chunk_columns: usize) -> Self {
         Self { chunk_columns, ..self }
     }
 
-    /// Has shaders check their indices from now on.
+    /// Makes shaders check their indices from now on.
     pub(crate) fn check_indices(&self) {
         let check = |worker: &mut Worker| {
             worker.check_indices();
@@ -25,12 +25,12 @@ impl Gpu {
 }
 
 uniform! {
-    /// Nothing much.
+    /// A uniform without content.
     Nothing { unused: u32, }
 }
 
 #[test]
-fn panels_and_matrices_come_back_as_they_were() {
+fn panels_and_matrices_are_read_back_unchanged() {
     let Some(mut gpu) = gpu() else { return };
     for chunk_columns in [64, MAX_CHUNK_COLUMNS] {
         gpu = gpu.with_chunk_columns(chunk_columns);
@@ -50,9 +50,9 @@ fn panels_and_matrices_come_back_as_they_were() {
 }
 
 #[test]
-fn a_panel_that_takes_several_pieces_comes_back_as_it_was() {
+fn a_panel_of_several_pieces_is_read_back_unchanged() {
     let Some(gpu) = gpu() else { return };
-    // Strips of 512 KiB, 64 of them to a piece: three pieces, of which segments end and begin in the middle.
+    // Strips of 512 KiB, 64 per piece: three pieces, with segment boundaries inside them.
     let all = numbers(1, 4096, 4200);
     let segments = [all.slice(s![.., ..1900]), all.slice(s![.., 1900..1930]), all.slice(s![.., 1930..])];
     assert_eq!(gpu.read_panel::<f32>(&gpu.packed(&segments).unwrap()).unwrap(), all);
@@ -67,7 +67,7 @@ fn stored_fields_and_their_costs_can_be_bound_together() {
 }
 
 #[test]
-fn too_much_memory_is_refused_and_the_gpu_goes_on() {
+fn the_gpu_still_works_after_an_out_of_memory_error() {
     let Some(gpu) = gpu() else { return };
     assert!(matches!(gpu.storage(1 << 45), Err(Error::Engine(EngineError::OutOfMemory(_)))));
     assert!(matches!(gpu.panel(Array2::<f32>::zeros((MAX_ROWS + 1, 1)).view()), Err(Error::Input(_))));
@@ -77,7 +77,7 @@ fn too_much_memory_is_refused_and_the_gpu_goes_on() {
 }
 
 #[test]
-fn a_refused_command_is_told_once_and_the_gpu_goes_on() {
+fn a_refused_command_is_reported_once_and_the_gpu_still_works() {
     let Some(gpu) = gpu() else { return };
     static BROKEN: Kernel = Kernel {
         source: Source { path: "shaders/broken.wgsl", text: "// Broken.\nfn main() { nothing(); }\n", imports: &[] },
@@ -121,21 +121,21 @@ fn idle(gpu: &Gpu, constants: &[u32]) -> Result<()> {
 }
 
 #[test]
-fn values_of_constants_that_no_test_has_compiled_are_refused() {
+fn constants_outside_the_declared_values_are_refused() {
     let Some(gpu) = gpu() else { return };
     idle(&gpu, &[2]).unwrap();
     let refused = idle(&gpu, &[3]).unwrap_err().to_string();
-    assert!(refused.contains("shaders/idle.wgsl: no shader was made for [3]"), "{refused}");
+    assert!(refused.contains("shaders/idle.wgsl: no shader is declared for [3]"), "{refused}");
 }
 
 #[test]
-fn pipelines_are_counted_and_given_to_be_kept() {
+fn the_listener_gets_the_pipeline_count_and_cache_on_close() {
     let run = |kept: &[u8]| {
         let gpu = unprepared()?;
         let (report, closed) = std::sync::mpsc::channel();
         gpu.keep_pipelines(kept, move |compiled| report.send(compiled).unwrap());
         [1, 2, 1].iter().for_each(|&x| idle(&gpu, &[x]).unwrap());
-        assert!(closed.try_recv().is_err(), "told before the end");
+        assert!(closed.try_recv().is_err(), "reported before the end");
         let vulkan = gpu.adapter().backend == "vulkan";
         drop(gpu);
         let compiled = closed.recv().unwrap();
@@ -152,7 +152,7 @@ fn pipelines_are_counted_and_given_to_be_kept() {
 }
 
 #[test]
-fn a_lost_device_is_told_for_ever() {
+fn a_lost_device_is_reported_by_every_later_answer() {
     let Some(gpu) = gpu() else { return };
     let panel = gpu.panel(numbers(1, 2, 2).view()).unwrap();
     gpu.destroyer()();

@@ -1,28 +1,28 @@
-//! How the invocations of a workgroup lie over a tile of the model (shaders/lib/tile.wgsl).
+//! The layout of a workgroup's invocations over a tile of the model (shaders/lib/tile.wgsl).
 
 use serde::{Deserialize, Serialize};
 
-/// A workgroup of `quads` x `lanes` invocations over a tile of 32 rows and 4 `quads` columns; over components an invocation
-/// has blocks of four, `lanes` of them side by side. No bit of a result depends on it.
+/// A workgroup of `quads` x `lanes` invocations over a tile of 32 rows and 4 `quads` columns. Each invocation has
+/// blocks of four components, `lanes` of them side by side. The tiling changes no bit of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tiling {
     pub(crate) quads: u32,
     pub(crate) lanes: u32,
-    /// Blocks of an invocation, at most: each takes 32 registers, and some compilers have no room for more than one.
+    /// The most blocks per invocation. Each takes 32 registers, and some compilers have no room for more than one.
     pub(crate) blocks: u32,
-    /// Whether workgroup memory is to hold all components of a tile of both factors, where they fit.
+    /// Whether workgroup memory should hold all components of a tile of both factors, if they fit.
     pub(crate) held: bool,
-    /// Whether every split of the rows has workgroups of its own in the update of gains, which fills a card where there are few
-    /// columns.
+    /// Whether every split of the rows gets its own workgroups in the update of gains. This fills a card if there are
+    /// few columns.
     pub(crate) split: bool,
 }
 
 impl Tiling {
-    /// Fewest registers and invocations: what every device takes, and a software driver takes best.
+    /// The fewest registers and invocations: every device supports it, and it suits software drivers best.
     pub(crate) const SMALLEST: Self = Self::passing(8, 8, 1);
 
-    /// What the updates of gains may take: few columns want narrow tiles or many invocations for each, many columns want wide
-    /// tiles, so that more columns share a load of the bases.
+    /// The tilings for updates of gains. With few columns, narrow tiles or many invocations per tile are fast. With
+    /// many columns, wide tiles are, because more columns share a load of the bases.
     pub(crate) const OF_GAINS: [Self; 13] = [
         Self::SMALLEST,
         Self::passing(8, 8, 4),
@@ -39,7 +39,7 @@ impl Tiling {
         Self::held(4, 16).split(),
     ];
 
-    /// What the updates of bases may take, whose blocks are of rows and components: tiles of 32 rows by 32 columns.
+    /// The tilings for updates of bases, whose blocks are of rows and components. The tiles are 32 rows by 32 columns.
     pub(crate) const OF_BASES: [Self; 6] = [
         Self::SMALLEST,
         Self::passing(8, 8, 4),
@@ -77,20 +77,20 @@ impl Tiling {
         64 * self.quads + self.lanes
     }
 
-    /// Columns of a tile.
+    /// Columns per tile.
     pub(crate) fn columns(self) -> usize {
         4 * self.quads as usize
     }
 
-    /// Blocks of 4 `lanes` components that a workgroup takes, and how many workgroups share the K components: as few as there
-    /// can be, since each of them forms the whole model again.
+    /// The number of blocks of 4 `lanes` components per workgroup, and the number of workgroups that share the K
+    /// components. The latter is as small as possible, because each of these workgroups forms the whole model again.
     pub(crate) fn divide(self, components: usize) -> (usize, usize) {
         let blocks = components.div_ceil(4 * self.lanes as usize);
         let shares = blocks.div_ceil(self.blocks as usize);
         (blocks.div_ceil(shares), shares)
     }
 
-    /// Whether a workgroup that may have so many bytes of memory is to hold all K components of a tile of both factors.
+    /// Whether a workgroup with `bytes` of memory should hold all K components of a tile of both factors.
     pub(crate) fn holds(self, components: usize, bytes: u32) -> bool {
         let (blocks, shares) = self.divide(components);
         self.held && shares == 1 && self.held_bytes(blocks as u32) <= bytes
@@ -104,36 +104,35 @@ impl Tiling {
     }
 }
 
-/// What was measured to be fastest on a device: the shapes of its workgroups, by kernel and size of the problem. Results do
-/// not depend on it.
+/// The fastest tilings measured on a device, by kernel and problem size. Results do not depend on them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tuning {
-    /// By [`rank_class`], and by [`width_class`].
+    /// By [`rank_class`] and [`width_class`].
     pub(crate) gains: [[Tiling; 2]; RANKS.len()],
     /// By [`rank_class`].
     pub(crate) bases: [Tiling; RANKS.len()],
 }
 
-/// The most components of each class of ranks; the last holds all that are more.
+/// The most components of each rank class. The last class also holds all larger ranks.
 pub(crate) const RANKS: [usize; 4] = [32, 64, 128, 256];
 
 impl Tuning {
-    /// The same for all problems.
+    /// One tiling for all problems.
     pub(crate) fn all(tiling: Tiling) -> Self {
         Self { gains: [[tiling; 2]; RANKS.len()], bases: [tiling; RANKS.len()] }
     }
 
-    /// For gains (K, N).
+    /// The tiling for gains (K, N).
     pub(crate) fn gains(&self, components: usize, columns: usize) -> Tiling {
         self.gains[rank_class(components)][width_class(columns)]
     }
 
-    /// For bases of K components.
+    /// The tiling for bases with K components.
     pub(crate) fn bases(&self, components: usize) -> Tiling {
         self.bases[rank_class(components)]
     }
 
-    /// Whether every tiling is one that there are shaders for.
+    /// Whether shaders exist for every tiling.
     pub(crate) fn is_known(&self) -> bool {
         let known = |tilings: &[Tiling], tiling| tilings.contains(tiling);
         self.gains.as_flattened().iter().all(|tiling| known(&Tiling::OF_GAINS, tiling))
@@ -145,7 +144,7 @@ fn rank_class(components: usize) -> usize {
     RANKS.iter().filter(|&&bound| components > bound).count().min(RANKS.len() - 1)
 }
 
-/// 0 for panels that may leave a large card in want of workgroups, 1 for wider ones.
+/// 0 for panels that may leave workgroups of a large card idle, 1 for wider panels.
 fn width_class(columns: usize) -> usize {
     usize::from(columns >= 16_384)
 }
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn components_are_divided_among_as_few_workgroups_as_there_can_be() {
+    fn the_fewest_possible_workgroups_share_the_components() {
         for (components, expected) in
             [(1, (1, 1)), (32, (1, 1)), (33, (2, 1)), (88, (3, 1)), (128, (4, 1)), (129, (3, 2)), (300, (4, 3))]
         {
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tiling_has_a_code_once() {
+    fn every_tiling_has_a_unique_code() {
         for (tilings, codes) in
             [(Tiling::OF_GAINS.as_slice(), Tiling::GAINS_CODES), (&Tiling::OF_BASES, Tiling::BASES_CODES)]
         {
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn factors_are_held_where_all_their_components_fit() {
+    fn factors_are_held_if_all_their_components_fit() {
         let (tiling, bytes) = (Tiling::held(8, 8), 48 << 10);
         for (components, expected) in [(1, true), (128, true), (129, false)] {
             assert_eq!(tiling.holds(components, bytes), expected, "{components}");

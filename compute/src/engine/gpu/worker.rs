@@ -1,30 +1,31 @@
-//! What the device thread does: allocates, brings up and down, records dispatches and submits them.
+//! The work of the device thread: it allocates, uploads, downloads, records dispatches and submits them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use super::answer::{Answer, guarded};
 use super::clock::Clock;
-use super::device::{Answer, guarded};
 use super::memory::{Pool, Storage};
 use super::pipelines::{Pipelines, UNIFORM_SLOT};
 use super::shader::{Kernel, Source};
 use super::staging::{STAGING_BYTES, Staged, Staging};
 use crate::EngineError;
 
-/// Dispatches in a submission, at most.
+/// The most dispatches per submission.
 const SUBMISSION_DISPATCHES: u64 = 256;
-/// Multiply-adds in a submission, about: a millisecond of a card, and not a second of the slowest integrated device,
-/// whose driver resets it when it is busy for two. A dispatch is not divided; the width of a panel's chunk bounds it.
+/// Approximate multiply-adds per submission: about a millisecond on a card, and less than a second on the slowest
+/// integrated device, whose driver resets it after two busy seconds. A dispatch is not divided; the chunk width of a
+/// panel bounds it.
 const SUBMISSION_WORK: u64 = 1 << 33;
-/// Submissions that the device may have before it: it never waits for the next, and staging memory stays bounded.
+/// The most submissions queued on the device. It never waits for the next one, and staging memory stays bounded.
 const SUBMISSIONS_AHEAD: usize = 3;
-/// How long a submission may take. A software device on a busy machine takes seconds.
+/// The time limit of a submission. A software device on a busy machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Pieces of a storage that may be on their way down while the one before is read.
+/// Pieces of a storage in flight while an earlier one is read.
 const PIECES_AHEAD: usize = 2;
-/// Workgroups in a dimension of a grid, at most.
+/// The most workgroups per grid dimension.
 const GRID: usize = 65_535;
 
 /// One run of a kernel.
@@ -35,11 +36,11 @@ pub(super) struct Dispatch {
     pub(super) uniform: Vec<u8>,
     pub(super) storages: Vec<Storage>,
     pub(super) workgroups: usize,
-    /// Multiply-adds, about.
+    /// Approximate multiply-adds.
     pub(super) work: u64,
 }
 
-/// What the thread owns.
+/// The state of the thread.
 pub(super) struct Worker {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -52,14 +53,14 @@ pub(super) struct Worker {
     submitted: VecDeque<wgpu::SubmissionIndex>,
 }
 
-/// A piece of a storage on its way down.
+/// A piece of a storage being downloaded.
 struct OnTheWay {
     staged: Staged,
     submission: wgpu::SubmissionIndex,
     mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
-/// Dispatches that have not been submitted yet.
+/// Dispatches not yet submitted.
 struct Recording {
     encoder: wgpu::CommandEncoder,
     pass: wgpu::ComputePass<'static>,
@@ -88,7 +89,7 @@ impl Worker {
         }
     }
 
-    /// A storage of `bytes`, whatever it holds.
+    /// Allocates a storage of `bytes` with unspecified contents.
     pub(super) fn allocate(&mut self, bytes: u64) -> Answer<Storage> {
         if let Some(storage) = Storage::pooled(&self.pool, bytes) {
             return Ok(storage);
@@ -96,10 +97,12 @@ impl Worker {
         let class = Pool::size_class(bytes);
         let most = self.device.limits().max_buffer_size;
         if class > most {
-            return Err(EngineError::OutOfMemory(format!("{class} bytes in one buffer, where the device has {most}")));
+            return Err(EngineError::OutOfMemory(format!(
+                "one buffer of {class} bytes exceeds the device's limit of {most}"
+            )));
         }
         let buffer = self.create(class).or_else(|_| {
-            // What waits in the pool, or is still in use by submitted work, may make room.
+            // Unused buffers in the pool, or buffers still used by submitted work, may make room.
             self.settle()?;
             self.pool.clear();
             self.create(class)
@@ -114,9 +117,10 @@ impl Worker {
         failed.map_or(Ok(buffer), Err)
     }
 
-    /// Fills a storage with numbers of the host, from one of its numbers on.
+    /// Uploads numbers to a storage from its number `first` on.
     pub(super) fn upload(&mut self, storage: &Storage, first: usize, values: &[f32]) -> Answer<()> {
-        // The queue writes before anything that is not submitted yet, and the storage's last owner may be in there.
+        // The queue writes before any work that is not submitted yet, and that work may use the storage for its last
+        // owner.
         self.submit()?;
         for (piece, values) in values.chunks(STAGING_BYTES as usize / size_of::<f32>()).enumerate() {
             let offset = storage.offset() + (first * size_of::<f32>()) as u64 + piece as u64 * STAGING_BYTES;
@@ -128,13 +132,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends the bytes of a storage, so many at a time and a multiple of four: the next ones come down meanwhile.
+    /// Sends the bytes of a storage in pieces of `piece` bytes, a multiple of four. The next pieces are downloaded
+    /// meanwhile.
     pub(super) fn bring_down(&mut self, storage: &Storage, piece: u64, pieces: &Sender<Staged>) -> Answer<()> {
         self.submit()?;
         self.copy_down(storage.buffer(), storage.offset(), storage.bytes(), piece, pieces)
     }
 
-    /// The same of a buffer's bytes from `first` on, as far as what was submitted has come.
+    /// The same for a buffer's bytes from `first` on, as far as submitted work has written them.
     fn copy_down(
         &mut self,
         buffer: &wgpu::Buffer,
@@ -158,7 +163,7 @@ impl Worker {
             let (report, mapped) = channel();
             let ((), failed) = guarded(&self.device, || {
                 staged.buffer().map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-                    // Nobody listens any more where the wait has failed.
+                    // The receiver may be gone if the wait failed.
                     let _ = report.send(result);
                 });
             });
@@ -168,18 +173,18 @@ impl Worker {
         ahead.into_iter().try_for_each(|next| self.arrive(next, pieces))
     }
 
-    /// Waits for a piece and hands it on.
+    /// Waits for a piece and passes it on.
     fn arrive(&self, piece: OnTheWay, pieces: &Sender<Staged>) -> Answer<()> {
         self.wait(piece.submission)?;
         let refused = |cause: String| EngineError::Refused(format!("reading back: {cause}"));
         let mapped = piece.mapped.try_recv().map_err(|cause| refused(cause.to_string()))?;
         mapped.map_err(|cause| refused(cause.to_string()))?;
-        // Who asked may have gone.
+        // The receiver may be gone.
         let _ = pieces.send(piece.staged);
         Ok(())
     }
 
-    /// Records a dispatch, and submits what has been recorded once that is enough.
+    /// Records a dispatch. Submits the recording once it is large enough.
     pub(super) fn dispatch(&mut self, dispatch: &Dispatch) -> Answer<()> {
         let Dispatch { kernel, filling, constants, .. } = dispatch;
         let pipeline = self.pipelines.get(kernel, *filling, constants)?;
@@ -224,20 +229,20 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for everything that was recorded and sent.
+    /// Waits for all recorded and submitted work.
     pub(super) fn settle(&mut self) -> Answer<()> {
         self.submit()?;
         self.finish()
     }
 
-    /// Has the clock stamp every pass from here on.
+    /// Makes the clock stamp every pass from here on.
     pub(super) fn start_clock(&mut self) -> Answer<()> {
         self.settle()?;
         self.clock.iter_mut().for_each(Clock::start);
         Ok(())
     }
 
-    /// The seconds that the passes since the clock was started took, all together.
+    /// The total seconds of the passes since the clock was started.
     pub(super) fn stop_clock(&mut self) -> Answer<Option<f64>> {
         self.submit()?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -253,7 +258,7 @@ impl Worker {
         Ok(self.clock.as_ref().and_then(|clock| clock.sum(&stamps)))
     }
 
-    /// Submits what has been recorded.
+    /// Submits the recording.
     fn submit(&mut self) -> Answer<()> {
         let Some(Recording { encoder, pass, uniforms, .. }) = self.recording.take() else { return Ok(()) };
         let ((), failed) = guarded(&self.device, || {
@@ -264,7 +269,7 @@ impl Worker {
         self.send(Some(encoder)).map(drop)
     }
 
-    /// Sends commands to the device, and waits while it has too many before it.
+    /// Sends commands to the device. Waits while it has too many queued.
     fn send(&mut self, encoder: Option<wgpu::CommandEncoder>) -> Answer<wgpu::SubmissionIndex> {
         let (index, failed) = guarded(&self.device, || self.queue.submit(encoder.map(wgpu::CommandEncoder::finish)));
         failed.map_or(Ok(()), Err)?;
@@ -277,7 +282,7 @@ impl Worker {
         Ok(index)
     }
 
-    /// Waits for everything that was sent.
+    /// Waits for all submitted work.
     fn finish(&mut self) -> Answer<()> {
         while let Some(oldest) = self.submitted.pop_front() {
             self.wait(oldest)?;
@@ -285,9 +290,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Has the device report what became of it, by its callbacks. A lost one does so when all that it was given has ended.
+    /// Makes the device report its state through its callbacks. A lost device reports when all its work has ended.
     pub(super) fn ask_state(&self) {
-        // What it answers besides is told by the command that failed.
+        // The failed command reports any other answer.
         let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) });
     }
 
@@ -311,7 +316,7 @@ impl Worker {
 
 #[cfg(test)]
 impl Worker {
-    /// Has shaders check their indices from now on.
+    /// Makes shaders check their indices from now on.
     pub(super) fn check_indices(&mut self) {
         self.pipelines.check();
     }

@@ -1,4 +1,4 @@
-//! Normalisation and masks on the native engine.
+//! Normalization and masks on the CPU engine.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, math, padded};
 use crate::kernels::products::{ModelJob, shape_of};
 
 impl Cpu {
-    /// Normalises W in stacks of T, each for as many of the segments: the norm is over a column of all T, and every row of the
-    /// gains of a component is scaled by it.
+    /// Normalizes the stacks of T bases in W. Each stack serves an equal group of the segments. The norm of a component
+    /// is over its column in all T bases, and all its rows of the gains are scaled by it.
     pub(crate) fn normalize_stacks(&self, w: &mut [Array2<f32>], time: usize, h: Option<&mut CpuPanel>, norm: Norm) {
         self.install(|| {
             let sizes: Vec<Vec<f32>> = w.par_chunks_mut(time).map(|w| scale(w, norm)).collect();
@@ -78,7 +78,7 @@ fn check(w: &[Array2<f32>], h: &CpuPanel) -> Result<()> {
     check_factors((w.len(), shape_of(w)), (h.rows(), h.segments().len()))
 }
 
-/// Scales every column to unit norm over all of W, and returns what they were.
+/// Scales every column of the stack W to unit norm. Returns the previous norms.
 fn scale(w: &mut [Array2<f32>], norm: Norm) -> Vec<f32> {
     let columns = shape_of(w).1;
     let one = |column: usize| {
@@ -92,7 +92,7 @@ fn scale(w: &mut [Array2<f32>], norm: Norm) -> Vec<f32> {
     (0..columns).map(one).collect()
 }
 
-/// Turns the models of one strip into masks, in place.
+/// Turns the models of a strip into masks, in place.
 pub(crate) struct ShareJob<'a, 'm> {
     pub(crate) models: &'a mut [&'m mut [f32]],
     pub(crate) floor: f32,

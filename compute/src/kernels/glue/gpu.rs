@@ -1,4 +1,4 @@
-//! Normalisation and masks on the gpu.
+//! Normalization and masks on the GPU.
 
 use std::iter::zip;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Til
 use crate::kernels::Rule;
 use crate::kernels::gpu::{CELLS, FLOORS, INDEX, PARAMS, PASSING, POWER, Params, REDUCE, Window};
 
-/// Invocations in a workgroup of every kernel here.
+/// Workgroup size of every kernel here.
 const INVOCATIONS: usize = 64;
 
 static NORMALIZE_BASES: Kernel = Kernel {
@@ -51,7 +51,7 @@ static DIVIDE: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 
-/// What shaders call a norm.
+/// The shaders' code for a norm.
 fn code(norm: Norm) -> u32 {
     match norm {
         Norm::L1 => 1,
@@ -60,7 +60,8 @@ fn code(norm: Norm) -> u32 {
 }
 
 impl Gpu {
-    /// Makes masks of floored models, in place, in one chunk of them; `peak`: the largest model of every cell.
+    /// Turns floored models into masks, in place, for one of their chunks. `peak` holds the largest model of every
+    /// cell.
     pub(crate) fn share(&self, masks: &[GpuPanel], chunk: usize, peak: &Storage, mask: Mask) -> Result<()> {
         let (hard, exponent) = match mask {
             Mask::Ratio(p) => (0, p as f32),
@@ -97,8 +98,9 @@ impl Gpu {
         Ok(())
     }
 
-    /// What an update of bases under a penalty has to know of their gains: the code of the norm, and Σ_n H of every component of
-    /// a basis of `pitch` vec4s, whose gains these windows of `h` are. 0 and nothing where it has to know nothing.
+    /// Computes the sums of the gains that an update of bases under a penalty needs: the norm's code, and Σ_n H for
+    /// every component of a basis of `pitch` vec4s. `h` is given by these windows. Returns 0 and an empty result if the
+    /// rule needs no sums.
     pub(crate) fn gain_totals(
         &self,
         windows: &[Window],
@@ -128,8 +130,8 @@ impl Gpu {
         Ok((code(norm), totals))
     }
 
-    /// Normalises W in stacks of T, each for as many of the segments: the norm is over a column of all T, and every row of the
-    /// gains of a component is scaled by it.
+    /// Normalizes the stacks of T bases in W. Each stack serves an equal group of the segments. The norm of a component
+    /// is over its column in all T bases, and all its rows of the gains are scaled by it.
     pub(crate) fn normalize_stacks(
         &self,
         w: &GpuMatrix,
@@ -233,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shaders_are_what_the_host_says() {
+    fn shaders_match_the_host_declarations() {
         let kernels = [&NORMALIZE_BASES, &SCALE_GAINS, &GAIN_TOTALS, &SOURCE_MODEL, &WEIGH, &DIVIDE];
         crate::engine::gpu::shader_check::check_family("glue", &[], &[], &kernels);
     }

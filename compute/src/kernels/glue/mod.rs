@@ -1,4 +1,4 @@
-//! What stands between the products: normalisation of the bases, and the masks that share a mixture among its sources.
+//! The kernels between the products: normalization of the bases, and masks that share a mixture among its sources.
 
 mod cpu;
 mod gpu;
@@ -14,7 +14,7 @@ pub use reference::share;
 use crate::engine::Engine;
 use crate::{Error, Result};
 
-/// The norm that columns of the bases are scaled to 1 in.
+/// A norm for the columns of the bases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Norm {
     /// Σ_f w
@@ -24,7 +24,7 @@ pub enum Norm {
 }
 
 impl Norm {
-    /// Of numbers that are not below 0.
+    /// The norm of nonnegative numbers.
     pub fn of(self, numbers: impl Iterator<Item = f64>) -> f64 {
         match self {
             Self::L1 => numbers.sum(),
@@ -49,17 +49,17 @@ impl FromStr for Norm {
         match text {
             "l1" => Ok(Self::L1),
             "l2" => Ok(Self::L2),
-            _ => Err(Error::input(format!("norm '{text}' is not known; use l1 or l2"))),
+            _ => Err(Error::input(format!("norm '{text}' is unknown; use l1 or l2"))),
         }
     }
 }
 
-/// How a cell of the mixture is shared among sources whose models there are Λ_j.
+/// The rule by which sources with models Λ_j share a cell of the mixture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mask {
     /// Λ_j^p / Σ_i Λ_i^p, 0 < p ≤ 16.
     Ratio(f64),
-    /// 1 for the largest Λ_j, the first of them on a tie; 0 for the others.
+    /// 1 for the largest Λ_j (the first of equal ones), 0 for the others.
     Hard,
 }
 
@@ -72,20 +72,20 @@ impl fmt::Display for Mask {
     }
 }
 
-/// The kernels between the products. W: bases F x K, one matrix or one for each segment of the gains; H: gains K x N.
+/// The kernels between the products. W: bases F x K, one matrix or one per segment of the gains. H: gains K x N.
 pub trait Glue: Engine {
-    /// Scales every column of W to unit norm; a zero column stays. Where gains are given, row k of H is multiplied by the
-    /// norm of column k, so that WH does not change.
+    /// Scales every column of W to unit norm, except zero columns. If gains are given, row k of H is multiplied by the
+    /// norm of column k, so WH does not change.
     ///
     /// # Errors
-    /// [`Error::Input`] where the shapes do not fit, [`Error::Engine`] where the device fails.
+    /// [`Error::Input`] if the shapes do not fit, [`Error::Engine`] if the device fails.
     fn normalize(&self, w: &mut Self::Matrix, h: Option<&mut Self::Panel>, norm: Norm) -> Result<()>;
 
-    /// The mask (F x N) of every source j, whose components are the columns `sources[j]` of W. With J sources every
-    /// Λ_j = W_j H_j is floored at 1e-12 / J, so that the masks sum to 1 in silence too.
+    /// Returns the mask (F x N) of every source. Source j has the components `sources[j]`, columns of W. With J
+    /// sources, every Λ_j = W_j H_j is floored at 1e-12 / J, so the masks sum to 1 in silence too.
     ///
     /// # Errors
-    /// [`Error::Input`] where shapes, ranges or the exponent do not fit, [`Error::Engine`] where the device fails.
+    /// [`Error::Input`] if the shapes, ranges or exponent do not fit, [`Error::Engine`] if the device fails.
     fn masks(
         &self,
         w: &Self::Matrix,
@@ -95,26 +95,26 @@ pub trait Glue: Engine {
     ) -> Result<Vec<Self::Panel>>;
 }
 
-/// Checks that W and H fit: K in both, and one matrix for all segments or for each.
+/// Checks that W and H have the same K, and that there is one matrix in all or one per segment.
 pub(crate) fn check_factors((matrices, w): (usize, (usize, usize)), (rows, segments): (usize, usize)) -> Result<()> {
     if w.1 == rows && (matrices == 1 || matrices == segments) {
         return Ok(());
     }
     Err(Error::input(format!(
-        "{matrices} of bases {} x {} and {rows} rows of gains in {segments} segments do not fit",
+        "{matrices} matrices of bases {} x {} do not fit {rows} rows of gains in {segments} segments",
         w.0, w.1
     )))
 }
 
-/// Checks that the sources' ranges divide K components, and that the exponent is sane.
+/// Checks that the sources' ranges partition the K components, and that the exponent is valid.
 pub(crate) fn check_masks(components: usize, sources: &[Range<usize>], mask: Mask) -> Result<()> {
     if sources.is_empty() || sources.iter().any(|range| range.is_empty() || range.end > components) {
-        return Err(Error::input(format!("sources {sources:?} do not divide {components} components")));
+        return Err(Error::input(format!("sources {sources:?} do not partition {components} components")));
     }
     check_mask(mask)
 }
 
-/// Checks that a mask's exponent is sane.
+/// Checks that a mask's exponent is valid.
 pub(crate) fn check_mask(mask: Mask) -> Result<()> {
     match mask {
         Mask::Ratio(p) if !(p > 0.0 && p <= 16.0) => {

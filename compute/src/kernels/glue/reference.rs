@@ -1,4 +1,4 @@
-//! Normalisation and masks as the equations have them.
+//! Normalization and masks in f64, straight from the equations.
 
 use std::ops::Range;
 
@@ -53,7 +53,7 @@ fn of_segment(w: &Array2<f64>, h: &Array2<f64>, sources: &[Range<usize>], mask: 
     share(sources.iter().map(model).collect(), floor, mask)
 }
 
-/// The masks of sources whose models are given, before the floor.
+/// Turns the sources' models into masks, after flooring them.
 pub fn share(models: Vec<Array2<f64>>, floor: f64, mask: Mask) -> Vec<Array2<f64>> {
     let mut masks: Vec<Array2<f64>> =
         models.into_iter().map(|model| model.mapv_into(|lambda| lambda.max(floor))).collect();
@@ -61,7 +61,7 @@ pub fn share(models: Vec<Array2<f64>>, floor: f64, mask: Mask) -> Vec<Array2<f64
     for f in 0..rows {
         for n in 0..columns {
             let models: Vec<f64> = masks.iter().map(|lambda| lambda[(f, n)]).collect();
-            // Powers are taken of the quotient by the largest model: it is in (0, 1], whatever the level.
+            // Powers are taken of the quotient by the largest model, which is in (0, 1] at any level.
             let peak = models.iter().copied().fold(0.0, f64::max);
             match mask {
                 Mask::Ratio(p) => {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn normalised_by_hand() {
+    fn normalization_equals_hand_computed_values() {
         let (w0, h0) = (vec![array![[3.0, 0.0, 1.0], [4.0, 0.0, 1.0]]], vec![array![[1.0], [5.0], [2.0]]]);
         let (mut w, mut h) = (w0.clone(), h0.clone());
         Reference.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
@@ -107,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_normalised_by_their_own_bases() {
+    fn each_segment_is_scaled_by_its_own_bases() {
         let (w0, h0) = (vec![array![[3.0], [4.0]], array![[0.0], [2.0]]], vec![array![[1.0]], array![[5.0, 6.0]]]);
         let (mut w, mut h) = (w0.clone(), h0.clone());
         Reference.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
         assert_eq!(w, [array![[0.6], [0.8]], array![[0.0], [1.0]]]);
         assert_eq!(h, [array![[5.0]], array![[10.0, 12.0]]]);
-        // One for both.
+        // One matrix for both segments.
         let (mut w, mut h) = (w0[..1].to_vec(), h0.clone());
         Reference.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
         assert_eq!(h, [array![[5.0]], array![[25.0, 30.0]]]);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_masked_by_their_own_bases() {
+    fn each_segment_is_masked_with_its_own_bases() {
         let (w, h) =
             (vec![array![[3.0, 1.0]], array![[1.0, 1.0]]], vec![array![[1.0], [1.0]], array![[1.0, 4.0], [1.0, 1.0]]]);
         let masks = Reference.masks(&w, &h, &[0..1, 1..2], Mask::Ratio(1.0)).unwrap();
@@ -130,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn masks_by_hand() {
-        // Models of the two sources: [3 0] and [1 0].
+    fn masks_equal_hand_computed_values() {
+        // The models of the two sources are [3 0] and [1 0].
         let (w, h) = (vec![array![[1.0, 2.0, 1.0]]], vec![array![[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]]);
         let sources = [0..2, 2..3];
         let values = |mask| -> Vec<Vec<f64>> {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_refuse_what_does_not_fit() {
+    fn masks_refuse_invalid_sources_and_exponents() {
         let (w, h) = (vec![Array2::ones((2, 3))], vec![Array2::ones((3, 2))]);
         let refused = |w: &Stack, sources: &[Range<usize>], mask| Reference.masks(w, &h, sources, mask).is_err();
         assert!(!refused(&w, &[0..1, 1..3], Mask::Hard));

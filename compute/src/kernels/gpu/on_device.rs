@@ -1,5 +1,5 @@
-//! What only a device can show of the kernels: bits that do not depend on chunks, places, memory or threads, and shapes
-//! that take several dispatches. That the numbers are right at all is shown in tests/kernels.rs.
+//! Tests of the kernels that need a device. The bits must not depend on chunks, places, memory contents or threads, and
+//! shapes must work that take several dispatches. tests/kernels.rs compares the values with the reference.
 
 use std::iter::zip;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::engine::{Engine, Gpu, GpuPanel, Reference, Timing, Tuning};
 use crate::kernels::momentum::START;
 use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, Track};
 
-/// Every kernel once: gains, bases, both, norms, priors, trials, costs and masks of a case, laid end to end.
+/// Runs every kernel once on a case: gains, bases, both, norms, priors, trials, costs and masks. Returns all results
+/// concatenated.
 fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32>) -> Vec<f32> {
     let rule = Rule { floor: 0.05, sparsity: 0.01, norm: Some(Norm::L2), ..Rule::of(Divergence::ItakuraSaito) };
     let components = w.ncols();
@@ -41,7 +42,7 @@ fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f
     all
 }
 
-/// An update of gains under a prior of all but the first, with the moments that there were before.
+/// Updates gains under a prior on all rows but the first. Appends the moments before the update.
 fn under_prior(gpu: &Gpu, v: &GpuPanel, w: &<Gpu as Engine>::Matrix, h: &mut GpuPanel, rule: &Rule) -> Vec<f32> {
     let rows = 1..gpu.shape(h).0;
     let means = numbers(4, 5, rows.len()).mapv(|mean| -3.0 * f64::from(mean));
@@ -83,9 +84,9 @@ fn tried(gpu: &Gpu, v: &GpuPanel, w: &<Gpu as Engine>::Matrix, h: GpuPanel, rule
 }
 
 #[test]
-fn a_panel_in_many_chunks_has_the_bits_of_one_in_one() {
+fn the_number_of_chunks_does_not_change_the_bits() {
     let Some(mut gpu) = gpu() else { return };
-    // The last shape has more tiles than a panel has splits, so that splits lie across chunks of three tiles.
+    // The last shape has more tiles than a panel has splits, so splits cross chunks of three tiles.
     for (rows, columns, components) in [(40, 300, 33), (5, 97, 2), (3, 9001, 2)] {
         let (v, w, h) = (numbers(1, rows, columns), numbers(2, rows, components), numbers(3, components, columns));
         gpu = gpu.with_chunk_columns(1 << 16);
@@ -98,12 +99,13 @@ fn a_panel_in_many_chunks_has_the_bits_of_one_in_one() {
 }
 
 #[test]
-fn windows_of_few_columns_give_the_bits_of_one() {
+fn narrow_windows_give_the_bits_of_one_wide_window() {
     let Some(mut gpu) = gpu() else { return };
     let (rows, columns, components) = (40, 230, 70);
     let (v, w, h) = (numbers(1, rows, columns), numbers(2, rows, components), numbers(3, components, columns));
     let whole = products(&gpu, v.view(), w.view(), h.view());
-    // Of the eight tiles of columns, three at a time: where fields are stored, and where a dispatch would take too long.
+    // Three of the eight column tiles at a time: once because fields are stored, once because of the dispatch time
+    // limit.
     gpu.field_quads = 3 * rows * 32 / 4;
     assert!(products(&gpu, v.view(), w.view(), h.view()) == whole, "stored fields");
     gpu.dispatch_work.set(4 * 3 * 32 * rows * components).unwrap();
@@ -112,7 +114,7 @@ fn windows_of_few_columns_give_the_bits_of_one() {
 }
 
 #[test]
-fn dirty_memory_changes_nothing() {
+fn results_do_not_depend_on_uninitialized_memory() {
     let Some(gpu) = gpu() else { return };
     let (v, w, h) = (numbers(1, 37, 70), numbers(2, 37, 5), numbers(3, 5, 70));
     let clean = everything(&gpu, v.view(), w.view(), h.view());
@@ -127,7 +129,7 @@ fn dirty_memory_changes_nothing() {
 }
 
 #[test]
-fn memory_is_not_used_again_before_its_last_use() {
+fn memory_is_reused_only_after_its_last_use() {
     let Some(gpu) = gpu() else { return };
     let (v, w, h) = (numbers(1, 9, 33), numbers(2, 9, 4), numbers(3, 4, 33));
     let (bases, gains) = (gpu.matrix(w.view()).unwrap(), || gpu.panel(h.view()).unwrap());
@@ -135,7 +137,7 @@ fn memory_is_not_used_again_before_its_last_use() {
     let (kept, mut expected) = (gpu.panel(v.view()).unwrap(), gains());
     gpu.update_gains(&kept, &bases, &mut expected, &rule).unwrap();
     let expected = gpu.read_panel::<f32>(&expected).unwrap();
-    // The update is only recorded when its data are dropped, and others come up in their place.
+    // The update is only recorded when its data are dropped and other data are uploaded in their place.
     let (dropped, mut updated) = (gpu.panel(v.view()).unwrap(), gains());
     gpu.update_gains(&dropped, &bases, &mut updated, &rule).unwrap();
     drop(dropped);
@@ -145,7 +147,7 @@ fn memory_is_not_used_again_before_its_last_use() {
 }
 
 #[test]
-fn a_column_has_the_same_bits_wherever_it_stands() {
+fn the_bits_of_a_column_do_not_depend_on_its_place() {
     let Some(gpu) = gpu() else { return };
     let (v, w, h) = (numbers(1, 45, 83), numbers(2, 45, 130), numbers(3, 130, 83));
     let updated = |v: ArrayView2<f32>, h: ArrayView2<f32>| {
@@ -162,7 +164,7 @@ fn a_column_has_the_same_bits_wherever_it_stands() {
     assert_eq!((moved_costs[0], &moved_costs[1..]), (costs[50], &costs[..50]));
 }
 
-/// The products alone: gains, plain, tried and left as sums, and bases, alternating and jointly.
+/// Runs the products alone: gains (plain, as trials and as sums) and bases (alternating and joint).
 fn products(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32>) -> Vec<f32> {
     let rule = Rule { floor: 0.05, sparsity: 0.01, ..Rule::of(Divergence::ItakuraSaito) };
     let v = gpu.panel(v).unwrap();
@@ -179,13 +181,13 @@ fn products(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32
 }
 
 #[test]
-fn no_bit_depends_on_the_tiling() {
+fn the_tiling_does_not_change_the_bits() {
     let Some(mut gpu) = gpu() else { return };
-    // One to four blocks of components; factors that are held, and too many to be; one to nine workgroups that share the
-    // components, fused and stored; three splits of the rows, of two sizes.
+    // Covers one to four blocks of components; factors that fit workgroup memory and factors that do not; one to nine
+    // workgroups that share the components, fused and stored; three splits of the rows, of two sizes.
     let shapes = [(37, 130, 120), (35, 130, 300), (260, 70, 40)];
     for (rows, columns, components) in shapes {
-        // Stored fields in windows of three tiles, over which tiles of 64 columns reach.
+        // Stored fields in windows of three tiles. Tiles of 64 columns cross them.
         gpu.field_quads = 3 * rows * 32 / 4;
         let (v, w, h) = (numbers(1, rows, columns), numbers(2, rows, components), numbers(3, components, columns));
         gpu.tuning = Tuning::all(Tiling::SMALLEST);
@@ -199,9 +201,9 @@ fn no_bit_depends_on_the_tiling() {
 }
 
 #[test]
-fn runtime_checks_change_nothing() {
+fn runtime_checks_do_not_change_the_bits() {
     let Some(mut gpu) = gpu() else { return };
-    // An index past the end of a storage is the last one's with checks, and reads 0 on a software driver without.
+    // An index beyond a storage buffer is clamped with checks. Without checks it reads 0 on a software driver.
     let mut run = || {
         let mut all = Vec::new();
         for (gains, bases) in [(0, 0), (5, 2)] {
@@ -219,7 +221,7 @@ fn runtime_checks_change_nothing() {
 }
 
 #[test]
-fn stored_fields_give_the_bits_of_formed_ones() {
+fn stored_fields_give_the_bits_of_fused_updates() {
     let Some(mut gpu) = gpu() else { return };
     let (v, w, h) = (numbers(1, 50, 90), numbers(2, 50, 257), numbers(3, 257, 90));
     let (many, few) = (
@@ -242,7 +244,7 @@ fn stored_fields_give_the_bits_of_formed_ones() {
 }
 
 #[test]
-fn a_cost_that_is_no_number_is_refused() {
+fn a_nan_cost_is_refused() {
     let Some(gpu) = gpu() else { return };
     let row = |values: [f32; 4]| gpu.panel(Array2::from_shape_fn((1, 4), |(_, n)| values[n]).view()).unwrap();
     let mut track = Track {
@@ -290,11 +292,12 @@ fn tracks_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn the_rule_is_kept_whole() {
+fn every_member_of_the_rule_reaches_the_device() {
     let Some(gpu) = gpu() else { return };
     let (v, w, mut h) = (numbers(1, 19, 45), numbers(2, 19, 6), numbers(3, 6, 45));
     h.row_mut(2).fill(0.0);
-    // Under IS the columns that pad a tile have data above 0: only the masks of the fields keep their gains out of the sums.
+    // Under IS, the padding columns of a tile have data above 0. Only the masks of the fields keep their gains out of
+    // the sums.
     let (kl, is) = (Divergence::KullbackLeibler, Divergence::ItakuraSaito);
     for (divergence, exponent, sparsity, floor) in
         [(kl, 0.5, 0.0, 0.0), (kl, 0.7, 0.3, 1e-3), (kl, 1.0, 2.0, 0.2), (is, 1.0, 0.1, 0.2)]
@@ -318,7 +321,7 @@ fn the_rule_is_kept_whole() {
 }
 
 #[test]
-fn bases_too_large_for_one_pass_take_several() {
+fn large_bases_are_updated_in_several_passes() {
     let Some(gpu) = gpu() else { return };
     let (rows, components) = (2080, 4093);
     let (v, w, h) = (numbers(1, rows, 1), numbers(2, rows, components), numbers(3, components, 1));
@@ -336,7 +339,7 @@ fn bases_too_large_for_one_pass_take_several() {
     near(gpu.read_panel(&both_h).unwrap(), &expected_h[0]);
     gpu.update_bases(&panel, &mut bases, &gains, &rule).unwrap();
     let updated = gpu.read_matrix::<f64>(&bases).unwrap();
-    // With one column N / D is v / λ in all components alike.
+    // With one column, N / D is v / λ for all components.
     for row in 0..rows {
         let lambda: f64 = w.row(row).iter().zip(&h).map(|(&w, &h)| f64::from(w) * f64::from(h)).sum();
         let ratio = f64::from(v[(row, 0)]) / lambda;
@@ -363,7 +366,7 @@ fn a_grid_longer_than_a_dimension_reaches_every_cell() {
 }
 
 #[test]
-fn many_runs_in_one_recording_keep_their_own_uniforms() {
+fn each_dispatch_of_a_recording_keeps_its_own_uniform() {
     let Some(gpu) = gpu() else { return };
     let (v, w, h) = (numbers(1, 4, 6), numbers(2, 4, 2), numbers(3, 2, 6));
     let (v, w) = (gpu.panel(v.view()).unwrap(), gpu.matrix(w.view()).unwrap());
@@ -399,11 +402,11 @@ fn several_threads_may_use_one_gpu() {
 }
 
 #[test]
-fn the_clock_of_the_device_counts_every_pass_and_no_waiting() {
+fn the_device_clock_counts_every_pass_but_no_waiting() {
     let Some(gpu) = gpu() else { return };
     let (v, w, h) = (numbers(1, 64, 640), numbers(2, 64, 32), numbers(3, 32, 640));
     let (v, w, mut h) = (gpu.panel(v.view()).unwrap(), gpu.matrix(w.view()).unwrap(), gpu.panel(h.view()).unwrap());
-    // Reading ends a pass.
+    // Reading back ends a pass.
     let mut passes = |count: usize| {
         gpu.timed(|| {
             (0..count).try_for_each(|_| {
@@ -413,16 +416,16 @@ fn the_clock_of_the_device_counts_every_pass_and_no_waiting() {
         })
     };
     let mut shortest = |count| Timing::shortest(Duration::ZERO, Duration::ZERO, |_| passes(count)).unwrap();
-    // Many more, since one pass may take twice as long as another on a busy machine.
+    // Many more passes, because one can take twice as long as another on a busy machine.
     let (none, one, many) = (shortest(0), shortest(1), shortest(16));
     assert_eq!(none.device, None);
     let (Some(one_on_device), Some(many_on_device)) = (one.device, many.device) else {
-        assert_eq!(one.device, many.device, "a device has a clock or it has none");
+        assert_eq!(one.device, many.device, "either all runs have a device time or none");
         return;
     };
     assert!(one_on_device > 0.0 && one_on_device <= one.wall && many_on_device <= many.wall, "{one:?}, {many:?}");
     assert!(many_on_device > 2.0 * one_on_device, "{one:?}, {many:?}");
-    // It stands again: what is done now is not counted to what is timed next.
+    // The clock has stopped: the next timing does not include this work.
     gpu.update_gains(&v, &w, &mut gpu.panel(numbers(3, 32, 640).view()).unwrap(), &Rule::of(Divergence::Euclidean))
         .unwrap();
     assert_eq!(shortest(0).device, None);

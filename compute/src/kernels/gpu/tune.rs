@@ -1,4 +1,4 @@
-//! Which shape of workgroup is the fastest for which kernel and size of problem: measured, on the device at hand.
+//! Measures which workgroup shape is fastest on this device, for each kernel and problem size.
 
 use std::time::Instant;
 
@@ -10,30 +10,30 @@ use crate::engine::{Engine, Gpu, Tuning};
 use crate::kernels::{Products, Rule};
 use crate::{EngineError, Error, Result};
 
-/// Rows of the problems, columns of a narrow and a wide one, and components of each class of ranks.
+/// Problem sizes: rows, columns of a narrow and a wide problem, and components of each rank class.
 const PROBLEMS: (usize, [usize; 2], [usize; 4]) = (513, [5_000, 40_000], RANKS);
-/// The same for a device that computes on the processor, where only the way is to be tried.
+/// Small sizes for software adapters, where tuning is only to be exercised.
 const SOFTWARE_PROBLEMS: (usize, [usize; 2], [usize; 4]) = (33, [40, 70], [8; 4]);
-/// Seconds that a measurement should last at least, so that what it takes to submit it and wait does not count.
+/// The least duration of a measurement in seconds. It makes the cost of submitting and waiting negligible.
 const PERIOD: f64 = 4e-3;
-/// Updates in a measurement, at most.
+/// The most updates per measurement.
 const REPEATS: f64 = 32.0;
-/// Rounds that count; in each every tiling takes its turn.
+/// Rounds that count. Each round measures every tiling once.
 const ROUNDS: usize = 3;
-/// Seconds of rounds that do not count. A card at rest has a low clock, and raises it only when it has had work for a while: an
-/// H200, at 345 of its 1,980 MHz, took five times as long for what was measured first.
+/// Seconds of warm-up rounds, which do not count. An idle card has a low clock and raises it only after a while under
+/// load: an H200, at 345 of its 1,980 MHz, took five times as long for the first measurements.
 const WARM_UP: f64 = 0.3;
 
 impl Gpu {
-    /// Measures which shapes of workgroup are the fastest on this device, takes them and returns them, for
-    /// [`Gpu::set_tuning`] another time. Some seconds.
+    /// Measures the fastest workgroup shapes on this device, applies them and returns them for a later
+    /// [`Gpu::set_tuning`]. Takes some seconds.
     ///
     /// # Errors
-    /// The device fails.
+    /// [`Error::Engine`] if the device fails.
     pub fn tune(&mut self) -> Result<Tuning> {
         let software = self.adapter().is_software();
         let (rows, mut widths, ranks) = if software { SOFTWARE_PROBLEMS } else { PROBLEMS };
-        // What a slow device does in a dispatch is enough to time, and a wide panel is one of more.
+        // On a slow device, one dispatch is long enough to time, and a wide panel only takes more dispatches.
         for columns in &mut widths {
             *columns = (*columns).min(self.columns_at_once(*columns, 4 * rows * RANKS[RANKS.len() - 1])?);
         }
@@ -47,7 +47,7 @@ impl Gpu {
                 log::debug!("gpu: updates of gains, then of bases, {rows} x {columns} x {components}, by tiling:");
                 tuning.gains[class][width] =
                     self.fastest(&Tiling::OF_GAINS, |gpu| gpu.update_gains(&v, &w, &mut h, &rule))?;
-                // The sums for the bases are divided in about as many parts whatever the width: the wider one counts.
+                // The sums for the bases have about as many parts at any width, so the wider problem decides.
                 tuning.bases[class] = self.fastest(&Tiling::OF_BASES, |gpu| gpu.update_bases(&v, &mut w, &h, &rule))?;
             }
         }
@@ -57,13 +57,13 @@ impl Gpu {
     }
 
     fn fastest(&mut self, tilings: &[Tiling], mut update: impl FnMut(&Self) -> Result<()>) -> Result<Tiling> {
-        // All pipelines are made first: while one is made the card rests.
+        // Make all pipelines first: the card idles while one is compiled.
         let mut known = Vec::with_capacity(tilings.len());
         for &tiling in tilings {
             self.tuning = Tuning::all(tiling);
             match self.measure(1, &mut update).and_then(|_| self.measure(1, &mut update)) {
                 Ok(seconds) => known.push((tiling, (PERIOD / seconds).clamp(1.0, REPEATS) as usize, f64::INFINITY)),
-                // A driver that cannot compile one of them may take another.
+                // A driver that cannot compile one tiling may compile another.
                 Err(Error::Engine(EngineError::Refused(cause))) => log::debug!("gpu: {tiling:?}: {cause}"),
                 Err(cause) => return Err(cause),
             }
@@ -90,7 +90,7 @@ impl Gpu {
         Ok(fastest.1)
     }
 
-    /// Seconds of an update, of so many one after the other.
+    /// Seconds per update, over `repeats` consecutive updates.
     fn measure(&self, repeats: usize, mut update: impl FnMut(&Self) -> Result<()>) -> Result<f64> {
         let started = Instant::now();
         (0..repeats).try_for_each(|_| update(self))?;
@@ -110,7 +110,7 @@ mod tests {
     use crate::engine::gpu::tests::gpu;
 
     #[test]
-    fn tuning_takes_what_it_measured() {
+    fn tune_applies_the_tilings_that_it_returns() {
         let Some(mut gpu) = gpu() else { return };
         let tuning = gpu.tune().unwrap();
         assert!(tuning.is_known());
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fastest_is_taken() {
+    fn the_fastest_tiling_is_chosen() {
         let Some(mut gpu) = gpu() else { return };
         let tilings = &Tiling::OF_GAINS[..3];
         let slow = |gpu: &Gpu| {

@@ -1,4 +1,4 @@
-//! Extrapolation on the native engine: entry by entry, in vectors.
+//! Extrapolation on the CPU engine: elementwise, in vectors.
 
 use ndarray::Array2;
 use pulp::Simd;
@@ -9,16 +9,16 @@ use crate::Result;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, STRIP, math};
 
-/// lead(x, x', b), b the same for all or not.
+/// lead(x, x', b), with one b for all entries or one each.
 #[inline(always)]
 fn lead<S: Simd>(simd: S, x: S::f32s, from: S::f32s, share: S::f32s) -> S::f32s {
     let splat = |value: f64| simd.splat_f32s(value as f32);
     let (zero, least) = (splat(0.0), splat(LEAST));
-    // Not by max, which makes a number of NaN.
+    // `max` would turn NaN into a number.
     let at_least = |x| simd.select_f32s(simd.less_than_f32s(x, least), least, x);
     let (to, from) = (at_least(x), at_least(from));
     let onward = simd.greater_than_f32s(share, zero);
-    // The way back is not clipped, but for what f32 can hold.
+    // A step back is clipped only to the range of f32.
     let lowest = simd.select_f32s(onward, splat(1.0 / REACH), least);
     let highest = simd.select_f32s(onward, splat(REACH), splat(1.0 / LEAST));
     let ratio = simd.min_f32s(simd.max_f32s(simd.div_f32s(to, from), lowest), highest);
@@ -26,7 +26,7 @@ fn lead<S: Simd>(simd: S, x: S::f32s, from: S::f32s, share: S::f32s) -> S::f32s 
     simd.select_f32s(simd.equal_f32s(x, zero), zero, led)
 }
 
-/// A run of entries with one b.
+/// Entries that share one b.
 struct LeadJob<'a> {
     to: &'a [f32],
     from: &'a [f32],
@@ -90,7 +90,7 @@ impl StripJob for AdvanceJob<'_> {
     }
 }
 
-/// Numbers that a task leads.
+/// Entries per task.
 const RUN: usize = 1 << 14;
 
 fn lead_all(to: &[f32], from: &[f32], led: &mut [f32], share: f64) {

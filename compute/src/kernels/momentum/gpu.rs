@@ -1,4 +1,4 @@
-//! Extrapolation on the gpu: entry by entry, and column by column where trials are judged.
+//! Extrapolation on the GPU: elementwise, with one judgement per column.
 
 use std::iter::zip;
 
@@ -8,7 +8,7 @@ use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage};
 use crate::kernels::gpu::{CELLS, INDEX, LEAD, PARAMS, Params};
 
-/// Invocations in a workgroup of every kernel here.
+/// Workgroup size of every kernel here.
 const INVOCATIONS: usize = 64;
 
 static LEAD_ON: Kernel = Kernel {
@@ -31,7 +31,7 @@ static ADVANCE: Kernel = Kernel {
 };
 
 impl Gpu {
-    /// One of the kernels over `rows` rows of `quads` vec4s.
+    /// Runs one of the kernels over `rows` rows of `quads` vec4s.
     fn step(
         &self,
         kernel: &'static Kernel,
@@ -99,12 +99,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shaders_are_what_the_host_says() {
+    fn shaders_match_the_host_declarations() {
         crate::engine::gpu::shader_check::check_family("momentum", &[], &[], &[&LEAD_ON, &JUDGE, &ADVANCE]);
     }
 
     #[test]
-    fn constants_are_those_of_the_host() {
+    fn shader_constants_equal_the_hosts() {
         for (source, name, value) in [
             (&LEAD, "LEAST", format!("{LEAST:e}")),
             (&LEAD, "REACH", format!("{REACH:?}")),

@@ -1,12 +1,12 @@
-//! Extrapolation: moving a factor on along its last step, in log space, before the next update is taken from there.
+//! Extrapolation: moves a factor further along its last step, in log space, before the next update.
 //!
-//! lead(x, x', b) = x ∘ c(x/x')^b with c(r) = r clipped to 0.5..2 for b > 0, where x' → x is the last step and b its share; a
-//! negative b goes back along it, unclipped. An entry of x that is 0 stays 0; any others, of x or x', count for 1.2e-38 at
-//! least, since below the ordinary numbers of f32 a device may take them for 0, or divide by them to infinity.
+//! lead(x, x', b) = x ∘ c(x/x')^b, where x' → x is the last step and b its share. For b > 0, c clips the ratio to
+//! 0.5..2. A negative b steps back, unclipped. A zero entry of x stays 0. All other entries of x and x' are raised to
+//! at least 1.2e-38: a device may flush smaller f32 numbers to 0 or divide by them to infinity.
 //!
-//! After Hien, Leplat & Gillis, "Block majorization-minimization with extrapolation and application to β-NMF" (2024), who
-//! prove convergence for β in [1, 2]. For other divergences it is a heuristic that the safeguard of [`Momentum::advance`]
-//! keeps from raising the objective.
+//! After Hien, Leplat & Gillis, "Block majorization-minimization with extrapolation and application to β-NMF" (2024),
+//! who prove convergence for β in [1, 2]. For other divergences it is a heuristic. The safeguard of
+//! [`Momentum::advance`] keeps it from raising the objective.
 
 mod cpu;
 mod gpu;
@@ -17,83 +17,85 @@ use std::fmt;
 use crate::engine::Engine;
 use crate::{Error, Result};
 
-/// The most that a step is lengthened: b ≤ 0.9.
+/// The largest share of a step: b ≤ 0.9.
 pub const LONGEST: f64 = 0.9;
-/// How far a ratio of two gains may count for in an extrapolation, up or down. Further, and components of a non-convex
-/// problem are led to values from which they do not come back.
+/// The largest ratio of two gains, up or down, that an extrapolation uses. Beyond it, components of a non-convex
+/// problem move to values from which they do not return.
 pub const REACH: f64 = 2.0;
-/// What entries count for at least in a step: the ordinary numbers of f32 begin a little below.
+/// The least value of an entry in a step, slightly above the smallest normal f32.
 pub const LEAST: f64 = 1.2e-38;
-/// The cost that a track starts from: more than any column's, and an ordinary number of f32.
+/// The initial cost of a track: above any column's cost, and a normal f32.
 pub const START: f64 = 1e30;
-/// How slowly steps are lengthened: b of the k-th is k / (k + 3).
+/// Sets how slowly steps lengthen: the k-th b is k / (k + 3).
 pub const DELAY: f64 = 3.0;
-/// What a cost may rise by, relative, and still pass for rounding.
+/// The relative increase of a cost that still counts as rounding.
 pub const SLACK: f64 = 1e-6;
 
-/// b of the k-th step since the start or since the last refusal, k = 1, 2, …: k / (k + [`DELAY`]), at most [`LONGEST`].
+/// The share b of the k-th step since the start or the last refusal, k = 1, 2, …: k / (k + [`DELAY`]), at most
+/// [`LONGEST`].
 pub fn share(steps: f64) -> f64 {
     (steps / (steps + DELAY)).min(LONGEST)
 }
 
-/// Where the extrapolated updates of N columns of gains stand. Columns are independent of each other.
+/// The state of extrapolated updates of N columns of gains. The columns are independent.
 pub struct Track<P> {
-    /// Where the next update is taken from (K, N).
+    /// The gains (K, N) from which the next update starts.
     pub trial: P,
     /// The update of `trial` (K, N), by [`crate::kernels::Products::try_gains`].
     pub next: P,
-    /// Costs at `trial` (1, N), by the same.
+    /// The costs of `trial` (1, N), by the same call.
     pub costs: P,
     /// The update of `safe` (K, N).
     pub previous: P,
-    /// The last trial that was accepted (K, N).
+    /// The last accepted trial (K, N).
     pub safe: P,
-    /// Row 0: its costs, [`START`] before the first. Row 1: steps since the start or the last refusal. (2, N)
+    /// State (2, N). Row 0: the cost of `safe`, or [`START`] before the first trial. Row 1: steps since the start or
+    /// the last refusal.
     pub state: P,
 }
 
-/// The kernels of extrapolation. Gains may be in several segments, and bases a stack of them.
+/// The kernels of extrapolation. Gains may be in several segments, and bases may be a stack.
 pub trait Momentum: Engine {
     /// lead(to, from, b) of gains (K, N), |b| ≤ 1.
     ///
     /// # Errors
-    /// [`Error::Input`] where the shapes do not fit, [`Error::Engine`] where the device fails.
+    /// [`Error::Input`] if the shapes do not fit, [`Error::Engine`] if the device fails.
     fn lead_gains(&self, to: &Self::Panel, from: &Self::Panel, share: f64) -> Result<Self::Panel>;
 
     /// lead(to, from, b) of bases (F, K), |b| ≤ 1.
     ///
     /// # Errors
-    /// As above.
+    /// See [`Momentum::lead_gains`].
     fn lead_bases(&self, to: &Self::Matrix, from: &Self::Matrix, share: f64) -> Result<Self::Matrix>;
 
-    /// Judges every column's trial by its cost c against the last accepted c̄, and says where to try next.
+    /// Compares the cost c of every column's trial with its last accepted cost c̄, and sets the next trial.
     ///
-    /// - c ≤ c̄ (1 + 1e-6), accepted: steps k ← k + 1; trial ← lead(next, previous, b(k)); safe ← the old trial; previous ← next;
-    ///   c̄ ← min(c, c̄).
-    /// - else refused: k ← 0; trial ← lead(previous, safe, `majorizing` − 1), a step from the safe point that
-    ///   cannot raise the cost; the rest stays.
+    /// - Accepted if c ≤ c̄ (1 + 1e-6): steps k ← k + 1; trial ← lead(next, previous, b(k)); safe ← the old trial;
+    ///   previous ← next; c̄ ← min(c, c̄).
+    /// - Refused otherwise: k ← 0; trial ← lead(previous, safe, `majorizing` − 1). This is a step from the safe point
+    ///   that cannot raise the cost. The rest stays.
     ///
-    /// `majorizing`: the majorising exponent over the exponent that the updates take, in (0, 1]. `next` and `costs` are left
-    /// as they are, or with anything in them.
+    /// `majorizing` is the majorizing exponent divided by the exponent of the updates, in (0, 1]. The contents of
+    /// `next` and `costs` are unspecified afterwards.
     ///
     /// # Errors
-    /// As above.
+    /// See [`Momentum::lead_gains`].
     fn advance(&self, track: &mut Track<Self::Panel>, majorizing: f64) -> Result<()>;
 }
 
-/// Checks that two factors may be two places of one path. They are given by their shapes, panels by rows and the columns of
-/// their segments.
+/// Checks that two factors can be points of one path, by their shapes. For panels these are the rows and the columns of
+/// each segment.
 pub(crate) fn check_path<S: PartialEq + fmt::Debug>(to: S, from: S, share: f64) -> Result<()> {
     if to != from {
-        return Err(Error::input(format!("factors {to:?} and {from:?} are not of one path")));
+        return Err(Error::input(format!("factors of shapes {to:?} and {from:?} do not fit each other")));
     }
     if !(-1.0..=1.0).contains(&share) {
-        return Err(Error::input(format!("share {share} of a step: must be between -1 and 1")));
+        return Err(Error::input(format!("step share {share}: must be between -1 and 1")));
     }
     Ok(())
 }
 
-/// Checks that the panels of a track are of the same segments, K x N but for 1 x N costs and a state of 2 x N.
+/// Checks that all panels of a track have the same segments, and K x N gains, 1 x N costs and a 2 x N state.
 pub(crate) fn check_track<E: Engine>(engine: &E, track: &Track<E::Panel>, majorizing: f64) -> Result<()> {
     let (rows, segments) = engine.segments(&track.next);
     let panels =
@@ -112,9 +114,9 @@ mod tests {
     use crate::engine::gpu::tests::gpu;
     use crate::engine::{Cpu, Reference};
 
-    /// Steps between numbers that are hardly there: neither infinity nor NaN nor a number of another size comes of them.
+    /// Steps between tiny numbers give neither infinity nor NaN nor a number of another magnitude.
     #[test]
-    fn entries_below_the_ordinary_numbers_of_f32_are_led_alike() {
+    fn subnormal_entries_extrapolate_alike_on_all_engines() {
         fn on<E: Momentum>(engine: &E) {
             let to = arr2(&[[3e-39, 1e-40, 1e-45, 1.0, 0.0, 1e-40, 2e-38]]).mapv(|x: f64| x as f32);
             let from = arr2(&[[2e-39, 1e-45, 1e-40, 1e-40, 1e-40, 1.0, 1e-45]]).mapv(|x: f64| x as f32);
@@ -126,7 +128,7 @@ mod tests {
             let near = |got: Array2<f32>, expected: [f64; 7]| {
                 for (place, (&got, expected)) in got.iter().zip(expected).enumerate() {
                     let right = (f64::from(got) - expected).abs() <= 2e-5 * expected;
-                    // A device may take what it is led from for 0.
+                    // A device may flush a subnormal entry to 0.
                     let none = got == 0.0 && to[(0, place)] < LEAST as f32;
                     assert!(right || none, "{}, entry {place}: {got:e}, not {expected:e}", engine.describe());
                 }
@@ -136,7 +138,7 @@ mod tests {
             near(led(0.5), [least, least, least, onward, 0.0, least / onward, 2e-38 * some]);
             // Half the way back is the geometric mean.
             near(led(-0.5), [least, least, least, least.sqrt(), 0.0, least.sqrt(), 2e-38 / some]);
-            // What is no number must not become one: a file fails by it.
+            // NaN must stay NaN, so that the file fails.
             let lost = engine.panel(arr2(&[[f32::NAN, 2.0]]).view()).unwrap();
             let ones = engine.panel(arr2(&[[1.0f32, 1.0]]).view()).unwrap();
             for share in [0.5, -0.5] {

@@ -1,4 +1,4 @@
-//! Extrapolation as the equations have it.
+//! Extrapolation in f64, straight from the equations.
 
 use ndarray::{Array2, Zip};
 
@@ -13,7 +13,7 @@ fn lead(to: f64, from: f64, share: f64) -> f64 {
     if to == 0.0 {
         return 0.0;
     }
-    // Not by max, which makes a number of NaN.
+    // `max` would turn NaN into a number.
     let [to, from] = [to, from].map(|x| if x < LEAST { LEAST } else { x });
     let ratio = to / from;
     to * if share > 0.0 { ratio.clamp(1.0 / REACH, REACH) } else { ratio }.powf(share)
@@ -28,7 +28,7 @@ fn lead_all(to: &Stack, from: &Stack, share: f64) -> Result<Stack> {
     Ok(to.iter().zip(from).map(one).collect())
 }
 
-/// A segment of a track.
+/// Advances one segment of a track.
 fn advance(track: Track<&mut Array2<f64>>, majorizing: f64) {
     let Track { trial, next, costs, previous, safe, state } = track;
     for n in 0..trial.ncols() {
@@ -87,12 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn leads_by_hand() {
+    fn extrapolations_equal_hand_computed_ones() {
         let (to, from) = (vec![array![[4.0, 1.0, 0.0, 9.0]]], vec![array![[3.0, 4.0, 2.0, 1.0]]]);
         // 4 (4/3)^½, 1 (½)^½ (clipped), 0, 9 · 2^½ (clipped).
         let expected = array![[4.0 * (4.0f64 / 3.0).sqrt(), 0.5f64.sqrt(), 0.0, 9.0 * 2f64.sqrt()]];
         near(&Reference.lead_gains(&to, &from, 0.5).unwrap()[0], &expected);
-        // Half the way back is the geometric mean, however far apart.
+        // Half the way back is the geometric mean at any distance.
         near(&Reference.lead_bases(&to, &from, -0.5).unwrap()[0], &array![[12f64.sqrt(), 2.0, 0.0, 3.0]]);
         near(&Reference.lead_gains(&to, &from, 0.0).unwrap()[0], &to[0]);
         assert!(Reference.lead_gains(&to, &vec![array![[1.0]]], 0.5).is_err());
@@ -100,12 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn advances_by_hand() {
-        // The last column is another segment.
+    fn accepted_and_refused_trials_equal_hand_computed_ones() {
+        // The last column is a segment of its own.
         let split =
             |values: Array2<f64>| vec![values.slice(s![.., ..2]).to_owned(), values.slice(s![.., 2..]).to_owned()];
         let row = |values: [f64; 3]| split(array![values]);
-        // One column's first step, one that is refused, one whose cost is no number.
+        // Three columns: a first step, a refused trial, a NaN cost.
         let mut track = Track {
             trial: row([1.0, 5.0, 5.0]),
             next: row([1.5, 6.0, 6.0]),
@@ -120,7 +120,7 @@ mod tests {
         near_all(&track.previous, row([1.5, 4.0, 4.0]));
         near_all(&track.safe, row([1.0, 1.0, 1.0]));
         assert_eq!(track.state, split(array![[10.0, 1.0, 1.0], [1.0, 0.0, 0.0]]));
-        // Other segments of as many columns are of another path.
+        // Segments in another order do not fit, though they have as many columns.
         track.costs.reverse();
         assert!(Reference.advance(&mut track, 0.5).is_err());
     }

@@ -1,4 +1,4 @@
-//! The peaks of the cpu engine: every thread at once.
+//! Peak measurements of the CPU engine, on all threads at once.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::Result;
 use crate::engine::tile::{self, StripJob};
 use crate::engine::{Cpu, Engine, Timing};
 
-/// Numbers of a buffer that is copied: 128 MiB, several times the caches that threads have to themselves.
+/// Numbers per copied buffer: 128 MiB, several times the private caches of the threads.
 const COPIED: usize = 32 << 20;
-/// How long a run must last to count: many times what it takes to wake the threads, and less than the system gives others
-/// between two of them.
+/// The least duration of a run that counts. It is many times what waking the threads takes, and short enough to fit
+/// between interruptions by other processes.
 const LONG_ENOUGH: Duration = Duration::from_millis(2);
-/// Accumulators for each row of a tile: with the rows, enough chains to hide a multiply-add's latency.
+/// Accumulators per row of a tile. With the rows, they form enough chains to hide the latency of a multiply-add.
 const VECTORS: usize = 3;
 
 impl Peak for Cpu {
@@ -47,16 +47,15 @@ fn copy(from: &[f32], to: &mut [f32]) {
     to.par_chunks_mut(share).zip(from.par_chunks(share)).for_each(|(to, from)| to.copy_from_slice(from));
 }
 
-/// Multiply-adds on this thread, `steps` of every accumulator; says how many there were.
+/// Runs `steps` multiply-adds on every accumulator, on this thread. Returns the number of multiply-adds.
 fn count(steps: u32) -> f64 {
     let mut counted = 0.0;
     tile::dispatch(Count { steps, counted: &mut counted });
     counted
 }
 
-/// x ← x a + b, over and over, in about as many vectors as the registers hold.
-/// With a = b = 1 every number counts its own steps, so the result is how many multiply-adds were done; that a and b are 1 is
-/// hidden from the compiler.
+/// Repeats x ← x a + b in about as many vectors as there are registers. With a = b = 1 every number counts its own
+/// steps, so the result is the number of multiply-adds. The compiler cannot see that a and b are 1.
 struct Count<'a> {
     steps: u32,
     counted: &'a mut f64,
@@ -66,14 +65,14 @@ impl StripJob for Count<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
         let (a, b) = (simd.splat_f32s(black_box(1.0)), simd.splat_f32s(black_box(1.0)));
-        // Different starts: equal numbers would be computed once for all.
+        // Different start values, because equal ones would be computed only once.
         let start = |sum: usize| -(sum as f32);
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; MR];
         for (index, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
             *sum = simd.splat_f32s(start(index));
         }
         for _ in 0..self.steps {
-            // Two loops of known length: over one flattened iterator the sums stay in memory.
+            // Two loops of known length. With one flattened iterator the sums stay in memory.
             for row in &mut sums {
                 for sum in row {
                     *sum = tile::multiply_add(simd, *sum, a, b);
@@ -92,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_multiply_add_is_done() {
+    fn the_count_equals_the_number_of_multiply_adds() {
         let (one, shape) = (count(1), tile::shape());
         let lanes = one / (shape.rows * VECTORS) as f64;
         assert!([1.0, 4.0, 8.0, 16.0].contains(&lanes), "{one} in tiles of {shape:?}");

@@ -1,4 +1,4 @@
-//! The peaks of the gpu engine.
+//! Peak measurements of the GPU engine.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::engine::gpu::{Gpu, QUAD, Run, Storage};
 use crate::engine::{Engine, Timing};
 use crate::kernels::gpu::INDEX;
 
-/// Invocations in a workgroup that multiplies and adds.
+/// Workgroup size of the multiply-add kernel.
 const INVOCATIONS: usize = 64;
-/// Workgroups that multiply and add: several times what any device holds at once.
+/// Workgroups of the multiply-add kernel: several times what any device runs at once.
 const WORKGROUPS: usize = 1 << 14;
-/// Multiply-adds of an invocation in a round: 32 steps of 12 chains.
+/// Multiply-adds per invocation and round: 32 steps of 12 chains.
 const ROUND: usize = 32 * 12;
 /// vec4s that a workgroup copies.
 const COPIED: usize = 1024;
 /// Bytes of a vec4.
 const QUAD_BYTES: usize = QUAD * size_of::<f32>();
-/// Bytes of a buffer that is copied, where the device has such buffers: several times the caches of any.
+/// Bytes of a copied buffer, if the device allows them: several times the caches of any device.
 const BUFFER_BYTES: u64 = 256 << 20;
-/// How long a run must last to count: many times what it takes to submit it.
+/// The least duration of a run that counts: many times what submitting it takes.
 const LONG_ENOUGH: Duration = Duration::from_millis(20);
 
 uniform! {
@@ -71,20 +71,20 @@ impl Peak for Gpu {
     }
 }
 
-/// How long a dispatch may last on a device that reaches its peak. The products reach a fifth of it at least, and a driver takes
-/// a dispatch of two seconds for a hang.
+/// The longest dispatch, in seconds, on a device at its peak. The products reach at least a fifth of the peak, and a
+/// driver treats a dispatch of two seconds as a hang.
 const DISPATCH_SECONDS: f64 = 0.05;
-/// Multiply-adds that a dispatch may have on any device: 10 ms of one of 50 Gflop/s.
+/// Multiply-adds that any device does in time: 10 ms at 50 Gflop/s.
 const ANY_DISPATCH: usize = 1 << 28;
-/// Workgroups, and rounds at most, of the dispatches that measure it.
+/// Workgroups, and the most rounds, of the dispatches that measure the limit.
 const TRIAL_WORKGROUPS: usize = 256;
 const TRIAL_ROUNDS: u32 = 1 << 9;
-/// How long such a dispatch must last to count: many times what it takes to submit it.
+/// The least duration of such a dispatch, in seconds, for it to count: many times what submitting it takes.
 const TRIAL_SECONDS: f64 = 1e-3;
 
 impl Gpu {
-    /// Columns that a dispatch may have where each has so many multiply-adds, out of so many that there are: as many as any device
-    /// does in time, or as many as this one was measured to do.
+    /// The number of columns per dispatch, out of `columns` with `work` multiply-adds each. It is what any device does
+    /// in time, or what this device was measured to do.
     pub(crate) fn columns_at_once(&self, columns: usize, work: usize) -> Result<usize> {
         let bound = match self.dispatch_work.get() {
             Some(&known) => known,
@@ -97,10 +97,10 @@ impl Gpu {
         Ok((bound / work).max(1))
     }
 
-    /// Begins with what the slowest device does at once.
+    /// Starts with the amount that the slowest device does in time.
     fn measure_dispatch_work(&self) -> Result<usize> {
         let counts = self.storage(TRIAL_WORKGROUPS * INVOCATIONS)?;
-        // The first one makes the pipeline.
+        // The first run compiles the pipeline.
         let run = |rounds| {
             Timing::of(|| {
                 multiply_add(self, TRIAL_WORKGROUPS, rounds, &counts)?;
@@ -154,19 +154,19 @@ mod tests {
     use crate::engine::gpu::tests::{gpu, numbers};
 
     #[test]
-    fn shaders_are_what_the_host_says() {
+    fn shaders_match_the_host_declarations() {
         crate::engine::gpu::shader_check::check_family("peak", &[], &[], &[&MULTIPLY_ADD, &COPY]);
     }
 
     #[test]
-    fn every_multiply_add_is_done() {
+    fn the_count_equals_the_number_of_multiply_adds() {
         let Some(gpu) = gpu() else { return };
         let workgroups = 3;
         for rounds in [0, 1, 5] {
             let counts = gpu.matrix(Array2::<f32>::zeros((workgroups * INVOCATIONS, QUAD)).view()).unwrap();
             multiply_add(&gpu, workgroups, rounds, &counts.storage).unwrap();
             for ((invocation, quad), &counted) in gpu.read_matrix::<f32>(&counts).unwrap().indexed_iter() {
-                // Three chains that began at lane, 4 + lane and 8 + lane, and beside them.
+                // Three chains that started at lane, 4 + lane and 8 + lane.
                 let began = 3 * (invocation % INVOCATIONS + quad) + 12;
                 assert_eq!(counted, (began + ROUND / QUAD * rounds as usize) as f32, "{invocation} after {rounds}");
             }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_is_copied_and_none_beside_them() {
+    fn copy_writes_every_number_and_nothing_else() {
         let Some(gpu) = gpu() else { return };
         let (rows, quads) = (1500, 1490);
         let from = gpu.matrix(numbers(1, rows, QUAD).view()).unwrap();

@@ -1,5 +1,5 @@
-//! Gain priors on the native engine. In an update of gains a strip's priors are added to its N and D where these are, in L2:
-//! nothing but the gains comes from memory or goes there.
+//! Gain priors on the CPU engine. An update of gains adds the priors to a strip's N and D while these are in L2, so
+//! only the gains move to and from memory.
 
 use std::ops::Range;
 
@@ -15,16 +15,17 @@ use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch, Shelf, math, padded};
 use crate::kernels::products::{Rule, StoreSink, Terms, update_with};
 
-/// Rows whose squares are summed by themselves.
+/// Rows whose squares are summed separately.
 const SUMMED: usize = 64;
-/// Strips whose moments are summed in f32 before they are added to what is summed in f64.
+/// Strips whose moments are summed in f32 before they are added to the f64 sums.
 const RUN: usize = 8;
-/// The columns of a panel are summed in at most so many parts, so that the order of the sums depends on their number alone.
+/// The most parts in which the columns of a panel are summed. The parts depend only on the number of columns, so the
+/// order of the sums does too.
 const PARTS: usize = 64;
 
 type Stack = Vec<Array2<f32>>;
 
-/// A mixture as the kernels read it.
+/// A mixture in the kernels' layout.
 struct Packed {
     dimensions: usize,
     components: usize,
@@ -34,7 +35,7 @@ struct Packed {
     /// 1/σ² and −μ/σ², see [`tile::pack_rows`]: blocks of rows, each component by component.
     precisions_by_rows: Scratch,
     pulls_by_rows: Scratch,
-    /// See [`Density`]; one for each component, zeros after the last.
+    /// See [`Density`]: one level per component, then zeros.
     levels: Scratch,
     highest: f32,
 }
@@ -66,12 +67,12 @@ impl Packed {
         }
     }
 
-    /// Numbers of a strip that its responsibilities take.
+    /// The length of the scratch space for a strip's responsibilities.
     fn strip_len(&self) -> usize {
         padded(self.components) * STRIP
     }
 
-    /// r of a strip, from x (K rows); returns L.
+    /// Computes r of a strip from x (K rows). Returns L.
     #[inline(always)]
     fn responsibilities<S: Simd, const V: usize, const MB: usize, const NB: usize>(
         &self,
@@ -90,7 +91,7 @@ impl Packed {
                     for i in 0..MB {
                         let (mean, precision) = (simd.splat_f32s(means[i]), simd.splat_f32s(precisions[i]));
                         for j in 0..NB {
-                            // Not x² − 2xμ + μ²: near a mean of −10 that would subtract numbers that are almost equal.
+                            // x² − 2xμ + μ² would subtract nearly equal numbers near a mean of −10.
                             let away = simd.sub_f32s(x[vector + j], mean);
                             sum[i][j] = tile::multiply_add(simd, simd.mul_f32s(away, precision), away, sum[i][j]);
                         }
@@ -128,7 +129,7 @@ impl Packed {
     }
 }
 
-/// x of gains; returns 1/n, and the least g'.
+/// Computes x of gains. Returns 1/n and the smallest g'.
 #[inline(always)]
 fn log_normalize<S: Simd, const V: usize>(
     simd: S,
@@ -164,13 +165,13 @@ fn log_normalize<S: Simd, const V: usize>(
     (shares, leasts)
 }
 
-/// A prior as an update of gains reads it.
+/// A prior in the layout of an update of gains.
 struct PackedPrior<'a> {
     mixture: Packed,
     prior: &'a Prior<Stack>,
 }
 
-/// What a thread works in: x, a and Σ_c r/σ² (padded K, STRIP), and r (padded C, STRIP).
+/// A thread's scratch space: x, a and Σ_c r/σ² (padded K, STRIP), and r (padded C, STRIP).
 struct Space {
     x: Scratch,
     a: Scratch,
@@ -178,7 +179,7 @@ struct Space {
     r: Scratch,
 }
 
-/// Priors, and α of each (priors, N).
+/// The priors, and their weights α (priors, N).
 struct Priors<'a> {
     priors: Vec<PackedPrior<'a>>,
     weights: &'a CpuPanel,
@@ -257,7 +258,7 @@ impl Terms for Priors<'_> {
     }
 }
 
-/// Adds priors to a strip of N and D.
+/// Adds the priors to a strip's N and D.
 struct AddJob<'a> {
     priors: &'a Priors<'a>,
     space: &'a mut Space,
@@ -274,7 +275,7 @@ impl StripJob for AddJob<'_> {
     }
 }
 
-/// x of a strip.
+/// Computes x of a strip.
 struct NormalizeJob<'a> {
     gains: &'a [f32],
     x: &'a mut [f32],
@@ -288,7 +289,7 @@ impl StripJob for NormalizeJob<'_> {
     }
 }
 
-/// r and L (STRIP) of a strip.
+/// Computes r and L (STRIP) of a strip.
 struct WeighJob<'a> {
     mixture: &'a Packed,
     x: &'a [f32],
@@ -305,7 +306,7 @@ impl StripJob for WeighJob<'_> {
     }
 }
 
-/// The sums of some strips: Σ L, Σ r (C), and Σ r (x − μ) and Σ r (x − μ)² (C, K).
+/// Sums over strips: Σ L, Σ r (C), and Σ r (x − μ) and Σ r (x − μ)² (C, K).
 struct Sums {
     log_likelihood: f64,
     counts: Array1<f64>,
@@ -355,7 +356,7 @@ impl StripJob for SumJob<'_> {
     }
 }
 
-/// The sums of a part of a panel's strips.
+/// The sums over a part of a panel's strips.
 fn sum_part(
     mixture: &Packed,
     means: &Array2<f32>,
@@ -426,7 +427,7 @@ impl GainPrior for Cpu {
         let parts: Vec<Sums> = self.install(|| parts.into_par_iter().map(sum).collect());
         let mut parts = parts.into_iter();
         let Some(mut all) = parts.next() else {
-            return Err(crate::Error::input("moments of no columns"));
+            return Err(crate::Error::input("moments need at least one column"));
         };
         for part in parts {
             all.log_likelihood += part.log_likelihood;

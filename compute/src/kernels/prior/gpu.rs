@@ -1,5 +1,6 @@
-//! Gain priors on the gpu: the products leave N and D in memory, and a few light kernels add the priors and apply the rule. Beside
-//! the products they are a small part; fused, they would want the gains of a whole column in one workgroup of the products.
+//! Gain priors on the GPU. The products leave N and D in memory, then a few light kernels add the priors and apply the
+//! rule. These kernels take little time compared with the products. Fused into the products, they would need the gains
+//! of a whole column in one workgroup.
 
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, TILE};
 use crate::kernels::gpu::{BLOCKS, CELLS, INDEX, LANES, PARAMS, Params, RAISED, RULE, Splits, Window};
 use crate::kernels::products::{Rule, params};
 
-/// Invocations in a workgroup of every kernel here.
+/// Workgroup size of every kernel here.
 const INVOCATIONS: usize = 64;
 
 static LOG_NORMALIZE: Kernel = Kernel {
@@ -56,7 +57,7 @@ static MOMENTS: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 
-/// What the kernels are told of a mixture.
+/// The uniform's members that describe a mixture.
 fn of_mixture(density: &Density<GpuMatrix>) -> Params {
     Params {
         rows: density.dimensions as u32,
@@ -67,7 +68,7 @@ fn of_mixture(density: &Density<GpuMatrix>) -> Params {
 }
 
 impl Gpu {
-    /// x and the norms n (1, N) of some rows of the gains.
+    /// Computes x and the norms n (1, N) of some rows of the gains.
     fn log_norms(&self, h: &GpuPanel, rows: Range<usize>, floor: f64) -> Result<(GpuPanel, GpuPanel)> {
         let panel = |rows| self.new_panel(rows, h.segments.clone());
         let (x, norms) = (panel(rows.len())?, panel(1)?);
@@ -248,13 +249,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shaders_are_what_the_host_says() {
+    fn shaders_match_the_host_declarations() {
         let kernels = [&LOG_NORMALIZE, &RESPONSIBILITIES, &ADD, &APPLY, &MOMENTS];
         crate::engine::gpu::shader_check::check_family("prior", &[], &[], &kernels);
     }
 
     #[test]
-    fn the_floor_is_that_of_the_host() {
+    fn the_shader_floor_equals_the_hosts() {
         assert!(RAISED.text.contains(&format!("const GAIN_FLOOR = {GAIN_FLOOR:e};")));
     }
 }

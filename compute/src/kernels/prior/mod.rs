@@ -1,8 +1,8 @@
-//! Gaussian mixtures as priors of gains: what gains of one source are usual together, whatever their level.
+//! Gaussian mixtures as gain priors: they model which gains of a source are likely together, at any level.
 //!
-//! Of the gains g (K) of a source in one frame, x = log(g/|g|) has the density Σ_c w_c N(x; μ_c, diag σ²_c), and L is its logarithm.
-//! With the responsibilities r_c = w_c N_c / Σ w N, a = Σ_c r_c (−μ_c)/σ²_c and b = Σ_c r_c (−x)/σ²_c, neither of them
-//! negative since x and the means are not above 0, ∇L is the difference of
+//! Let g (K) be a source's gains in one frame. x = log(g/|g|) has the density Σ_c w_c N(x; μ_c, diag σ²_c), and L is
+//! its logarithm. With the responsibilities r_c = w_c N_c / Σ w N, define a = Σ_c r_c (−μ_c)/σ²_c and b = Σ_c r_c
+//! (−x)/σ²_c. Both are nonnegative, since x and the means are at most 0. The gradient ∇L is then the difference of
 //!
 //! - ∇⁺_k = b_k/g_k + g_k/|g|² A
 //! - ∇⁻_k = a_k/g_k + g_k/|g|² B
@@ -27,31 +27,31 @@ use super::products::{Products, Rule, check_shapes};
 use crate::engine::Engine;
 use crate::{Error, Result};
 
-/// The least gain that has a logarithm. Supposes data near 1, like [`crate::divergence::MODEL_FLOOR`].
+/// The least gain whose logarithm is taken. It supposes data near 1, like [`crate::divergence::MODEL_FLOOR`].
 pub const GAIN_FLOOR: f64 = 1e-12;
-/// The least weight of a component of a mixture: its logarithm is an ordinary number.
+/// The least weight of a mixture component. It keeps the logarithm moderate.
 pub const WEIGHT_FLOOR: f64 = 1e-30;
-/// A component that is responsible for no more columns than this keeps its mean and variance.
+/// A component responsible for at most this many columns keeps its mean and variance.
 const IDLE: f64 = 1e-10;
 
-/// A mixture of C Gaussians of K dimensions, with diagonal covariances.
+/// A mixture of C Gaussians of K dimensions with diagonal covariances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mixture {
-    /// w (C), above 0, of sum 1.
+    /// Weights w (C), positive, with sum 1.
     pub weights: Array1<f64>,
-    /// μ (C, K).
+    /// Means μ (C, K).
     pub means: Array2<f64>,
-    /// σ² (C, K), above 0.
+    /// Variances σ² (C, K), positive.
     pub variances: Array2<f64>,
 }
 
 impl Mixture {
-    /// K.
+    /// The number of dimensions, K.
     pub fn dimensions(&self) -> usize {
         self.means.ncols()
     }
 
-    /// In numbers of f32, as a model's file holds them.
+    /// Rounds all numbers to f32, as a model file stores them.
     #[must_use]
     pub fn rounded(&self) -> Self {
         let round = |value: f64| f64::from(value as f32);
@@ -61,12 +61,12 @@ impl Mixture {
     /// Checks shapes and ranges.
     ///
     /// # Errors
-    /// [`Error::Input`] names what does not fit.
+    /// [`Error::Input`] names the member that does not fit.
     pub fn check(&self) -> Result<()> {
         let (count, dimensions) = self.means.dim();
         if self.weights.len() != count || self.variances.dim() != self.means.dim() || count == 0 || dimensions == 0 {
             return Err(Error::input(format!(
-                "a mixture of {} weights, means {:?} and variances {:?}: must be C, C x K and C x K",
+                "a mixture has {} weights, means {:?} and variances {:?}; the shapes must be C, C x K and C x K",
                 self.weights.len(),
                 self.means.dim(),
                 self.variances.dim()
@@ -81,33 +81,33 @@ impl Mixture {
             return Ok(());
         }
         Err(Error::input(
-            "a mixture whose weights or variances are not above 0, or that has no finite means or no sum of 1",
+            "a mixture has weights or variances that are not above 0, no finite means, or no sum of 1 of its weights",
         ))
     }
 }
 
-/// A [`Mixture`] on an engine, as its kernels read it.
+/// A [`Mixture`] on an engine, in its kernels' layout.
 pub struct Density<M> {
     dimensions: usize,
     components: usize,
     /// μ (K, C).
     means: M,
-    /// The same as the engine holds them: what [`Moments`] are taken around.
+    /// The means as the engine holds them. [`Moments`] are taken around these.
     center: Array2<f64>,
     /// 1/σ² (K, C).
     precisions: M,
     /// −μ/σ² (K, C).
     pulls: M,
-    /// log w − ½ Σ_k log 2πσ²_k less the largest of them, and that, as often (2, C): in f32, numbers in the hundreds leave little of
-    /// what they differ by.
+    /// log w − ½ Σ_k log 2πσ²_k minus its maximum in row 0, and the maximum itself in row 1, repeated (2, C).
+    /// Differences are stored because in f32, numbers in the hundreds would leave few digits of them.
     levels: M,
 }
 
 impl<M> Density<M> {
-    /// Brings a mixture up.
+    /// Uploads a mixture.
     ///
     /// # Errors
-    /// Those of [`Mixture::check`] and of the engine.
+    /// See [`Mixture::check`]; also the engine's errors.
     pub fn new<E: Engine<Matrix = M>>(engine: &E, mixture: &Mixture) -> Result<Self> {
         mixture.check()?;
         let (components, dimensions) = mixture.means.dim();
@@ -130,13 +130,13 @@ impl<M> Density<M> {
     }
 }
 
-/// Which parts of ∇L an update takes.
+/// The form of ∇L that an update uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Gradient {
-    /// The gradient of L.
+    /// The exact gradient of L.
     #[default]
     Exact,
-    /// Eqs. (29), (30) as printed: without what a gain does to the norm that the others are divided by.
+    /// Eqs. (29), (30) as printed. They ignore a gain's effect, through the norm, on the other gains' x.
     Paper,
 }
 
@@ -156,40 +156,41 @@ impl FromStr for Gradient {
         match text {
             "exact" => Ok(Self::Exact),
             "paper" => Ok(Self::Paper),
-            _ => Err(Error::input(format!("gradient '{text}' is not known; use exact or paper"))),
+            _ => Err(Error::input(format!("gradient '{text}' is unknown; use exact or paper"))),
         }
     }
 }
 
-/// A prior of some rows of the gains. How much it counts for, its α, may differ from column to column: an update is given a panel
-/// of weights beside its priors.
+/// A prior on some rows of the gains. Its weight α may differ per column: an update takes a panel of weights beside its
+/// priors.
 pub struct Prior<M> {
-    /// The rows of H that are the source's.
+    /// The source's rows of H.
     pub rows: Range<usize>,
-    /// What its gains are usually like.
+    /// The density of its normalized log gains.
     pub density: Density<M>,
-    /// Which gradient.
+    /// The form of the gradient.
     pub gradient: Gradient,
-    /// Gains below this share of |g| count as that: 0 ≤ ρ < 1; see [`GainPrior::log_normalized`].
+    /// The floor ρ: gains below ρ |g| count as ρ |g|, 0 ≤ ρ < 1. See [`GainPrior::log_normalized`].
     pub floor: f64,
 }
 
-/// What one step of expectation-maximization needs of N columns.
+/// The statistics of N columns for one step of expectation-maximization.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
     /// Σ_n L(x_n).
     pub log_likelihood: f64,
     /// Σ_n r (C).
     pub counts: Array1<f64>,
-    /// Σ_n r x / Σ_n r (C, K); the mixture's own mean where a component is responsible for nothing.
+    /// Σ_n r x / Σ_n r (C, K). The mixture's own mean for a component without responsibility.
     pub means: Array2<f64>,
-    /// Σ_n r x² / Σ_n r − mean² (C, K), not negative.
-    /// `None` for a component of which `counts` is too small: it keeps its variances.
+    /// Σ_n r x² / Σ_n r − mean² (C, K), nonnegative. `None` for a component whose `counts` entry is too small; it keeps
+    /// its variances.
     pub variances: Vec<Option<Array1<f64>>>,
 }
 
 impl Moments {
-    /// From sums around a mixture's own means, which no large terms cancel in: Σ r (C), Σ r (x − μ) and Σ r (x − μ)² (C, K).
+    /// Computes the moments from sums around the mixture's own means, Σ r (C), Σ r (x − μ) and Σ r (x − μ)² (C, K).
+    /// This avoids the cancellation of large terms.
     fn around<M>(
         density: &Density<M>,
         log_likelihood: f64,
@@ -212,23 +213,28 @@ impl Moments {
     }
 }
 
-/// The kernels of gain priors. H: gains K' x N, of which a source has the rows that a prior names; X: log-normalised gains of
-/// one source, K x N. A column's result depends on that column alone, to the bit; panels may be of several segments.
+/// The kernels of gain priors. H: gains K' x N; a prior names its source's rows. X: log-normalized gains of one source,
+/// K x N. A column's result depends on that column alone, to the bit. Panels may have several segments.
 ///
-/// All functions fail with [`Error::Input`] where shapes do not fit, and with [`Error::Engine`] where the device does.
+/// All functions return [`Error::Input`] if shapes do not fit, and [`Error::Engine`] if the device fails.
 pub trait GainPrior: Products {
-    /// X of some rows of H: log(g'/n) with g₁ = max(g, 1e-12), n = |g₁| and g' = max(g₁, ρ n), the floor ρ in [0, 1).
+    /// Computes X from some rows of H: log(g'/n) with g₁ = max(g, 1e-12), n = |g₁| and g' = max(g₁, ρ n). The floor ρ
+    /// is in [0, 1).
     fn log_normalized(&self, h: &Self::Panel, rows: Range<usize>, floor: f64) -> Result<Self::Panel>;
 
-    /// The responsibilities r (C x N) of a mixture's components for every column of X, and L of every column (1 x N).
+    /// Computes the responsibilities r (C x N) of a mixture's components for every column of X, and L of every column
+    /// (1 x N).
     fn responsibilities(&self, x: &Self::Panel, density: &Density<Self::Matrix>) -> Result<(Self::Panel, Self::Panel)>;
 
-    /// The sums behind a step of expectation-maximization, over all columns of X, in an order that depends on N alone.
+    /// Computes the sums of one step of expectation-maximization over all columns of X. The order of summation depends
+    /// on N alone.
     fn moments(&self, x: &Self::Panel, density: &Density<Self::Matrix>) -> Result<Moments>;
 
-    /// Adds priors to what an update of gains is a ratio of: N ← N + α ∇⁺L, D ← D + α ∇⁻L (both K' x N) in the priors' rows, with
-    /// α of every prior and column from `weights` (priors x N), finite and not negative. Where α is above 0, gains are raised to
-    /// the g' of [`GainPrior::log_normalized`]: where they are multiplied from, so that a gain that reached 0 can be moved.
+    /// Adds priors to the numerator and denominator of an update of gains: N ← N + α ∇⁺L, D ← D + α ∇⁻L (both K' x N)
+    /// in the priors' rows. `weights` (priors x N) gives α for every prior and column, finite and nonnegative.
+    ///
+    /// Where α is above 0, gains are first raised to the g' of [`GainPrior::log_normalized`], so that the update can
+    /// move a gain that reached 0.
     fn add_priors(
         &self,
         h: &mut Self::Panel,
@@ -238,8 +244,9 @@ pub trait GainPrior: Products {
         d: &mut Self::Panel,
     ) -> Result<()>;
 
-    /// [`Products::update_gains`] under priors: H ← H ∘ ((N + α ∇⁺L) / (D + λ + α ∇⁻L))^γ, all from the same H, raised as by
-    /// [`GainPrior::add_priors`]. Rows of no prior, and columns where its weight is 0, have the bits of the plain update.
+    /// [`Products::update_gains`] under priors: H ← H ∘ ((N + α ∇⁺L) / (D + λ + α ∇⁻L))^γ, with all terms from the same
+    /// H, raised as in [`GainPrior::add_priors`]. Rows without a prior, and columns with weight 0, have the bits of the
+    /// plain update.
     fn update_gains_under(
         &self,
         v: &Self::Panel,
@@ -253,7 +260,7 @@ pub trait GainPrior: Products {
 
 fn check_rows(rows: &Range<usize>, floor: f64, all: usize) -> Result<()> {
     if rows.is_empty() || rows.end > all {
-        return Err(Error::input(format!("rows {rows:?} of {all} rows of gains")));
+        return Err(Error::input(format!("rows {rows:?} are not rows of gains with {all} rows")));
     }
     if !(0.0..1.0).contains(&floor) {
         return Err(Error::input(format!("gain floor {floor}: must be at least 0 and below 1")));
@@ -261,11 +268,11 @@ fn check_rows(rows: &Range<usize>, floor: f64, all: usize) -> Result<()> {
     Ok(())
 }
 
-/// Checks that priors fit gains, no two of them the same row, and weights both.
+/// Checks that priors fit the gains, that no two share a row, and that the weights fit both.
 fn check_priors<M>(priors: &[Prior<M>], h: (usize, &[usize]), weights: (usize, &[usize])) -> Result<()> {
     if weights != (priors.len(), h.1) {
         return Err(Error::input(format!(
-            "weights of {} priors for {}, in the gains' segments",
+            "weights of {} priors do not fit {} priors in the gains' segments",
             weights.0,
             priors.len()
         )));
@@ -275,10 +282,7 @@ fn check_priors<M>(priors: &[Prior<M>], h: (usize, &[usize]), weights: (usize, &
         check_density(prior.rows.len(), &prior.density)?;
         let meets = |other: &&Prior<M>| prior.rows.start < other.rows.end && other.rows.start < prior.rows.end;
         if let Some(other) = priors[..index].iter().find(meets) {
-            return Err(Error::input(format!(
-                "two priors of the same gains: rows {:?} and {:?}",
-                other.rows, prior.rows
-            )));
+            return Err(Error::input(format!("two priors overlap: rows {:?} and {:?}", other.rows, prior.rows)));
         }
     }
     Ok(())
@@ -288,13 +292,16 @@ fn check_density<M>(rows: usize, density: &Density<M>) -> Result<()> {
     if rows == density.dimensions {
         return Ok(());
     }
-    Err(Error::input(format!("a mixture of {} dimensions for {rows} rows of gains", density.dimensions)))
+    Err(Error::input(format!("a mixture of {} dimensions does not fit {rows} rows of gains", density.dimensions)))
 }
 
-/// Checks that N and D are of the gains' shape.
+/// Checks that N and D have the gains' shape.
 fn check_sums(h: (usize, &[usize]), n: (usize, &[usize]), d: (usize, &[usize])) -> Result<()> {
     if n == h && d == h {
         return Ok(());
     }
-    Err(Error::input(format!("gains of {} rows beside N of {} and D of {}, in the same segments", h.0, n.0, d.0)))
+    Err(Error::input(format!(
+        "gains with {} rows do not fit N with {} and D with {} rows, or the segments differ",
+        h.0, n.0, d.0
+    )))
 }

@@ -1,4 +1,4 @@
-//! Gain priors as the equations have them.
+//! Gain priors in f64, straight from the equations.
 
 use std::ops::Range;
 
@@ -41,7 +41,7 @@ fn responsibilities(x: &Array2<f64>, density: &Density<Stack>) -> (Array2<f64>, 
     (r, likelihoods)
 }
 
-/// What a prior adds to N and D of a segment.
+/// Adds a prior to N and D of a segment.
 fn add_prior(
     h: &mut Array2<f64>,
     prior: &Prior<Stack>,
@@ -160,10 +160,11 @@ mod tests {
     use crate::engine::gpu::tests::{gpu, numbers};
     use crate::kernels::Mixture;
 
-    /// Gains (1, 0) above a floor of ½: n = 1, g' = (1, ½), x = (0, −ln 2). Both means are 1 away from x, so r = w = (¼, ¾) and
-    /// L = −log 2π − ½.
+    /// A hand-computed case. Gains (1, 0) above a floor of ½: n = 1, g' = (1, ½), x = (0, −ln 2). Both means have
+    /// distance 1 from x, so r = w = (¼, ¾) and L = −log 2π − ½.
     ///
-    /// a = Σ r (−μ) = (¼·1 + ¾·0, ¼·ln 2 + ¾·(1 + ln 2)) = (¼, ¾ + ln 2) and b = −x = (0, ln 2); A = 1 + ln 2 and B = ln 2.
+    /// a = Σ r (−μ) = (¼·1 + ¾·0, ¼·ln 2 + ¾·(1 + ln 2)) = (¼, ¾ + ln 2) and b = −x = (0, ln 2); A = 1 + ln 2 and B =
+    /// ln 2.
     fn assert_by_hand<E: GainPrior>(engine: &E, bound: f64) {
         let means = array![[-1.0, -LN_2], [0.0, -LN_2 - 1.0]];
         let mixture = Mixture { weights: array![0.25, 0.75], means, variances: Array2::ones((2, 2)) };
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn every_engine_has_what_the_hand_has() {
+    fn every_engine_gives_the_hand_computed_values() {
         assert_by_hand(&Reference, 1e-12);
         assert_by_hand(&Cpu::new(Some(1)).unwrap(), 1e-5);
         if let Some(gpu) = gpu() {
@@ -201,8 +202,8 @@ mod tests {
         }
     }
 
-    /// Every column stands on the mean of a component of its own, and all others are a hundred or more below it, in logarithms:
-    /// r = 1 and L = log w − log 2πσ².
+    /// Every column equals the mean of its own component. All other components have densities smaller by a factor of
+    /// e¹⁰⁰ or more, so r = 1 and L = log w − log 2πσ².
     fn assert_far_apart<E: GainPrior>(engine: &E) {
         let means = Array2::from_shape_fn((37, 2), |(component, _)| -(component as f64));
         let x = engine.panel(means.t()).unwrap();
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn components_far_apart_share_nothing() {
+    fn distant_components_do_not_share_columns() {
         assert_far_apart(&Reference);
         assert_far_apart(&Cpu::new(Some(1)).unwrap());
         if let Some(gpu) = gpu() {
@@ -225,8 +226,9 @@ mod tests {
         }
     }
 
-    /// Bases of two segments after a prior was added and after gains under it. D under KL is a sum of all gains, of what pads a
-    /// segment too; so one of them is zeros, and gains are floored.
+    /// The bases of two segments, updated once after a prior was added and once after an update of gains under it.
+    /// Under KL, D sums all gains of a segment, including any in padding columns. One segment has zeros and the gains
+    /// have a floor, so an error in the padding would show.
     fn bases_after<E: GainPrior>(engine: &E) -> [Array2<f64>; 2] {
         let pack = |seed, rows| {
             let mut segments = [5, 35].map(|columns| numbers(seed, rows, columns));
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pads_a_segment_is_not_felt() {
+    fn padding_columns_do_not_affect_bases_under_a_prior() {
         let near = |bases: [Array2<f64>; 2]| {
             for (bases, expected) in bases.iter().zip(bases_after(&Reference)) {
                 assert!((bases - &expected).iter().all(|error| error.abs() < 1e-5), "{bases} for {expected}");
@@ -260,8 +262,8 @@ mod tests {
         }
     }
 
-    /// One column is one count, however many there are, in one segment or several; one component's moments are mean and
-    /// variance of the rows.
+    /// Each column adds 1 to the counts, for any number of columns, in one segment or several. The moments of a single
+    /// component are the rows' mean and variance.
     fn assert_counts<E: GainPrior>(engine: &E) {
         for segments in [&[1][..], &[31], &[300], &[1300], &[31, 300, 5, 970]] {
             let parts: Vec<Array2<f64>> =
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_of_every_column() {
+    fn moments_include_every_column() {
         assert_counts(&Reference);
         assert_counts(&Cpu::new(Some(2)).unwrap());
         if let Some(gpu) = gpu() {
@@ -293,8 +295,8 @@ mod tests {
         }
     }
 
-    /// Columns that are all the same have themselves for a mean, to the last digit that the mixture's is away from, and no
-    /// variance below 0.
+    /// The mean of equal columns is the column itself, to the last digit of its distance from the mixture's mean, and
+    /// their variance is not negative.
     fn assert_no_spread<E: GainPrior>(engine: &E) {
         for value in (1..20).map(|step| -0.7 * step as f32) {
             let x = engine.panel(Array2::from_elem((1, 7), value).view()).unwrap();
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_are_the_same_have_no_spread() {
+    fn equal_columns_have_no_variance() {
         assert_no_spread(&Reference);
         assert_no_spread(&Cpu::new(Some(1)).unwrap());
         if let Some(gpu) = gpu() {

@@ -1,12 +1,15 @@
-//! The products on the gpu: a pass over each window of the panel, and for the bases a reduction. A window is what one chunk
-//! holds of one segment, and meets the bases of that segment.
+//! The products on the GPU: a pass over each window of the panel, and a reduction for the bases. A window is the part
+//! of a segment in one chunk. It uses the bases of its segment.
 //!
-//! Fused, an update costs 2K multiply-adds for a cell of V, and K more for every further workgroup that has to form Λ again
-//! because no single one holds all components. Unfused it costs K to form P and Q once and 2K to project them, and their way
-//! through memory: 8 bytes written and 8 read by each workgroup that shares the components. A second workgroup is worth
-//! that way on some devices and not on others (K multiply-adds against 24 bytes: even at K = 110 where there are 9 flop to
-//! a byte of memory, at 430 where there are 36); a third costs twice as much and loses on all of them.
-//! The joint update needs P and Q twice, before and after the gains are new, and is always unfused.
+//! A fused update costs 2K multiply-adds per cell of V, plus K for Λ in every workgroup that shares the components,
+//! because no single workgroup then holds all of them. An unfused update forms P and Q once (K) and projects them (2K),
+//! but moves them through memory: 8 bytes written, and 8 read by each of these workgroups.
+//!
+//! Whether forming Λ again in a second workgroup is cheaper than this traffic depends on the device: K multiply-adds
+//! against 24 bytes break even at K = 110 on a device with 9 flop per byte of memory, and at K = 430 with 36. A third
+//! workgroup doubles the cost, and the fused update then loses on all devices.
+//!
+//! The joint update needs P and Q twice, before and after the update of the gains, and is always unfused.
 
 use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
@@ -19,11 +22,11 @@ use crate::kernels::gpu::{
     Window, filling,
 };
 
-/// vec4s that the sums of a pass may take; bases of more are updated in several passes.
+/// The most vec4s that the sums of a pass may take. Larger bases are updated in several passes.
 const SUMS_QUADS: usize = 64 << 20 >> 4;
-/// Workgroups that share the components in the fused updates, at most.
+/// The most workgroups that share the components in a fused update.
 const FUSED_SHARES: usize = 2;
-/// Invocations in a workgroup of the kernels that have no tiles.
+/// Workgroup size of the kernels without tiles.
 const INVOCATIONS: usize = 64;
 
 const BLOCKS: &[u32] = &[1, 2, 3, 4];
@@ -40,7 +43,7 @@ static GAINS: Kernel = Kernel {
     ],
     uniform: Params::MEMBERS,
 };
-/// [`GAINS`] of factors that workgroup memory holds.
+/// [`GAINS`] with factors held in workgroup memory.
 static HELD_GAINS: Kernel = Kernel {
     source: source!("products/gains.wgsl", HELD, FIELDS, COLUMN_SUMS, RULE),
     storages: GAINS.storages,
@@ -53,7 +56,7 @@ static BASES: Kernel = Kernel {
     constants: &[("TILING", Tiling::BASES_CODES), ("COSTS", &[0]), ("WEIGHED", &[0]), ("BLOCKS", BLOCKS)],
     uniform: Params::MEMBERS,
 };
-/// [`BASES`] of factors that workgroup memory holds.
+/// [`BASES`] with factors held in workgroup memory.
 static HELD_BASES: Kernel = Kernel {
     source: source!("products/bases.wgsl", HELD, FIELDS),
     storages: BASES.storages,
@@ -66,14 +69,14 @@ static STORE_FIELDS: Kernel = Kernel {
     constants: &[("TILING", Tiling::GAINS_CODES), ("COSTS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
-/// [`GAINS`] of fields that are stored.
+/// [`GAINS`] from stored fields.
 static STORED_GAINS: Kernel = Kernel {
     source: source!("products/gains.wgsl", PASSING, STORED_FIELDS, COLUMN_SUMS, RULE),
     storages: GAINS.storages,
     constants: GAINS.constants,
     uniform: Params::MEMBERS,
 };
-/// [`BASES`] of fields that are stored.
+/// [`BASES`] from stored fields.
 static STORED_BASES: Kernel = Kernel {
     source: source!("products/bases.wgsl", PASSING, STORED_FIELDS),
     storages: BASES.storages,
@@ -105,7 +108,7 @@ static COSTS: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 
-/// What all kernels are told of the bases and the rule.
+/// The uniform's members that describe the bases and the rule.
 pub(crate) fn params(w: &GpuMatrix, rule: &Rule) -> Params {
     Params {
         rows: w.rows as u32,
@@ -120,17 +123,17 @@ pub(crate) fn params(w: &GpuMatrix, rule: &Rule) -> Params {
     }
 }
 
-/// Multiply-adds of an update for a column, Λ and two back-projections, and Λ once more where workgroups share the components.
+/// Multiply-adds of an update per column: Λ, two back-projections, and Λ once more if workgroups share the components.
 fn work_of_column(w: &GpuMatrix) -> usize {
     4 * w.rows * w.columns
 }
 
-/// The windows whose fields of `rows` rows may be stored.
+/// Cuts a window so that its fields of `rows` rows can be stored.
 fn storable<'a>(gpu: &Gpu, window: Window<'a>, rows: usize) -> impl Iterator<Item = Window<'a>> {
     window.cut((gpu.field_quads * QUAD / TILE / rows).max(1))
 }
 
-/// What one matrix of a stack is updated from: its segment's windows, or all of them.
+/// Groups the windows by the matrix that they update: each segment's windows, or all of them.
 fn problems<'a, 'w>(windows: &'w mut [Window<'a>], w: &GpuMatrix) -> impl Iterator<Item = &'w [Window<'a>]> {
     let shared = w.count == 1;
     if shared {
@@ -139,28 +142,28 @@ fn problems<'a, 'w>(windows: &'w mut [Window<'a>], w: &GpuMatrix) -> impl Iterat
     windows.chunk_by(move |a, b| shared || a.segment == b.segment)
 }
 
-/// The rows of an update of gains are summed in at most so many splits, of so many tiles at least.
+/// The most splits of the rows in an update of gains, and the least tiles per split.
 const GAIN_SPLITS: usize = 4;
 const GAIN_SPLIT_TILES: usize = 4;
 
-/// Tiles in a split of the rows, and how many splits there are: an affair of F alone, since it is the order of a sum.
+/// Tiles per split of the rows, and the number of splits. Both depend on F alone, because they set the order of a sum.
 fn row_splits(rows: usize) -> (usize, usize) {
     let tiles = rows.div_ceil(TILE);
     let each = tiles.div_ceil(GAIN_SPLITS).max(GAIN_SPLIT_TILES);
     (each, tiles.div_ceil(each))
 }
 
-/// What an update of gains leaves beside the gains, if anything.
+/// The optional output of an update of gains beside the gains.
 #[derive(Clone, Copy)]
 enum Beside<'a> {
     Nothing,
     /// The columns' costs before the update.
     Costs(&'a Storage),
-    /// D, and N in place of the gains.
+    /// D, with N in place of the gains.
     Denominators(&'a Storage),
 }
 
-/// The sums behind an update of the bases' rows `first_row..first_row + rows`, and what fills them.
+/// The sums for an update of the rows `first_row..first_row + rows` of the bases.
 struct Pass<'a> {
     splits: Splits,
     first_row: usize,
@@ -169,7 +172,7 @@ struct Pass<'a> {
 }
 
 impl Gpu {
-    /// The fields of rows of a window.
+    /// Computes and stores the fields for some rows of a window.
     fn fields(
         &self,
         window: Window,
@@ -194,7 +197,7 @@ impl Gpu {
         Ok(fields)
     }
 
-    /// The update of a window's gains, from fields that are stored or are to be formed.
+    /// Updates a window's gains, from stored fields or by forming them.
     fn gains(
         &self,
         window: Window,
@@ -207,7 +210,7 @@ impl Gpu {
         let tiling = self.tuning.gains(w.columns, window.columns);
         let (blocks, shares) = tiling.divide(w.columns);
         let (split_tiles, splits) = row_splits(w.rows);
-        // The sums of all splits and of all columns of the chunk, if every split has workgroups of its own.
+        // If every split has its own workgroups, the sums of all splits for all columns of the chunk.
         let panel_quads = w.columns * window.chunk.quads();
         let part = tiling.split && splits > 1 && 2 * splits * panel_quads <= SUMS_QUADS;
         let unused = self.storage(1)?;
@@ -257,7 +260,7 @@ impl Gpu {
         })
     }
 
-    /// The update of a window's gains, and what is asked for beside it.
+    /// Updates a window's gains and produces the requested output beside them.
     fn update_window(
         &self,
         window: Window,
@@ -277,7 +280,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// N and D of an update of gains (K, N).
+    /// Computes N and D (K, N) of an update of gains.
     pub(crate) fn gain_sums(
         &self,
         v: &GpuPanel,
@@ -295,7 +298,8 @@ impl Gpu {
         Ok((n, d))
     }
 
-    /// Adds a window to the sums of a pass; `gains` stand beside P, and beside Q `weights` where they are others.
+    /// Adds a window to the sums of a pass. P is multiplied by `gains`, and Q by `weights` if given, otherwise by
+    /// `gains` too.
     fn correlate(
         &self,
         pass: &Pass,
@@ -334,8 +338,8 @@ impl Gpu {
         })
     }
 
-    /// The update of bases, pass by pass over their rows; `add` adds a window to the sums of a pass. After the first one `h` holds
-    /// the gains that a penalty is on.
+    /// Updates the bases pass by pass over their rows; `add` adds a window to the sums of a pass. After the first pass,
+    /// `h` holds the gains of the penalty.
     fn passes(
         &self,
         windows: &[Window],
@@ -375,8 +379,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// What the gains of a window that went from `before` to `after` weigh in the sums of a joint update, by an exponent:
-    /// gains (K, N) of the chunk, of which the window is there.
+    /// Computes the weights of a window's gains in the sums of a joint update, for gains that changed from `before` to
+    /// `after`. The result has the shape (K, N) of the chunk, and only the window's columns are set.
     fn weights(
         &self,
         window: Window,
@@ -409,7 +413,7 @@ impl Gpu {
 impl Products for Gpu {
     fn update_gains(&self, v: &GpuPanel, w: &GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
-        // Workgroups that share the components of a column all read its gains, so the new ones go elsewhere.
+        // Workgroups that share the components of a column all read its gains, so the new gains go to another panel.
         let new = self.new_panel(h.rows, h.segments.clone())?;
         for window in Window::in_time(self, v, work_of_column(w))? {
             let gains = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
@@ -465,7 +469,8 @@ impl Products for Gpu {
             self.passes(problem, &w, &new, rule, |pass, window| {
                 let (h, new) = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
                 let first = pass.first_row == 0;
-                // The first pass makes the gains too, which takes all rows; the others form again what they need.
+                // The first pass also updates the gains, which takes all rows. The other passes form only the fields of
+                // their own rows again.
                 let rows = if first { (0, w.rows) } else { (pass.first_row, pass.rows) };
                 storable(self, window, w.rows).try_for_each(|window| {
                     let fields = self.fields(window, rows, &w, h, rule, false)?;
@@ -508,7 +513,7 @@ mod tests {
     use crate::kernels::gpu::tests::DIVERGENCES;
 
     #[test]
-    fn shaders_are_what_the_host_says() {
+    fn shaders_match_the_host_declarations() {
         crate::engine::gpu::shader_check::check_family(
             "products",
             &[&GAINS, &HELD_GAINS, &STORED_GAINS, &BASES, &HELD_BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],

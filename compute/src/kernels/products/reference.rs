@@ -1,4 +1,4 @@
-//! The products as the equations have them.
+//! The products in f64, straight from the equations.
 
 use ndarray::{Array1, Array2, Axis, Zip};
 
@@ -21,7 +21,7 @@ fn fields(v: &Array2<f64>, lambda: &Array2<f64>, divergence: Divergence) -> (Arr
     (p, q)
 }
 
-/// What an update of bases sums: P G and Q G', with G and G' the transposed gains or what stands for them.
+/// The sums of an update of bases: P G and Q G', with G and G' the transposed gains or their joint weights.
 struct Sums {
     n: Array2<f64>,
     d: Array2<f64>,
@@ -68,7 +68,7 @@ fn check(v: &Stack, w: &Stack, h: &Stack) -> Result<()> {
     check_shapes((v.0, &v.1), (w.len(), w.first().map_or((0, 0), Array2::dim)), (h.0, &h.1))
 }
 
-// One matrix goes round: it meets every segment. Of a stack each meets its own.
+// A single matrix is cycled over all segments. With a stack, each segment uses its own.
 impl Products for Reference {
     fn update_gains(&self, v: &Stack, w: &Stack, h: &mut Stack, rule: &Rule) -> Result<()> {
         check(v, w, h)?;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn gains_by_hand() {
+    fn gains_equal_hand_computed_ones() {
         // EU: N = Wᵀ V = [3 5; 1 4], D = Wᵀ Λ = [3 4; 2 2].
         near(&gains(Rule::of(Divergence::Euclidean)), &array![[1.0, 2.5], [0.5, 0.0]]);
         // KL: P = V/Λ = [2 .5; .5 2], N = [2.5 2.5; .5 2], D = [2 2; 1 1].
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn exponent_sparsity_and_floor_by_hand() {
+    fn exponent_sparsity_and_floor_act_as_computed_by_hand() {
         let plain = Rule::of(Divergence::Euclidean);
         near(&gains(Rule { exponent: 2.0, ..plain }), &array![[1.0, 3.125], [0.25, 0.0]]);
         near(&gains(Rule { sparsity: 1.0, ..plain }), &array![[0.75, 2.0], [1.0 / 3.0, 0.0]]);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn bases_by_hand() {
+    fn bases_equal_hand_computed_ones() {
         let (v, mut w, h) = case();
         Reference.update_bases(&v, &mut w, &h, &Rule::of(Divergence::Euclidean)).unwrap();
         // N = V Hᵀ = [4 2; 9 1], D = Λ Hᵀ = [5 1; 6 2].
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn costs_by_hand() {
+    fn costs_equal_hand_computed_ones() {
         let (v, w, h) = case();
         let costs = Reference.costs(&v, &w, &h, Divergence::Euclidean).unwrap();
         assert_eq!(costs, [1.0, 2.5]);
@@ -232,7 +232,7 @@ mod tests {
         assert!(Reference.stack(&[two.view(), three.view()]).is_err());
     }
 
-    /// The case, and beside it V = [3 6 0; 1 1 1], W = [1 0; 0 1], H = [3 2 1; 1 2 1]: Λ = H.
+    /// The case as one segment, and a second one with V = [3 6 0; 1 1 1], W = [1 0; 0 1], H = [3 2 1; 1 2 1], so Λ = H.
     fn batch() -> (Stack, Stack, Stack) {
         let (mut v, mut w, mut h) = case();
         v.push(array![[3.0, 6.0, 0.0], [1.0, 1.0, 1.0]]);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_with_bases_of_their_own_by_hand() {
+    fn segments_with_own_bases_equal_hand_computed_ones() {
         let ((v, w, h), rule) = (batch(), Rule::of(Divergence::Euclidean));
         let mut gains = h.clone();
         Reference.update_gains(&v, &w, &mut gains, &rule).unwrap();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_with_shared_bases_by_hand() {
+    fn segments_with_shared_bases_equal_hand_computed_ones() {
         let ((v, w, h), rule) = (batch(), Rule::of(Divergence::Euclidean));
         let mut shared = vec![w[1].clone()];
         Reference.update_bases(&v, &mut shared, &h, &rule).unwrap();
@@ -273,7 +273,7 @@ mod tests {
         assert!(!refused(&v, &w, &h) && !refused(&v, &w[..1].to_vec(), &h));
         let three = [w.as_slice(), &w[..1]].concat();
         assert!(refused(&v, &three, &h) && refused(&v[..1].to_vec(), &w, &h[..1].to_vec()));
-        // As many columns, cut elsewhere.
+        // As many columns, but in other segments.
         let other = vec![h[1].clone(), h[0].clone()];
         assert!(refused(&v, &w, &other));
     }

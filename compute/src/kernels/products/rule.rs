@@ -1,26 +1,27 @@
-//! The multiplicative rule, and what a sparsity is for bases that are kept at norm 1.
+//! The multiplicative rule, and the meaning of a sparsity for bases of norm 1.
 //!
-//! A penalty λ Σ H alone says nothing where W is learned too: W grows as H shrinks. With bases of norm 1 it is
-//! J = D(V | W̃H) + λ Σ H, w̃_k = w_k / ‖w_k‖ (Le Roux, Weninger & Hershey, "Sparse NMF – half-baked or well done?", 2015). Put
-//! w_k for w̃_k and h_k / ‖w_k‖ for h_k, and the norm is no longer in the model but in the penalty:
+//! While W is learned too, a penalty λ Σ H alone has no effect: W grows as H shrinks. With bases of norm 1 the
+//! objective is J = D(V | W̃H) + λ Σ H, w̃_k = w_k / ‖w_k‖ (Le Roux, Weninger & Hershey, "Sparse NMF – half-baked or
+//! well done?", 2015). Substituting w_k for w̃_k and h_k / ‖w_k‖ for h_k moves the norm from the model to the penalty:
 //!
-//! J = D(V | WH) + λ Σ_k ‖w_k‖ s_k, s_k = Σ_n h_kn (after Marmin, Goulart & Févotte, arXiv 2207.06316, who have it for L1).
+//! J = D(V | WH) + λ Σ_k ‖w_k‖ s_k, s_k = Σ_n h_kn (after Marmin, Goulart & Févotte, arXiv 2207.06316, who use it for
+//! L1).
 //!
-//! Scaling w_k to norm 1, and h_k by as much, does not change this. So bases are updated under it, and then normalised. With r
-//! the factor by which an entry w of a basis of norm 1 grows, N and D as ever, the majorizer of Févotte & Idier (2011) and the
-//! tangent of the root, ‖w_k‖₂ ≤ (1 + Σ_f w_fk²) / 2, make w times
+//! Scaling w_k to norm 1, and h_k inversely, leaves this J unchanged. So bases are updated under this penalty and then
+//! normalized. Let r be the factor by which an entry w of a basis of norm 1 grows, with N and D as usual. The majorizer
+//! of Févotte & Idier (2011) and the tangent of the root, ‖w_k‖₂ ≤ (1 + Σ_f w_fk²) / 2, bound the objective by w times
 //!
 //! G(r) = D a(r) − N b(r) + M r² / 2, M = λ s_k w, a = r, b = (r^(β−1) − 1) / (β − 1) for β ≤ 1; a = r^β / β for β > 1, and
 //! b = r for β > 2,
 //!
-//! under L2, and G(r) = (D + λ s_k) a(r) − N b(r) under L1, where r = (N / (D + λ s_k))^γ is as good as it is without a penalty.
-//! Under L2 the rule takes r = t^γ, with t the root of
+//! under L2, and G(r) = (D + λ s_k) a(r) − N b(r) under L1. Under L1, r = (N / (D + λ s_k))^γ has the same guarantee as
+//! without a penalty. Under L2 the rule uses r = t^γ, where t is the root of
 //!
 //! (M / 2) t² + (D + M / 2) t = N.
 //!
-//! With γ of [`Divergence::default_exponent`] or below it G(r) ≤ G(1), so J cannot rise. For put N by that equation into
-//! G(1) − G(r): it is A D + B M. A is what is gained without a penalty, which is not negative. B is, up to a factor that is
-//! not negative,
+//! With γ at most [`Divergence::default_exponent`], G(r) ≤ G(1), so J cannot rise. Proof: express N by that equation in
+//! G(1) − G(r), which becomes A D + B M. A is the decrease without a penalty, which is nonnegative. B is, up to a
+//! nonnegative factor,
 //!
 //! - 0 ≤ β ≤ 1, γ = 1: (1 + r) (r b + 1 − r), not negative since b ≥ 1 − 1/r;
 //! - 1 ≤ β ≤ 2, γ = 1: the same, since b ≥ log r ≥ 1 − 1/r;
@@ -28,26 +29,27 @@
 //!   r ≥ 1 the first term is at least (r − 1)(1 + r), and for r ≤ 1 at least −(1 − r) r (1 + t) ≥ −(1 − r)(1 + r);
 //! - β > 2, γ = 1/(β−1): t (1 + t) (r − 1) + 1 − r², t = r^(β−1), which is further from 1 than r.
 //!
-//! A smaller γ ends between 1 and there, and G has one minimum. No power is taken for the root, so the update costs what it
-//! costs without a penalty; the minimum of G would be a polynomial of degree 2 − β or 3 − β for every entry.
+//! A smaller γ gives an r between 1 and that value, and G has a single minimum. The root needs no power, so the update
+//! costs as much as without a penalty. The minimum of G itself would need a polynomial of degree 2 − β or 3 − β for
+//! every entry.
 
 use crate::divergence::{DENOMINATOR_FLOOR, Divergence};
 use crate::kernels::Norm;
 
-/// What a multiplicative update does with N and D: X ← max(X, floor) ∘ (N / max(D + λ, 1e-30))^γ for gains, and likewise for
-/// bases, which feel λ where they have a norm to keep.
+/// The use of N and D in a multiplicative update: X ← max(X, floor) ∘ (N / max(D + λ, 1e-30))^γ for gains. Bases follow
+/// the same rule; λ affects them only if they have a norm to keep.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {
-    /// Which P and Q.
+    /// The divergence, which defines P and Q.
     pub divergence: Divergence,
     /// γ > 0; see [`Divergence::default_exponent`].
     pub exponent: f64,
-    /// λ ≥ 0, the weight of an L1 penalty λ Σ H on the gains; 0 for none.
+    /// λ ≥ 0, the weight of an L1 penalty λ Σ H on the gains. 0 for none.
     pub sparsity: f64,
-    /// The norm in which the penalised gains are those of bases at 1: what an update of bases takes for the penalty is
-    /// λ Σ_k ‖w_k‖ Σ_n h_kn, and it supposes that ‖w_k‖ is 1 before. Without one the bases do not feel the penalty.
+    /// The norm of the bases at which gains are penalized. An update of bases then uses the penalty λ Σ_k ‖w_k‖ Σ_n
+    /// h_kn and expects ‖w_k‖ = 1 before the update. With None, the penalty does not affect the bases.
     pub norm: Option<Norm>,
-    /// The factor is raised to this before it is multiplied, so that a zero can grow again; 0 keeps exact zeros.
+    /// Entries are raised to this before the multiplication, so that a zero can grow again. 0 keeps exact zeros.
     pub floor: f64,
 }
 
@@ -57,17 +59,17 @@ impl Rule {
         Self { divergence, exponent: divergence.default_exponent(), sparsity: 0.0, norm: None, floor: 0.0 }
     }
 
-    /// The norm that an update of bases has to know of, if there is one.
+    /// The norm that affects an update of bases, if there is one.
     pub fn basis_norm(&self) -> Option<Norm> {
         self.norm.filter(|_| self.sparsity > 0.0)
     }
 
-    /// The update of a gain, in f64.
+    /// Updates a gain, in f64.
     pub(crate) fn of_gain(&self, h: f64, numerator: f64, denominator: f64) -> f64 {
         self.raise(h, numerator / (denominator + self.sparsity).max(DENOMINATOR_FLOOR))
     }
 
-    /// The update of an entry of a basis whose gains have the sum s, in f64.
+    /// Updates an entry of a basis whose gains have the sum `gains`, in f64.
     pub(crate) fn of_basis(&self, w: f64, numerator: f64, denominator: f64, gains: f64) -> f64 {
         let pull = self.sparsity * gains;
         let ratio = match self.basis_norm() {
@@ -83,7 +85,8 @@ impl Rule {
     }
 }
 
-/// t ≥ 0 with (M / 2) t² + (D + M / 2) t = N. By quotients, whose squares stay in the range of f32 where those of sums may not.
+/// t ≥ 0 with (M / 2) t² + (D + M / 2) t = N. It is computed from quotients, because their squares stay in the range of
+/// f32 where those of sums may not.
 fn root(numerator: f64, denominator: f64, curvature: f64) -> f64 {
     let linear = (denominator + 0.5 * curvature).max(DENOMINATOR_FLOOR);
     let ratio = numerator / linear;
@@ -97,8 +100,8 @@ mod tests {
     use crate::random::Stream;
 
     #[test]
-    fn the_root_by_hand() {
-        // t² + 2 t = 8, and N / D where nothing is curved.
+    fn the_root_equals_hand_computed_values() {
+        // t² + 2 t = 8; and N / D if the curvature is 0.
         assert_eq!(root(8.0, 1.0, 2.0), 2.0);
         assert_eq!(root(3.0, 4.0, 0.0), 0.75);
         assert_eq!((root(0.0, 1.0, 2.0), root(0.0, 0.0, 0.0)), (0.0, 0.0));
@@ -109,7 +112,7 @@ mod tests {
         assert_eq!(rule(Some(Norm::L2)).of_basis(1.0, 8.0, 1.0, 4.0), 2.0);
     }
 
-    /// G(r) of the module's text.
+    /// G(r) of the module documentation.
     fn majorizer(beta: f64, r: f64, [n, d, m]: [f64; 3]) -> f64 {
         let power = |e: f64| if e == 0.0 { r.ln() } else { (r.powf(e) - 1.0) / e };
         let a = if beta > 1.0 { r.powf(beta) / beta } else { r };
@@ -125,7 +128,7 @@ mod tests {
             let divergence = Divergence::beta(beta).unwrap();
             for exponent in [divergence.default_exponent(), divergence.majorizing_exponent()] {
                 for trial in 0..3000 {
-                    // From 1e-4 to 1e4, each by itself.
+                    // Numbers from 1e-4 to 1e4, drawn independently.
                     let at = |part: u64| 10f64.powf(8.0 * stream.uniform(index as u64 * 9000 + trial * 3 + part) - 4.0);
                     let sums = [at(0), at(1), at(2)];
                     let r = root(sums[0], sums[1], sums[2]).powf(exponent);

@@ -1,6 +1,6 @@
-//! Shifted factors on the gpu. Shifts must not end where a chunk does: a segment that lies across chunks is brought together first,
-//! and any other stays where it is. Every product is a kernel over tiles, whose strips of both factors serve all shifts from
-//! workgroup memory.
+//! Shifted factors on the GPU. A shift must not end at a chunk boundary, so a segment that crosses chunks is first
+//! gathered into one buffer; any other segment is used in place. Every product is a kernel over tiles. A tile's strips
+//! of both factors are in workgroup memory and serve all shifts.
 
 use std::ops::Range;
 
@@ -16,11 +16,11 @@ use crate::kernels::gpu::{
 };
 use crate::kernels::products::{Rule, params};
 
-/// Invocations in a workgroup of the kernels over cells.
+/// Workgroup size of the kernels over cells.
 const INVOCATIONS: usize = 64;
-/// Pairs of a component and four lags that a workgroup of [`BASES`] has.
+/// Pairs of a component and four lags per workgroup of [`BASES`].
 const PAIRS: usize = 8;
-/// vec4s that the sums of a segment may take.
+/// The most vec4s that the sums of a segment may take.
 const SUMS_QUADS: usize = 64 << 20 >> 4;
 
 static COPY: Kernel = Kernel {
@@ -72,14 +72,14 @@ static PEAK: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 
-/// A segment: its windows in the panels' chunks, and what kernels are told of it.
+/// A segment: its windows in the panels' chunks, and its members of the uniform.
 struct Segment<'a> {
     windows: &'a [Window<'a>],
-    /// Tiles of columns.
+    /// Number of column tiles.
     tiles: usize,
     columns: usize,
     uniform: Params,
-    /// The T bases that it meets.
+    /// Its T bases.
     bases: Storage,
 }
 
@@ -108,12 +108,12 @@ impl<'a> Segment<'a> {
         windows.chunk_by(|a, b| a.segment == b.segment).map(of).collect()
     }
 
-    /// vec4s from one row to the next where it has rows of its own.
+    /// vec4s per row, if its rows are gathered.
     fn pitch(&self) -> usize {
         self.tiles * TILE / QUAD
     }
 
-    /// Tiles of so many rows.
+    /// Number of tiles of `rows` rows.
     fn tiles_of(&self, rows: usize) -> usize {
         rows.div_ceil(TILE) * self.tiles
     }
@@ -125,21 +125,21 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// How many segments share a stack of bases.
+/// The number of segments that share a stack of bases.
 fn shared(windows: &[Window], w: &GpuMatrix, lags: Lags) -> usize {
     let segments = windows.last().map_or(0, |last| last.segment + 1);
     (segments * lags.time).div_ceil(w.count).max(1)
 }
 
-/// How the columns of a segment are divided where the sums of a split are of so many `cells`: they take memory beside what the
-/// segments before gave.
+/// Divides the columns of a segment for sums of `cells` cells per split. Memory also has to hold the sums of the
+/// segments before.
 fn splits(windows: &[Window], cells: usize) -> Splits {
     let splits = Splits::of(windows);
     splits.at_most((SUMS_QUADS / (2 * cells)).saturating_sub(1).max(1))
 }
 
 impl Gpu {
-    /// Copies between a panel and the rows of one of its segments.
+    /// Copies between a panel and the gathered rows of one of its segments.
     fn copy(&self, segment: &Segment, panel: &GpuPanel, rows: &Storage, back: bool) -> Result<()> {
         let mut before = 0;
         for window in segment.windows {
@@ -159,7 +159,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Where the rows of a segment of a panel are to be written, and whether they are the panel's own.
+    /// The buffer into which a panel segment's rows are to be written, and whether it is the panel itself.
     fn place(&self, segment: &Segment, panel: &GpuPanel) -> Result<(Storage, bool)> {
         match segment.windows {
             [window] => Ok((panel.chunks[window.index].storage.clone(), true)),
@@ -167,7 +167,7 @@ impl Gpu {
         }
     }
 
-    /// The rows of a panel's segment: the panel's own, or brought together.
+    /// The rows of a panel's segment: the panel's own, or gathered.
     fn rows_of(&self, segment: &Segment, panel: &GpuPanel) -> Result<Storage> {
         let (rows, own) = self.place(segment, panel)?;
         if !own {
@@ -176,12 +176,12 @@ impl Gpu {
         Ok(rows)
     }
 
-    /// Brings rows back to a panel's segment, unless they are the panel's own.
+    /// Scatters gathered rows back to a panel's segment. Does nothing if they are the panel's own.
     fn bring_back(&self, segment: &Segment, panel: &GpuPanel, rows: &Storage) -> Result<()> {
         if segment.windows.len() == 1 { Ok(()) } else { self.copy(segment, panel, rows, true) }
     }
 
-    /// A kernel over a segment.
+    /// Runs a kernel over a segment.
     fn over(
         &self,
         segment: &Segment,
@@ -194,7 +194,7 @@ impl Gpu {
         self.run(Run { kernel, filling, constants, uniform: segment.uniform, storages, workgroups, work })
     }
 
-    /// P and Q of a segment, and the rows of its gains.
+    /// Computes P and Q of a segment, and returns the rows of its gains.
     fn shifted_fields(
         &self,
         segment: &Segment,
@@ -247,7 +247,7 @@ impl Shifts for Gpu {
             self.over(segment, (&BASES, None), &[printed], &[&sums, &gains, &p, &q], workgroups)?;
             let (first, last) = (index % shared == 0, (index + 1) % shared == 0);
             let (norm, totals) = if last {
-                // A stack's segments come one after another.
+                // The segments of a stack are consecutive.
                 let of_stack = |window: &&Window| window.segment / shared == index / shared;
                 let of_stack: Vec<Window> = windows.iter().filter(of_stack).copied().collect();
                 self.gain_totals(&of_stack, h, (w.columns, w.pitch()), &rule.rule)?
@@ -321,7 +321,7 @@ impl Shifts for Gpu {
     ) -> Result<Vec<GpuPanel>> {
         check_sources(w.extent(), h.extent(), lags, sources, mask)?;
         let masks = self.shifted_models(w, h, sources, lags)?;
-        // The least number that a device need not take for 0.
+        // The smallest normal f32: a device may flush smaller numbers to 0.
         let floor = f32::MIN_POSITIVE;
         for (index, chunk) in h.chunks.iter().enumerate() {
             let cells = w.rows * chunk.quads();
@@ -354,7 +354,7 @@ mod tests {
     use crate::kernels::gpu::tests::DIVERGENCES;
 
     #[test]
-    fn shaders_are_what_the_host_says() {
+    fn shaders_match_the_host_declarations() {
         let closed = [&COPY, &MODEL, &GAINS, &BASES, &BASES_REDUCE, &PEAK];
         crate::engine::gpu::shader_check::check_family("shifts", &[&FIELDS, &COSTS], &DIVERGENCES, &closed);
     }

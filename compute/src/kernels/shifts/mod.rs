@@ -1,15 +1,17 @@
-//! Products of shifted factors: patterns that move in time and in pitch, and the multiplicative updates of both factors.
+//! Products of shifted factors: patterns that move in time and in pitch, and the multiplicative updates of both
+//! factors.
 //!
-//! With T lags of time, Φ lags of pitch and D components, V (F x N) is explained by
+//! With T lags of time, Φ lags of pitch and D components, V (F x N) is modelled by
 //!
-//! Λ_fn = max(Σ_{τ,φ,d} W^τ_{f−φ,d} H^φ_{d,n−τ}, 1e-12), τ < T, φ < Φ, where shifts bring in zeros.
+//! Λ_fn = max(Σ_{τ,φ,d} W^τ_{f−φ,d} H^φ_{d,n−τ}, 1e-12), τ < T, φ < Φ. Shifts bring in zeros.
 //!
-//! With the fields P, Q of a [`Divergence`], ↓φ and ↑φ the shifts of rows, →τ and ←τ those of columns:
+//! With the fields P, Q of a [`Divergence`], the row shifts ↓φ and ↑φ, and the column shifts →τ and ←τ:
 //!
 //! - gains: H^φ ← H^φ ∘ (Σ_τ (↓φ W^τ)ᵀ (←τ P) / (Σ_τ (↓φ W^τ)ᵀ (←τ Q) + λ))^γ
 //! - bases: W^τ ← W^τ ∘ (Σ_φ (↑φ P) (→τ H^φ)ᵀ / (Σ_φ (↑φ Q) (→τ H^φ)ᵀ + λ))^γ
 //!
-//! All W^τ are updated from one Λ, and so are all H^φ. With one lag of pitch this is NMFD, with one of each plain NMF.
+//! All W^τ are updated from one Λ, and so are all H^φ. With one lag of pitch this is NMFD; with one of each it is plain
+//! NMF.
 //!
 //! Schmidt & Mørup, "Nonnegative matrix factor 2-D deconvolution for blind single channel source separation" (2006).
 
@@ -25,33 +27,33 @@ use crate::divergence::Divergence;
 use crate::engine::Engine;
 use crate::{Error, Result};
 
-/// How far patterns reach: T frames and Φ bins, both at least 1. More lags than there are frames or bins are no error.
+/// The extent of patterns: T frames and Φ bins, both at least 1. More lags than frames or bins are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lags {
-    /// T: a component is a pattern of so many frames.
+    /// T, the frames of a component's pattern.
     pub time: usize,
-    /// Φ: it sounds at so many pitches, a bin apart.
+    /// Φ, the number of pitches at which it can sound, one bin apart.
     pub pitch: usize,
 }
 
-/// What lies outside the matrix where Q is 1 (KL), in D alone.
+/// The values outside the matrix if Q is 1 (KL). They affect D alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Edges {
-    /// Zeros, as in N: D is a part of the gradient, and the objective cannot rise.
+    /// Zeros, as in N. D is then part of the gradient, and the objective cannot rise.
     #[default]
     Exact,
-    /// Ones, as eqs. (22), (23) are printed: what reaches beyond the last rows and columns is driven down.
+    /// Ones, as eqs. (22), (23) are printed. Values that reach beyond the last rows and columns are driven down.
     Printed,
 }
 
-/// What an update of shifted factors does.
+/// The parameters of an update of shifted factors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ShiftRule {
-    /// What becomes of N and D.
+    /// The rule that uses N and D.
     pub rule: Rule,
     /// T and Φ.
     pub lags: Lags,
-    /// Only under KL may they be [`Edges::Printed`].
+    /// [`Edges::Printed`] is allowed only under KL.
     pub edges: Edges,
 }
 
@@ -64,12 +66,13 @@ impl ShiftRule {
 
 /// The kernels of shifted factors.
 ///
-/// V: data F x N. W: stacks of T bases F x D, W^0 first. One stack is for all segments; of G stacks, which must divide S segments,
-/// each is for the next S/G of them. H: gains ΦD x N in the segments of V, of which row φD + d is row d of H^φ. Shifts end where a
-/// segment ends. What segments with bases of their own give depends on their own data alone, to the bit.
+/// V: data F x N. W: stacks of T bases F x D, W^0 first. One stack serves all segments. G stacks, where G divides the
+/// number of segments S, serve S/G consecutive segments each. H: gains ΦD x N with the segments of V; row φD + d is row
+/// d of H^φ. Shifts end at the ends of a segment. The results of segments with their own bases depend on their own data
+/// alone, to the bit.
 ///
-/// All functions fail with [`Error::Input`] where shapes, lags or edges do not fit, and with [`Error::Engine`] where the device
-/// does.
+/// All functions return [`Error::Input`] if shapes, lags or edges do not fit, and [`Error::Engine`] if the device
+/// fails.
 pub trait Shifts: Engine {
     /// Updates all H^φ.
     fn update_shifted_gains(
@@ -80,7 +83,7 @@ pub trait Shifts: Engine {
         rule: &ShiftRule,
     ) -> Result<()>;
 
-    /// Updates all W^τ, each stack from N and D summed over the segments that it is for.
+    /// Updates all W^τ. Each stack uses N and D summed over its segments.
     fn update_shifted_bases(
         &self,
         v: &Self::Panel,
@@ -89,7 +92,7 @@ pub trait Shifts: Engine {
         rule: &ShiftRule,
     ) -> Result<()>;
 
-    /// Σ_f d(v_fn | λ_fn) of every column n.
+    /// Computes Σ_f d(v_fn | λ_fn) for every column n.
     fn shifted_costs(
         &self,
         v: &Self::Panel,
@@ -99,11 +102,11 @@ pub trait Shifts: Engine {
         divergence: Divergence,
     ) -> Result<Vec<f64>>;
 
-    /// Scales every component's pattern, its column of all W^τ of a stack, to unit norm; a zero pattern stays. Its rows of H in
-    /// the segments that the stack is for are multiplied by what its norm was, so that Λ does not change.
+    /// Scales every component's pattern, its columns in all W^τ of a stack, to unit norm, except zero patterns. Its
+    /// rows of H in the stack's segments are multiplied by the previous norm, so Λ does not change.
     fn normalize_patterns(&self, w: &mut Self::Matrix, h: &mut Self::Panel, lags: Lags, norm: Norm) -> Result<()>;
 
-    /// The part of Λ (F x N) that is every source's, before any floor; source j has the components `sources[j]`.
+    /// Computes every source's part of Λ (F x N), unfloored. Source j has the components `sources[j]`.
     fn shifted_models(
         &self,
         w: &Self::Matrix,
@@ -112,9 +115,9 @@ pub trait Shifts: Engine {
         lags: Lags,
     ) -> Result<Vec<Self::Panel>>;
 
-    /// The mask (F x N) of every source, from its part of Λ as [`crate::kernels::Glue::masks`] makes them, but without its floor:
-    /// patterns that sound nearly nowhere share what is nearly silent by what they have there. Where no source has anything, all
-    /// have as much.
+    /// Computes the mask (F x N) of every source from its part of Λ, like [`crate::kernels::Glue::masks`] but without
+    /// its floor. So sources share a nearly silent cell in proportion to their models there. If all models are 0 in a
+    /// cell, all masks are equal.
     fn shifted_masks(
         &self,
         w: &Self::Matrix,
@@ -125,13 +128,14 @@ pub trait Shifts: Engine {
     ) -> Result<Vec<Self::Panel>>;
 }
 
-/// Checks that W and H fit each other. `w`: how many matrices, and their shape; `h`: rows, and the columns of every segment.
+/// Checks that W and H fit each other. `w`: the number and shape of the matrices; `h`: the rows, and the columns of
+/// every segment.
 fn check_factors((matrices, w): (usize, (usize, usize)), h: (usize, &[usize]), lags: Lags) -> Result<()> {
     let Lags { time, pitch } = lags;
     if time == 0 || pitch == 0 {
-        return Err(Error::input(format!("{time} lags of time and {pitch} of pitch: at least one of each")));
+        return Err(Error::input(format!("{time} lags of time and {pitch} of pitch: use at least one of each")));
     }
-    // Not by products, which a caller's numbers may make larger than any.
+    // Divide instead of multiplying: the caller's numbers could overflow.
     let gains = h.0.is_multiple_of(pitch) && h.0 / pitch == w.1;
     let (stacks, segments) = (matrices / time, h.1.len().max(1));
     let of_segments = matrices.is_multiple_of(time) && stacks > 0 && segments.is_multiple_of(stacks);
@@ -139,7 +143,7 @@ fn check_factors((matrices, w): (usize, (usize, usize)), h: (usize, &[usize]), l
         return Ok(());
     }
     Err(Error::input(format!(
-        "{matrices} bases {} x {} and {} rows of gains in {} segments do not fit {time} lags of time and {pitch} of pitch: T \
+        "{matrices} bases {} x {} and {} rows of gains in {} segments do not fit {time} lags of time and {pitch} of pitch; use T \
          bases F x D for all segments or for each of equal groups, and ΦD rows",
         w.0,
         w.1,
@@ -148,7 +152,7 @@ fn check_factors((matrices, w): (usize, (usize, usize)), h: (usize, &[usize]), l
     )))
 }
 
-/// Checks that W and H fit each other, and that sources can share their components by a mask.
+/// Checks that W and H fit each other, and that a mask can share their components among the sources.
 fn check_sources(
     w: (usize, (usize, usize)),
     h: (usize, &[usize]),
@@ -167,17 +171,17 @@ fn check_shapes(v: (usize, &[usize]), w: (usize, (usize, usize)), h: (usize, &[u
         return Ok(());
     }
     Err(Error::input(format!(
-        "data of {} rows and segments {:?} beside bases of {} rows and gains of segments {:?}",
+        "data with {} rows and segments {:?} do not fit bases with {} rows and gains with segments {:?}",
         v.0, v.1, w.1.0, h.1
     )))
 }
 
-/// Checks that edges fit a divergence.
+/// Checks that the edges fit the divergence.
 fn check_edges(rule: &ShiftRule) -> Result<()> {
     if rule.edges == Edges::Exact || rule.rule.divergence == Divergence::KullbackLeibler {
         return Ok(());
     }
-    Err(Error::input(format!("edges as printed are of kl, not of {}", rule.rule.divergence)))
+    Err(Error::input(format!("printed edges need kl, not {}", rule.rule.divergence)))
 }
 
 #[cfg(test)]
@@ -189,7 +193,7 @@ mod tests {
     use crate::engine::{Cpu, Reference};
 
     #[test]
-    fn what_is_nearly_silent_is_shared_by_what_sources_have_there() {
+    fn nearly_silent_cells_are_shared_by_the_models_there() {
         fn check<E: Shifts>(engine: &E) {
             let w = engine.matrix(array![[3e-10, 1e-10], [0.0, 1e-10], [0.0, 0.0]].view()).unwrap();
             let h = engine.panel(array![[1e-10], [1e-10]].view()).unwrap();

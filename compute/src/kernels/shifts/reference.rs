@@ -1,4 +1,4 @@
-//! The products of shifted factors as the equations have them.
+//! The products of shifted factors in f64, straight from the equations.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ fn left(a: ArrayView2<f64>, lag: usize) -> Array2<f64> {
     up(a.t(), lag).reversed_axes()
 }
 
-/// The rows of H that are H^φ.
+/// The rows of H^φ in H.
 fn rows(pitch: usize, components: usize) -> Range<usize> {
     pitch * components..(pitch + 1) * components
 }
@@ -44,7 +44,7 @@ fn at_pitch(h: &Array2<f64>, pitch: usize, components: usize) -> ArrayView2<'_, 
     h.slice(s![rows(pitch, components), ..])
 }
 
-/// Σ_{τ,φ} (↓φ W^τ) (→τ H^φ), of some components.
+/// Σ_{τ,φ} (↓φ W^τ) (→τ H^φ) of some components.
 fn model(w: &[Array2<f64>], h: &Array2<f64>, lags: Lags, components: Range<usize>) -> Array2<f64> {
     let mut lambda = Array2::zeros((w[0].nrows(), h.ncols()));
     for (time, basis) in w.iter().enumerate() {
@@ -102,7 +102,7 @@ fn base_sums(v: &Array2<f64>, w: &[Array2<f64>], h: &Array2<f64>, rule: &ShiftRu
     w.iter().enumerate().map(of_lag).collect()
 }
 
-/// How many matrices, and their shape.
+/// The number and shape of the matrices.
 fn extent(w: &Stack) -> (usize, (usize, usize)) {
     (w.len(), w.first().map_or((0, 0), Array2::dim))
 }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn shifts_by_hand() {
+    fn shifts_equal_hand_computed_ones() {
         let a = array![[1.0, 2.0], [3.0, 4.0]];
         let all = |lag| [down(a.view(), lag), up(a.view(), lag), right(a.view(), lag), left(a.view(), lag)];
         assert_eq!(all(0), [&a, &a, &a, &a]);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn models_and_costs_by_hand() {
+    fn models_and_costs_equal_hand_computed_ones() {
         let (v, w, h) = case();
         let whole = |range: Range<usize>| Reference.shifted_models(&w, &h, &[range], LAGS);
         assert_eq!(whole(0..1).unwrap(), [[array![[1.0, 3.0], [4.0, 7.0]]]]);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn gains_by_hand() {
+    fn gains_equal_hand_computed_ones() {
         let gains = |rule: &ShiftRule| {
             let (v, w, mut h) = case();
             Reference.update_shifted_gains(&v, &w, &mut h, rule).unwrap();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn bases_by_hand() {
+    fn bases_equal_hand_computed_ones() {
         let bases = |rule: &ShiftRule| {
             let (v, mut w, h) = case();
             Reference.update_shifted_bases(&v, &mut w, &h, rule).unwrap();
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn bases_of_all_segments_are_summed_over_them() {
+    fn shared_bases_sum_over_all_segments() {
         // 2N / (2D + 2λ) = N / (D + λ)
         let (v, w, h) = case();
         let rule = |sparsity: f64| ShiftRule {
@@ -300,8 +300,8 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_normalised_by_hand() {
-        // Two components: patterns [1 2; 0 2] and nothing, and of the second stack [0 3; 4 0] and [0 0; 0 2].
+    fn normalized_patterns_equal_hand_computed_ones() {
+        // Two components: patterns [1 2; 0 2] and zero in the first stack, [0 3; 4 0] and [0 0; 0 2] in the second.
         let w0 = vec![
             array![[1.0, 0.0], [0.0, 0.0]],
             array![[2.0, 0.0], [2.0, 0.0]],
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn with_one_lag_they_are_the_plain_products() {
+    fn one_lag_gives_the_plain_products() {
         let data = |seed, rows, columns| vec![numbers(seed, rows, columns).mapv(f64::from)];
         let (v, mut w, mut h) = (data(1, 5, 7), data(2, 5, 3), data(3, 3, 7));
         let lags = Lags { time: 1, pitch: 1 };
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn shapes_that_do_not_fit_are_refused() {
         let (v, w, h) = case();
         let kl = ShiftRule::of(Divergence::KullbackLeibler, LAGS);
         let refused = |v: &Stack, w: &Stack, h: &Stack, rule: &ShiftRule| {

@@ -1,4 +1,4 @@
-//! Bases: parts of the panel in parallel, each summed by itself, and the parts then in order.
+//! Updates of bases: parts of the panel are summed in parallel, then added in order.
 
 use std::ops::Range;
 
@@ -9,26 +9,26 @@ use rayon::prelude::*;
 use super::super::Rule;
 use super::fields::Fields;
 use super::gains::{FieldSink, VectorRule};
-use super::shape_of;
+use super::model::shape_of;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};
 
-/// Rows of P and Q kept at once, at most.
+/// The most rows of P and Q kept at once.
 const GROUP: usize = 64;
-/// Rows that a task sums, at most: N and D of 128 components are 128 KiB then, and stay in L2 beside P and Q.
+/// The most rows that a task sums. N and D of 128 components then take 128 KiB and stay in L2 beside P and Q.
 const RANGE: usize = 136;
-/// Strips in a part: a part costs 2K numbers a row of memory and of reduction.
+/// Strips per part. Each part costs 2K numbers per row, in memory and in the reduction.
 const PART_STRIPS: usize = 16;
-/// How many parts the columns of a problem are summed in, where it has as many strips: its affair alone, so that the order of a
-/// sum does not depend on the threads.
+/// The number of parts in which a problem's columns are summed, if it has enough strips. It depends only on the
+/// problem, so the order of a sum does not depend on the threads.
 const PARTS: Range<usize> = 4..64;
-/// Strips that are summed while the sums of a tile are in registers.
+/// Strips that are summed while a tile's sums stay in registers.
 const SPAN: usize = 2;
 
-/// Sums N = P Hᵀ and D = Q Hᵀ of a range of rows over some strips.
+/// Sums N = P Hᵀ and D = Q Hᵀ for a range of rows over some strips.
 struct BasesJob<'a, F> {
     fields: F,
-    /// The range's rows of the bases, see [`tile::pack_rows`].
+    /// The bases in this range of rows, see [`tile::pack_rows`].
     bases: &'a [f32],
     components: usize,
     range: Range<usize>,
@@ -43,7 +43,7 @@ struct BasesJob<'a, F> {
     /// N and D, for each group (slices, group, components of a slice).
     n: &'a mut [f32],
     d: &'a mut [f32],
-    /// Σ_n H, (components), or empty where it is not wanted.
+    /// Σ_n H, (components). Empty if not needed.
     sums: &'a mut [f64],
 }
 
@@ -93,7 +93,7 @@ impl<F: Fields> StripJob for BasesJob<'_, F> {
     }
 }
 
-/// Adds Σ_n H of a strip to each sum: in f32 within the strip.
+/// Adds a strip's Σ_n H to the sums. The sum within the strip is in f32.
 #[inline(always)]
 pub(super) fn add_gains<S: Simd, const V: usize>(simd: S, h: &[f32], sums: &mut [f64]) {
     for (sum, h) in sums.iter_mut().zip(rows::<S, V>(h)) {
@@ -105,14 +105,14 @@ pub(super) fn add_gains<S: Simd, const V: usize>(simd: S, h: &[f32], sums: &mut 
     }
 }
 
-/// W ← rule(W, Σ N, Σ D) for a group of rows: the parts are added in order.
+/// W ← rule(W, Σ N, Σ D) for a group of rows. The parts are added in order.
 struct ReduceJob<'a> {
     rule: &'a Rule,
     /// Whether Q is 1, so that D of every row is Σ_n H.
     unit: bool,
-    /// Σ_n H, (components), where Q is 1 or the rule asks for it.
+    /// Σ_n H, (components), if Q is 1 or the rule needs it.
     gains: Option<&'a [f32]>,
-    /// The group's N and D of the first part; those of the next stand `stride` further.
+    /// The group's N and D of the first part. Each further part follows at a distance of `stride`.
     n: &'a [f32],
     d: &'a [f32],
     parts: usize,
@@ -148,23 +148,23 @@ impl StripJob for ReduceJob<'_> {
     }
 }
 
-/// Where the sums of a stack of bases stand: N, and D where Q is not 1, each (parts, bins, width), for each group (slices, group,
+/// The sums of a stack of bases: N, and D unless Q is 1, each (parts, bins, width), for each group (slices, group,
 /// components of a slice).
 pub(super) struct Sums {
     n: Scratch,
     d: Scratch,
     /// Whether Q is 1.
     unit: bool,
-    /// Σ_n H of every part where Q is 1 or the rule asks for it, (parts, width).
+    /// Σ_n H of every part, (parts, width), if Q is 1 or the rule needs it.
     gains: Vec<f64>,
-    /// Of every part the matrix, and the strips.
+    /// The matrix and the strips of every part.
     pub(super) parts: Vec<(usize, Range<usize>)>,
     pub(super) bins: usize,
     pub(super) width: usize,
 }
 
 impl Sums {
-    /// For one matrix, which is summed over the whole panel, or one for each segment.
+    /// The sums for one matrix over the whole panel, or for one matrix per segment.
     pub(super) fn new(shelf: &Shelf, w: &[Array2<f32>], v: &CpuPanel, unit: bool, rule: &Rule) -> Self {
         let problems: Vec<(usize, Range<usize>)> = match w.len() {
             1 => vec![(0, 0..v.strip_count())],
@@ -180,7 +180,7 @@ impl Sums {
         Self { n: shelf.take(len), d, unit, gains: vec![0.0; of_gains], parts, bins, width }
     }
 
-    /// N, D and Σ_n H of every part. Where they are not summed they are empty.
+    /// N, D and Σ_n H of every part. Sums that are not needed are empty.
     pub(super) fn of_parts(&mut self) -> impl Iterator<Item = (&mut [f32], &mut [f32], &mut [f64])> {
         let len = self.bins * self.width;
         let (of_d, of_gains) = (if self.unit { 0 } else { len }, if self.gains.is_empty() { 0 } else { self.width });
@@ -191,7 +191,7 @@ impl Sums {
         })
     }
 
-    /// W ← rule(W, Σ N, Σ D) of every matrix, its parts added in order.
+    /// W ← rule(W, Σ N, Σ D) for every matrix, with its parts added in order.
     pub(super) fn apply(&self, shelf: &Shelf, rule: &Rule, w: &mut [Array2<f32>]) {
         w.par_iter_mut().enumerate().for_each(|(matrix, w)| {
             let first = self.parts.partition_point(|part| part.0 < matrix);
@@ -225,14 +225,14 @@ impl Sums {
     }
 }
 
-/// The parts that some strips are summed in.
+/// Divides strips into parts.
 fn parts_of(strips: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let count = (strips.len() / PART_STRIPS).clamp(PARTS.start, PARTS.end).min(strips.len());
     let bound = move |part: usize| strips.start + part * strips.len() / count;
     (0..count).map(move |part| bound(part)..bound(part + 1))
 }
 
-/// W ← the update of W.
+/// Updates W.
 pub(super) fn update<F: Fields>(
     engine: &Cpu,
     fields: F,
@@ -255,7 +255,7 @@ pub(super) fn update<F: Fields>(
                 let size = range.len() * width;
                 let n = n.split_off_mut(..size).unwrap_or_default();
                 let d = d.split_off_mut(..size).unwrap_or_default();
-                // The first range of a part sums its gains.
+                // The first range of a part also sums its gains.
                 tasks.push((matrix, strips.clone(), range, n, d, std::mem::take(&mut gains)));
             }
         }
@@ -272,7 +272,8 @@ pub(super) fn update<F: Fields>(
     });
 }
 
-/// A group's rows of W as [`tile::correlate`] leaves its sums: (slices, group, components of a slice).
+/// Converts a group's rows of W to the layout of the sums from [`tile::correlate`]: (slices, group, components of a
+/// slice).
 fn widen(w: &Array2<f32>, group: Range<usize>, wide: &mut [f32]) {
     let width = tile::shape().gains;
     let rows = w.slice(s![group.start..group.end.min(w.nrows()), ..]);
@@ -283,7 +284,7 @@ fn widen(w: &Array2<f32>, group: Range<usize>, wide: &mut [f32]) {
     }
 }
 
-/// The inverse of [`widen`].
+/// Inverts [`widen`].
 fn narrow(wide: &[f32], group: Range<usize>, w: &mut Array2<f32>) {
     let (width, last) = (tile::shape().gains, group.end.min(w.nrows()));
     let mut rows = w.slice_mut(s![group.start..last, ..]);
@@ -299,7 +300,7 @@ pub(super) fn groups_of(bins: Range<usize>) -> impl Iterator<Item = Range<usize>
     split(bins, RANGE).flat_map(|range| split(range, GROUP))
 }
 
-/// A range of whole row blocks in as few pieces of at most `most` rows as there can be, all of about the same size.
+/// Cuts a range of whole row blocks into the fewest pieces of at most `most` rows, all of about the same size.
 fn split(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let (blocks, count) = (range.len() / ROW_BLOCK, range.len().div_ceil(most));
     let bound = move |piece: usize| range.start + piece * blocks / count * ROW_BLOCK;

@@ -1,4 +1,4 @@
-//! P, Q and the cost of a divergence, on vectors.
+//! P, Q and the costs of the divergences, on vectors.
 
 use pulp::Simd;
 
@@ -6,9 +6,9 @@ use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::math::{self, Less};
 use crate::engine::tile;
 
-/// P and Q of a divergence on vectors. λ is floored already.
+/// P and Q of a divergence on vectors. λ must be floored already.
 pub(crate) trait Fields: Copy + Send + Sync {
-    /// Whether Q is 1 everywhere, so that D is a plain sum of the other factor and its product is not formed.
+    /// Whether Q is 1 everywhere. D is then a plain sum of the other factor, and its product is not formed.
     const UNIT_Q: bool = false;
 
     fn fields<S: Simd>(self, simd: S, v: S::f32s, lambda: S::f32s) -> (S::f32s, S::f32s);
@@ -41,7 +41,8 @@ impl Fields for KullbackLeibler {
 
     #[inline(always)]
     fn fields<S: Simd>(self, simd: S, v: S::f32s, lambda: S::f32s) -> (S::f32s, S::f32s) {
-        // Not v / λ: the cost needs 1 / λ too, and a division takes as long as ten multiplications.
+        // Multiply by 1 / λ instead of dividing by λ: the cost needs 1 / λ too, and a division takes as long as ten
+        // multiplications.
         (simd.mul_f32s(v, simd.div_f32s(simd.splat_f32s(1.0), lambda)), simd.splat_f32s(1.0))
     }
 
@@ -64,7 +65,7 @@ impl Fields for ItakuraSaito {
     fn fields<S: Simd>(self, simd: S, v: S::f32s, lambda: S::f32s) -> (S::f32s, S::f32s) {
         let v = simd.max_f32s(v, simd.splat_f32s(MODEL_FLOOR as f32));
         let r = simd.div_f32s(simd.splat_f32s(1.0), lambda);
-        // (v r) r: r² of an ordinary λ overflows f32 long before the product does.
+        // (v r) r, because r² of an ordinary λ overflows f32 long before the product does.
         (simd.mul_f32s(simd.mul_f32s(v, r), r), r)
     }
 
@@ -76,7 +77,7 @@ impl Fields for ItakuraSaito {
     }
 }
 
-/// v/λ, and v/λ − 1 without a subtraction of near numbers.
+/// v/λ, and v/λ − 1 without a subtraction of nearly equal numbers.
 #[inline(always)]
 fn ratio<S: Simd>(simd: S, v: S::f32s, lambda: S::f32s) -> (S::f32s, S::f32s) {
     let inverse = simd.div_f32s(simd.splat_f32s(1.0), lambda);
@@ -97,13 +98,13 @@ impl Fields for Beta {
     #[inline(always)]
     fn cost<S: Simd>(self, _: S, v: S::f32s, lambda: S::f32s) -> S::f32s {
         let divergence = Divergence::Beta(f64::from(self.0));
-        // In f64 the floor of f32 is another number, and β ≤ 0 sees the difference.
+        // The floor of f32 is a slightly different number in f64, and β ≤ 0 is sensitive to the difference.
         let cost = |v, lambda| divergence.cost(f64::from(v), f64::from(lambda).max(MODEL_FLOOR));
         tile::each_two(v, lambda, |v, lambda| cost(v, lambda) as f32)
     }
 }
 
-/// Calls `$call` with `$fields` bound to the [`Fields`] of a divergence.
+/// Evaluates `$call` with `$fields` bound to the [`Fields`] of a divergence.
 macro_rules! with_fields {
     ($divergence:expr, |$fields:ident| $call:expr) => {
         match $divergence {

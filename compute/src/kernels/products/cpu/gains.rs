@@ -1,4 +1,4 @@
-//! Gains, strip by strip: P and Q of a block of rows in L1, N and D of a strip in L2.
+//! Updates of gains, strip by strip: P and Q of a block of rows stay in L1, N and D of a strip in L2.
 
 use ndarray::Array2;
 use pulp::Simd;
@@ -6,16 +6,17 @@ use rayon::prelude::*;
 
 use super::super::Rule;
 use super::fields::Fields;
-use super::shape_of;
+use super::model::shape_of;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch, Shelf, padded};
 use crate::kernels::Norm;
 
-/// Rows of P and Q kept at once: 2 x 64 x 48 numbers, 24 KiB. Between 32 and 128 the speed is the same within 10 %.
+/// Rows of P and Q kept at once: 2 x 64 x 48 numbers, 24 KiB. Between 32 and 128 rows the speed is the same within 10
+/// %.
 pub(super) const BLOCK: usize = 64;
 
-/// Turns Λ into P and Q of a block of rows, in place of storing it, and sums the costs where they are wanted.
+/// Turns Λ of a block of rows into P and Q without storing it, and sums the costs if `COSTS`.
 pub(super) struct FieldSink<'a, S: Simd, const V: usize, const COSTS: bool, F> {
     pub(super) fields: F,
     pub(super) v: &'a [[S::f32s; V]],
@@ -38,22 +39,22 @@ impl<S: Simd, const V: usize, const COSTS: bool, F: Fields> ModelSink<S> for Fie
     }
 }
 
-/// The bases as an update of gains reads them.
+/// The bases in the layout of an update of gains.
 pub(super) struct Packed<'a> {
-    /// F, before padding.
+    /// The number of rows F, without padding.
     pub(super) rows: usize,
-    /// F, padded.
+    /// The number of rows F, with padding.
     pub(super) bins: usize,
     pub(super) components: usize,
     /// See [`tile::pack_rows`].
     pub(super) by_rows: &'a [f32],
     /// See [`tile::pack_components`].
     pub(super) by_components: &'a [f32],
-    /// Σ_f W, used where Q is 1.
+    /// Σ_f W, used if Q is 1.
     pub(super) sums: &'a [f32],
 }
 
-/// A thread's work space: P, Q (rows, STRIP) and N, D (padded K, STRIP).
+/// A thread's scratch space: P, Q (rows, STRIP) and N, D (padded K, STRIP).
 pub(super) struct Space {
     pub(super) p: Scratch,
     pub(super) q: Scratch,
@@ -62,14 +63,14 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// With room for so many rows of P and Q.
+    /// Allocates space for `rows` rows of P and Q.
     pub(super) fn new(shelf: &Shelf, w: &Packed, rows: usize) -> Self {
         let (fields, sums) = (rows * STRIP, padded(w.components) * STRIP);
         Self { p: shelf.take(fields), q: shelf.take(fields), n: shelf.take(sums), d: shelf.take(sums) }
     }
 }
 
-/// One strip of gains to update.
+/// A strip of gains to update.
 pub(super) struct Strip<'a, F> {
     pub(super) fields: F,
     pub(super) rule: &'a Rule,
@@ -77,14 +78,14 @@ pub(super) struct Strip<'a, F> {
     pub(super) v: &'a [f32],
     pub(super) h: &'a [f32],
     pub(super) next: &'a mut [f32],
-    /// Columns that hold something: the others stay 0 whatever the rule's floor is.
+    /// Columns without padding. The padding stays 0 whatever the rule's floor.
     pub(super) columns: usize,
     pub(super) space: &'a mut Space,
 }
 
 impl<F: Fields> Strip<'_, F> {
-    /// N and D of a strip into its space, D only where Q is not 1; the costs at `h` where `COSTS`. P and Q of all rows stay in the
-    /// space where `KEEP`.
+    /// Computes N and D of a strip into its space; D only if Q is not 1. If `COSTS`, also computes the costs at `h`. If
+    /// `KEEP`, P and Q of all rows stay in the space.
     #[inline(always)]
     fn sums<
         S: Simd,
@@ -120,7 +121,7 @@ impl<F: Fields> Strip<'_, F> {
             } else {
                 tile::project::<S, V, MB, NB, true>(simd, self.w.by_components, bins, block, p, q, n, d);
             }
-            // A block's costs are summed by themselves: a sum of a thousand numbers in f32 loses three digits.
+            // Each block's costs are summed separately: a sum of a thousand f32 numbers loses three digits.
             for (total, costs) in total.iter_mut().zip(costs) {
                 *total = simd.add_f32s(*total, costs);
             }
@@ -128,8 +129,8 @@ impl<F: Fields> Strip<'_, F> {
         total
     }
 
-    /// `next` ← the rule applied to N and D; `total` ← the costs, with the penalty and without what the padding costs, where
-    /// `COSTS`.
+    /// `next` ← the rule applied to N and D. If `COSTS`, `total` ← the costs with the penalty, less the costs of the
+    /// padding rows.
     #[inline(always)]
     fn finish<S: Simd, const V: usize, const COSTS: bool>(&mut self, simd: S, total: &mut [S::f32s; V]) {
         let Packed { rows: data_rows, bins, components, .. } = *self.w;
@@ -156,7 +157,7 @@ impl<F: Fields> Strip<'_, F> {
         }
     }
 
-    /// `next`, which holds the gains, ← the rule applied to N and D with `terms`.
+    /// `next` ← the rule applied to the gains in `next`, with N and D plus `terms`.
     #[inline(always)]
     fn finish_with<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, T: Terms>(
         &mut self,
@@ -190,7 +191,8 @@ impl<F: Fields> Strip<'_, F> {
         }
     }
 
-    /// `next` ← the update of `h`; the costs at `h` where `COSTS`. P and Q of all rows stay in the space where `KEEP`.
+    /// `next` ← the update of `h`. If `COSTS`, also computes the costs at `h`. If `KEEP`, P and Q of all rows stay in
+    /// the space.
     #[inline(always)]
     pub(super) fn update<
         S: Simd,
@@ -210,17 +212,18 @@ impl<F: Fields> Strip<'_, F> {
     }
 }
 
-/// What is added to N and D of a strip before the rule makes gains of them: an update of gains has a place for it where both are
-/// at hand, and nothing of it is left where there is nothing to add.
+/// Terms that are added to a strip's N and D before the rule. The update of gains adds them while both are in cache.
+/// The empty terms `()` compile to nothing.
 pub(crate) trait Terms: Sync {
     /// Whether there is anything to add.
     const ANY: bool;
-    /// What a thread works in.
+    /// A thread's scratch space.
     type Space;
 
     fn space(&self, shelf: &Shelf) -> Self::Space;
 
-    /// Adds to N and D (K, STRIP) of a panel's strip number `index`, and raises its gains `h` (K, STRIP) to what is multiplied.
+    /// Adds to N and D (K, STRIP) of the panel's strip `index`, and raises its gains `h` (K, STRIP) to the values that
+    /// the rule multiplies.
     fn add<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize>(
         &self,
         simd: S,
@@ -232,7 +235,7 @@ pub(crate) trait Terms: Sync {
     );
 }
 
-/// The plain update.
+/// The plain update, without terms.
 impl Terms for () {
     const ANY: bool = false;
     type Space = ();
@@ -252,7 +255,7 @@ impl Terms for () {
     }
 }
 
-/// The update of a strip that `next` holds already, with terms.
+/// The update of a strip in place in `next`, with terms.
 struct GainsJob<'a, F, T: Terms> {
     strip: Strip<'a, F>,
     terms: &'a T,
@@ -309,7 +312,7 @@ impl<S: Simd> VectorRule<S> {
         self.raise(simd, simd.max_f32s(h, self.floor), quotient(simd, numerator, denominator).0)
     }
 
-    /// The update of bases whose gains have these sums.
+    /// The update of bases, given the sums of their gains.
     #[inline(always)]
     pub(crate) fn of_bases(
         &self,
@@ -342,7 +345,7 @@ impl<S: Simd> VectorRule<S> {
     }
 }
 
-/// N / max(D, 1e-30), and what it was divided by.
+/// N / max(D, 1e-30), and the divisor.
 #[inline(always)]
 fn quotient<S: Simd>(simd: S, numerator: S::f32s, denominator: S::f32s) -> (S::f32s, S::f32s) {
     let denominator = simd.max_f32s(denominator, simd.splat_f32s(DENOMINATOR_FLOOR as f32));
@@ -363,7 +366,7 @@ fn power<S: Simd>(simd: S, x: S::f32s, exponent: f32) -> S::f32s {
     }
 }
 
-/// Packs all bases, then runs `run` on them.
+/// Packs all bases, then calls `run` with them.
 pub(super) fn with_packed<R>(engine: &Cpu, w: &[Array2<f32>], run: impl FnOnce(&[Packed]) -> R) -> R {
     let (shape, shelf) = (tile::shape(), engine.shelf());
     let (rows, components) = shape_of(w);
@@ -385,7 +388,7 @@ pub(super) fn with_packed<R>(engine: &Cpu, w: &[Array2<f32>], run: impl FnOnce(&
     run(&packed.collect::<Vec<_>>())
 }
 
-/// H ← the update of H, with terms.
+/// Updates H, with terms.
 pub(super) fn update<F: Fields, T: Terms>(
     engine: &Cpu,
     fields: F,
@@ -412,7 +415,7 @@ pub(super) fn update<F: Fields, T: Terms>(
     });
 }
 
-/// `next` ← the update of `trial`, `costs` ← the costs at `trial`.
+/// `next` ← the update of `trial`; `costs` ← the costs at `trial`.
 #[expect(clippy::too_many_arguments, reason = "those of the trait's function, and what it found out")]
 pub(super) fn attempt<F: Fields>(
     engine: &Cpu,

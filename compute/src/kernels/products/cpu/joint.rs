@@ -1,4 +1,4 @@
-//! Both factors from one pass: P and Q of a strip's rows are all kept until its gains are there.
+//! Updates both factors in one pass: P and Q of all rows of a strip are kept until its gains are updated.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use super::gains::{Packed, Space, Strip, with_packed};
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch};
 
-/// Updates some strips of gains, and sums their share of the bases' N and D.
+/// Updates some strips of gains, and sums their contribution to the bases' N and D.
 struct JointJob<'a, F> {
     fields: F,
     rule: &'a Rule,
@@ -22,13 +22,13 @@ struct JointJob<'a, F> {
     exponents: (f32, f32),
     v: &'a CpuPanel,
     strips: Range<usize>,
-    /// Where every strip of the panel stands.
+    /// The places of all strips of the panel.
     places: &'a [Place],
-    /// The gains of these strips, one after another.
+    /// The gains of these strips, one strip after another.
     h: &'a mut [f32],
     /// P and Q of all rows.
     space: &'a mut Space,
-    /// The gains before, those that weigh, and both weights transposed.
+    /// The gains before the update, the weighting gains, and both weights transposed.
     before: &'a mut Scratch,
     weighed: &'a mut Scratch,
     beside_p: &'a mut Scratch,
@@ -88,7 +88,7 @@ impl<F: Fields> StripJob for JointJob<'_, F> {
     }
 }
 
-/// [`super::super::joint_weight`] of vectors.
+/// [`super::super::joint_weight`] on vectors.
 #[inline(always)]
 fn weigh<S: Simd>(simd: S, before: S::f32s, after: S::f32s, exponent: f32) -> S::f32s {
     let zero = simd.splat_f32s(0.0);

@@ -1,9 +1,11 @@
-//! The products on the native engine: strip by strip, P and Q of a block of rows in L1, N and D of a strip in L2.
+//! The products on the CPU engine. They go strip by strip: P and Q of a block of rows stay in L1, N and D of a strip in
+//! L2.
 
 mod bases;
 pub(crate) mod fields;
 mod gains;
 mod joint;
+mod model;
 
 use ndarray::Array2;
 use pulp::Simd;
@@ -11,47 +13,14 @@ use rayon::prelude::*;
 
 pub(crate) use self::fields::{Fields, with_fields};
 pub(crate) use self::gains::{Terms, VectorRule};
+pub(crate) use self::model::{ModelJob, StoreSink, shape_of};
 use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
-use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
+use crate::engine::tile::{self, ModelSink, StripJob, rows};
 use crate::engine::{Cpu, CpuPanel, STRIP, padded};
 
-/// The shape (F, K) of the matrices of a stack.
-pub(crate) fn shape_of(stack: &[Array2<f32>]) -> (usize, usize) {
-    stack.first().map_or((0, 0), Array2::dim)
-}
-
-/// Keeps Λ of a block of rows.
-pub(crate) struct StoreSink<'a, S: Simd, const V: usize>(pub(crate) &'a mut [[S::f32s; V]]);
-
-impl<S: Simd, const V: usize> ModelSink<S> for StoreSink<'_, S, V> {
-    #[inline(always)]
-    fn take(&mut self, _: S, row: usize, vector: usize, lambda: S::f32s) {
-        self.0[row][vector] = lambda;
-    }
-}
-
-/// Λ = W H of one strip, unfloored: `lambda` (padded F, STRIP). `bases_rows` as [`tile::pack_rows`] makes it; `h`: K rows.
-pub(crate) struct ModelJob<'a> {
-    pub(crate) bases_rows: &'a [f32],
-    pub(crate) h: &'a [f32],
-    pub(crate) lambda: &'a mut [f32],
-}
-
-impl StripJob for ModelJob<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        tile::model::<S, V, MR>(
-            simd,
-            self.bases_rows,
-            rows::<S, V>(self.h),
-            &mut StoreSink(rows_mut::<S, V>(self.lambda)),
-        );
-    }
-}
-
-/// Sums the costs of a strip, a block of rows at a time in f32 and the blocks in f64.
+/// Sums the costs of a strip: within a block of rows in f32, over the blocks in f64.
 struct CostJob<'a, F> {
     fields: F,
     rows: usize,
@@ -71,7 +40,7 @@ struct CostSink<'a, S: Simd, const V: usize, F> {
 impl<S: Simd, const V: usize, F: Fields> ModelSink<S> for CostSink<'_, S, V, F> {
     #[inline(always)]
     fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
-        // Rows past the last pad the tile.
+        // Skip the rows that pad the tile.
         if row < self.v.len() {
             let lambda = simd.max_f32s(lambda, simd.splat_f32s(MODEL_FLOOR as f32));
             let cost = self.fields.cost(simd, self.v[row][vector], lambda);
@@ -93,7 +62,7 @@ impl<F: Fields> StripJob for CostJob<'_, F> {
     }
 }
 
-/// The update of gains, with terms added to N and D.
+/// Updates gains, with terms added to N and D.
 pub(crate) fn update_with<T: Terms>(
     engine: &Cpu,
     v: &CpuPanel,

@@ -1,4 +1,4 @@
-//! Factors and data of a segment in rows, as the products read them.
+//! A segment's factors and data as rows, in the layout of the products.
 
 use std::ops::Range;
 
@@ -8,14 +8,14 @@ use crate::engine::{CpuPanel, STRIP, Scratch, Shelf};
 use crate::kernels::products::shape_of;
 use crate::kernels::shifts::Lags;
 
-/// Rows are of a multiple of so many numbers: whole vectors of every instruction set, and cache lines.
+/// Row lengths are a multiple of this: whole vectors of every instruction set, and whole cache lines.
 pub(super) const WIDTH: usize = 16;
 
 pub(super) fn padded(numbers: usize) -> usize {
     numbers.next_multiple_of(WIDTH)
 }
 
-/// One of the factors of a segment: for each of its copies (T or Φ) and each component a row of numbers (F or N).
+/// One factor of a segment. For each of its copies (T or Φ) and each component it has a row of numbers (F or N).
 pub(super) struct Factor {
     pub(super) copies: usize,
     pub(super) components: usize,
@@ -76,7 +76,7 @@ impl Factor {
         }
     }
 
-    /// Where a row begins, after its zeros.
+    /// The start of a row, after its leading zeros.
     pub(super) fn at(&self, copy: usize, component: usize) -> usize {
         (copy * self.components + component) * self.pitch + self.lead
     }
@@ -85,7 +85,7 @@ impl Factor {
         &self.values[self.at(copy, component)..][..self.len]
     }
 
-    /// What each component has in all its copies.
+    /// Each component's sum over all its copies.
     pub(super) fn totals(&self) -> Vec<f64> {
         let of_row = |row: &[f32]| row.iter().map(|&x| f64::from(x)).sum::<f64>();
         let of = |component| (0..self.copies).map(|copy| of_row(self.row(copy, component))).sum();
@@ -98,7 +98,7 @@ impl Factor {
     }
 }
 
-/// V of a segment, or its transpose, in rows.
+/// V of a segment, or its transpose, as rows.
 pub(super) struct Data {
     pub(super) pitch: usize,
     pub(super) values: Scratch,

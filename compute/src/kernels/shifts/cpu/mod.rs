@@ -1,8 +1,8 @@
-//! Shifted factors on the native engine. Nothing is copied for a lag: a factor lies in rows with the zeros that shifts bring in
-//! before them, and a shift is where a row is read from.
+//! Shifted factors on the CPU engine. Nothing is copied for a lag: a factor is stored in rows, with leading zeros for
+//! the shifts, and a lag only changes where a row is read from.
 //!
-//! The problem is its own mirror image, Λᵀ with W and H in each other's place. So there is one way to N and D, of a factor that
-//! moves while the other is fixed, and updates of bases go it with Vᵀ. Λ and N are one product too, with other offsets.
+//! The problem is its own mirror image: Λᵀ has W and H exchanged. So one function computes N and D of a moving factor
+//! with the other one fixed, and updates of bases use it with Vᵀ. Λ and N are the same product too, with other offsets.
 
 mod factors;
 mod products;
@@ -14,7 +14,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use self::factors::{Data, Factor, padded};
-use self::products::Model;
+use self::products::{Model, ROWS};
 use self::sums::{CostJob, Sums};
 use super::{Lags, ShiftRule, Shifts, check_edges, check_factors, check_shapes, check_sources};
 use crate::Result;
@@ -23,10 +23,7 @@ use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, Shelf, tile};
 use crate::kernels::glue::{Mask, Norm, ShareJob};
 use crate::kernels::products::{Fields, fields, shape_of, with_fields};
 
-/// Rows of Λ that a task forms; their costs are summed by themselves.
-const ROWS: usize = 24;
-
-/// The segments of gains, for a task each: their strips' places, columns and numbers.
+/// The segments of gains, one per task: the places of their strips, their columns and numbers.
 fn segments_of(h: &CpuPanel) -> Vec<(Range<usize>, usize, &[f32])> {
     let len = h.strip_len();
     let of = |(strips, &columns): (Range<usize>, &usize)| {
@@ -36,7 +33,7 @@ fn segments_of(h: &CpuPanel) -> Vec<(Range<usize>, usize, &[f32])> {
     h.strips_of_segments().zip(h.segments()).map(of).collect()
 }
 
-/// Every stack of bases.
+/// The factors of all stacks of bases.
 fn bases_of(shelf: &Shelf, w: &[Array2<f32>], lags: Lags) -> Vec<Factor> {
     w.par_chunks(lags.time).map(|w| Factor::of_bases(shelf, w, lags)).collect()
 }
@@ -223,7 +220,7 @@ impl Shifts for Cpu {
     ) -> Result<Vec<CpuPanel>> {
         check_sources((w.len(), shape_of(w)), h.extent(), lags, sources, mask)?;
         let mut masks = self.shifted_models(w, h, sources, lags)?;
-        // The least number whose reciprocal is one too.
+        // The smallest number whose reciprocal is finite in f32.
         let floor = f32::MIN_POSITIVE;
         let mut strips: Vec<Vec<&mut [f32]>> = (0..h.strip_count()).map(|_| Vec::with_capacity(masks.len())).collect();
         for mask in &mut masks {

@@ -1,4 +1,4 @@
-//! The product that is Λ, N and D, in register tiles: sums of terms that are wherever a table says.
+//! The product behind Λ, N and D, in register tiles. A table says where the terms of a sum are.
 
 use std::ops::Range;
 
@@ -7,17 +7,20 @@ use pulp::Simd;
 use super::factors::{Factor, padded};
 use crate::engine::tile::{self, StripJob};
 
+/// Rows of Λ that a task forms. Their costs are summed separately.
+pub(super) const ROWS: usize = 24;
 /// The tallest register tile.
 pub(super) const TALLEST: usize = 8;
 
-/// A term of a sum: where its factors are.
+/// The positions of a term's factors.
 #[derive(Clone, Copy)]
 pub(super) struct Step {
     pub(super) a: usize,
     pub(super) b: usize,
 }
 
-/// C_mn = Σ a[step.a + m] b[step.b + n] over all steps, in their order: m < `rows`, n < `columns`, which are whole [`super::factors::WIDTH`]s.
+/// C_mn = Σ a[step.a + m] b[step.b + n] over all steps in order, for m < `rows` and n < `columns`. `columns` must be a
+/// multiple of [`super::factors::WIDTH`].
 pub(super) struct ProductJob<'a> {
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
@@ -27,7 +30,7 @@ pub(super) struct ProductJob<'a> {
     /// C, in rows of `pitch`.
     pub(super) sums: &'a mut [f32],
     pub(super) pitch: usize,
-    /// Whether C is added to what is there.
+    /// Whether C is added to the contents of `sums`.
     pub(super) add: bool,
 }
 
@@ -37,7 +40,7 @@ impl StripJob for ProductJob<'_> {
         mut self,
         simd: S,
     ) {
-        // With the vectors of a step, and what is multiplied with them, the sums fill the registers.
+        // The sums, the vectors of a step and their multipliers together fill the registers.
         let (widest, sums) = if const { S::REGISTER_COUNT >= 32 } { (4, 24) } else { (2, 12) };
         for vectors in even(self.columns / S::F32_LANES, widest) {
             let (first, width) = (vectors.start * S::F32_LANES, vectors.len());
@@ -92,7 +95,7 @@ impl ProductJob<'_> {
     }
 }
 
-/// Vectors from wherever they begin.
+/// Loads unaligned vectors.
 #[inline(always)]
 pub(super) fn load<S: Simd, const NV: usize>(numbers: &[f32]) -> [S::f32s; NV] {
     bytemuck::pod_read_unaligned(bytemuck::cast_slice(&numbers[..NV * S::F32_LANES]))
@@ -103,13 +106,13 @@ pub(super) fn store<S: Simd>(to: &mut [f32], vector: S::f32s) {
     to.copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(&vector)));
 }
 
-/// A number of things in as few ranges of at most `most` as there can be, all of about the same size.
+/// Divides `count` items into the fewest ranges of at most `most`, all of about the same size.
 fn even(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let ranges = count.div_ceil(most);
     (0..ranges).map(move |range| range * count / ranges..(range + 1) * count / ranges)
 }
 
-/// Λ of two factors, unfloored: a_s has the lag t of the other's copies, b_t the lag s.
+/// Λ of two factors, unfloored. Copy s of a is shifted by the lag t of a copy of b, and copy t of b by the lag s.
 pub(super) struct Model<'a> {
     a: &'a Factor,
     b: &'a Factor,
@@ -125,7 +128,7 @@ impl<'a> Model<'a> {
         Self { a, b, steps }
     }
 
-    /// The rows from `first` on that fill `lambda`, rows of `pitch`.
+    /// Forms the rows of Λ from `first` on until `lambda` is full. Rows have length `pitch`.
     pub(super) fn form(&self, first: usize, lambda: &mut [f32], pitch: usize) {
         tile::dispatch(ProductJob {
             a: &self.a.values[first..],

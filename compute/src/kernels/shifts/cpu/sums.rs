@@ -1,21 +1,21 @@
-//! P and Q, the N and D that they make of a factor, and its update; and costs.
+//! P and Q, the sums N and D of a factor and its update, and costs.
 
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::ROWS;
 use super::factors::{Data, Factor, padded};
-use super::products::{Model, ProductJob, Step, TALLEST, load, store};
+use super::products::{Model, ProductJob, ROWS, Step, TALLEST, load, store};
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::tile::{self, StripJob};
 use crate::engine::{Scratch, Shelf};
 use crate::kernels::products::{Fields, Rule, VectorRule};
 use crate::kernels::shifts::Edges;
 
-/// Rows of P and Q whose share of N and D is summed by itself: in f32 one sum of a hundred thousand numbers loses digits.
+/// Rows of P and Q whose contribution to N and D is summed separately. A single f32 sum of a hundred thousand numbers
+/// loses digits.
 const BLOCK: usize = 64;
 
-/// P, in the place of Λ, and Q of some rows; zeros after the last column.
+/// Computes P, in place of Λ, and Q of some rows; zeros after the last column.
 struct FieldsJob<'a, F> {
     fields: F,
     v: &'a [f32],
@@ -73,7 +73,7 @@ impl<F: Fields> StripJob for CostJob<'_, F> {
     }
 }
 
-/// N and D of one factor: for each component and each of its copies, the last first, a row of numbers.
+/// N and D of one factor: a row of numbers for each component and each of its copies, the last copy first.
 pub(super) struct Sums {
     pitch: usize,
     n: Scratch,
@@ -81,10 +81,10 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Of `b` with `a` fixed; `data` in rows along `b`.
+    /// Computes the sums of `b` with `a` fixed. `data` has rows along `b`.
     pub(super) fn of<F: Fields>(shelf: &Shelf, fields: F, data: &Data, a: &Factor, b: &Factor, edges: Edges) -> Self {
         let pitch = padded(b.len);
-        // A field is read at all lags of a, zeros after its last column.
+        // A field is read at all lags of a, so zeros follow its last column.
         let field_pitch = padded(pitch + a.copies - 1);
         let (mut p, mut q) = (shelf.take(a.len * field_pitch), shelf.take(a.len * field_pitch));
         let model = Model::new(a, b, 0..a.components);
@@ -111,7 +111,8 @@ impl Sums {
                 let add = |field: &[f32], sums: &mut [f32], first: usize| {
                     let rows = BLOCK.min(a.len - first);
                     tile::dispatch(ProductJob {
-                        // Copy t reads a from t before its row: the last copy first, and rows of N go up with what they read.
+                        // Copy t reads a from t before its row. With the last copy first, rows of N ascend with their
+                        // offsets in a.
                         a: &a.values[component * a.pitch + first + chunk * height..],
                         b: &field[first * field_pitch..],
                         steps: &steps[..rows * a.copies],
@@ -139,12 +140,12 @@ impl Sums {
         }
     }
 
-    /// Gains by the rule.
+    /// Applies the rule to gains.
     pub(super) fn apply_to_gains(&self, rule: &Rule, gains: &mut Factor) {
         self.apply(rule, gains, None);
     }
 
-    /// Bases by the rule, of gains with these sums (D).
+    /// Applies the rule to bases, given the sums of their gains (D).
     pub(super) fn apply_to_bases(&self, rule: &Rule, bases: &mut Factor, gains: &[f64]) {
         self.apply(rule, bases, Some(gains));
     }
@@ -164,7 +165,7 @@ impl Sums {
     }
 }
 
-/// D of a component where Q is 1: of b_t at j, Σ_s Σ_i a_s[i − t] over the lags s for which j + s is inside.
+/// D of a component if Q is 1: for b_t at j, Σ_s Σ_i a_s[i − t] over the lags s with j + s inside the matrix.
 fn plain_sums(a: &Factor, b: &Factor, component: usize, edges: Edges, d: &mut [f32], pitch: usize) {
     let mut before = vec![vec![0.0; a.copies + 1]; b.copies];
     for s in 0..a.copies {
@@ -192,7 +193,7 @@ fn plain_sums(a: &Factor, b: &Factor, component: usize, edges: Edges, d: &mut [f
 /// x ← the rule's update of x.
 struct RuleJob<'a> {
     rule: &'a Rule,
-    /// Of bases, the sum of their component's gains.
+    /// For bases: the sum of their component's gains.
     gains: Option<f32>,
     x: &'a mut [f32],
     n: &'a [f32],
