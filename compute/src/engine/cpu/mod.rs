@@ -32,8 +32,13 @@ impl Cpu {
     /// Starts an engine on `threads` threads, or on all cores.
     ///
     /// # Errors
-    /// [`Error::Input`] if the system refuses the threads.
+    /// [`Error::Input`] if the system refuses the threads, or on a processor for PCs without SSE4.2.
     pub fn new(threads: Option<usize>) -> Result<Self> {
+        if tile::instruction_set().is_none() {
+            return Err(Error::input(
+                "this processor is too old for the cpu engine, which needs SSE4.2; use another `--engine`",
+            ));
+        }
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads.unwrap_or(0))
             .thread_name(|i| format!("partwise-cpu-{i}"))
@@ -163,7 +168,7 @@ impl Engine for Cpu {
     type Panel = CpuPanel;
 
     fn describe(&self) -> String {
-        format!("cpu ({}, {} threads)", tile::instruction_set(), self.pool.current_num_threads())
+        format!("cpu ({}, {} threads)", tile::instruction_set().unwrap_or_default(), self.pool.current_num_threads())
     }
 
     fn within<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {

@@ -1,5 +1,5 @@
 //! Register tiles: the inner loops of every product. They are written once over `pulp`'s vectors and instantiated for
-//! AVX-512, AVX2, SSE4.2, NEON and scalars; the machine's best set is chosen at run time.
+//! AVX-512, AVX2, SSE4.2 or NEON (scalars elsewhere); the machine's best set is chosen at run time.
 //!
 //! A strip is a slice of rows `[vector; V]`: V vectors of one instruction set hold its [`STRIP`] columns. Everything
 //! here is `inline(always)`, because only code inlined into the dispatch is compiled for its instruction set. Closures
@@ -56,44 +56,52 @@ impl<J: StripJob> pulp::WithSimd for Vectorize<J> {
 }
 
 /// Runs a job with the machine's best instruction set.
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn dispatch<J: StripJob>(job: J) {
-    match instructions() {
-        Instructions::Detected(arch) => arch.dispatch(Vectorize(job)),
-        #[cfg(target_arch = "x86_64")]
-        Instructions::Sse(simd) => pulp::Simd::vectorize(simd, Vectorize(job)),
+    match instructions().expect("Cpu::new refuses older processors") {
+        Instructions::Avx512(simd) => Simd::vectorize(simd, Vectorize(job)),
+        Instructions::Avx2(simd) => Simd::vectorize(simd, Vectorize(job)),
+        Instructions::Sse(simd) => Simd::vectorize(simd, Vectorize(job)),
     }
 }
 
+/// Runs a job with the machine's best instruction set.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn dispatch<J: StripJob>(job: J) {
+    pulp::Arch::new().dispatch(Vectorize(job));
+}
+
+/// Not `pulp::Arch`, which has scalars in the place of SSE4.2: no processor since 2011 needs them, and they were the largest part of
+/// what is compiled.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 enum Instructions {
-    Detected(pulp::Arch),
-    /// `pulp::Arch` has nothing between AVX2 and scalars.
-    #[cfg(target_arch = "x86_64")]
+    Avx512(pulp::x86::V4),
+    Avx2(pulp::x86::V3),
     Sse(pulp::x86::V2),
 }
 
-fn instructions() -> Instructions {
-    let arch = pulp::Arch::new();
-    #[cfg(target_arch = "x86_64")]
-    if let (pulp::Arch::Scalar, Some(simd)) = (arch, pulp::x86::V2::try_new()) {
-        return Instructions::Sse(simd);
-    }
-    Instructions::Detected(arch)
+#[cfg(target_arch = "x86_64")]
+fn instructions() -> Option<Instructions> {
+    let avx = || pulp::x86::V3::try_new().map(Instructions::Avx2);
+    let sse = || pulp::x86::V2::try_new().map(Instructions::Sse);
+    pulp::x86::V4::try_new().map(Instructions::Avx512).or_else(avx).or_else(sse)
 }
 
-/// The name of the instruction set that [`dispatch`] uses here.
-pub(crate) fn instruction_set() -> &'static str {
-    match instructions() {
-        #[cfg(target_arch = "x86_64")]
-        Instructions::Detected(pulp::Arch::V4(_)) => "avx512",
-        #[cfg(target_arch = "x86_64")]
-        Instructions::Detected(pulp::Arch::V3(_)) => "avx2",
-        #[cfg(target_arch = "x86_64")]
+/// The name of the instruction set that [`dispatch`] uses here. None if it has none.
+pub(crate) fn instruction_set() -> Option<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    return instructions().map(|set| match set {
+        Instructions::Avx512(_) => "avx512",
+        Instructions::Avx2(_) => "avx2",
         Instructions::Sse(_) => "sse4.2",
+    });
+    #[cfg(not(target_arch = "x86_64"))]
+    Some(match pulp::Arch::new() {
         #[cfg(target_arch = "aarch64")]
-        Instructions::Detected(pulp::Arch::Neon(_)) => "neon",
+        pulp::Arch::Neon(_) => "neon",
         _ => "scalar",
-    }
+    })
 }
 
 /// The tile sizes that [`dispatch`] uses here.

@@ -202,20 +202,29 @@ impl Terms for Priors<'_> {
         Space { x: shelf.take(rows), a: shelf.take(rows), b: shelf.take(rows), r: shelf.take(r) }
     }
 
+    fn add(&self, space: &mut Space, index: usize, h: &mut [f32], n: &mut [f32], d: &mut [f32]) {
+        tile::dispatch(AddJob { priors: self, space, index, h, n, d });
+    }
+}
+
+/// Adds the priors to a strip's N and D.
+struct AddJob<'a> {
+    priors: &'a Priors<'a>,
+    space: &'a mut Space,
+    index: usize,
+    h: &'a mut [f32],
+    n: &'a mut [f32],
+    d: &'a mut [f32],
+}
+
+impl StripJob for AddJob<'_> {
     #[inline(always)]
-    fn add<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize>(
-        &self,
-        simd: S,
-        space: &mut Space,
-        index: usize,
-        h: &mut [f32],
-        n: &mut [f32],
-        d: &mut [f32],
-    ) {
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let Self { priors, space, index, h, n, d } = self;
         let zero = simd.splat_f32s(0.0);
-        let (strip, one) = (self.weights.strip(index), simd.splat_f32s(1.0));
+        let (strip, one) = (priors.weights.strip(index), simd.splat_f32s(1.0));
         for ((PackedPrior { mixture, prior }, of_strip), weights) in
-            self.priors.iter().zip(strip.chunks_exact(STRIP)).zip(rows::<S, V>(strip))
+            priors.priors.iter().zip(strip.chunks_exact(STRIP)).zip(rows::<S, V>(strip))
         {
             if of_strip.iter().all(|&weight| weight == 0.0) {
                 continue;
@@ -255,23 +264,6 @@ impl Terms for Priors<'_> {
                 }
             }
         }
-    }
-}
-
-/// Adds the priors to a strip's N and D.
-struct AddJob<'a> {
-    priors: &'a Priors<'a>,
-    space: &'a mut Space,
-    index: usize,
-    h: &'a mut [f32],
-    n: &'a mut [f32],
-    d: &'a mut [f32],
-}
-
-impl StripJob for AddJob<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        self.priors.add::<S, V, MR, MB, NB>(simd, self.space, self.index, self.h, self.n, self.d);
     }
 }
 
@@ -453,7 +445,7 @@ impl GainPrior for Cpu {
             let strips = h.strips_mut().zip(n.strips_mut().zip(d.strips_mut())).enumerate();
             strips.for_each_init(
                 || priors.space(self.shelf()),
-                |space, (index, (h, (n, d)))| tile::dispatch(AddJob { priors: &priors, space, index, h, n, d }),
+                |space, (index, (h, (n, d)))| priors.add(space, index, h, n, d),
             );
         });
         Ok(())

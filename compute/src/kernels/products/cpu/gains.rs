@@ -157,33 +157,6 @@ impl<F: Fields> Strip<'_, F> {
         }
     }
 
-    /// `next` ← the rule applied to the gains in `next`, with N and D plus `terms`.
-    #[inline(always)]
-    fn finish_with<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, T: Terms>(
-        &mut self,
-        simd: S,
-        (terms, index): (&T, usize),
-        space: &mut T::Space,
-    ) {
-        let Space { n, d, .. } = &mut *self.space;
-        if F::UNIT_Q {
-            for (d, &sum) in rows_mut::<S, V>(d).iter_mut().zip(self.w.sums) {
-                *d = [simd.splat_f32s(sum); V];
-            }
-        }
-        let next = &mut *self.next;
-        terms.add::<S, V, MR, MB, NB>(simd, space, index, next, n, d);
-        let rule = VectorRule::<S>::new(simd, self.rule);
-        let next = &mut rows_mut::<S, V>(next)[..self.w.components];
-        for ((next, n), d) in next.iter_mut().zip(rows::<S, V>(n)).zip(rows::<S, V>(d)) {
-            for i in 0..V {
-                next[i] = rule.of_gains(simd, next[i], n[i], d[i]);
-            }
-        }
-        self.clear_padding();
-    }
-
-    #[inline(always)]
     fn clear_padding(&mut self) {
         if self.columns < STRIP {
             let gains = &mut self.next[..self.w.components * STRIP];
@@ -213,7 +186,6 @@ impl<F: Fields> Strip<'_, F> {
 }
 
 /// Terms that are added to a strip's N and D before the rule. The update of gains adds them while both are in cache.
-/// The empty terms `()` compile to nothing.
 pub(crate) trait Terms: Sync {
     /// Whether there is anything to add.
     const ANY: bool;
@@ -224,15 +196,7 @@ pub(crate) trait Terms: Sync {
 
     /// Adds to N and D (K, STRIP) of the panel's strip `index`, and raises its gains `h` (K, STRIP) to the values that
     /// the rule multiplies.
-    fn add<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize>(
-        &self,
-        simd: S,
-        space: &mut Self::Space,
-        index: usize,
-        h: &mut [f32],
-        n: &mut [f32],
-        d: &mut [f32],
-    );
+    fn add(&self, space: &mut Self::Space, index: usize, h: &mut [f32], n: &mut [f32], d: &mut [f32]);
 }
 
 /// The plain update, without terms.
@@ -242,37 +206,59 @@ impl Terms for () {
 
     fn space(&self, _: &Shelf) {}
 
+    fn add(&self, (): &mut (), _: usize, _: &mut [f32], _: &mut [f32], _: &mut [f32]) {}
+}
+
+/// N and D of a strip, into its space.
+struct SumsJob<'s, 'a, F>(&'s mut Strip<'a, F>);
+
+impl<F: Fields> StripJob for SumsJob<'_, '_, F> {
     #[inline(always)]
-    fn add<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize>(
-        &self,
-        _: S,
-        (): &mut (),
-        _: usize,
-        _: &mut [f32],
-        _: &mut [f32],
-        _: &mut [f32],
-    ) {
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        self.0.sums::<S, V, MR, MB, NB, false, false>(simd);
     }
 }
 
-/// The update of a strip in place in `next`, with terms.
-struct GainsJob<'a, F, T: Terms> {
-    strip: Strip<'a, F>,
-    terms: &'a T,
-    index: usize,
-    space: &'a mut T::Space,
+/// Applies the rule to a strip of gains, in place. A job of its own, which does not depend on the divergence.
+struct RuleJob<'a> {
+    rule: &'a Rule,
+    n: &'a [f32],
+    d: &'a [f32],
+    /// In the place of D, if Q is 1: Σ_f W.
+    sums: Option<&'a [f32]>,
+    /// K rows.
+    h: &'a mut [f32],
 }
 
-impl<F: Fields, T: Terms> StripJob for GainsJob<'_, F, T> {
+impl StripJob for RuleJob<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
-        let Self { mut strip, terms, index, space } = self;
-        let mut total = strip.sums::<S, V, MR, MB, NB, false, false>(simd);
-        if T::ANY {
-            strip.finish_with::<S, V, MR, MB, NB, T>(simd, (terms, index), space);
-        } else {
-            strip.finish::<S, V, false>(simd, &mut total);
+        let (n, d) = (rows::<S, V>(self.n), rows::<S, V>(self.d));
+        let rule = VectorRule::<S>::new(simd, self.rule);
+        for (component, h) in rows_mut::<S, V>(self.h).iter_mut().enumerate() {
+            let sum = self.sums.map(|sums| simd.splat_f32s(sums[component]));
+            for i in 0..V {
+                h[i] = rule.of_gains(simd, h[i], n[component][i], sum.unwrap_or(d[component][i]));
+            }
         }
+    }
+}
+
+impl<F: Fields> Strip<'_, F> {
+    /// Updates the gains in `next`, which are those in `h`, with terms.
+    fn update_with<T: Terms>(mut self, (terms, index): (&T, usize), of_terms: &mut T::Space) {
+        tile::dispatch(SumsJob(&mut self));
+        let Space { n, d, .. } = &mut *self.space;
+        if T::ANY {
+            if F::UNIT_Q {
+                d.chunks_exact_mut(STRIP).zip(self.w.sums).for_each(|(d, &sum)| d.fill(sum));
+            }
+            terms.add(of_terms, index, self.next, n, d);
+        }
+        let sums = (F::UNIT_Q && !T::ANY).then_some(self.w.sums);
+        let h = &mut self.next[..self.w.components * STRIP];
+        tile::dispatch(RuleJob { rule: self.rule, n, d, sums, h });
+        self.clear_padding();
     }
 }
 
@@ -409,7 +395,7 @@ pub(super) fn update<F: Fields, T: Terms>(
                 before.copy_from_slice(h);
                 let w = &packed[segment % packed.len()];
                 let strip = Strip { fields, rule, w, v, h: before, next: h, columns, space };
-                tile::dispatch(GainsJob { strip, terms, index, space: of_terms });
+                strip.update_with((terms, index), of_terms);
             });
         });
     });

@@ -40,16 +40,15 @@ impl StripJob for ProductJob<'_> {
         mut self,
         simd: S,
     ) {
-        // The sums, the vectors of a step and their multipliers together fill the registers.
-        let (widest, sums) = if const { S::REGISTER_COUNT >= 32 } { (4, 24) } else { (2, 12) };
-        for vectors in even(self.columns / S::F32_LANES, widest) {
+        for vectors in even(self.columns / S::F32_LANES, widest::<S>()) {
             let (first, width) = (vectors.start * S::F32_LANES, vectors.len());
-            for rows in even(self.rows, TALLEST.min(sums / width)) {
+            for rows in even(self.rows, tallest::<S>(width)) {
+                // Conditions on constants: a tile is not compiled for an instruction set that never takes it.
                 match width {
                     1 => self.tall::<S, 1>(simd, rows, first),
-                    2 => self.tall::<S, 2>(simd, rows, first),
-                    3 => self.tall::<S, 3>(simd, rows, first),
-                    _ => self.tall::<S, 4>(simd, rows, first),
+                    3 if const { widest::<S>() >= 3 } => self.tall::<S, 3>(simd, rows, first),
+                    4 if const { widest::<S>() >= 4 } => self.tall::<S, 4>(simd, rows, first),
+                    _ => self.tall::<S, 2>(simd, rows, first),
                 }
             }
         }
@@ -65,9 +64,9 @@ impl ProductJob<'_> {
             3 => self.tile::<S, NV, 3>(simd, rows.start, first),
             4 => self.tile::<S, NV, 4>(simd, rows.start, first),
             5 => self.tile::<S, NV, 5>(simd, rows.start, first),
-            6 => self.tile::<S, NV, 6>(simd, rows.start, first),
-            7 => self.tile::<S, NV, 7>(simd, rows.start, first),
-            _ => self.tile::<S, NV, TALLEST>(simd, rows.start, first),
+            7 if const { tallest::<S>(NV) >= 7 } => self.tile::<S, NV, 7>(simd, rows.start, first),
+            8 if const { tallest::<S>(NV) >= 8 } => self.tile::<S, NV, TALLEST>(simd, rows.start, first),
+            _ => self.tile::<S, NV, 6>(simd, rows.start, first),
         }
     }
 
@@ -93,6 +92,18 @@ impl ProductJob<'_> {
             }
         }
     }
+}
+
+/// The most vectors of a register tile.
+const fn widest<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
+}
+
+/// The most rows of a register tile of `vectors` vectors. The sums, the vectors of a step and their multipliers together fill
+/// the registers.
+const fn tallest<S: Simd>(vectors: usize) -> usize {
+    let sums = if S::REGISTER_COUNT >= 32 { 24 } else { 12 };
+    if sums / vectors < TALLEST { sums / vectors } else { TALLEST }
 }
 
 /// Loads unaligned vectors.
