@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-use super::{Found, Options, Start, search};
+use super::factorize::Options;
+use super::search::{Found, Start, search};
 use crate::Result;
 use crate::kernels::{Mask, Shifts};
 use crate::methods::separator::{Held, Separated, Separator};
@@ -232,7 +233,7 @@ mod tests {
                 array![[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]],
                 array![[0.0], [9.0], [0.0], [0.0], [0.0], [0.0]],
             ],
-            fit: super::super::Fit { objective: array![[1.0]] },
+            fit: super::super::factorize::Fit { objective: array![[1.0]] },
             start: 0,
             seconds: 0.0,
         };
