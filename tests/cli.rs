@@ -344,7 +344,7 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
         (vec!["--source", "a/b=tones"], vec!["a/b", "file name"]),
         (vec!["--source", "a=tones", "--rank", "0"], vec!["rank 0"]),
         (vec!["--source", "a=tones", "--rank", "9999"], vec!["rank 9999"]),
-        (vec!["--source", "a=tones", "--rank", "b=3"], vec!["no source 'b'"]),
+        (vec!["--source", "a=tones", "--rank", "b=3"], vec!["no such source; there are a"]),
         (vec!["--source", "a=tones", "--hop", "2000"], vec!["hop"]),
         (vec!["--source", "a=tones", "--tolerance", "nan"], vec!["tolerance"]),
     ] {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Model, Parts, Source};
-use crate::options::is_later;
+use crate::job::is_later;
 use crate::tensors::{self, Tensor, Tensors};
 use crate::{Error, Result};
 

@@ -13,10 +13,3 @@ pub use per_source::PerSource;
 pub use read::{Described, from_map, options};
 pub(crate) use read::{deserialize, serialize};
 pub use source_files::SourceFiles;
-
-/// Whether a version of the program, such as "0.10.0", is later than this one.
-pub(crate) fn is_later(version: &str) -> bool {
-    let numbers =
-        |version: &str| -> Vec<u64> { version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect() };
-    numbers(version) > numbers(env!("CARGO_PKG_VERSION"))
-}

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
-use crate::job::Separation;
-use crate::options::is_later;
+use crate::job::{Separation, is_later};
 
 /// What a result depends on beside the recording: equal here, equal bytes there (on one engine).
 #[derive(Debug, Clone, PartialEq)]

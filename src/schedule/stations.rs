@@ -26,7 +26,7 @@ pub enum OnWhich {
 /// Opens the engines of a job. A lost GPU is opened anew; if that does not help, the cpu engine takes over from it.
 ///
 /// # Errors
-/// [`Error::Engine`] where no engine can be opened.
+/// [`Error::Engine`](crate::Error::Engine) if no engine can be opened.
 pub fn stations<'a>(plan: &'a Plan, engines: &'a Engines, on: &OnWhich) -> Result<Vec<Station<'a>>> {
     let maker = Maker { plan, engines };
     match on {
