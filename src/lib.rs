@@ -42,18 +42,13 @@
 pub mod arrays;
 pub mod audio;
 pub mod check;
-pub mod divergence;
-pub mod engine;
 pub mod engines;
-mod error;
 pub mod evaluate;
 mod front;
 pub mod job;
-pub mod kernels;
 pub mod methods;
 pub mod model;
 pub mod options;
-pub mod random;
 pub mod recordings;
 pub mod report;
 pub mod reproduce;
@@ -64,15 +59,17 @@ mod tensors;
 pub mod train;
 
 pub use audio::Recording;
-pub use divergence::Divergence;
-pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};
 pub use engines::{AnyEngine, EngineChoice};
-pub use error::{EngineError, Error, Result};
 pub use front::{separate, train};
 pub use job::{Separation, Training};
-pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
 pub use model::Model;
 pub use ndarray;
+#[doc(inline)]
+pub use partwise_compute::{Cpu, Divergence, Engine, EngineError, Error, Gpu, GpuChoice, Reference, Result};
+#[doc(inline)]
+pub use partwise_compute::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
+#[doc(inline)]
+pub use partwise_compute::{divergence, engine, kernels, random};
 
 /// The examples of the pages, compiled and run.
 #[cfg(doctest)]

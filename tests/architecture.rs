@@ -94,14 +94,16 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every source file that is not of tests alone, by its path from the root, without its tests and comments.
+/// Every source file that is not of tests alone, by its path from the root, without its tests and comments. The rooms of compute/
+/// stand among the others, which name them as their own; its lib.rs only lists them.
 fn files() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    sources(&root.join("src"), &mut found);
+    ["src", "compute/src"].iter().for_each(|folder| sources(&root.join(folder), &mut found));
+    found.retain(|path| !path.ends_with("compute/src/lib.rs"));
     let read = |path: PathBuf| {
         let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
-        (name, std::fs::read_to_string(&path).unwrap())
+        (name.trim_start_matches("compute/").to_owned(), std::fs::read_to_string(&path).unwrap())
     };
     without_tests(found.into_iter().map(read).collect())
 }

@@ -12,7 +12,7 @@ use ndarray::{Array2, ArrayView2};
 use super::*;
 use crate::audio::{FormatChoice, Recording, write};
 use crate::engine::Cpu;
-use crate::engine::gpu::tests::gpu;
+use crate::engine::testing::gpu;
 use crate::job::{Separation, SeparationMethod};
 use crate::methods::nmf2d;
 use crate::model::{Model, Parts, Source, Summary};

@@ -214,7 +214,7 @@ mod tests {
 
     use super::super::tests::{mixture, values};
     use super::*;
-    use crate::engine::gpu::tests::gpu;
+    use crate::engine::testing::gpu;
     use crate::engine::{Cpu, Reference};
 
     /// Columns around two places far apart.

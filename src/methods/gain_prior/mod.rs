@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
     use crate::divergence::Divergence;
-    use crate::engine::gpu::tests::{gpu, numbers};
+    use crate::engine::testing::{gpu, numbers};
     use crate::engine::{Cpu, Engine, Reference};
     use crate::kernels::{Density, Gradient, Mixture, Momentum};
     use crate::methods::nmf::{self, Until, Updates};

@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::divergence::Divergence;
-    use crate::divergence::tests::ALL;
+    use crate::divergence::ALL;
     use crate::engine::{Engine, Reference};
     use crate::kernels::Norm;
     use crate::kernels::momentum::SLACK;
@@ -229,7 +229,7 @@ mod tests {
         check_sparse(&Reference, 1e-12, 0..20, &ALL, &[0.03, 1.0, 30.0]);
         let some = [0.5, 1.0, 1.5, 2.0, 0.0].map(|beta| Divergence::beta(beta).unwrap());
         check_sparse(&crate::engine::Cpu::new(Some(1)).unwrap(), 1e-5, 0..6, &ALL, &[0.03, 1.0, 30.0]);
-        if let Some(gpu) = crate::engine::gpu::tests::gpu() {
+        if let Some(gpu) = crate::engine::testing::gpu() {
             check_sparse(&gpu, 1e-5, 0..1, &some, &[1.0]);
         }
     }

@@ -85,9 +85,9 @@ mod tests {
 
     #[test]
     fn a_sparse_objective_never_rises() {
-        check_sparse(&Reference, 1e-12, 5, &crate::divergence::tests::ALL);
-        check_sparse(&Cpu::new(Some(1)).unwrap(), 1e-5, 2, &crate::divergence::tests::ALL);
-        if let Some(gpu) = crate::engine::gpu::tests::gpu() {
+        check_sparse(&Reference, 1e-12, 5, &crate::divergence::ALL);
+        check_sparse(&Cpu::new(Some(1)).unwrap(), 1e-5, 2, &crate::divergence::ALL);
+        if let Some(gpu) = crate::engine::testing::gpu() {
             let some = [Divergence::KullbackLeibler, Divergence::Euclidean, Divergence::ItakuraSaito];
             check_sparse(&gpu, 1e-5, 1, &some);
         }
@@ -159,7 +159,7 @@ mod tests {
         }
         check(&Reference);
         check(&Cpu::new(None).unwrap());
-        if let Some(gpu) = crate::engine::gpu::tests::gpu() {
+        if let Some(gpu) = crate::engine::testing::gpu() {
             check(&gpu);
         }
     }

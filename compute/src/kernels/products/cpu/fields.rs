@@ -73,7 +73,7 @@ impl Fields for ItakuraSaito {
     fn cost<S: Simd>(self, simd: S, v: S::f32s, lambda: S::f32s) -> S::f32s {
         let (r, x) = ratio(simd, simd.max_f32s(v, simd.splat_f32s(MODEL_FLOOR as f32)), lambda);
         let (ln, Less { near, rest }) = math::ln_and_less(simd, r, x);
-        simd.neg_f32s(simd.select_f32s(near, rest, simd.sub_f32s(ln, x)))
+        tile::negate(simd, simd.select_f32s(near, rest, simd.sub_f32s(ln, x)))
     }
 }
 

@@ -372,5 +372,7 @@ fn check_size(what: &str, rows: usize, columns: usize, longest: usize) -> Result
 
 #[cfg(test)]
 pub(crate) mod shader_check;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 pub(crate) mod tests;

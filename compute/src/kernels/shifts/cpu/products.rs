@@ -98,8 +98,7 @@ impl ProductJob<'_> {
 /// Loads unaligned vectors.
 #[inline(always)]
 pub(super) fn load<S: Simd, const NV: usize>(numbers: &[f32]) -> [S::f32s; NV] {
-    let vector = |v: usize| &numbers[v * S::F32_LANES..(v + 1) * S::F32_LANES];
-    std::array::from_fn(|v| bytemuck::pod_read_unaligned(bytemuck::cast_slice(vector(v))))
+    bytemuck::pod_read_unaligned(bytemuck::cast_slice(&numbers[..NV * S::F32_LANES]))
 }
 
 #[inline(always)]

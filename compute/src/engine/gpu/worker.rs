@@ -306,13 +306,16 @@ impl Worker {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl Worker {
     /// The device itself.
     pub(super) fn raw(&self) -> wgpu::Device {
         self.device.clone()
     }
+}
 
+#[cfg(test)]
+impl Worker {
     /// Makes shaders check their indices from now on.
     pub(super) fn check_indices(&mut self) {
         self.pipelines.check();

@@ -54,7 +54,7 @@ fn of_segment(w: &Array2<f64>, h: &Array2<f64>, sources: &[Range<usize>], mask: 
 }
 
 /// Turns the sources' models into masks, after flooring them.
-pub(crate) fn share(models: Vec<Array2<f64>>, floor: f64, mask: Mask) -> Vec<Array2<f64>> {
+pub fn share(models: Vec<Array2<f64>>, floor: f64, mask: Mask) -> Vec<Array2<f64>> {
     let mut masks: Vec<Array2<f64>> =
         models.into_iter().map(|model| model.mapv_into(|lambda| lambda.max(floor))).collect();
     let (rows, columns) = masks.first().map_or((0, 0), Array2::dim);

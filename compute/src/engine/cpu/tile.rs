@@ -134,6 +134,12 @@ pub(crate) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s)
     }
 }
 
+/// −a. `pulp`'s own is not inlined, and so not compiled for the instruction set.
+#[inline(always)]
+pub(crate) fn negate<S: Simd>(simd: S, a: S::f32s) -> S::f32s {
+    simd.xor_f32s(simd.splat_f32s(-0.0), a)
+}
+
 /// Applies f to each number of a vector, for functions without a vector form.
 #[inline(always)]
 pub(crate) fn each<S: Simd>(_: S, mut vector: S::f32s, f: impl Fn(f32) -> f32) -> S::f32s {
@@ -191,10 +197,10 @@ fn model_some<S: Simd, const V: usize, const MR: usize, const NV: usize>(
         for first in (0..V).step_by(NV) {
             let mut sum = [[simd.splat_f32s(0.0); NV]; MR];
             for (w, h) in bases.as_chunks::<MR>().0.iter().zip(gains) {
-                let h: [S::f32s; NV] = std::array::from_fn(|j| h[first + j]);
+                let h: &[S::f32s; NV] = &h[first..].as_chunks().0[0];
                 for (sum, &w) in sum.iter_mut().zip(w) {
                     let w = simd.splat_f32s(w);
-                    for (sum, &h) in sum.iter_mut().zip(&h) {
+                    for (sum, &h) in sum.iter_mut().zip(h) {
                         *sum = multiply_add(simd, w, h, *sum);
                     }
                 }
@@ -248,14 +254,19 @@ fn project_some<S: Simd, const V: usize, const MB: usize, const M: usize, const 
         let bases = &bases.as_chunks::<MB>().0[block.clone()];
         for (part, first) in (0..MB / M).flat_map(|part| (0..V).step_by(NB).map(move |first| (part, first))) {
             let component = component * MB + part * M;
-            let mut sum_n: [[S::f32s; NB]; M] =
-                std::array::from_fn(|i| std::array::from_fn(|j| n[component + i][first + j]));
-            let mut sum_d: [[S::f32s; NB]; M] = std::array::from_fn(|i| {
-                std::array::from_fn(|j| if Q { d[component + i][first + j] } else { sum_n[i][j] })
-            });
+            let mut sum_n = [[simd.splat_f32s(0.0); NB]; M];
+            let mut sum_d = sum_n;
+            for i in 0..M {
+                for j in 0..NB {
+                    sum_n[i][j] = n[component + i][first + j];
+                    if Q {
+                        sum_d[i][j] = d[component + i][first + j];
+                    }
+                }
+            }
             for ((w, p), q) in bases.iter().zip(p).zip(q) {
-                let p: [S::f32s; NB] = std::array::from_fn(|j| p[first + j]);
-                let q: [S::f32s; NB] = std::array::from_fn(|j| q[first + j]);
+                let p: &[S::f32s; NB] = &p[first..].as_chunks().0[0];
+                let q: &[S::f32s; NB] = &q[first..].as_chunks().0[0];
                 for i in 0..M {
                     let w = simd.splat_f32s(w[part * M + i]);
                     for j in 0..NB {
@@ -324,8 +335,8 @@ fn correlate_some<S: Simd, const M: usize, const NW: usize, const Q: bool, const
     for slice in 0..slices {
         for row in (0..height).step_by(M) {
             let at = slice * height + row;
-            let mut sum_n: [[S::f32s; NW]; M] = std::array::from_fn(|i| n[at + i]);
-            let mut sum_d: [[S::f32s; NW]; M] = std::array::from_fn(|i| if Q { d[at + i] } else { sum_n[i] });
+            let mut sum_n: [[S::f32s; NW]; M] = n[at..].as_chunks().0[0];
+            let mut sum_d: [[S::f32s; NW]; M] = if Q { d[at..].as_chunks().0[0] } else { sum_n };
             for strip in 0..strips {
                 let p: &[[f32; STRIP]; M] = &p[strip * height + row..].as_chunks().0[0];
                 let q: &[[f32; STRIP]; M] = &q[strip * height + row..].as_chunks().0[0];

@@ -66,8 +66,11 @@ impl StripJob for Count<'_> {
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
         let (a, b) = (simd.splat_f32s(black_box(1.0)), simd.splat_f32s(black_box(1.0)));
         // Different start values, because equal ones would be computed only once.
-        let start: [[f32; VECTORS]; MR] = std::array::from_fn(|i| std::array::from_fn(|j| -((i * VECTORS + j) as f32)));
-        let mut sums = start.map(|row| row.map(|x| simd.splat_f32s(x)));
+        let start = |sum: usize| -(sum as f32);
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; MR];
+        for (index, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
+            *sum = simd.splat_f32s(start(index));
+        }
         for _ in 0..self.steps {
             // Two loops of known length. With one flattened iterator the sums stay in memory.
             for row in &mut sums {
@@ -76,9 +79,9 @@ impl StripJob for Count<'_> {
                 }
             }
         }
-        for (sum, start) in sums.iter().flatten().zip(start.iter().flatten()) {
+        for (index, sum) in sums.as_flattened().iter().enumerate() {
             let lanes: &[f32] = bytemuck::cast_slice(std::slice::from_ref(sum));
-            *self.counted += lanes.iter().map(|&lane| f64::from(lane) - f64::from(*start)).sum::<f64>();
+            *self.counted += lanes.iter().map(|&lane| f64::from(lane) - f64::from(start(index))).sum::<f64>();
         }
     }
 }

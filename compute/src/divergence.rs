@@ -169,21 +169,22 @@ impl FromStr for Divergence {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
+/// All divergences, for tests that must cover each.
+#[cfg(any(test, feature = "testing"))]
+pub const ALL: [Divergence; 8] = [
+    Divergence::Euclidean,
+    Divergence::KullbackLeibler,
+    Divergence::ItakuraSaito,
+    Divergence::Beta(0.5),
+    Divergence::Beta(1.5),
+    Divergence::Beta(3.0),
+    Divergence::Beta(-1.0),
+    Divergence::Beta(-0.5),
+];
 
-    /// All divergences, for tests that must cover each.
-    pub(crate) const ALL: [Divergence; 8] = [
-        Divergence::Euclidean,
-        Divergence::KullbackLeibler,
-        Divergence::ItakuraSaito,
-        Divergence::Beta(0.5),
-        Divergence::Beta(1.5),
-        Divergence::Beta(3.0),
-        Divergence::Beta(-1.0),
-        Divergence::Beta(-0.5),
-    ];
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn slope_of_the_cost_is_q_minus_p() {

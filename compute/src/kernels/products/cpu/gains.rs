@@ -327,7 +327,7 @@ impl<S: Simd> VectorRule<S> {
             None => quotient(simd, numerator, denominator).0,
             Some(Norm::L1) => quotient(simd, numerator, simd.add_f32s(denominator, pull)).0,
             Some(Norm::L2) => {
-                let [half, one, two] = [0.5, 1.0, 2.0].map(|number| simd.splat_f32s(number));
+                let (half, one, two) = (simd.splat_f32s(0.5), simd.splat_f32s(1.0), simd.splat_f32s(2.0));
                 let curvature = simd.mul_f32s(pull, w);
                 let linear = simd.add_f32s(denominator, simd.mul_f32s(half, curvature));
                 let (ratio, linear) = quotient(simd, numerator, linear);

@@ -233,7 +233,7 @@ impl Terms for Priors<'_> {
             let mut sums = [[zero; V]; 2];
             for ((x, a), b) in x.iter().zip(&*a).zip(&mut *b) {
                 for i in 0..V {
-                    b[i] = simd.mul_f32s(simd.neg_f32s(x[i]), b[i]);
+                    b[i] = simd.mul_f32s(tile::negate(simd, x[i]), b[i]);
                     sums[0][i] = simd.add_f32s(sums[0][i], a[i]);
                     sums[1][i] = simd.add_f32s(sums[1][i], b[i]);
                 }

@@ -60,7 +60,7 @@ impl Rule {
     }
 
     /// The norm that affects an update of bases, if there is one.
-    pub(crate) fn basis_norm(&self) -> Option<Norm> {
+    pub fn basis_norm(&self) -> Option<Norm> {
         self.norm.filter(|_| self.sparsity > 0.0)
     }
 
@@ -96,7 +96,7 @@ fn root(numerator: f64, denominator: f64, curvature: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::divergence::tests::ALL;
+    use crate::divergence::ALL;
     use crate::random::Stream;
 
     #[test]

@@ -1,65 +1,17 @@
-//! Tests of the device layer on any adapter, and helpers for other device tests.
-
-use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+//! Tests of the device layer on any adapter.
 
 use ndarray::{Array2, s};
 
 use super::shader::{Kernel, Source, uniform};
+use super::testing::unprepared;
+pub(crate) use super::testing::{gpu, numbers};
 use super::worker::Worker;
 use super::*;
-
-/// The pipeline cache shared by the tests. Each test opens its own device, and all need about the same pipelines.
-static COMPILED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-/// The best GPU, with the skip policy of tests/common.
-pub(crate) fn gpu() -> Option<Gpu> {
-    let gpu = unprepared()?;
-    let compiled = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    gpu.keep_pipelines(&compiled(), move |Compiled { cache, .. }| {
-        let mut kept = compiled();
-        if let Some(cache) = cache.filter(|cache| cache.outdoes(&kept)) {
-            *kept = cache.bytes().to_vec();
-        }
-    });
-    Some(gpu)
-}
-
-/// The same without compiled pipelines.
-fn unprepared() -> Option<Gpu> {
-    match Gpu::open(&GpuChoice::Best) {
-        Ok(gpu) => Some(gpu),
-        Err(cause) if std::env::var("PARTWISE_REQUIRE_GPU").is_ok_and(|value| value == "1") => {
-            panic!("PARTWISE_REQUIRE_GPU is 1, and {cause}")
-        }
-        Err(cause) => {
-            // Not eprintln!, because the test harness hides it if a test passes.
-            let _ =
-                writeln!(std::io::stderr(), "SKIPPED: {}: {cause}", std::thread::current().name().unwrap_or("a test"));
-            None
-        }
-    }
-}
-
-/// Numbers between 0.1 and 1.1. They depend only on the seed.
-pub(crate) fn numbers(seed: u32, rows: usize, columns: usize) -> Array2<f32> {
-    let mut state = seed;
-    Array2::from_shape_simple_fn((rows, columns), || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        0.1 + (state >> 8) as f32 / (1 << 24) as f32
-    })
-}
 
 impl Gpu {
     /// The same GPU with another chunk width, a multiple of a tile.
     pub(crate) fn with_chunk_columns(self, chunk_columns: usize) -> Self {
         Self { chunk_columns, ..self }
-    }
-
-    /// Returns a function that destroys the device, like a driver reset, whoever owns this engine by then.
-    pub(crate) fn destroyer(&self) -> impl Fn() + Send + Sync + use<> {
-        let device = self.device.ask(|worker| Ok(worker.raw())).unwrap();
-        move || device.destroy()
     }
 
     /// Makes shaders check their indices from now on.

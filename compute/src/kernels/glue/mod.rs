@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 pub(crate) use cpu::ShareJob;
-pub(crate) use reference::share;
+pub use reference::share;
 
 use crate::engine::Engine;
 use crate::{Error, Result};
@@ -25,7 +25,7 @@ pub enum Norm {
 
 impl Norm {
     /// The norm of nonnegative numbers.
-    pub(crate) fn of(self, numbers: impl Iterator<Item = f64>) -> f64 {
+    pub fn of(self, numbers: impl Iterator<Item = f64>) -> f64 {
         match self {
             Self::L1 => numbers.sum(),
             Self::L2 => numbers.map(|x| x * x).sum::<f64>().sqrt(),

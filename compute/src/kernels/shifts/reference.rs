@@ -211,7 +211,7 @@ mod tests {
     use ndarray::{array, concatenate};
 
     use super::*;
-    use crate::divergence::tests::ALL;
+    use crate::divergence::ALL;
     use crate::engine::gpu::tests::numbers;
     use crate::kernels::{Glue, Products, Rule};
 

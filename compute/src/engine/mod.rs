@@ -8,6 +8,8 @@ mod timing;
 
 pub use cpu::Cpu;
 pub(crate) use cpu::{CpuPanel, Place, ROW_BLOCK, STRIP, Scratch, Shelf, math, padded, tile};
+#[cfg(any(test, feature = "testing"))]
+pub use gpu::testing;
 pub use gpu::{Adapter, AdapterKind, Compiled, Gpu, GpuChoice, GpuMatrix, GpuPanel, PipelineCache, Tuning, adapters};
 pub use reference::Reference;
 pub use timing::Timing;
