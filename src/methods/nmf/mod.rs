@@ -83,8 +83,8 @@ mod tests {
     use ndarray::{Array1, Array2, Axis, s};
 
     use super::*;
-    use crate::divergence::Divergence;
     use crate::divergence::ALL;
+    use crate::divergence::Divergence;
     use crate::engine::{Engine, Reference};
     use crate::kernels::Norm;
     use crate::kernels::momentum::SLACK;
