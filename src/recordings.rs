@@ -217,15 +217,14 @@ pub(crate) fn shown(recording: &Recording, view: &View) -> Result<Array2<f32>> {
     Ok(sum)
 }
 
+/// The name of a source, and the data (N, F) of each of its recordings.
+pub(crate) type Strokes = (String, Vec<Array2<f32>>);
+
 /// The frames of recordings of single strokes, and the sample rate in Hz that all were brought to.
 ///
 /// # Errors
 /// [`Error::Input`] where a source has no usable recording; those of [`Front::view`].
-pub(crate) fn strokes(
-    sources: &[SourceFiles],
-    front: &Front,
-    watch: &mut Watch,
-) -> Result<(u32, Vec<(String, Vec<Array2<f32>>)>)> {
+pub(crate) fn strokes(sources: &[SourceFiles], front: &Front, watch: &mut Watch) -> Result<(u32, Vec<Strokes>)> {
     let read = |source: &SourceFiles| read(&source.clone().into(), watch);
     let mut recordings = sources.iter().map(read).collect::<Result<Vec<_>>>()?;
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
@@ -335,7 +334,8 @@ mod tests {
         let view = front.view(8000, 8000).unwrap();
         let spectra = view.stft.forward(&tone(64), 0, 0..9);
         let mut data = Array2::zeros((9, 9));
-        view.show(spectra.view(), level_scale(0.5), data.view_mut()).unwrap();
+        let peak = tone(64).into_iter().fold(0.0, f32::max).max(-tone(64).into_iter().fold(0.0, f32::min));
+        view.show(spectra.view(), level_scale(peak), data.view_mut()).unwrap();
         assert_eq!((rate, shown[0].0.as_str(), shown[0].1.len()), (8000, "both", 1));
         assert!((&shown[0].1[0] - &data).iter().all(|error| error.abs() < 1e-5));
         assert_eq!(found(&[&both, &low]).unwrap().0, 4000);

@@ -81,8 +81,8 @@ fn two_melodies_are_separated() {
 
     // The manifest records the parameters.
     let parameters = &summary["results"][0]["parameters"];
-    assert_eq!((&parameters["method"], &parameters["options"]["pitch lags"]), (&"nmf2d".into(), &"10".into()));
-    assert_eq!((&parameters["options"]["starts"], &parameters["mask"]), (&"3".into(), &"ratio:2".into()));
+    assert_eq!((&parameters["method"], &parameters["pitch_lags"]), (&"nmf2d".into(), &10.into()));
+    assert_eq!((&parameters["starts"], &parameters["mask"]), (&3.into(), &"ratio:2".into()));
 
     // No byte depends on the threads or on other inputs; another seed changes the result.
     run("threads", &["--threads", "1"]);

@@ -339,12 +339,12 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
 
     for (arguments, parts) in [
         (vec!["--source", "tones"], vec!["--source tones", "NAME=PATH"]),
-        (vec!["--source", "a=absent.wav"], vec!["source 'a'", "none of its 1 files"]),
+        (vec!["--source", "a=absent.wav"], vec!["source 'a'", "none of its 1 recordings"]),
         (vec!["--source", "a=nothing"], vec!["source 'a'", "nothing"]),
         (vec!["--source", "a/b=tones"], vec!["a/b", "file name"]),
         (vec!["--source", "a=tones", "--rank", "0"], vec!["rank 0"]),
         (vec!["--source", "a=tones", "--rank", "9999"], vec!["rank 9999"]),
-        (vec!["--source", "a=tones", "--rank", "b=3"], vec!["no source 'b'"]),
+        (vec!["--source", "a=tones", "--rank", "b=3"], vec!["no such source; there are a"]),
         (vec!["--source", "a=tones", "--hop", "2000"], vec!["hop"]),
         (vec!["--source", "a=tones", "--tolerance", "nan"], vec!["tolerance"]),
     ] {
@@ -1248,7 +1248,7 @@ fn an_invalid_argument_gives_an_error_with_option_value_and_range() {
         (factorize, &["--updates", "sideways"], ["--updates sideways", "extrapolated"]),
         (factorize, &["--normalize", "l3"], ["--normalize l3", "none, l1, l2"]),
         (factorize, &["--fix", "w"], ["--fix w", "--init"]),
-        (train, &["--rank", "-1"], ["--rank -1", "expected a number"]),
+        (train, &["--rank", "-1"], ["--rank -1", "whole number"]),
         (train, &["--window", "0.01ms"], ["--window 0.01ms", "use 1 to 1048576 samples"]),
         (train, &["--window", "10000000"], ["--window 10000000", "use 1 to 1048576 samples"]),
         (train, &["--window", "-5ms"], ["--window -5ms", "use 1 to 1048576 samples"]),

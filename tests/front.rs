@@ -93,7 +93,16 @@ fn a_method_without_a_model_separates_in_memory() {
     let own = nmf2d::Separation { starts: Some(2), pitch_lags: Some(4), seed: 3, ..nmf2d::Separation::default() };
     let method = Some(SeparationMethod::Nmf2d(own));
     let separation = Separation { method, iterations: Some(5), ..Separation::default() };
-    let stems = separate(&engine(), None, &world.read("mix.wav"), &separation, &mut go_on).unwrap();
+    let mut shares = Vec::new();
+    let mut note = |share: f64| {
+        shares.push(share);
+        Continue(())
+    };
+    let stems = separate(&engine(), None, &world.read("mix.wav"), &separation, &mut note).unwrap();
+    assert_eq!(shares, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+    let mut stop = |share: f64| if share < 0.5 { Continue(()) } else { Break(()) };
+    let cancelled = separate(&engine(), None, &world.read("mix.wav"), &separation, &mut stop);
+    assert!(matches!(cancelled, Err(Error::Cancelled)));
     let job = ["separate", "mix.wav", "--method", "nmf2d", "--starts", "2", "--pitch-lags", "4", "--iterations", "5"];
     let output = world.run(&[&job[..], &["--seed", "3", "--format", "wav-f32", "-o", "out"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

@@ -14,22 +14,22 @@ use serde_json::Value;
 const TOLERANCE: f64 = 1e-6;
 
 #[test]
-fn two_sources() {
+fn scores_of_two_sources_equal_mir_evals() {
     check("01");
 }
 
 #[test]
-fn three_sources_in_another_order() {
+fn scores_and_order_of_three_reordered_sources_equal_mir_evals() {
     check("02");
 }
 
 #[test]
-fn three_sources() {
+fn scores_of_three_sources_equal_mir_evals() {
     check("05");
 }
 
 #[test]
-fn one_source() {
+fn scores_of_one_source_equal_mir_evals() {
     check("09");
 }
 

@@ -82,7 +82,7 @@ fn invalid_gain_prior_experiments_are_refused() {
         (["--levels", "nan"], ["levels", "-100 to 100 dB"]),
         (["--grid", "0,nan"], ["grid", "nonnegative"]),
         (["--clips", "0"], ["at least one clip", "levels"]),
-        (["--mixtures", "0"], ["0 mixtures", "at least one"]),
+        (["--mixtures", "0"], ["mixtures: 0", "at least 1"]),
     ] {
         let at = SMALL.iter().position(|word| *word == changed[0]);
         let mut words: Vec<String> = SMALL.map(String::from).to_vec();

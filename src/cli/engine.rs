@@ -22,7 +22,7 @@ pub(super) fn engines(common: &Common) -> Engines {
 pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
     match choice(common) {
         OnWhich::One(choice) => engines(common).open(&choice),
-        OnWhich::EveryGpu { .. } => {
+        OnWhich::EveryCard { .. } => {
             Err(Error::Input("--gpu all is for separate; name one of `partwise devices`".into()))
         }
     }
@@ -34,7 +34,7 @@ pub(super) fn choice(common: &Common) -> OnWhich {
     match (common.engine, common.gpu.as_deref()) {
         (Choice::Reference, _) => OnWhich::One(EngineChoice::Reference),
         (Choice::Cpu, _) => OnWhich::One(EngineChoice::Cpu),
-        (kind, Some(ALL)) => OnWhich::EveryGpu { or_cpu: kind == Choice::Auto },
+        (kind, Some(ALL)) => OnWhich::EveryCard { or_cpu: kind == Choice::Auto },
         (_, Some(name)) => one(GpuChoice::Named(name.into())),
         (Choice::Gpu, None) => one(GpuChoice::Best),
         (Choice::Auto, None) => OnWhich::One(EngineChoice::Auto),

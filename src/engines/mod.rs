@@ -106,7 +106,7 @@ impl Engines {
             Ok((gpu, seconds)) => Ok(verdict(Some(gpu), cpu, adapter, seconds)),
             Err(cause) => {
                 let why = format!("{adapter} cannot be used: {cause}");
-                Ok(Verdict { engine: self.cpu_instead(&cause)?, why, panel_seconds: None })
+                Ok(Verdict { engine: self.stand_in_for(&cause)?, why, panel_seconds: None })
             }
         }
     }
@@ -119,13 +119,21 @@ impl Engines {
         Cpu::new(self.threads)
     }
 
-    /// The cpu engine in the place of a GPU that cannot be used, with a warning.
+    /// The engine that takes over from a GPU: the native one.
     ///
     /// # Errors
-    /// Where it cannot start its threads.
-    pub fn cpu_instead(&self, cause: &Error) -> Result<AnyEngine> {
-        log::warn!("{cause}; the cpu engine takes over");
+    /// If it cannot start its threads.
+    pub fn stand_in(&self) -> Result<AnyEngine> {
         self.cpu().map(AnyEngine::Cpu)
+    }
+
+    /// The same, with a warning that says why.
+    ///
+    /// # Errors
+    /// If it cannot start its threads.
+    pub fn stand_in_for(&self, cause: &Error) -> Result<AnyEngine> {
+        log::warn!("{cause}; the cpu engine takes over");
+        self.stand_in()
     }
 
     /// Opens a GPU with what is known of its kernels, or measures that.

@@ -7,11 +7,13 @@
 //! use partwise::Training;
 //!
 //! let training: Training = serde_json::from_str(r#"{"method": "gain-prior", "mixtures": 16, "rank": {"speech": 64}}"#)?;
-//! assert_eq!(training.iterations()?, 50);
+//! assert_eq!(training.in_force().iterations, Some(50));
 //! let unknown = serde_json::from_str::<Training>(r#"{"itertions": 5}"#).unwrap_err();
 //! assert_eq!(unknown.to_string(), "itertions: is not an option of a training; the nearest is iterations");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+
+mod version;
 
 use std::path::PathBuf;
 
@@ -26,6 +28,8 @@ use crate::methods::{gain_prior, nmf2d};
 use crate::options::{self, Described, Flag, MaskChoice, PerSource, text};
 use crate::spectrogram::{Length, Shape, Transform};
 use crate::{Error, Result};
+
+pub(crate) use version::is_later;
 
 /// The highest rank of a source; beyond it a spectrogram is not explained but copied.
 pub const MAX_RANK: usize = 4096;

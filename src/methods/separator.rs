@@ -37,6 +37,21 @@ pub trait Separator: Send + Sync {
     /// [`crate::Error::Input`] where shapes do not fit, and those of the engine.
     fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated>;
 
+    /// As [`separate`](Self::separate), for a panel that takes long by itself. `watch` gets the share of the work that is done,
+    /// from 0 to 1; its error ends the work.
+    ///
+    /// # Errors
+    /// As there, and those of `watch`.
+    fn separate_watched(
+        &self,
+        data: ArrayView2<f32>,
+        segments: &[usize],
+        watch: &mut (dyn FnMut(f64) -> Result<()> + Send),
+    ) -> Result<Separated> {
+        let separated = self.separate(data, segments)?;
+        watch(1.0).map(|()| separated)
+    }
+
     /// Whether a segment gives the same result alone and beside others, so that a panel may be separated in parts.
     fn by_segment(&self) -> bool;
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Model, Parts, Source};
+use crate::job::is_later;
 use crate::tensors::{self, Tensor, Tensors};
 use crate::{Error, Result};
 
@@ -92,7 +93,7 @@ impl Model {
                 norm => Some(norm.parse().map_err(|cause: Error| cause.to_string())?),
             },
             training: file.json("training")?,
-            options: file.given_json("options")?,
+            options: file.given_json("options").map_err(|fault| of_later_version(&file).unwrap_or(fault))?,
             sources: names.iter().map(source).collect::<std::result::Result<_, String>>()?,
             parts: Parts::read(file.text("method")?, &file, &names)?,
         };
@@ -105,15 +106,25 @@ impl Model {
     }
 }
 
+/// The reason for a part that cannot be read, if a later version wrote the file.
+fn of_later_version(file: &Tensors) -> Option<String> {
+    let version = writer(file).filter(|version| is_later(version))?;
+    Some(format!("was written by partwise {version}; use that version or a later one"))
+}
+
+/// The version that wrote a file.
+fn writer(file: &Tensors) -> Option<String> {
+    let training = file.given_json::<serde_json::Value>("training").ok().flatten()?;
+    Some(training.get("version")?.as_str()?.to_string())
+}
+
 /// Checks that a file is of a format that is read. One of a later format was written by a later version, whose name it has.
 fn check_format(file: &Tensors) -> std::result::Result<(), String> {
     let format = file.text("format")?;
     if format == FORMAT {
         return Ok(());
     }
-    let writer = file.given_json::<serde_json::Value>("training").ok().flatten();
-    let writer = writer.as_ref().and_then(|training| training.get("version")).and_then(serde_json::Value::as_str);
-    let needed = match (format.starts_with("partwise/"), writer) {
+    let needed = match (format.starts_with("partwise/"), writer(file)) {
         (true, Some(version)) => format!("; it takes partwise {version} or later"),
         (true, None) => "; it takes a later version of partwise".to_string(),
         (false, _) => String::new(),

@@ -152,7 +152,7 @@ mod tests {
             ],
             parts: Parts::Nmf,
             normalize: Some(Norm::L1),
-            options: Some(Training { iterations: Some(3), ..Training::default() }),
+            options: Some(Training { iterations: Some(3), window_shape: Shape::Hann, ..Training::default() }),
             training: Summary {
                 seed: 3,
                 engine: "reference".into(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
-use crate::job::Separation;
+use crate::job::{Separation, is_later};
 
 /// What a result depends on beside the recording: equal here, equal bytes there (on one engine).
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for Recorded {
         let value = Value::deserialize(deserializer)?;
         match Parameters::deserialize(&value) {
             Ok(known) => Ok(known.into()),
-            Err(cause) if value[VERSION].as_str().is_some_and(is_newer) => Err(de::Error::custom(cause)),
+            Err(cause) if value[VERSION].as_str().is_some_and(is_later) => Err(de::Error::custom(cause)),
             Err(_) => Ok(Self::Earlier(value)),
         }
     }
@@ -95,12 +95,5 @@ impl<'de> Deserialize<'de> for Recorded {
 /// The version that wrote a line of a manifest, if it is later than this one.
 pub(super) fn newer(line: &[u8]) -> Option<String> {
     let line: Value = serde_json::from_slice(line).ok()?;
-    line["parameters"][VERSION].as_str().filter(|version| is_newer(version)).map(str::to_string)
-}
-
-/// Whether a version is later than this one.
-fn is_newer(version: &str) -> bool {
-    let numbers =
-        |version: &str| -> Vec<u64> { version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect() };
-    numbers(version) > numbers(env!("CARGO_PKG_VERSION"))
+    line["parameters"][VERSION].as_str().filter(|version| is_later(version)).map(str::to_string)
 }

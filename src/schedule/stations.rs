@@ -17,7 +17,7 @@ pub enum OnWhich {
     /// One.
     One(EngineChoice),
     /// Every GPU of this machine. `or_cpu`: where none can be opened, the cpu engine.
-    EveryGpu {
+    EveryCard {
         /// Whether the cpu engine is good enough.
         or_cpu: bool,
     },
@@ -26,14 +26,15 @@ pub enum OnWhich {
 /// Opens the engines of a job. A lost GPU is opened anew; if that does not help, the cpu engine takes over from it.
 ///
 /// # Errors
-/// [`Error::Engine`] where no engine can be opened.
+/// [`Error::Engine`](crate::Error::Engine) if no engine can be opened.
 pub fn stations<'a>(plan: &'a Plan, engines: &'a Engines, on: &OnWhich) -> Result<Vec<Station<'a>>> {
     let maker = Maker { plan, engines };
     match on {
         OnWhich::One(choice) => Ok(vec![maker.station(engines.open(choice)?)?]),
-        OnWhich::EveryGpu { or_cpu } => {
-            let opened = those_that_open(engines.every_gpu().into_iter())
-                .or_else(|cause| if *or_cpu { engines.cpu_instead(&cause).map(|cpu| vec![cpu]) } else { Err(cause) })?;
+        OnWhich::EveryCard { or_cpu } => {
+            let opened = those_that_open(engines.every_gpu().into_iter()).or_else(|cause| {
+                if *or_cpu { engines.stand_in_for(&cause).map(|cpu| vec![cpu]) } else { Err(cause) }
+            })?;
             opened.into_iter().map(|engine| maker.station(engine)).collect()
         }
     }
@@ -85,7 +86,7 @@ impl<'a> Maker<'a> {
             let adapter = adapter.as_ref()?;
             Some(match successor {
                 Successor::Reopened => self.engines.reopen(adapter).map(|engine| self.on(engine)),
-                Successor::Other => self.engines.open(&EngineChoice::Cpu).map(|engine| self.on(engine)),
+                Successor::Other => self.engines.stand_in().map(|engine| self.on(engine)),
             })
         })
     }

@@ -13,10 +13,13 @@ use crate::methods::separator::{Held, OnEngine, Separated, Separator};
 /// Bases on an engine, of whatever method.
 type Shared<E> = Arc<dyn OnEngine<E>>;
 
+/// Brings up the lowest so many bins of the bases of a model.
+type BringUp<'a, E> = dyn Fn(&E, usize) -> Result<Box<dyn OnEngine<E>>> + Send + Sync + 'a;
+
 /// An engine with a model's bases on it, one set for every number of bins that was asked for.
 pub(super) struct UnderModel<'a, E> {
     engine: Held<'a, E>,
-    bring_up: Box<dyn Fn(&E, usize) -> Result<Box<dyn OnEngine<E>>> + Send + Sync + 'a>,
+    bring_up: Box<BringUp<'a, E>>,
     known: Mutex<HashMap<usize, Shared<E>>>,
 }
 

@@ -60,15 +60,18 @@ pub fn whole(
     let step = if plan.scheme.whole { of.max(1) } else { cut };
     let unfit = || Error::input("the model gives no finite gains for this recording; train another model");
     for start in (0..of).step_by(step) {
-        if progress(start as f64 / of as f64).is_break() {
-            return Err(Error::Cancelled);
-        }
         let frames = start..of.min(start + step);
-        let spectra = signal.frames(frames, of)?;
+        // The share of this panel counts as its share of the recording.
+        let mut watch = |share: f64| match progress((start as f64 + share * frames.len() as f64) / of as f64) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled),
+        };
+        watch(0.0)?;
+        let spectra = signal.frames(frames.clone(), of)?;
         let mut data = Array2::zeros((spectra.columns(), view.rows()));
         panel(&view, &spectra.channels, peak, data.view_mut())?;
         let segments: Vec<usize> = spectra.segments(plan.scheme.whole).collect();
-        let Separated { masks, costs, .. } = separator.separate(data.view(), &segments)?;
+        let Separated { masks, costs, .. } = separator.separate_watched(data.view(), &segments, &mut watch)?;
         if !costs.iter().sum::<f64>().is_finite() {
             return Err(unfit());
         }
@@ -79,9 +82,6 @@ pub fn whole(
     }
     estimates.finish()?;
     extend(&mut stems, &mut estimates);
-    if progress(1.0).is_break() {
-        return Err(Error::Cancelled);
-    }
     let stem = |(source, channels): (usize, Vec<Vec<f32>>)| Stem {
         source: names[source].clone(),
         recording: Recording { channels, sample_rate, warnings: Vec::new() },

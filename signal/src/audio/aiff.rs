@@ -70,7 +70,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
 /// Parses a `COMM` chunk into the sample layout and the frame count. The error says why the chunk is unusable.
 fn parse(common: &[u8]) -> std::result::Result<(Layout, u64), String> {
     let Some((basic, rest)) = common.split_first_chunk::<18>() else {
-        return Err(format!("its `COMM` chunk has {} bytes, not 18 or more; convert it anew", common.len()));
+        return Err(format!("its `COMM` chunk has {} bytes, not 18 or more; convert it again", common.len()));
     };
     let number = |bytes: &[u8]| number(bytes, true);
     let (channels, frames, bits) = (number(&basic[..2]) as usize, number(&basic[2..6]), number(&basic[6..8]));

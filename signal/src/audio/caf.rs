@@ -48,7 +48,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
             }
             b"data" => {
                 let mut layout = layout
-                    .ok_or_else(|| Error::audio(path, "has a `data` chunk before its `desc`; convert it anew"))?;
+                    .ok_or_else(|| Error::audio(path, "has a `data` chunk before its `desc`; convert it again"))?;
                 layout.mask = mask;
                 // A 4-byte edit count precedes the samples.
                 let (first, frame) = (content + 4, layout.frame_bytes());
@@ -80,7 +80,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
 /// Parses a `desc` chunk into the sample layout. The error says why the chunk is unusable.
 fn parse(fields: &[u8]) -> std::result::Result<Layout, String> {
     if (fields.len() as u64) < DESCRIPTION {
-        return Err(format!("its `desc` chunk has {} bytes, not {DESCRIPTION}; convert it anew", fields.len()));
+        return Err(format!("its `desc` chunk has {} bytes, not {DESCRIPTION}; convert it again", fields.len()));
     }
     let number = |at: usize| number(&fields[at..at + 4], true);
     let rate = f64::from_bits(number(0) << 32 | number(4));
@@ -110,7 +110,7 @@ fn parse(fields: &[u8]) -> std::result::Result<Layout, String> {
     let layout = Layout { encoding, channels, sample_rate, bits: bits as u32, big_endian: flags & 2 == 0, mask: 0 };
     if packet_bytes != layout.frame_bytes() {
         let expected = layout.frame_bytes();
-        return Err(format!("its frames have {packet_bytes} bytes, not {expected}; convert it anew"));
+        return Err(format!("its frames have {packet_bytes} bytes, not {expected}; convert it again"));
     }
     Ok(layout)
 }

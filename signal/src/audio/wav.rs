@@ -50,7 +50,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
             }
             b"data" => {
                 let Some(mut layout) = layout else {
-                    return Err(Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it anew"));
+                    return Err(Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it again"));
                 };
                 let data = sizes.data(&mut source, chunk.start, chunk.size, layout.frame_bytes()).map_err(read)?;
                 if layout.encoding == Encoding::I24Of32 && stands_on_top(&mut source, chunk.start).map_err(read)? {
@@ -169,7 +169,7 @@ impl Layout {
     /// Parses the fields of a `fmt ` chunk. The error says why they are unusable.
     pub(super) fn parse(fields: &[u8], big_endian: bool) -> std::result::Result<Self, String> {
         let Some(basic) = fields.first_chunk::<16>() else {
-            return Err(format!("its `fmt ` chunk has {} bytes, not 16 or more; convert it anew", fields.len()));
+            return Err(format!("its `fmt ` chunk has {} bytes, not 16 or more; convert it again", fields.len()));
         };
         let number = |bytes: &[u8]| number(bytes, big_endian);
         let channels = number(&basic[2..4]) as usize;
@@ -210,7 +210,7 @@ impl Layout {
         let layout = Self { encoding, channels, sample_rate, bits: bits as u32, big_endian, mask };
         if block_align != layout.frame_bytes() {
             let expected = layout.frame_bytes();
-            return Err(format!("its frames have {block_align} bytes, not {expected}; convert it anew"));
+            return Err(format!("its frames have {block_align} bytes, not {expected}; convert it again"));
         }
         Ok(layout)
     }

@@ -40,8 +40,9 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
                 layout = Some(Layout::parse(&fields, false).map_err(|reason| Error::audio(path, reason))?);
             }
             b"data" => {
-                let layout = layout
-                    .ok_or_else(|| Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it anew"))?;
+                let layout = layout.ok_or_else(|| {
+                    Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it again")
+                })?;
                 let (there, frame) = (end - content, layout.frame_bytes());
                 let (length, warning) = match size.saturating_sub(HEAD) {
                     0 if there > 0 => {

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::super::progress::advanced;
 
-/// The least duration of a run that counts: many times what submitting it takes.
+/// The least duration of a run that counts: many times the cost of submitting it.
 const LONG_ENOUGH: Duration = Duration::from_millis(5);
 
 /// Peaks are measured this many times as long as a kernel, because everything is compared with them.

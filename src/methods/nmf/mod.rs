@@ -1,4 +1,4 @@
-//! Plain nonnegative factorization by multiplicative updates: V ≈ WH under any [`Divergence`].
+//! Plain nonnegative factorization by multiplicative updates: V ≈ WH under any [`Divergence`](crate::Divergence).
 //!
 //! Févotte & Idier, "Algorithms for nonnegative matrix factorization with the β-divergence" (2011). With W fixed it is
 //! supervised separation as in Grais & Erdogan, eqs. (7), (8).

@@ -36,7 +36,7 @@ impl FromStr for Updates {
         let all = [Self::Alternating, Self::Joint, Self::Extrapolated];
         let found = all.into_iter().find(|updates| updates.to_string() == text);
         found.ok_or_else(|| {
-            Error::input(format!("updates '{text}' are not known; use alternating, joint or extrapolated"))
+            Error::input(format!("updates '{text}' are unknown; use alternating, joint or extrapolated"))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Options;
+use super::factorize::Options;
 use super::separate::{Patterns, Settings};
 use crate::divergence::Divergence;
 use crate::kernels::{Lags, Mask, Norm};

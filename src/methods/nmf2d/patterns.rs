@@ -75,7 +75,10 @@ mod tests {
         })
     }
 
-    fn given(sources: &[(&str, &[Array2<f32>])], time_lags: usize) -> Result<(Vec<Array2<f64>>, Vec<Range<usize>>)> {
+    /// Bases and sources of given patterns.
+    type Given = (Vec<Array2<f64>>, Vec<Range<usize>>);
+
+    fn given(sources: &[(&str, &[Array2<f32>])], time_lags: usize) -> Result<Given> {
         let owned: Vec<_> = sources.iter().map(|&(name, data)| (name.to_string(), data.to_vec())).collect();
         match patterns(&owned, time_lags, 2.0)? {
             Patterns::Given { bases, sources } => Ok((bases, sources)),

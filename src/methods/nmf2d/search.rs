@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-use super::{Fit, Options, factorize};
+use super::factorize::{Fit, Options, factorize};
 use crate::Result;
 use crate::engine::Real;
 use crate::kernels::{Lags, Shifts};

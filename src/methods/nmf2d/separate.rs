@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-use super::{Found, Options, Start, search};
+use super::factorize::Options;
+use super::search::{Found, Start, search};
 use crate::Result;
 use crate::kernels::{Mask, Shifts};
 use crate::methods::separator::{Held, Separated, Separator};
@@ -72,6 +73,15 @@ impl<E: Shifts> Separator for Blind<'_, E> {
     }
 
     fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
+        self.separate_watched(data, segments, &mut |_| Ok(()))
+    }
+
+    fn separate_watched(
+        &self,
+        data: ArrayView2<f32>,
+        segments: &[usize],
+        watch: &mut (dyn FnMut(f64) -> Result<()> + Send),
+    ) -> Result<Separated> {
         let Settings { options, patterns, mask } = self.settings;
         let mut rest = data.reversed_axes();
         let mut channels = Vec::with_capacity(segments.len());
@@ -80,10 +90,12 @@ impl<E: Shifts> Separator for Blind<'_, E> {
             channels.push(channel);
             rest = after;
         }
+        let of = options.iterations.max(1) as f64;
+        let tick = |iteration| watch(iteration as f64 / of);
         let (found, sources) = match patterns {
             Patterns::Found { sources, starts, seed } => {
                 let start = Start::Random { components: *sources, starts: *starts, seed: *seed };
-                let mut found = search(&*self.engine, &channels, start, options, |_| Ok(()))?;
+                let mut found = search(&*self.engine, &channels, start, options, tick)?;
                 loudest_first(&mut found);
                 (found, (0..*sources).map(|source| source..source + 1).collect())
             }
@@ -92,7 +104,7 @@ impl<E: Shifts> Separator for Blind<'_, E> {
                 let rows = |basis: &Array2<f64>| basis.slice(s![..data.ncols().min(basis.nrows()), ..]).to_owned();
                 let bases: Vec<_> = bases.iter().map(rows).collect();
                 let start = Start::Given { bases: &bases, gains: None };
-                (search(&*self.engine, &channels, start, options, |_| Ok(()))?, sources.clone())
+                (search(&*self.engine, &channels, start, options, tick)?, sources.clone())
             }
         };
         let (engine, lags) = (&*self.engine, options.rule.lags);
@@ -232,7 +244,7 @@ mod tests {
                 array![[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]],
                 array![[0.0], [9.0], [0.0], [0.0], [0.0], [0.0]],
             ],
-            fit: super::super::Fit { objective: array![[1.0]] },
+            fit: super::super::factorize::Fit { objective: array![[1.0]] },
             start: 0,
             seconds: 0.0,
         };

@@ -13,7 +13,7 @@ use crate::engine::{Cpu, Engine, Timing};
 
 /// Numbers per copied buffer: 128 MiB, several times the private caches of the threads.
 const COPIED: usize = 32 << 20;
-/// The least duration of a run that counts. It is many times what waking the threads takes, and short enough to fit
+/// The least duration of a run that counts. It is many times the cost of waking the threads, and short enough to fit
 /// between interruptions by other processes.
 const LONG_ENOUGH: Duration = Duration::from_millis(2);
 /// Accumulators per row of a tile. With the rows, they form enough chains to hide the latency of a multiply-add.

@@ -21,7 +21,7 @@ const COPIED: usize = 1024;
 const QUAD_BYTES: usize = QUAD * size_of::<f32>();
 /// Bytes of a copied buffer, if the device allows them: several times the caches of any device.
 const BUFFER_BYTES: u64 = 256 << 20;
-/// The least duration of a run that counts: many times what submitting it takes.
+/// The least duration of a run that counts: many times the cost of submitting it.
 const LONG_ENOUGH: Duration = Duration::from_millis(20);
 
 uniform! {
@@ -79,7 +79,7 @@ const ANY_DISPATCH: usize = 1 << 28;
 /// Workgroups, and the most rounds, of the dispatches that measure the limit.
 const TRIAL_WORKGROUPS: usize = 256;
 const TRIAL_ROUNDS: u32 = 1 << 9;
-/// The least duration of such a dispatch, in seconds, for it to count: many times what submitting it takes.
+/// The least duration of such a dispatch, in seconds, for it to count: many times the cost of submitting it.
 const TRIAL_SECONDS: f64 = 1e-3;
 
 impl Gpu {
