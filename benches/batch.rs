@@ -1,10 +1,11 @@
-//! Whole jobs of the built program: many short clips against one recording of the same length, and one of many hours.
+//! Benchmarks whole jobs of the built program: many short clips against one recording of the same length, and a
+//! recording of many hours.
 //!
-//!     cargo bench --bench batch -- [CLIPS] [SECONDS] [HOURS]        (2000 clips of 2 s and 10 hours, unless told otherwise)
+//!     cargo bench --bench batch -- [CLIPS] [SECONDS] [HOURS]        (default: 2000 clips of 2 s, and 10 hours)
 //!
-//! Recordings are noise with a beat, at 16 kHz in 16 bits, the model has rank 64 twice and the program's own transform. Prints a
-//! row a job: how much faster than real time, the engine's busy share, the peak of memory (Linux); then the ratio of the clips'
-//! throughput to the one recording's.
+//! The recordings are noise with a beat, at 16 kHz in 16 bits. The model has rank 64 for each of two sources and the
+//! default transform. Prints a row per job: the speed relative to real time, the engine's busy share, the peak memory
+//! (Linux). The last line is the ratio of the clips' throughput to the one recording's.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
@@ -72,7 +73,7 @@ fn record(path: &Path, seed: u64, seconds: u64) {
     writer.finish().unwrap();
 }
 
-/// The most memory that a process has had, in KiB, as its system tells it last.
+/// The most memory that a process has used, in KiB, by its last report from the system.
 fn peak_of_memory(process: u32) -> Option<u64> {
     let mut peak = None;
     while let Ok(status) = std::fs::read_to_string(format!("/proc/{process}/status")) {

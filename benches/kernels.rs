@@ -1,5 +1,5 @@
-//! Every kernel of the CPU engine at the shapes that matter, under criterion: `cargo bench`, or `cargo bench -- gains`.
-//! `partwise bench` measures any engine, and whole jobs.
+//! Benchmarks every kernel of the CPU engine at relevant shapes with criterion: `cargo bench`, or `cargo bench --
+//! gains`. `partwise bench` measures any engine, and whole jobs.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use partwise::kernels::{Lags, Rule, ShiftRule, Shifts};
@@ -62,7 +62,7 @@ fn kernels(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-/// F, N, D, T, Φ: a recording of half a minute on a scale of log-frequency, and two patterns that move.
+/// F, N, D, T, Φ: half a minute of audio in log-frequency bands, and two patterns that move.
 const SHIFTED: [usize; 5] = [175, 500, 2, 7, 18];
 
 fn shifted(criterion: &mut Criterion) -> Result<()> {

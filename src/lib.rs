@@ -1,4 +1,38 @@
-#![doc = include_str!("../README.md")]
+//! partwise separates one recording into its sources by nonnegative matrix factorization, on any GPU or CPU, from models that
+//! anyone can train in a minute on recordings of their own.
+//!
+//! # In memory: train, then separate
+//!
+//! ```
+//! use std::ops::ControlFlow::Continue;
+//! use partwise::{EngineChoice, Recording, Separation, Training, audio, separate, train};
+//!
+//! let engine = EngineChoice::Auto.open()?;
+//! let speech = audio::read_folder("examples/audio/speech/train".as_ref())?;
+//! let piano = audio::read_folder("examples/audio/piano/train".as_ref())?;
+//! let sources = [("speech", &speech[..]), ("piano", &piano[..])];
+//! let model = train(&engine, &sources, &Training::default(), &mut |_share_done| Continue(()))?;
+//!
+//! let [voice, keys] = [&speech[3].channels[0], &piano[1].channels[0]];
+//! let mixture = Recording::new(vec![voice.iter().zip(keys).map(|(a, b)| a + b).collect()], 16_000)?;
+//! let stems = separate(&engine, Some(&model), &mixture, &Separation::default(), &mut |_| Continue(()))?;
+//! assert_eq!((stems[0].source.as_str(), stems[0].recording.frames()), ("speech", mixture.frames()));
+//! # Ok::<(), partwise::Error>(())
+//! ```
+//!
+//! # The ways in
+//!
+//! | you have | you want | call |
+//! |---|---|---|
+//! | samples | a model, stems | [`train`](fn@train), [`separate`](fn@separate) |
+//! | files | a model | [`train::train`], which reads them and reports every odd one |
+//! | many files, one or more GPUs | files of stems, a manifest, resume | [`schedule::run`] with a [`separate::Plan`] |
+//! | a matrix V | factors W and H | [`methods::nmf::factorize`], [`methods::nmf2d::search`] |
+//! | true sources and estimates | SDR, SI-SDR | [`evaluate`] |
+//!
+//! A job is data: [`Training`] and [`Separation`] hold every option, with the names that the command line, `--config` files,
+//! manifests and models use. [`EngineChoice`] opens an [`AnyEngine`]; [`with_engine!`] hands the engine inside to code that is
+//! generic over the kernel traits ([`Products`], [`Glue`], [`Momentum`], [`GainPrior`], [`Shifts`]).
 //!
 //! # Axis letters
 //!
@@ -8,24 +42,41 @@
 pub mod arrays;
 pub mod audio;
 pub mod check;
-pub mod divergence;
-pub mod engine;
-mod error;
+pub mod engines;
 pub mod evaluate;
-pub mod kernels;
+mod front;
+pub mod job;
 pub mod methods;
 pub mod model;
-pub mod random;
+pub mod options;
+pub mod recordings;
 pub mod report;
 pub mod reproduce;
 pub mod schedule;
 pub mod separate;
 pub mod spectrogram;
+mod tensors;
 pub mod train;
 
-pub use divergence::Divergence;
-pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};
-pub use error::{EngineError, Error, Result};
-pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
+pub use audio::Recording;
+pub use engines::{AnyEngine, EngineChoice};
+pub use front::{separate, train};
+pub use job::{Separation, Training};
 pub use model::Model;
 pub use ndarray;
+#[doc(inline)]
+pub use partwise_compute::{Cpu, Divergence, Engine, EngineError, Error, Gpu, GpuChoice, Reference, Result};
+#[doc(inline)]
+pub use partwise_compute::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
+#[doc(inline)]
+pub use partwise_compute::{divergence, engine, kernels, random};
+
+/// The examples of the pages, compiled and run.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/library.md")]
+    struct Library;
+}

@@ -1,4 +1,4 @@
-//! Reading odd and broken files: each behaves as `tests/audio/awkward/expected.csv` says.
+//! Reads odd and broken files. Each must behave as `tests/audio/awkward/expected.csv` says.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-/// One step of 16-bit integers.
+/// One quantization step of 16-bit integers.
 const STEP: f32 = 1.0 / 32768.0;
 
 fn awkward(name: &str) -> PathBuf {
@@ -19,7 +19,7 @@ fn read(name: &str) -> Recording {
     audio::read(&awkward(name)).unwrap()
 }
 
-/// The rows of `expected.csv` under its header; a quoted field may hold commas.
+/// The rows of `expected.csv` below its header. A quoted field may contain commas.
 fn expected() -> Vec<Vec<String>> {
     let table = std::fs::read_to_string(awkward("expected.csv")).unwrap();
     let row = |line: &str| {
@@ -37,7 +37,8 @@ fn expected() -> Vec<Vec<String>> {
     table.lines().skip(1).map(row).collect()
 }
 
-/// What is wrong with `outcome` by its row, if anything. Where the table leaves a choice, the reader reads.
+/// The difference between `outcome` and its row, if any. Where the table allows a choice, the reader must read the
+/// file.
 fn complaint(row: &[String], outcome: Result<Recording>) -> Option<String> {
     let [name, class, channels, rate, _bits, frames, ..] = row else { return Some("short row".into()) };
     let refused = match name.as_str() {
@@ -63,9 +64,9 @@ fn complaint(row: &[String], outcome: Result<Recording>) -> Option<String> {
         let (channels, rate) = (recording.channels.len(), recording.sample_rate);
         return Some(format!("{}x{channels}@{rate}", recording.frames()));
     }
-    // What is behind the samples and was not read is told, whatever it is.
-    let told = ["truncated.flac", "header_only.wav", "trailing_garbage.wav", "two_data_chunks.wav"];
-    let warned = class.contains("(warn)") || told.contains(&name.as_str());
+    // Ignored bytes after the samples always give a warning.
+    let warns = ["truncated.flac", "header_only.wav", "trailing_garbage.wav", "two_data_chunks.wav"];
+    let warned = class.contains("(warn)") || warns.contains(&name.as_str());
     (recording.warnings.is_empty() == warned).then(|| format!("warnings {:?}", recording.warnings))
 }
 
@@ -79,7 +80,7 @@ fn every_awkward_file_is_read_exactly_or_refused_clearly() {
 }
 
 #[test]
-fn every_awkward_file_is_in_the_table_and_there() {
+fn the_table_lists_exactly_the_awkward_files() {
     let listed: BTreeSet<String> = expected().into_iter().map(|row| row[0].clone()).collect();
     let entries = std::fs::read_dir(awkward("")).unwrap();
     let mut there: BTreeSet<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -88,7 +89,7 @@ fn every_awkward_file_is_in_the_table_and_there() {
 }
 
 #[test]
-fn one_tone_stored_in_many_ways_is_read_as_one() {
+fn every_encoding_of_one_tone_gives_the_same_samples() {
     let reference = read("ref_s16.wav");
     let stereo = read("extensible_f32_stereo.wav");
     let mono = &reference.channels[..];
@@ -101,7 +102,7 @@ fn one_tone_stored_in_many_ways_is_read_as_one() {
         (mono, 1.0 / 128.0, "mono_u8.wav"),
         // Full scale over the 16 segment steps of the top half of G.711, halved by rounding.
         (mono, 1.0 / 64.0, "alaw.wav mulaw.wav"),
-        // Lossy: 0.036 and 0.079 off at peaks of 0.49; a shift by one sample would give 0.20 and 0.14.
+        // Lossy: errors of 0.036 and 0.079 at peaks of 0.49. A shift by one sample would give 0.20 and 0.14.
         (mono, 0.05, "tone.mp3"),
         (&stereo.channels[..], 0.1, "tone.ogg"),
     ];
@@ -121,13 +122,13 @@ fn one_tone_stored_in_many_ways_is_read_as_one() {
 }
 
 #[test]
-fn the_first_nan_is_named() {
+fn an_error_names_the_first_nan() {
     let error = audio::read(&awkward("nan_inf_f32.wav")).unwrap_err().to_string();
     assert!(error.contains("nan_inf_f32.wav: sample 100 of channel 0"), "{error}");
 }
 
 #[test]
-fn a_nan_is_counted_from_the_start_of_the_file() {
+fn the_index_of_a_nan_counts_from_the_start_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("late.wav");
     let samples = vec![0.0; 100_000];
@@ -141,7 +142,7 @@ fn a_nan_is_counted_from_the_start_of_the_file() {
     assert!(error.contains("late.wav: sample 70001 of channel 1"), "{error}");
 }
 
-/// All blocks of a recording put together, each of the promised form.
+/// Concatenates all blocks of a recording, and checks each block's form.
 fn blocks(mut reader: Reader) -> Result<Recording> {
     let mut channels = vec![Vec::new(); reader.channels()];
     let mut block = vec![vec![7.0; 3]; 5];
@@ -152,12 +153,12 @@ fn blocks(mut reader: Reader) -> Result<Recording> {
         channels.iter_mut().zip(&block).for_each(|(channel, samples)| channel.extend_from_slice(samples));
     }
     assert_eq!(block, vec![Vec::<f32>::new(); channels.len()], "empty at the end");
-    assert!(!reader.read(&mut block).unwrap(), "the end stays the end");
+    assert!(!reader.read(&mut block).unwrap(), "later reads stay at the end");
     Ok(Recording { channels, sample_rate: reader.sample_rate(), warnings: reader.warnings().to_vec() })
 }
 
 #[test]
-fn bytes_in_memory_are_read_as_the_file_is() {
+fn reading_from_memory_equals_reading_from_a_file() {
     for row in expected() {
         let path = awkward(&row[0]);
         let bytes = Cursor::new(std::fs::read(&path).unwrap());
@@ -170,7 +171,7 @@ fn bytes_in_memory_are_read_as_the_file_is() {
 }
 
 #[test]
-fn integers_have_bits_as_stored_and_others_none() {
+fn bits_are_known_for_integer_samples_only() {
     let cases = [
         (Some(8), "mono_u8.wav"),
         (Some(16), "ref_s16.wav rifx_big_endian.wav rf64.wav extensible_s16.wav six_channels_s16.wav tone.flac"),
@@ -188,7 +189,7 @@ fn integers_have_bits_as_stored_and_others_none() {
 
 #[cfg(unix)]
 #[test]
-fn pipes_and_devices_are_refused_and_not_waited_for() {
+fn pipes_and_devices_are_refused_without_blocking() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -198,9 +199,9 @@ fn pipes_and_devices_are_refused_and_not_waited_for() {
     }
 }
 
-/// Cover pictures make tags of this size.
+/// Tags with cover pictures have this size.
 #[test]
-fn an_mp3_behind_a_large_tag_is_read() {
+fn an_mp3_after_a_large_tag_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tagged.mp3");
     let mut file = b"ID3\x03\0\0\0\x7F\x7F\x7FPRIV\0\x1F\xFF\xF5\0\0".to_vec();
@@ -218,8 +219,8 @@ fn a_missing_file_and_a_folder_are_io_errors() {
     }
 }
 
-/// Whatever a damaged file holds, it is read or refused, never a panic, a hang or a NaN. One to eight bytes of the
-/// first kibibyte, where the headers are, are replaced.
+/// A damaged file must be read or refused, without a panic, a hang or a NaN. The test replaces one to eight bytes of
+/// the first KiB, which contains the headers.
 #[test]
 fn damaged_files_are_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The built program as a user meets it: what it writes, what it says, how it exits.
+//! Tests of the built program as a user runs it: its files, its messages, its exit status.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -135,7 +135,7 @@ fn scaling_the_input_scales_the_outputs() {
     for (name, gain) in [("loud.wav", 1.0), ("quiet.wav", 1e-3), ("faint.wav", 1e-9)] {
         world.record(name, &[loud.iter().map(|x| x * gain).collect()], RATE);
     }
-    // IS on powers feels the floors first: 1e-9 squared is far below them.
+    // IS on powers reaches the floors first: 1e-9 squared is far below them.
     let is = ["train", "--divergence", "is", "--source", "tones=tones", "--source", "hiss=hiss", "--rank", "4"];
     world.run(&[&is[..], &["--iterations", "20", "-o", "is.safetensors"]].concat());
     for model in ["m.safetensors", "is.safetensors"] {
@@ -156,7 +156,7 @@ fn scaling_the_input_scales_the_outputs() {
 }
 
 #[test]
-fn any_length_rate_and_channel_count_comes_back_as_it_was() {
+fn outputs_have_the_length_rate_and_channels_of_the_input() {
     let world = World::trained();
     let mut cases: Vec<(String, usize, usize, u32)> = Vec::new();
     for (samples, channels, rate) in [
@@ -191,7 +191,7 @@ fn any_length_rate_and_channel_count_comes_back_as_it_was() {
         let error = sum_error(&world.read(name), &sources);
         assert!(error <= 1e-5, "{name}: {error}");
     }
-    // Channels are separated each by its own spectrogram: a silent one stays silent, a copy is a copy.
+    // Each channel is separated by its own spectrogram: a silent one stays silent, and equal ones stay equal.
     world.record("lr.wav", &[mix(3, 3000), vec![0.0; 3000], mix(3, 3000)], RATE);
     world.separate(&["lr.wav"]);
     let channels = world.read("out/lr.tones.wav").channels;
@@ -208,13 +208,13 @@ fn any_length_rate_and_channel_count_comes_back_as_it_was() {
     }
 }
 
-/// The upper half of the model's bins is empty in a recording at half its sample rate. IS must not weigh them.
+/// In a recording at half the model's rate, the upper half of the bins is empty. IS must not weight them.
 #[test]
-fn a_recording_at_a_lower_rate_is_separated_by_the_bins_it_has() {
+fn a_recording_at_a_lower_rate_is_separated_by_its_nonempty_bins() {
     let world = World::new();
     let is = ["train", "--divergence", "is", "--source", "tones=tones", "--source", "hiss=hiss", "--rank", "4"];
     world.run(&[&is[..], &["--window", "256", "--iterations", "20", "-o", "m.safetensors"]].concat());
-    // Samples of 200 Hz at half the rate are those of 400 Hz.
+    // At half the rate, a tone of 200 Hz has the samples of one of 400 Hz.
     let (truth, noise) = (tones(400.0, 4000), hiss(8, 4000));
     world.record("low.wav", &[truth.iter().zip(&noise).map(|(a, b)| a + b).collect()], RATE / 2);
     world.separate(&["low.wav"]);
@@ -253,7 +253,7 @@ fn masks_formats_names_and_only() {
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(world.files("only"), ["manifest.jsonl", "x.hiss.wav"]);
-    // At another sample rate all sources are needed to know the rest, but one is written still.
+    // At another sample rate all sources are needed to compute the remainder, but only one is written.
     world.record("y.wav", &[mix(2, 3000)], 11025);
     world.separate(&["y.wav"]);
     world.run(&["separate", "y.wav", "--model", "m.safetensors", "-o", "only", "--only", "hiss", "--iterations", "10"]);
@@ -308,7 +308,7 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
     world.record("x.wav", &[mix(1, 2000)], RATE);
     std::fs::create_dir(world.path("nothing")).unwrap();
     std::fs::write(world.path("file"), "x").unwrap();
-    // The writer refuses such samples, so the bytes are made by hand: the last one of the file becomes a NaN.
+    // The writer refuses NaN, so the last sample is overwritten by hand.
     let mut bytes = std::fs::read(world.path("x.wav")).unwrap();
     let end = bytes.len();
     bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
@@ -339,12 +339,12 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
 
     for (arguments, parts) in [
         (vec!["--source", "tones"], vec!["--source tones", "NAME=PATH"]),
-        (vec!["--source", "a=absent.wav"], vec!["source 'a'", "none of its 1 files"]),
+        (vec!["--source", "a=absent.wav"], vec!["source 'a'", "none of its 1 recordings"]),
         (vec!["--source", "a=nothing"], vec!["source 'a'", "nothing"]),
         (vec!["--source", "a/b=tones"], vec!["a/b", "file name"]),
         (vec!["--source", "a=tones", "--rank", "0"], vec!["rank 0"]),
         (vec!["--source", "a=tones", "--rank", "9999"], vec!["rank 9999"]),
-        (vec!["--source", "a=tones", "--rank", "b=3"], vec!["no source 'b'"]),
+        (vec!["--source", "a=tones", "--rank", "b=3"], vec!["no such source; there are a"]),
         (vec!["--source", "a=tones", "--hop", "2000"], vec!["hop"]),
         (vec!["--source", "a=tones", "--tolerance", "nan"], vec!["tolerance"]),
     ] {
@@ -365,7 +365,7 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
 }
 
 #[test]
-fn files_of_one_name_are_all_separated_and_results_are_no_inputs() {
+fn files_of_one_name_are_all_separated_and_results_are_not_inputs() {
     let world = World::trained();
     for name in ["set/one/mix.wav", "set/two/mix.wav", "set/two/other.wav"] {
         world.record(name, &[mix(1, 1000)], RATE);
@@ -383,7 +383,7 @@ fn files_of_one_name_are_all_separated_and_results_are_no_inputs() {
         "two/mix.hiss.wav",
         "two/mix.tones.wav",
     ];
-    // The second run meets the results of the first: a line before they are replaced, and one after.
+    // The second run replaces the first one's results: one line before each replacement, and one after.
     for lines in [4, 12] {
         let output =
             world.run(&["separate", "set/*/*", "--model", "m.safetensors", "-o", "set/out", "--iterations", "5"]);
@@ -420,12 +420,12 @@ fn manifests_of_shards_are_merged() {
     };
     assert_eq!(inputs(&all()), ["a.wav done", "b.wav done", "bad.wav failed", "c.wav done"]);
 
-    // Onto itself, and to stdout: the same lines.
+    // Merging onto itself and to stdout gives the same lines.
     let once = all();
     assert_eq!(merge(&["all.jsonl", "all.jsonl", "-o", "all.jsonl"]).status.code(), Some(0));
     assert_eq!((all(), stdout(&merge(&["all.jsonl"]))), (once.clone(), once.clone()));
 
-    // What was mended later is done, whatever came before; the order of the arguments says what is later.
+    // A later success replaces an earlier failure. The order of the arguments decides which is later.
     std::fs::copy(world.path("a.wav"), world.path("bad.wav")).unwrap();
     let failed = std::fs::read_to_string(world.path("one/manifest.jsonl")).unwrap();
     std::fs::write(world.path("old.jsonl"), &failed).unwrap();
@@ -461,7 +461,9 @@ fn a_gain_prior_is_trained_and_separates() {
     assert_eq!(trained.status.code(), Some(0), "{}", stderr(&trained));
     assert_eq!(json(&trained)["sources"][0]["mixture"]["components"], 3);
     let again = train(&["-o", "q.safetensors", "--mixtures", "3"]);
-    assert!(stdout(&again).contains("tones: 3 mixtures in ") && stdout(&again).contains("hiss: 3 mixtures in "));
+    assert!(
+        stdout(&again).contains("tones, mixture: components 3, ") && stdout(&again).contains("hiss, mixture: comp")
+    );
     let bytes = |name: &str| std::fs::read(world.path(name)).unwrap();
     assert!(bytes("p.safetensors") == bytes("q.safetensors"));
     let separate = |model: &str, out: &str, options: &[&str]| {
@@ -470,27 +472,27 @@ fn a_gain_prior_is_trained_and_separates() {
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         (bytes(&format!("{out}/mix.tones.wav")), json(&output)["results"][0]["parameters"].clone())
     };
-    // Without weight the priors are not there.
+    // With weight 0 the priors have no effect.
     let alternating = ["--updates", "alternating", "--iterations", "9"];
     let (plain, parameters) = separate("m.safetensors", "plain", &alternating);
-    assert_eq!((&parameters["prior_weights"], &parameters["prior_gradient"]), (&serde_json::json!([]), &"".into()));
+    assert!(parameters["method"] == "nmf" && parameters.get("prior_weight").is_none(), "{parameters}");
     let weightless = separate("p.safetensors", "weightless", &[&alternating[..], &["--prior-weight", "0"]].concat());
     assert!(plain == weightless.0);
-    // With weight they are, by default too, and separately for each source.
+    // With a weight they have, also by default, and separately per source.
     let (usual, parameters) = separate("p.safetensors", "usual", &["--iterations", "9"]);
     assert_eq!((&parameters["updates"], &parameters["prior_gradient"]), (&"alternating".into(), &"paper".into()));
-    assert_eq!(parameters["prior_weights"], serde_json::json!(["auto", "auto"]));
+    assert_eq!(parameters["prior_weight"], "auto");
     let by_name = ["--iterations", "9", "--prior-weight", "0.1", "--prior-weight", "hiss=2"];
     let (other, parameters) = separate("p.safetensors", "other", &by_name);
-    assert_eq!(parameters["prior_weights"], serde_json::json!(["0.1", "2"]));
+    assert_eq!(parameters["prior_weight"], serde_json::json!({"tones": 0.1, "hiss": 2.0}));
     assert_eq!(parameters["prior_gradient"], "exact");
     let (exact, parameters) = separate("p.safetensors", "exact", &["--iterations", "9", "--prior-gradient", "exact"]);
     assert_eq!(parameters["prior_gradient"], "exact");
     let (half, parameters) = separate("p.safetensors", "half", &["--iterations", "9", "--prior-weight", "hiss=0"]);
-    assert_eq!(parameters["prior_weights"], serde_json::json!(["auto", "0"]));
+    assert_eq!(parameters["prior_weight"], serde_json::json!({"tones": "auto", "hiss": 0.0}));
     let results = [&plain, &usual, &other, &exact, &half];
     assert!((0..5).all(|a| (0..a).all(|b| results[a] != results[b])));
-    // What is found from a recording is found from it alone.
+    // A weight found from a recording depends on that recording alone.
     world.record("loud.wav", &[mix(6, 9000)], RATE);
     let (among, _) = separate("p.safetensors", "among", &["--iterations", "9", "loud.wav", "--threads", "1"]);
     assert!(among == usual);
@@ -501,9 +503,9 @@ fn a_gain_prior_is_trained_and_separates() {
         ("p.safetensors", ["--updates", "extrapolated"], ["extrapolated", "use alternating"]),
         ("p.safetensors", ["--tolerance", "1e-3"], ["tolerance", "gain prior"]),
         ("p.safetensors", ["--prior-weight", "drums=1"], ["--prior-weight drums=1", "there are tones, hiss"]),
-        ("p.safetensors", ["--prior-weight", "hiss=much"], ["--prior-weight hiss=much", "neither a number nor auto"]),
-        ("p.safetensors", ["--prior-weight", "-1"], ["prior weight -1", "not negative"]),
-        ("m.safetensors", ["--prior-weight", "0.1"], ["no gain priors", "--method gain-prior"]),
+        ("p.safetensors", ["--prior-weight", "hiss=much"], ["--prior-weight hiss=much", "use auto, or a number"]),
+        ("p.safetensors", ["--prior-weight", "-1"], ["--prior-weight -1", "not negative"]),
+        ("m.safetensors", ["--prior-weight", "0.1"], ["trained with the method nmf", "--method gain-prior"]),
     ] {
         let weight = options.join("=");
         let options = if weight.ends_with("=-1") { vec![weight.as_str()] } else { options.to_vec() };
@@ -515,13 +517,13 @@ fn a_gain_prior_is_trained_and_separates() {
     let steep = world.run(&steep);
     assert!(steep.status.code() == Some(2) && stderr(&steep).contains("use exact or paper"));
     refused(&train(&["-o", "n.safetensors", "--mixtures", "4000"]), 2, &["source 'tones'", "4000 mixtures"]);
-    refused(&train(&["-o", "n.safetensors", "--mixtures", "0"]), 2, &["0 mixtures"]);
+    refused(&train(&["-o", "n.safetensors", "--mixtures", "0"]), 2, &["--mixtures 0", "at least 1"]);
     let plain = ["train", "--source", "a=tones", "-o", "n.safetensors", "--mixtures", "3"];
-    refused(&world.run(&plain), 2, &["--mixtures", "--method gain-prior"]);
+    refused(&world.run(&plain), 2, &["--mixtures is an option of the method gain-prior"]);
 }
 
 #[test]
-fn training_leaves_out_a_bad_file_and_says_so() {
+fn training_skips_a_bad_file_with_a_warning() {
     let world = World::new();
     std::fs::write(world.path("hiss/bad.wav"), "no audio").unwrap();
     let output = world.run(&[
@@ -548,7 +550,7 @@ fn factors(path: &Path) -> (Array2<f32>, Array2<f32>, Array1<f64>) {
 }
 
 #[test]
-fn a_tuning_is_kept_and_changes_no_byte() {
+fn a_kept_tuning_does_not_change_the_results() {
     let Some(gpu) = common::gpu() else { return };
     let world = World { folder: tempfile::tempdir().unwrap() };
     let v = Array2::from_shape_fn((7, 90), |(f, n)| 0.1 + ((3 * f + 5 * n) % 11) as f32);
@@ -566,12 +568,8 @@ fn a_tuning_is_kept_and_changes_no_byte() {
     let below = if cfg!(target_os = "macos") { "cache/Library/Caches/partwise" } else { "cache/partwise" };
     let file = world.path(below).join("tuning.json");
     let plain = factorize("a.npz", &[]);
-    assert_eq!(
-        file.exists(),
-        !gpu.adapter().is_software(),
-        "a software driver is only measured where that is asked for"
-    );
-    // What cannot be read is measured and written anew.
+    assert_eq!(file.exists(), !gpu.adapter().is_software(), "a software driver is only measured on request");
+    // An unreadable file is measured and written again.
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "{").unwrap();
     assert_eq!(factorize("b.npz", &["--retune"]), plain);
@@ -579,11 +577,11 @@ fn a_tuning_is_kept_and_changes_no_byte() {
     let devices: serde_json::Value = serde_json::from_str(&kept).unwrap();
     assert!(devices.as_object().unwrap().keys().all(|key| key.contains(env!("CARGO_PKG_VERSION"))), "{kept}");
     assert_eq!(factorize("c.npz", &[]), plain);
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), kept, "what is kept was measured again");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), kept, "a kept tuning was measured again");
 }
 
 #[test]
-fn factorize_a_matrix() {
+fn factorize_writes_factors_and_objectives_of_a_matrix() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     let noise = Stream::new(4, "v");
     let v = Array2::from_shape_fn((7, 11), |(f, n)| (noise.uniform((11 * f + n) as u64) + 0.01) as f32);
@@ -598,7 +596,7 @@ fn factorize_a_matrix() {
     assert!(w.columns().into_iter().all(|column| (column.sum() - 1.0).abs() < 1e-5));
     assert!(objective.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)));
     assert_eq!(json(&output)["final_objective"].as_f64(), objective.last().copied());
-    // KL keeps the sum of the data, so W H has it.
+    // KL preserves the sum of the data, so W H has the same sum.
     assert!((w.dot(&h).sum() / v.sum() - 1.0).abs() < 1e-4);
 
     run(&["v64.npy", "-o", "b.npz", "--normalize", "l1"]);
@@ -606,9 +604,9 @@ fn factorize_a_matrix() {
     run(&["v.npy", "-o", "c.npz", "--init", "a.npz", "--fix", "w"]);
     let (kept, _, further) = factors(&world.path("c.npz"));
     assert_eq!(kept, w);
-    assert!((further[0] / objective[20] - 1.0).abs() < 1e-5, "goes on where the first run stopped");
+    assert!((further[0] / objective[20] - 1.0).abs() < 1e-5, "continues where the first run stopped");
     let output = run(&["v.npy", "-o", "d.npz", "--normalize", "l1", "--trace-every", "0", "--json"]);
-    assert!(json(&output)["first_objective"].is_null(), "nothing was looked at before the first iteration");
+    assert!(json(&output)["first_objective"].is_null(), "no objective is computed before the first iteration");
     assert_eq!(json(&output)["final_objective"].as_f64(), Some(objective[20]));
     let text = stdout(&run(&["v.npy", "-o", "d.npz", "--trace-every", "0"]));
     assert!(text.contains("objective") && !text.contains("->"), "{text}");
@@ -616,7 +614,7 @@ fn factorize_a_matrix() {
     let (.., reference) = factors(&world.path("r.npz"));
     assert!(reference.iter().zip(&objective).all(|(a, b)| (a / b - 1.0).abs() < 1e-5));
 
-    // Level does not matter, however far from 1 it is.
+    // The level of the data has no effect, however far from 1.
     for (name, gain) in [("faint", 1e-20), ("loud", 1e12)] {
         ndarray_npy::write_npy(world.path("level.npy"), &v.mapv(|x| f64::from(x) * gain)).unwrap();
         run(&["level.npy", "-o", "level.npz", "--normalize", "l1", "--divergence", "kl"]);
@@ -641,24 +639,24 @@ fn factorize_a_matrix() {
     refused(&run(&["cube.npy", "-o", "x.npz"]), 2, &["cube.npy: has 3 axes; a matrix has 2"]);
     ndarray_npy::write_npy(world.path("row.npy"), &ndarray::Array1::<f32>::zeros(4)).unwrap();
     refused(&run(&["row.npy", "-o", "x.npz"]), 2, &["row.npy: has 1 axis; a matrix has 2"]);
-    refused(&run(&["text.npy", "-o", "x.npz"]), 2, &["text.npy: is no .npy file"]);
+    refused(&run(&["text.npy", "-o", "x.npz"]), 2, &["text.npy: is not an .npy file"]);
     std::fs::write(world.path("none.npy"), "").unwrap();
     refused(&run(&["none.npy", "-o", "x.npz"]), 2, &["none.npy: is empty"]);
     refused(&run(&["a.npz", "-o", "x.npz"]), 2, &["a.npz: is an .npz with W, H, objective"]);
-    // A header that claims more than there is ends in one line, whatever it claims.
+    // A header that claims more than the file contains gives a one-line error.
     let mut bytes = std::fs::read(world.path("v.npy")).unwrap();
     let (at, claim) = (bytes.windows(7).position(|part| part == b"(7, 11)").unwrap(), b"(2000000, 1000000), }");
     bytes.splice(at..at + claim.len(), claim.iter().copied());
     std::fs::write(world.path("huge.npy"), bytes).unwrap();
     refused(&run(&["huge.npy", "-o", "x.npz"]), 2, &["2000000 x 1000000", "bytes follow"]);
-    // More threads than can run are not started, and that is said.
+    // If threads cannot start, their number is reported.
     let crowd = run(&["v.npy", "-o", "t.npz", "--engine", "cpu", "--threads", "1000"]);
     assert!(
         stderr(&crowd).contains("--threads 1000") && !stdout(&crowd).contains("1000 threads"),
         "{}",
         stderr(&crowd)
     );
-    // Numbers of all kinds are the same matrix.
+    // All number types give the same matrix.
     let counts = Array2::from_shape_fn((7, 11), |(f, n)| (f * n % 5) as u8);
     ndarray_npy::write_npy(world.path("u1.npy"), &counts).unwrap();
     ndarray_npy::write_npy(world.path("i8.npy"), &counts.mapv(i64::from)).unwrap();
@@ -668,7 +666,7 @@ fn factorize_a_matrix() {
         factors(&world.path("k.npz"))
     };
     assert!(of("u1.npy") == of("f8.npy") && of("i8.npy") == of("f8.npy"));
-    // What f32 cannot hold is refused; what it can is not.
+    // Data beyond the range of f32 are refused, and only those.
     for (gain, options, fits) in [
         (1e-100, &[][..], false),
         (1e100, &[], false),
@@ -699,7 +697,7 @@ fn factorize_a_matrix() {
 }
 
 #[test]
-fn factorize_into_patterns_that_move() {
+fn factorize_nmf2d_writes_patterns_and_objectives() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     let noise = Stream::new(4, "v");
     let v = Array2::from_shape_fn((7, 11), |(f, n)| noise.uniform((11 * f + n) as u64) + 0.01);
@@ -718,7 +716,7 @@ fn factorize_into_patterns_that_move() {
     let (w, h, objective, summary) = run("a.npz", &["--starts", "3", "--divergence", "eu"]);
     assert_eq!((w.dim(), h.dim(), objective.len()), ((3, 7, 2), (4, 2, 11), 21));
     assert!(objective.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)));
-    // The model of what was written costs what was written.
+    // The written factors have the written cost.
     let mut model = Array2::<f64>::zeros((7, 11));
     for ((time, row, d), &w) in w.indexed_iter() {
         for ((pitch, _, n), &h) in h.indexed_iter().filter(|((_, of, _), _)| *of == d) {
@@ -729,7 +727,7 @@ fn factorize_into_patterns_that_move() {
     }
     let cost = (&v - &model).mapv(|error| error * error).sum() / 2.0;
     assert!((cost / objective[20] - 1.0).abs() < 1e-4, "{cost} for {}", objective[20]);
-    // The best of the starts is kept, each of which is what its own seed gives.
+    // The best start is kept. Each start equals a run with its own seed.
     let finals: Vec<f64> =
         summary["final_objectives"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
     let start = summary["start"].as_u64().unwrap() as usize;
@@ -750,7 +748,7 @@ fn factorize_into_patterns_that_move() {
             assert!((size - 1.0).abs() < 1e-5, "{norm}: {size}");
         }
     }
-    // Level does not matter.
+    // The level has no effect.
     let (.., kl, _) = run("c.npz", &[]);
     ndarray_npy::write_npy(world.path("v.npy"), &(&v * 1e-20)).unwrap();
     let (.., faint, _) = run("d.npz", &[]);
@@ -766,7 +764,7 @@ fn factorize_into_patterns_that_move() {
 }
 
 #[test]
-fn factorize_into_patterns_from_factors_that_are_given() {
+fn factorize_nmf2d_starts_from_given_factors() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     let noise = Stream::new(4, "v");
     let v = Array2::from_shape_fn((7, 11), |(f, n)| 1e-6 * (noise.uniform((11 * f + n) as u64) + 0.01));
@@ -792,7 +790,7 @@ fn factorize_into_patterns_from_factors_that_are_given() {
     };
     let lags = ["--time-lags", "3", "--pitch-lags", "4"];
     let (w, h, objective, _) = run("a.npz", &[&lags[..], &["--iterations", "20"]].concat());
-    // Lags are those of the factors, in f32 and f64, and it goes on where the first run stopped.
+    // The lags are those of the factors, in f32 and f64, and the run continues where the first one stopped.
     init("wh.npz", Some(&w.mapv(f64::from)), Some(&h.mapv(f64::from)));
     let first = run("b.npz", &["--init", "a.npz", "--iterations", "5"]);
     let second = run("c.npz", &["--init", "wh.npz", "--iterations", "5", "--starts", "1", "--pitch-lags", "4"]);
@@ -804,8 +802,7 @@ fn factorize_into_patterns_from_factors_that_are_given() {
     let near = |a: &Array3<f32>, b: &Array3<f32>| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6 * b);
     assert!(near(&fixed_h.1, &h) && !near(&fixed_h.0, &w), "H is scaled and scaled back");
 
-    // What is missing is what the seed gives without the file.
-    // The data are divided by 2^-20 for the computation.
+    // A missing factor gets the random start of the seed. The data are divided by 2^-20 for the computation.
     let scale = 2f64.powi(-20);
     let (bases, gains) = random_start(&[(&v / scale).view()], 2, Lags { time: 3, pitch: 4 }, 7);
     let bases: Vec<_> = bases.iter().map(|w| w.view()).collect();
@@ -817,7 +814,7 @@ fn factorize_into_patterns_from_factors_that_are_given() {
         assert_eq!((started.0, started.1), (seeded_w.clone(), seeded_h.clone()), "{file}");
     }
 
-    // Without a look before the first iteration there is no first objective.
+    // Without an objective before the first iteration, `first_objective` is missing.
     let options = ["--init", "a.npz", "--iterations", "5", "--trace-every", "0"];
     let (.., last, summary) = run("k.npz", &options);
     assert_eq!((last.len(), last[0]), (1, first.2[5]));
@@ -852,7 +849,7 @@ fn factorize_into_patterns_from_factors_that_are_given() {
 }
 
 #[test]
-fn factorize_by_every_kind_of_update() {
+fn factorize_supports_every_kind_of_update() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     let noise = Stream::new(5, "v");
     let v = Array2::from_shape_fn((20, 40), |(f, n)| (noise.uniform((40 * f + n) as u64) + 0.01) as f32);
@@ -877,7 +874,7 @@ fn factorize_by_every_kind_of_update() {
             assert!(trace.windows(2).into_iter().all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)), "{updates}: {trace}");
             assert!(updates == "joint" || trace[40] < plain[40], "{} is not below {}", trace[40], plain[40]);
         }
-        // With fixed bases every column has steps of its own.
+        // With fixed bases, every column has its own steps.
         let mut init = ndarray_npy::NpzWriter::new(std::fs::File::create(world.path("w.npz")).unwrap());
         init.add_array("W", &random.0).unwrap();
         init.finish().unwrap();
@@ -937,7 +934,7 @@ fn training_with_a_sparsity_makes_sparser_gains_and_other_bases() {
         assert!(norms.into_iter().all(|norm| norm < 1e-6 || (norm - 1.0).abs() < 1e-4));
         assert!(
             (&sparse - &plain).iter().any(|difference| difference.abs() > 0.05),
-            "{updates}: the bases of no sparsity"
+            "{updates}: the bases equal those without sparsity"
         );
     }
     refused(&train(&["--sparsity", "20", "--normalize", "l1"]), 2, &["sparsity", "kl", "l1", "l2"]);
@@ -954,7 +951,7 @@ fn check_reports_every_kernel() {
 }
 
 #[test]
-fn evaluate_refuses_what_cannot_be_compared() {
+fn evaluate_refuses_recordings_that_cannot_be_compared() {
     let world = World::new();
     world.record("short.wav", &[hiss(1, 500)], RATE);
     world.record("fast.wav", &[hiss(1, 9000)], 16000);
@@ -981,11 +978,11 @@ fn evaluate_channels_silent_sources_and_infinite_scores() {
     world.record("swapped.wav", &[b.clone(), a.clone()], RATE);
     world.record("turned.wav", &[a.clone(), a.iter().map(|x| -x).collect()], RATE);
     let run = |arguments: &[&str]| world.run(&[&["evaluate"], arguments].concat());
-    // Every SIR is infinite where one reference sounds: SDR decides.
+    // If only one reference is not silent, every SIR is infinite, and SDR decides.
     let best = ["--reference", "a.wav", "silent.wav", "--estimate", "bad.wav", "good.wav", "--permute"];
     let report = json(&run(&[&best[..], &["--json"]].concat()));
     assert_eq!(report["sources"][0]["estimate"], 1);
-    // What a mean leaves out is said; a mean of what is infinite everywhere is infinite.
+    // The report says what a mean leaves out. A mean over only infinite values is infinite.
     assert_eq!((&report["left_out"]["SDR"], &report["mean"]["sir"]), (&1.into(), &"inf".into()));
     assert!(
         stdout(&run(&best))
@@ -993,7 +990,7 @@ fn evaluate_channels_silent_sources_and_infinite_scores() {
     );
     let perfect = json(&run(&["--json", "--reference", "a.wav", "a.wav", "--estimate", "a.wav", "a.wav"]));
     assert_eq!(perfect["mean"]["snr"], "inf");
-    // Left and right exchanged are not the same, and opposite phases are not silence.
+    // Swapped channels score differently, and opposite phases are not silence.
     let sdr = |reference: &str, estimate: &str| {
         let report = json(&run(&["--json", "--reference", reference, "--estimate", estimate]));
         assert_eq!(report["channels"], 2);
@@ -1008,10 +1005,10 @@ fn evaluate_channels_silent_sources_and_infinite_scores() {
     refused(&run(&["--reference", "a.wav", "--estimate", "a.wav", "--mixture", "stereo.wav"]), 2, &["stereo.wav"]);
 }
 
-/// No file may grow beyond 8 KiB, as on a disk that is full.
+/// No file may exceed 8 KiB, as on a full disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_fails_a_file_and_leaves_no_half_of_it() {
+fn a_full_disk_fails_a_file_and_leaves_no_partial_output() {
     let world = World::trained();
     world.record("short.wav", &[mix(1, 1000)], RATE);
     world.record("long.wav", &[mix(1, 9000)], RATE);
@@ -1025,7 +1022,7 @@ fn a_full_disk_fails_a_file_and_leaves_no_half_of_it() {
     assert_eq!(world.files("out"), ["manifest.jsonl", "short.hiss.wav", "short.tones.wav"]);
 }
 
-/// The gpu's results are its own, but they too depend on nothing else than the file.
+/// GPU results differ from CPU results, but they too depend only on the file.
 #[test]
 fn gpu_results_do_not_depend_on_the_batch() {
     if common::gpu().is_none() {
@@ -1048,7 +1045,7 @@ fn gpu_results_do_not_depend_on_the_batch() {
     assert!(sum_error(&world.read("m1.wav"), &sources) <= 1e-5);
 }
 
-/// The rows of a report of `bench`, once what is true of every report has been seen to be.
+/// Checks the general properties of a `bench` report, and returns its rows.
 fn bench_kernels(report: &serde_json::Value) -> Vec<serde_json::Value> {
     let positive = |value: &serde_json::Value, name: &str| {
         let number = value[name].as_f64().unwrap_or_else(|| panic!("{name} of {value}"));
@@ -1065,7 +1062,7 @@ fn bench_kernels(report: &serde_json::Value) -> Vec<serde_json::Value> {
     let kernels = report["kernels"].as_array().unwrap().clone();
     for row in &kernels {
         positives(row, &["milliseconds", "flop", "bytes", "flop_per_byte", "gflops", "gigabytes_per_second"]);
-        // Above 1 if others had the machine while the peaks were measured, and far above if the peaks are none.
+        // Above 1 if other load slowed the measurement of the peaks; far above if the peaks are wrong.
         assert!(positive(row, "share_of_peak_flops") < 1.5 && positive(row, "share_of_roofline") < 1.5, "{row}");
     }
     for row in report["transforms"].as_array().unwrap() {
@@ -1078,7 +1075,7 @@ fn bench_kernels(report: &serde_json::Value) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn bench_measures_peaks_kernels_transforms_and_jobs_and_draws_them() {
+fn bench_measures_and_plots_peaks_kernels_transforms_and_jobs() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     let tiny = ["bench", "--shape", "8x10x3", "8x10x2x3x4", "--divergence", "eu", "kl", "--seconds", "0.01", "--json"];
     let output = world.run(&[&tiny[..], &["--clips", "1", "--against", "reference", "--plot", "roof.svg"]].concat());
@@ -1099,9 +1096,9 @@ fn bench_measures_peaks_kernels_transforms_and_jobs_and_draws_them() {
         assert!(svg.contains(&format!(">{expected}: ")), "{expected} in {svg}");
     }
     assert_eq!((names.len(), svg.matches("<circle").count()), (expected.len(), expected.len()));
-    // 2 flop a multiply-add, three products of 8 x 10 x 3 under EU and two under KL.
+    // 2 flop per multiply-add; three products of 8 x 10 x 3 under EU, two under KL.
     assert_eq!((kernels[0]["flop"].as_f64(), kernels[5]["flop"].as_f64()), (Some(1440.0), Some(960.0)));
-    // At 3 lags of time and 4 of pitch 12 times as many, of two components.
+    // With 3 time lags and 4 pitch lags 12 times as many, with two components.
     let shifted = |row: usize| (kernels[row]["flop"].as_f64(), &kernels[row]["lags"]);
     assert_eq!(shifted(11), (Some(11_520.0), &serde_json::json!([3, 4])));
     assert_eq!((shifted(13).0, kernels[0]["lags"].is_null()), (Some(7680.0), true));
@@ -1117,7 +1114,7 @@ fn bench_measures_peaks_kernels_transforms_and_jobs_and_draws_them() {
 }
 
 #[test]
-fn bench_measures_a_gpu_by_its_own_clock() {
+fn bench_uses_the_gpus_own_clock() {
     if common::gpu().is_none() {
         return;
     }
@@ -1137,7 +1134,7 @@ fn bench_measures_a_gpu_by_its_own_clock() {
 }
 
 #[test]
-fn bench_refuses_what_cannot_be_measured() {
+fn bench_refuses_invalid_options() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     for (arguments, part) in [
         (&["--shape", "8x10"][..], "8x10"),
@@ -1166,7 +1163,7 @@ fn usage_is_explained_and_wrong_usage_exits_2() {
 }
 
 #[test]
-fn outputs_that_cannot_be_written_are_found_out_before_the_work() {
+fn unwritable_outputs_are_refused_before_the_work() {
     let world = World::trained();
     let v = Array2::from_shape_fn((20, 30), |(f, n)| (f * n % 7 + 1) as f32);
     ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
@@ -1192,9 +1189,9 @@ fn outputs_that_cannot_be_written_are_found_out_before_the_work() {
 }
 
 #[test]
-fn memory_that_no_machine_has_is_refused_before_it_is_taken() {
+fn a_job_that_exceeds_the_machines_memory_is_refused() {
     let world = World::trained();
-    // Zeros, which no disk has to hold.
+    // A sparse file of zeros, which takes no disk space.
     let columns = 4_000_000_u64;
     let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': (2, {columns}), }}");
     header.extend(std::iter::repeat_n(' ', 117 - header.len()));
@@ -1211,7 +1208,7 @@ fn memory_that_no_machine_has_is_refused_before_it_is_taken() {
 }
 
 #[test]
-fn training_says_what_it_makes_of_odd_material() {
+fn training_warns_about_duplicate_and_low_rate_recordings() {
     let world = World::trained();
     std::fs::copy(world.path("tones/a.wav"), world.path("again.wav")).unwrap();
     let train = |sources: &[&str]| {
@@ -1231,7 +1228,7 @@ fn training_says_what_it_makes_of_odd_material() {
 }
 
 #[test]
-fn arguments_that_cannot_be_meant_are_told_by_option_value_and_range() {
+fn an_invalid_argument_gives_an_error_with_option_value_and_range() {
     let world = World::trained();
     let v = Array2::from_shape_fn((20, 30), |(f, n)| (f * n % 7 + 1) as f32);
     ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
@@ -1251,7 +1248,7 @@ fn arguments_that_cannot_be_meant_are_told_by_option_value_and_range() {
         (factorize, &["--updates", "sideways"], ["--updates sideways", "extrapolated"]),
         (factorize, &["--normalize", "l3"], ["--normalize l3", "none, l1, l2"]),
         (factorize, &["--fix", "w"], ["--fix w", "--init"]),
-        (train, &["--rank", "-1"], ["--rank -1", "expected a number"]),
+        (train, &["--rank", "-1"], ["--rank -1", "whole number"]),
         (train, &["--window", "0.01ms"], ["--window 0.01ms", "use 1 to 1048576 samples"]),
         (train, &["--window", "10000000"], ["--window 10000000", "use 1 to 1048576 samples"]),
         (train, &["--window", "-5ms"], ["--window -5ms", "use 1 to 1048576 samples"]),
@@ -1266,7 +1263,7 @@ fn arguments_that_cannot_be_meant_are_told_by_option_value_and_range() {
         assert!(!stderr(&output).contains("-- -"), "{}", stderr(&output));
     }
     refused(&world.run(&["factorize", "v.npy", "--rank", "-1", "-o", "o.npz"]), 2, &["--rank -1", "whole number"]);
-    refused(&world.run(&["separate", "x.wav", "-o", "out", "--model"]), 2, &["--model: give it a value"]);
+    refused(&world.run(&["separate", "x.wav", "-o", "out", "--model"]), 2, &["--model: needs a value"]);
     refused(&world.run(&["factorize", "v.npy", "--rank", "0", "-o", "o.npz"]), 2, &["--rank 0", "use 1 to 4096"]);
     let nothing = Command::new(env!("CARGO_BIN_EXE_partwise")).output().unwrap();
     assert!(nothing.status.code() == Some(2) && stderr(&nothing).contains("Usage"), "{}", stderr(&nothing));

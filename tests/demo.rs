@@ -1,4 +1,4 @@
-//! The demonstration, from a folder with an awkward name: what it writes, and that what it shows is so.
+//! Tests of the demo, from a folder with an awkward name: its files, and that its report is true.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Runs the demonstration in `folder` and gives its JSON.
+/// Runs the demo in `folder` and returns its JSON.
 fn demo(folder: &Path, output: &str) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
     let run = command.current_dir(folder).args(["demo", "--engine", "cpu", "--json", "-o", output]).output().unwrap();
@@ -17,7 +17,7 @@ fn demo(folder: &Path, output: &str) -> Value {
 }
 
 #[test]
-fn it_keeps_its_promise_and_shows_what_it_did() {
+fn the_demo_reaches_its_gain_and_reports_it() {
     let folder = tempfile::tempdir().unwrap();
     let results = demo(folder.path(), "my [demo]");
     let output = folder.path().join("my [demo]");
@@ -29,16 +29,16 @@ fn it_keeps_its_promise_and_shows_what_it_did() {
     assert!((mean - gain).abs() < 1e-9, "{mean} {gain}");
 
     let page = std::fs::read_to_string(output.join("report.html")).unwrap();
-    assert!(page.contains(&format!("<b>{gain:+.1} dB</b>")), "the gain is not in the report");
+    assert!(page.contains(&format!("<b>{gain:+.1} dB</b>")), "the report lacks the gain");
     assert_eq!(page.matches("<svg").count(), 9);
     let players: Vec<&str> = page.split("<audio ").skip(1).map(|rest| rest.split('"').nth(5).unwrap()).collect();
     assert_eq!(players.len(), 9);
     for player in players {
         let file = player.replace("%2B", "+");
-        assert!(output.join(file).is_file(), "{player} is not there");
+        assert!(output.join(file).is_file(), "{player} is missing");
     }
 
-    // It shows commands that a shell takes.
+    // The shown commands work in a shell.
     let commands: Vec<&str> = results["commands"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
     assert_eq!(commands.len(), 3);
     assert!(commands[1].contains("'my [demo]/mixtures'"), "{}", commands[1]);

@@ -1,4 +1,4 @@
-//! Which GPUs the built program finds, and what it makes of them: one device behind two drivers, what is kept between runs.
+//! Tests of how the built program finds GPUs: one device behind two drivers, and caches kept between runs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,8 +12,8 @@ use partwise::engine;
 
 use common::world::{RATE, World, json, mix, stderr, stdout};
 
-/// Mesa's software driver, as the Vulkan loader is told of it. Without it, as where there is a card instead, a test says
-/// so and is left out.
+/// The Vulkan loader's file of Mesa's software driver. Without it, for example on a machine with a card, a test reports
+/// SKIPPED.
 fn mesa() -> Option<PathBuf> {
     let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
     let files = folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
@@ -22,14 +22,14 @@ fn mesa() -> Option<PathBuf> {
         .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("lvp_icd"));
     if found.is_none() {
         let installed = engine::adapters().iter().any(|adapter| adapter.name.starts_with("llvmpipe"));
-        assert!(!installed, "Mesa's software driver is not where it is looked for");
+        assert!(!installed, "Mesa's software driver is not in the expected folders");
         let name = std::thread::current().name().unwrap_or("a test").to_string();
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {name}: Mesa's software driver is not there");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {name}: Mesa's software driver is not installed");
     }
     found
 }
 
-/// The program where Mesa's driver is loaded `times` times, each copy named by a file of its own.
+/// Runs the program with Mesa's driver loaded `times` times, each from a file of its own.
 fn with_mesa(world: &World, times: usize, arguments: &[&str]) -> Option<Output> {
     let driver = mesa()?;
     let copies = (0..times).map(|copy| {
@@ -40,7 +40,7 @@ fn with_mesa(world: &World, times: usize, arguments: &[&str]) -> Option<Output> 
     Some(with_drivers(world, copies, arguments))
 }
 
-/// The program where the Vulkan loader is told of these drivers alone, and nothing is kept from before.
+/// Runs the program with only these drivers for the Vulkan loader, and an empty cache.
 fn with_drivers(world: &World, drivers: impl Iterator<Item = PathBuf>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
     for variable in ["XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"] {
@@ -51,8 +51,8 @@ fn with_drivers(world: &World, drivers: impl Iterator<Item = PathBuf>, arguments
 }
 
 #[test]
-fn where_no_gpu_can_be_opened_auto_takes_the_cpu() {
-    // Elsewhere there are devices behind other backends.
+fn auto_uses_the_cpu_if_no_gpu_can_be_opened() {
+    // Other systems have devices behind other backends.
     if !cfg!(target_os = "linux") {
         return;
     }
@@ -64,7 +64,7 @@ fn where_no_gpu_can_be_opened_auto_takes_the_cpu() {
     };
     let output = separate(&[]);
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-    // Whoever names GPUs is told that there are none, and has his results where the choice is left to the program.
+    // A user who names GPUs gets an error, or a warning and results if the program may choose the engine.
     let output = separate(&["--gpu", "all"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).starts_with("partwise: warn: no usable gpu: "), "{}", stderr(&output));
@@ -89,7 +89,7 @@ fn a_device_behind_two_drivers_is_listed_once() {
 }
 
 #[test]
-fn a_device_behind_two_drivers_separates_by_any_of_its_names() {
+fn a_device_behind_two_drivers_can_be_selected_by_any_name() {
     if mesa().is_none() {
         return;
     }
@@ -159,7 +159,7 @@ fn pipelines_are_kept_between_runs() {
     let (again, second) = separate();
     assert_eq!(again, expected);
     assert!(second.ends_with(&format!(" pipelines, {} bytes of them kept before", whole.len())), "{second}");
-    // What is damaged, or was never one, counts for nothing and is written anew.
+    // A damaged or foreign cache is ignored and rewritten.
     for broken in [[&whole[..whole.len() / 2], &vec![7; whole.len()]].concat(), b"nothing".to_vec()] {
         std::fs::write(kept(), &broken).unwrap();
         assert_eq!(separate().0, expected);

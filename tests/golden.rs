@@ -1,9 +1,9 @@
 //! The golden vectors: cases computed by an independent f64 implementation, run on every engine from their files alone.
 //!
-//! A case is a folder with `case.json` and `data.npy`: the operation, its parameters, input and expected arrays. Cases lie
-//! under `tests/golden/`, or under the folder that the environment variable `PARTWISE_GOLDEN` names. An array passes when
-//! max |a − b| / max |b| is within the engine's bound, which for f32 engines follows the error that an f32 run of the
-//! independent implementation itself makes.
+//! A case is a folder with `case.json` and `data.npy`: the operation, its parameters, its input and expected arrays.
+//! Cases are under `tests/golden/`, or under the folder in the environment variable `PARTWISE_GOLDEN`. An array passes
+//! if max |a − b| / max |b| is within the engine's bound. For f32 engines the bound follows the error of an f32 run of
+//! the independent implementation.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -31,10 +31,10 @@ type Failure = Box<dyn std::error::Error>;
 type Outcome<T> = Result<T, Failure>;
 /// Named results of a case, real or complex.
 type Arrays = BTreeMap<String, Vec<Complex<f64>>>;
-/// What a case expects, each array with the error that an f32 run made.
+/// The expected arrays of a case, each with the error of an f32 run.
 type Expected = BTreeMap<String, (Vec<Complex<f64>>, f64)>;
 
-/// What an engine is allowed, from an array's `f32_error.max`.
+/// An engine's bound on the error, as a function of an array's `f32_error.max`.
 type Bound = fn(f64) -> f64;
 const CPU_BOUND: Bound = |f32_error| (20.0 * f32_error).max(5e-6);
 const GPU_BOUND: Bound = |f32_error| (50.0 * f32_error).max(2e-5);
@@ -67,13 +67,13 @@ impl Case {
 
     fn matrix(&self, name: &str) -> Outcome<Array2<f64>> {
         let (meta, values) = self.arrays.get(name).ok_or_else(|| format!("no array {name}"))?;
-        let [rows, columns] = dims(meta)?[..] else { return Err(format!("{name} is no matrix").into()) };
+        let [rows, columns] = dims(meta)?[..] else { return Err(format!("{name} is not a matrix").into()) };
         Ok(Array2::from_shape_vec((rows, columns), values.clone())?)
     }
 
     fn cube(&self, name: &str) -> Outcome<Array3<f64>> {
         let (meta, values) = self.arrays.get(name).ok_or_else(|| format!("no array {name}"))?;
-        let [depth, rows, columns] = dims(meta)?[..] else { return Err(format!("{name} is no cube").into()) };
+        let [depth, rows, columns] = dims(meta)?[..] else { return Err(format!("{name} is not a cube").into()) };
         Ok(Array3::from_shape_vec((depth, rows, columns), values.clone())?)
     }
 
@@ -104,7 +104,7 @@ impl Case {
         list.iter().map(|value| value.as_f64().ok_or_else(|| format!("{name} holds no numbers").into())).collect()
     }
 
-    /// The expected arrays, X.re and X.im joined, with the f32 error of each.
+    /// The expected arrays with the f32 error of each. X.re and X.im are joined.
     fn expected(&self) -> Outcome<Expected> {
         let mut expected = BTreeMap::new();
         for (name, (meta, values)) in &self.arrays {
@@ -119,7 +119,7 @@ impl Case {
             let joined = values.iter().zip(imaginary).map(|(&re, im)| Complex::new(re, im)).collect();
             expected.insert(name.to_string(), (joined, f32_error));
         }
-        if expected.is_empty() { Err("the case expects nothing".into()) } else { Ok(expected) }
+        if expected.is_empty() { Err("the case has no expected arrays".into()) } else { Ok(expected) }
     }
 }
 
@@ -132,7 +132,7 @@ fn real<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<Complex<f64>> {
     values.into_iter().map(|value| Complex::new(value.to_f64(), 0.0)).collect()
 }
 
-/// Runs a case. T is the host precision that goes with the engine.
+/// Runs a case. T is the host precision for the engine.
 fn run<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
     match case.op.as_str() {
         "nmf" => nmf_case(engine, case),
@@ -184,10 +184,10 @@ fn nmf_case<E: Products + Momentum + Glue>(engine: &E, case: &Case) -> Outcome<A
     for checkpoint in case.numbers("checkpoints")? {
         options.iterations = checkpoint as usize - done;
         done = checkpoint as usize;
-        let fit = nmf::factorize(engine, &v, &mut w, &mut h, &options, |_| ())?;
+        let fit = nmf::factorize(engine, &v, &mut w, &mut h, &options, |_| Ok(()))?;
         trace.extend_from_slice(if trace.is_empty() { &fit.objective } else { &fit.objective[1..] });
         out.insert(format!("W_{done}"), real(engine.read_matrix::<f64>(&w)?));
-        // Row-major whatever the storage order.
+        // Iterate row-major, whatever the storage order.
         out.insert(format!("H_{done}"), real(engine.read_panel::<f64>(&h)?.iter().copied()));
     }
     out.insert("objective".into(), real(trace));
@@ -198,7 +198,7 @@ fn nmf2d_case<E: Shifts>(engine: &E, case: &Case) -> Outcome<Arrays> {
     if case.number("eps")? != MODEL_FLOOR || case.number("den_floor")? != DENOMINATOR_FLOOR {
         return Err("the case has other floors than this program".into());
     }
-    // The cases' least squares have no half.
+    // The cases' least squares lack the factor one half.
     let (divergence, scale) = match case.text("cost")? {
         "LS" => (Divergence::Euclidean, 2.0),
         "KL" => (Divergence::KullbackLeibler, 1.0),
@@ -228,7 +228,7 @@ fn nmf2d_case<E: Shifts>(engine: &E, case: &Case) -> Outcome<Arrays> {
     for checkpoint in case.numbers("checkpoints")? {
         options.iterations = checkpoint as usize - done;
         done = checkpoint as usize;
-        let fit = nmf2d::factorize(engine, &v, &mut w, &mut h, &options, |_| ())?;
+        let fit = nmf2d::factorize(engine, &v, &mut w, &mut h, &options, |_| Ok(()))?;
         trace.extend(fit.objective.row(0).iter().skip(usize::from(!trace.is_empty())).map(|cost| scale * cost));
         out.insert(format!("W_{done}"), real(engine.read_matrix::<f64>(&w)?));
         out.insert(format!("H_{done}"), real(engine.read_panel::<f64>(&h)?.iter().copied()));
@@ -245,7 +245,7 @@ fn nmf2d_case<E: Shifts>(engine: &E, case: &Case) -> Outcome<Arrays> {
     Ok(out)
 }
 
-/// Every cell alone, as a 1 x N problem with W = 1 and H = R, so that column costs are element costs.
+/// Each cell becomes a 1 x N problem with W = 1 and H = R, so that column costs are element costs.
 fn divergence_case<E: Products>(engine: &E, case: &Case) -> Outcome<Arrays> {
     let row = |name| -> Outcome<Array2<f64>> {
         Ok(Array2::from_shape_vec((1, case.vector(name)?.len()), case.vector(name)?.to_vec())?)
@@ -293,7 +293,7 @@ fn mixture_case<E: GainPrior>(engine: &E, case: &Case) -> Outcome<Arrays> {
     Ok(out)
 }
 
-/// A prior as the cases have it: without a floor that depends on the norm.
+/// A prior without a floor relative to the norm, as in the cases.
 fn prior<E: GainPrior>(
     engine: &E,
     case: &Case,
@@ -399,7 +399,7 @@ fn stft_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
     masked.zip_mut_with(&mask, |x, &m| *x = x.scale(<T as Real>::from_f64(m)));
     let back = |frames: ArrayView2<Complex<T>>| -> Outcome<Vec<Complex<f64>>> {
         let (mut inverse, mut out) = (stft.overlap_add(signal.len()), Vec::new());
-        // In two blocks: streaming is part of what is tested.
+        // Push two blocks, to test streaming too.
         let (first, second) = frames.split_at(Axis(0), frames.nrows() / 2);
         inverse.push(first, &mut out)?;
         inverse.push(second, &mut out)?;
@@ -439,7 +439,7 @@ fn bands_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
     let bands =
         Bands::log_grouped(grouping, case.count("sr")? as u32, case.count("n_fft")?, case.count("per_octave")?, range)?;
     let frames = case.matrix("X")?.reversed_axes().mapv(<T as Real>::from_f64);
-    // Identity frames are grouped into M, transposed.
+    // Grouping identity frames gives M, transposed.
     let map = bands.group(Array2::<T>::eye(bands.bins()).view())?.reversed_axes();
     let entries = || map.indexed_iter().filter(|(_, weight)| weight.to_f64() > 0.0);
     let (masks, mut masks_linear) = (case.vector("masks")?, Vec::new());
@@ -457,7 +457,7 @@ fn bands_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
     ]))
 }
 
-/// One line for each array that is missing, surplus, misshapen or off.
+/// One line per array that is missing, unexpected, of the wrong shape or inaccurate.
 fn compare(got: &Arrays, expected: &Expected, bound: Bound) -> Vec<String> {
     let mut faults: Vec<String> =
         got.keys().filter(|name| !expected.contains_key(*name)).map(|name| format!("{name} is not expected")).collect();
@@ -482,7 +482,7 @@ fn compare(got: &Arrays, expected: &Expected, bound: Bound) -> Vec<String> {
     faults
 }
 
-/// All case folders under `root`, in order.
+/// All case folders under `root`, sorted.
 fn cases(root: &Path) -> Outcome<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![root.to_path_buf()];
@@ -502,7 +502,7 @@ fn cases(root: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Runs every case under `root`; the faults found, a line each, or the number of cases that all passed.
+/// Runs every case under `root`. Returns the number of cases, or the faults, one per line.
 fn check<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(
     engine: &E,
     root: &Path,
@@ -556,7 +556,7 @@ fn golden_cases_on_the_gpu() {
     }
 }
 
-/// A copy of one case, changed by `spoil`, in a folder of its own.
+/// A copy of one case in a folder of its own, changed by `spoil`.
 fn spoiled(case: &str, spoil: impl Fn(&mut Value, &mut Array1<f64>)) -> tempfile::TempDir {
     let (from, to) = (own_cases().join(case), tempfile::tempdir().unwrap());
     let mut meta: Value = serde_json::from_reader(std::fs::File::open(from.join("case.json")).unwrap()).unwrap();
@@ -568,7 +568,7 @@ fn spoiled(case: &str, spoil: impl Fn(&mut Value, &mut Array1<f64>)) -> tempfile
 }
 
 #[test]
-fn a_number_spoiled_by_one_percent_is_caught() {
+fn a_number_changed_by_one_percent_is_detected() {
     let cpu = Cpu::new(Some(1)).unwrap();
     for (case, array) in [
         ("nmf/is_wh", "W_1"),
@@ -595,7 +595,7 @@ fn a_number_spoiled_by_one_percent_is_caught() {
 }
 
 #[test]
-fn what_cannot_be_run_is_caught() {
+fn a_case_that_cannot_run_is_detected() {
     let fault = |folder: &Path| check::<_, f64>(&Reference, folder, REFERENCE_BOUND).unwrap_err();
     let unknown = spoiled("nmf/is_wh", |meta, _| meta["op"] = "fold".into());
     assert!(fault(unknown.path()).contains("unknown operation fold"));

@@ -1,4 +1,5 @@
-//! Jobs of many files by the built program: interrupted, in parts, with little memory, in the formats of their inputs.
+//! Tests of jobs with many files by the built program: interrupted, in shards, with little memory, in the formats of
+//! their inputs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -23,7 +24,7 @@ impl World {
 }
 
 #[test]
-fn bit_depths_are_kept_and_sums_with_them() {
+fn outputs_keep_the_bit_depth_and_sum_to_the_input() {
     let world = World::trained();
     let stereo = [mix(1, 3000), mix(2, 3000)];
     for (name, format) in [
@@ -43,10 +44,10 @@ fn bit_depths_are_kept_and_sums_with_them() {
         let outputs = ["tones", "hiss"].map(|source| format!("out/{stem}.{source}.wav"));
         assert!(outputs.iter().all(|output| world.bits(output) == bits), "{name}");
         let error = sum_error(&world.read(name), &outputs.map(|output| world.read(&output)));
-        // 24 bits are as many as f32 has: there the estimates themselves are rounded.
+        // f32 has 24 bits, so with 24-bit integers the estimates themselves are rounded.
         assert!(error <= if bits == Some(16) { 0.0 } else { 1e-6 }, "{name}: {error}");
     }
-    // As flac: the same depths, and of floats the most that it holds. One source alone is rounded for itself.
+    // As FLAC: the same depths, and for floats the largest. A single source is rounded on its own.
     let output = world.separate(&["a16.wav", "a32.wav", "f24.flac", "--format", "flac", "--only", "hiss"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let bits = ["a16", "a32", "f24"].map(|stem| world.bits(&format!("out/{stem}.hiss.flac")));
@@ -57,9 +58,9 @@ fn bit_depths_are_kept_and_sums_with_them() {
     assert!(worst.fold(0.0, f32::max) <= 0.51 / 8_388_608.0);
 }
 
-/// A recording at another rate is cut, resampled and put together again piece by piece.
+/// A recording at another rate is cut, resampled and joined piece by piece.
 #[test]
-fn long_recordings_at_other_rates_sum_to_the_input_too() {
+fn outputs_of_long_resampled_recordings_sum_to_the_input() {
     let world = World::trained();
     let long = mix(1, 200_000);
     for rate in [5512, 11_025] {
@@ -76,19 +77,19 @@ fn long_recordings_at_other_rates_sum_to_the_input_too() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_finishes_what_is_in_flight_and_the_rest_is_resumed() {
+fn an_interrupted_job_finishes_started_files_and_resumes_the_rest() {
     let world = World::trained();
     let names: Vec<String> = (0..40).map(|index| format!("in/{index:02}.wav")).collect();
     names.iter().for_each(|name| world.record(name, &[mix(1, 30_000)], RATE));
     let job = ["separate", "in", "--model", "m.safetensors", "-o", "out", "--engine", "cpu", "--iterations", "300"];
-    // Panels of the least width, so that the first file is done long before the last is begun.
+    // Panels of the least width, so that the first file is done long before the last one is started.
     let job = [&job[..], &["--threads", "1", "--memory", "20M", "--json", "--resume"]].concat();
     let mut child = Command::new(env!("CARGO_BIN_EXE_partwise"));
     child.args(&job).current_dir(world.folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = child.spawn().unwrap();
     let (started, manifest) = (Instant::now(), world.path("out/manifest.jsonl"));
     while std::fs::metadata(&manifest).map_or(0, |meta| meta.len()) == 0 {
-        assert!(started.elapsed() < Duration::from_secs(60), "no file was done");
+        assert!(started.elapsed() < Duration::from_secs(60), "no file was finished");
         std::thread::sleep(Duration::from_millis(2));
     }
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
@@ -99,7 +100,7 @@ fn an_interrupt_finishes_what_is_in_flight_and_the_rest_is_resumed() {
     let summary = json(&output);
     let (done, left) = (summary["done"].as_u64().unwrap(), summary["left"].as_u64().unwrap());
     assert!(done >= 1 && left >= 1 && done + left == 40 && summary["interrupted"] == true, "{summary}");
-    assert_eq!(world.files("out").len() as u64, 2 * done + 1, "what was begun is whole, and nothing else is there");
+    assert_eq!(world.files("out").len() as u64, 2 * done + 1, "started files are complete, and there are no others");
 
     let output = world.run(&job);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -109,7 +110,7 @@ fn an_interrupt_finishes_what_is_in_flight_and_the_rest_is_resumed() {
 }
 
 #[test]
-fn the_summary_counts_what_there_was() {
+fn the_summary_counts_resumed_and_failed_files() {
     let world = World::trained();
     world.record("in/a.wav", &[mix(1, 8000)], RATE);
     world.record("in/b.wav", &[mix(2, 4000)], RATE);
@@ -145,7 +146,7 @@ fn memory_and_shards_are_checked_before_anything_is_written() {
 }
 
 #[test]
-fn early_stopping_saves_updates_and_says_so() {
+fn early_stopping_saves_updates_and_reports_them() {
     let world = World::trained();
     world.record("a.wav", &[mix(1, 8000)], RATE);
     let iterations = |tolerance: &str| {
@@ -159,7 +160,7 @@ fn early_stopping_saves_updates_and_says_so() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_cannot_be_read_twice_or_written_to_is_refused() {
+fn pipes_dangling_links_and_unwritable_folders_are_refused() {
     let world = World::trained();
     world.record("a.wav", &[mix(1, 3000)], RATE);
     std::os::unix::fs::symlink("nowhere.wav", world.path("dangling.wav")).unwrap();
@@ -168,13 +169,13 @@ fn what_cannot_be_read_twice_or_written_to_is_refused() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let text = stderr(&output);
     assert!(text.contains("dangling.wav: cannot open") && text.contains("pipe.wav: is a pipe"), "{text}");
-    // A folder that nobody may write to: the kernel's own, since tests may run as a user who may write anywhere.
+    // A folder that nobody can write to: the kernel's own, because tests may run as root.
     let output = world.run(&["separate", "a.wav", "--model", "m.safetensors", "-o", "/proc/results"]);
     refused(&output, 2, &["/proc/results: cannot create"]);
 }
 
 #[test]
-fn all_gpus_of_a_machine_work_from_one_queue() {
+fn all_gpus_share_one_queue() {
     if common::gpu().is_none() {
         return;
     }

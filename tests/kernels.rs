@@ -1,4 +1,4 @@
-//! Every kernel of every engine against the reference, by the table that `partwise check` prints.
+//! Compares every kernel of every engine with the reference, by the table of `partwise check`.
 
 mod common;
 
@@ -7,7 +7,7 @@ use partwise::engine::{Cpu, Reference};
 
 fn assert_all(rows: &[check::Row]) {
     let failed: Vec<_> = rows.iter().filter(|row| !row.passed()).collect();
-    assert!(rows.len() == check::KERNELS && rows.iter().all(|row| row.cases == 60), "the table lost cases");
+    assert!(rows.len() == check::KERNELS && rows.iter().all(|row| row.cases == 60), "the table lacks cases");
     assert!(failed.is_empty(), "{failed:#?}");
 }
 

@@ -1,7 +1,7 @@
-//! The separation metrics against mir_eval's own fixtures.
+//! Compares the separation metrics with mir_eval's own fixtures.
 //!
-//! `metrics/` holds cases 01, 02, 05 and 09 of mir_eval's tests (licence beside them): `refNN/` and `estNN/`, one 16-bit
-//! mono file per source, and the part of `outputNN.json` that `bss_eval_sources` answers for.
+//! `metrics/` holds cases 01, 02, 05 and 09 of mir_eval's tests, with their licence: `refNN/` and `estNN/` with one
+//! 16-bit mono file per source, and the part of `outputNN.json` from `bss_eval_sources`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
@@ -14,22 +14,22 @@ use serde_json::Value;
 const TOLERANCE: f64 = 1e-6;
 
 #[test]
-fn two_sources() {
+fn scores_of_two_sources_equal_mir_evals() {
     check("01");
 }
 
 #[test]
-fn three_sources_in_another_order() {
+fn scores_and_order_of_three_reordered_sources_equal_mir_evals() {
     check("02");
 }
 
 #[test]
-fn three_sources() {
+fn scores_of_three_sources_equal_mir_evals() {
     check("05");
 }
 
 #[test]
-fn one_source() {
+fn scores_of_one_source_equal_mir_evals() {
     check("09");
 }
 

@@ -1,4 +1,4 @@
-//! The papers' experiments, on recordings small enough for a test: that they run, agree with themselves and say what they did.
+//! Tests of the papers' experiments on small recordings: they run, are deterministic and report their parameters.
 
 mod common;
 
@@ -33,7 +33,7 @@ const SMALL: [&str; 14] = [
 ];
 
 #[test]
-fn the_gain_prior_experiment_says_what_it_found() {
+fn the_gain_prior_experiment_reports_its_findings() {
     let world = world();
     let run = |options: &[&str]| {
         let output = world.run(&[&SMALL, options].concat());
@@ -44,20 +44,20 @@ fn the_gain_prior_experiment_says_what_it_found() {
     let number =
         |table: usize, row: usize, column: usize| found["tables"][table]["rows"][row][column].as_f64().unwrap();
     assert_eq!((number(0, 0, 0), number(0, 1, 0)), (-5.0, 10.0));
-    // Hiss lies everywhere and tones do not: what is left in the mixture is less than it was, and more where it was louder.
+    // Hiss covers all bins and tones do not. So separation improves the speech, and more at the higher level.
     assert!(number(0, 0, 1) > 0.0 && number(0, 1, 1) > number(0, 0, 1) + 5.0, "{found}");
-    // Every pair of 0 and 1 is in the grid, no prior among them.
+    // The grid contains every pair of 0 and 1, so no prior is among them.
     for row in 0..2 {
         for column in [1, 3] {
             assert!(number(1, row, column) >= 0.0, "{found}");
         }
     }
-    // The paper's table is beside it.
+    // The paper's table follows.
     assert_eq!((number(2, 0, 0), number(2, 0, 1)), (-5.0, 3.32));
     assert!((number(2, 5, 3) - 3.55).abs() < 1e-9, "{found}");
 
     let text = stdout(&run(&["-o", "two"]));
-    for part in ["auto, paper", "0.1, exact", "speech: 2 recordings", "2 a level", "as printed", "two/report.html"] {
+    for part in ["auto, paper", "0.1, exact", "speech: 2 recordings", "2 per level", "as printed", "two/report.html"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
@@ -66,23 +66,23 @@ fn the_gain_prior_experiment_says_what_it_found() {
     }
     assert_eq!(serde_json::from_str::<serde_json::Value>(&read("one/findings.json")).unwrap(), found);
     assert_eq!(read("one/report.html").matches("<svg").count(), 2);
-    // One draws other portions by another seed.
+    // Another seed draws other stretches.
     let other = json(&run(&["-o", "three", "--json", "--seed", "1"]));
     assert_ne!(other["tables"][0], found["tables"][0]);
 }
 
 #[test]
-fn an_experiment_that_cannot_be_done_is_refused() {
+fn invalid_gain_prior_experiments_are_refused() {
     let world = world();
     std::fs::create_dir(world.path("speech/empty")).unwrap();
     std::fs::create_dir_all(world.path("untested/train")).unwrap();
     for (changed, parts) in [
-        (["--speech", "absent"], ["absent/train", "no folder"]),
+        (["--speech", "absent"], ["absent/train", "not a folder"]),
         (["--speech", "untested"], ["untested/train", "no audio files"]),
-        (["--levels", "nan"], ["levels", "-100 and 100 dB"]),
-        (["--grid", "0,nan"], ["grid", "not negative"]),
-        (["--clips", "0"], ["a clip or more", "levels"]),
-        (["--mixtures", "0"], ["0 mixtures", "at least one"]),
+        (["--levels", "nan"], ["levels", "-100 to 100 dB"]),
+        (["--grid", "0,nan"], ["grid", "nonnegative"]),
+        (["--clips", "0"], ["at least one clip", "levels"]),
+        (["--mixtures", "0"], ["mixtures: 0", "at least 1"]),
     ] {
         let at = SMALL.iter().position(|word| *word == changed[0]);
         let mut words: Vec<String> = SMALL.map(String::from).to_vec();
@@ -97,7 +97,7 @@ fn an_experiment_that_cannot_be_done_is_refused() {
     }
 }
 
-/// Notes of half a tenth of a second: harmonics of `strengths` over the pitches of a melody in semitones above `hz`.
+/// Notes of 1/20 s each: harmonics of `strengths` over a melody's pitches, in semitones above `hz`.
 fn melody(hz: f32, strengths: &[f32], melody: &[f32], note: usize) -> Vec<f32> {
     let sample = |n: usize| {
         let (place, age) = (n / note % melody.len(), (n % note) as f32 / note as f32);
@@ -137,7 +137,7 @@ const MOVING: [&str; 16] = [
 ];
 
 #[test]
-fn the_nmf2d_experiment_says_what_it_found() {
+fn the_nmf2d_experiment_reports_its_findings() {
     let world = band();
     let run = |options: &[&str]| {
         let output = world.run(&[&MOVING, &["--hop", "512"][..], options].concat());
@@ -156,20 +156,20 @@ fn the_nmf2d_experiment_says_what_it_found() {
             assert!(number(0, row, first + 2) <= number(0, 6, first + 2), "{found}");
         }
     }
-    // Melodies over 3 semitones, 6 bands, fit 8 lags of pitch and not 2; least squares would want more starts for it.
+    // Melodies over 3 semitones, 6 bands, fit 8 pitch lags but not 2. Least squares would need more starts for this.
     assert!(number(0, 1, 3) > 15.0 && number(0, 0, 3) < 5.0, "{found}");
-    // At 180 Hz a band is narrower than a bin, so the bell's lowest note may lie a band off.
+    // At 180 Hz a band is narrower than a bin, so the bell's lowest note may be one band off.
     assert!(number(2, 1, 2) == 6.0 && (6.0..=7.0).contains(&number(2, 1, 3)), "{found}");
     assert_eq!([0, 1, 2, 3].map(|row| number(2, row, 1)), [1.0, 7.0, 1.0, 7.0]);
     for row in 0..6 {
         let [least, low, middle, high] = [1, 4, 5, 6].map(|column| number(1, row, column));
         assert!(least > 0.0 && low <= middle && middle <= high, "{found}");
-        assert_eq!(number(1, row, 3), number(0, row, 3), "of the start that was kept");
+        assert_eq!(number(1, row, 3), number(0, row, 3), "the score of the kept start");
         assert!((low..=high).contains(&number(1, row, 3)), "{found}");
         let near = cell(1, row, 2).as_str().unwrap();
         assert!(["1 of 3", "2 of 3", "3 of 3"].contains(&near), "{found}");
     }
-    // 151 bands up to 4 kHz, ⌈(8000 + 512) / 512⌉ frames; and the paper's.
+    // 151 bands up to 4 kHz, ⌈(8000 + 512) / 512⌉ frames; then the paper's models.
     let row = |row: usize| (1..7).map(|column| number(3, row, column) as usize).collect::<Vec<_>>();
     assert_eq!(row(0), [151, 17, 2, 2, 2, (2 * 151 + 2 * 17) * 2]);
     assert_eq!(row(2), [151, 17, 2, 1, 6, (2 * 151 + 17) * 6]);
@@ -197,21 +197,21 @@ fn the_nmf2d_experiment_says_what_it_found() {
 }
 
 #[test]
-fn instruments_that_cannot_be_told_apart_are_refused() {
+fn invalid_nmf2d_experiments_are_refused() {
     let world = band();
     world.record("fast.wav", &[melody(700.0, &[1.0], &[0.0], 900)], 16_000);
     world.record("empty.wav", &[vec![]], RATE);
     world.record("silent.wav", &[vec![0.0; 4000]], RATE);
     for (options, parts) in [
         (&["--sources", "reed.wav"][..], &["one recording is no mixture", "--sources"][..]),
-        (&["--sources", "reed.wav", "fast.wav"], &["fast.wav", "16000 Hz beside 8000 Hz", "one sample rate"]),
+        (&["--sources", "reed.wav", "fast.wav"], &["fast.wav", "is at 16000 Hz, others at 8000 Hz", "resample"]),
         (&["--sources", "reed.wav", "empty.wav"], &["empty.wav", "no samples"]),
-        (&["--sources", "reed.wav", "silent.wav"], &["silent.wav", "is silent in the 4000 samples"]),
+        (&["--sources", "reed.wav", "silent.wav"], &["silent.wav", "is silent in the first 4000 samples"]),
         (&["--sources", "reed.wav", "reed.wav"], &["reed.wav", "two sources are called reed"]),
         (&["--sources", "reed.wav", "absent.wav"], &["absent.wav", "cannot open"]),
         (&["--sources", "reed.wav", "bell.wav", "--pitch-lags", "12,152"], &["152 pitch lags", "151 bands"]),
         (&["--sources", "reed.wav", "bell.wav", "--time-lags", "10"], &["10 time lags", "9 frames"]),
-        (&["--sources", "reed.wav", "bell.wav", "--starts", "0"], &["a start", "or more"]),
+        (&["--sources", "reed.wav", "bell.wav", "--starts", "0"], &["at least one", "start"]),
         (&["--sources", "reed.wav", "bell.wav", "--window", "512"], &["--hop 1024", "use 1 to 512 samples"]),
     ] {
         refused(&world.run(&[&["reproduce", "nmf2d", "-o", "none"], options].concat()), 2, parts);

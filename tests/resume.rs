@@ -1,6 +1,6 @@
-//! A job that is killed again and again, and resumed, ends as one that was left alone.
+//! A job that is killed and resumed repeatedly must end like one that was never killed.
 //!
-//! `PARTWISE_RESUME_FILES` and `PARTWISE_RESUME_KILLS` make it longer: 200 and 50 are a long form.
+//! `PARTWISE_RESUME_FILES` and `PARTWISE_RESUME_KILLS` set its length: 200 and 50 make a long test.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -15,11 +15,11 @@ use partwise::schedule::{MANIFEST, Status, read_manifest};
 
 const RATE: u32 = 8000;
 
-/// A folder with recordings, a model, and a folder of results for each series of runs.
+/// A folder with recordings, a model, and a results folder for each series of runs.
 struct World(tempfile::TempDir);
 
 impl World {
-    /// Recordings of 0.2, 0.35 and 0.5 s, two of them broken, and a model of what is in the others.
+    /// Creates recordings of 0.2, 0.35 and 0.5 s, two of them broken, and a model of their sources.
     fn new(files: usize) -> Self {
         let world = Self(tempfile::tempdir().unwrap());
         for folder in ["in", "hum", "hiss"] {
@@ -64,42 +64,43 @@ impl World {
         self.command().args(job).args(options).spawn().unwrap()
     }
 
-    /// Separates everything into `out`; the exit status.
+    /// Separates everything into `out`. Returns the exit status.
     fn finish(&self, out: &str, options: &[&str]) -> Option<i32> {
         self.separate(out, options).wait().unwrap().code()
     }
 
-    /// The bytes of all files in `out`, hidden ones too, but for the manifest.
+    /// The bytes of all files in `out` except the manifest, including hidden files.
     fn outputs(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         let files = files(&self.path(out)).into_iter().filter(|file| !file.ends_with(MANIFEST));
         files.map(|file| (file.strip_prefix(self.path(out)).unwrap().into(), std::fs::read(&file).unwrap())).collect()
     }
 
-    /// When each file in `out` was written, but for the manifest.
+    /// The modification times of all files in `out` except the manifest.
     fn times(&self, out: &str) -> Vec<(PathBuf, SystemTime)> {
         let files = files(&self.path(out)).into_iter().filter(|file| !file.ends_with(MANIFEST));
         files.map(|file| (file.clone(), std::fs::metadata(&file).unwrap().modified().unwrap())).collect()
     }
 
-    /// How each input ended by the last line that has it. Every whole line must be one.
+    /// The status of each input by its last line. Every complete line must be valid.
     fn ends(&self, out: &str) -> BTreeMap<PathBuf, Status> {
         let manifest = self.path(out).join(MANIFEST);
         let lines = if manifest.exists() { read_manifest(&manifest).unwrap() } else { Vec::new() };
         lines.into_iter().map(|line| (line.input, line.status)).collect()
     }
 
-    /// What holds at any moment: what has its name is whole, and what is called done is there.
+    /// Checks the invariants after a kill: a file with its final name is complete, and a finished input's outputs
+    /// exist.
     fn check_after_a_kill(&self, out: &str, whole: &BTreeMap<PathBuf, Vec<u8>>) {
         let outputs = self.outputs(out);
         for (name, bytes) in &outputs {
             let partial = name.to_str().unwrap().ends_with(".partial");
-            assert!(partial || whole.get(name) == Some(bytes), "{} is not whole", name.display());
+            assert!(partial || whole.get(name) == Some(bytes), "{} is not complete", name.display());
         }
         for (input, _) in self.ends(out).iter().filter(|(_, status)| **status == Status::Done) {
             let stem = input.file_stem().unwrap().to_str().unwrap();
             for source in ["hum", "hiss"] {
                 let name = PathBuf::from(format!("{stem}.{source}.wav"));
-                assert!(outputs.contains_key(&name), "{} is not there", name.display());
+                assert!(outputs.contains_key(&name), "{} is missing", name.display());
             }
         }
     }
@@ -126,7 +127,7 @@ fn from_environment(name: &str, default: usize) -> usize {
 }
 
 #[test]
-fn a_killed_job_that_is_resumed_ends_as_one_left_alone() {
+fn a_killed_and_resumed_job_ends_like_an_undisturbed_one() {
     let (number, kills) = (from_environment("PARTWISE_RESUME_FILES", 24), from_environment("PARTWISE_RESUME_KILLS", 3));
     let world = World::new(number);
     let started = Instant::now();
@@ -138,7 +139,7 @@ fn a_killed_job_that_is_resumed_ends_as_one_left_alone() {
 
     let moments = Stream::new(7, "moments");
     let (mut landed, mut midway) = (0, 0);
-    // A series ends when its job does; a kill that comes too late begins another.
+    // A series ends when its job ends. If a kill came too late, another series starts.
     for series in 0..10 * kills {
         if landed == kills {
             break;
@@ -157,7 +158,7 @@ fn a_killed_job_that_is_resumed_ends_as_one_left_alone() {
                 break status.code();
             }
             job.kill().unwrap();
-            // It may have ended between the look and the kill.
+            // The job may have ended between the check and the kill.
             if let Some(code) = job.wait().unwrap().code() {
                 break Some(code);
             }
@@ -169,10 +170,10 @@ fn a_killed_job_that_is_resumed_ends_as_one_left_alone() {
         assert!(world.outputs(&out) == whole, "{out}: other files, or other bytes in them");
         assert_eq!(world.ends(&out), ends, "{out}");
 
-        // What is done is not done again, and what failed still counts.
+        // Finished files are not repeated, and failures still count.
         let times = world.times(&out);
         assert_eq!(world.finish(&out, &["--resume"]), Some(1), "{out}, resumed once more");
-        assert!(world.times(&out) == times, "{out}: files that were done were written again");
+        assert!(world.times(&out) == times, "{out}: finished files were written again");
     }
     assert_eq!(landed, kills, "of {} series too few kills met a running job", 10 * kills);
     assert!(midway > 0, "no kill met a job that had begun and not ended");

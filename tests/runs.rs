@@ -1,5 +1,4 @@
-//! Runs that meet what they cannot help: each other, a full disk, signals, streams that nobody reads, names that would break a
-//! line.
+//! Tests of runs in difficult environments: concurrent runs, a full disk, signals, closed streams, odd file names.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -25,7 +24,7 @@ impl World {
         }
     }
 
-    /// The program in this folder, behind a line of shell, as "ulimit -f 9; exec \"$@\"".
+    /// The program in this folder, started by a line of shell such as "ulimit -f 9; exec \"$@\"".
     fn behind(&self, line: &str, arguments: &[&str]) -> Command {
         let mut shell = Command::new("sh");
         shell.args(["-c", line, "sh", env!("CARGO_BIN_EXE_partwise")]).args(arguments);
@@ -33,8 +32,8 @@ impl World {
         shell
     }
 
-    /// The program in this folder as a user who may not read everything, where the tests run as root. It is brought here, where
-    /// that user can reach it.
+    /// The program in this folder as a user with limited read permission, if the tests run as root. The program is
+    /// copied to where that user can reach it.
     fn as_nobody(&self, arguments: &[&str]) -> Command {
         let program = self.path("partwise");
         if !program.exists() {
@@ -69,7 +68,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
-fn signals_that_are_ignored_at_the_start_stay_ignored() {
+fn signals_ignored_at_the_start_stay_ignored() {
     let world = World::trained();
     world.inputs(20, 30_000);
     let slow = [&JOB[..], &["--iterations", "600", "--threads", "1", "--memory", "20M"]].concat();
@@ -77,24 +76,24 @@ fn signals_that_are_ignored_at_the_start_stay_ignored() {
         let mut child = world.behind(&format!("trap '' {ignored}; exec \"$@\""), &[&slow[..], &["-o", out]].concat());
         let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let manifest = world.path(out).join(MANIFEST);
-        until("no file was done", || std::fs::metadata(&manifest).map_or(0, |manifest| manifest.len()) > 0);
+        until("no file was finished", || std::fs::metadata(&manifest).map_or(0, |manifest| manifest.len()) > 0);
         signals.iter().for_each(|signal| kill(signal, &child));
         child.wait_with_output().unwrap()
     };
     let output = run("HUP INT TERM", "out", &["-HUP", "-INT", "-TERM", "-INT"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(world.files("out").len(), 41);
-    // One that is not ignored is heeded, beside one that is.
+    // With one signal ignored, another still takes effect.
     let output = run("HUP", "other", &["-HUP", "-TERM"]);
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     let files = world.files("other").len();
     assert!((3..41).contains(&files) && files % 2 == 1, "{files}");
 }
 
-/// Two runs with different options in one folder, begun together, killed at random moments and begun again: what the manifest
-/// calls done is there, of one run, and nothing is a mix.
+/// Two runs with different options start together in one folder, are killed at random moments and restarted. Outputs of
+/// finished inputs must exist and come from a single run.
 #[test]
-fn two_runs_in_one_folder_leave_what_one_of_them_made() {
+fn two_runs_in_one_folder_do_not_mix_their_outputs() {
     let world = World::trained();
     world.inputs(10, 8000);
     let masks = ["wiener", "hard"];
@@ -149,7 +148,7 @@ fn two_runs_in_one_folder_leave_what_one_of_them_made() {
         check(&world, &whole, round);
     }
     assert!(rounds < 12 || (killed > 3 && ended > 3), "{killed} killed, {ended} ended");
-    // What killed runs left goes with the next one that ends.
+    // The next completed run removes the remains of killed runs.
     let output = world.run(&[&job[..], &["-o", "out", "--resume"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     check(&world, &whole, rounds);
@@ -157,7 +156,8 @@ fn two_runs_in_one_folder_leave_what_one_of_them_made() {
     assert_eq!(world.files("out").len(), 21);
 }
 
-/// That every output is of one run, and those that the last line of an input calls done are of the run that wrote the line.
+/// Asserts that every output comes from one run, and that the outputs of a finished input come from the run that wrote
+/// its last line.
 fn check(world: &World, whole: &BTreeMap<&str, BTreeMap<String, Vec<u8>>>, round: usize) {
     let manifest = world.path("out").join(MANIFEST);
     let lines = if manifest.exists() { read_manifest(&manifest).unwrap() } else { Vec::new() };
@@ -167,19 +167,20 @@ fn check(world: &World, whole: &BTreeMap<&str, BTreeMap<String, Vec<u8>>>, round
         assert!(whole.values().any(|run| run[name] == bytes), "round {round}: {name} is a mix");
     }
     for line in last.values().filter(|line| line.status == Status::Done) {
-        let mask = if line.parameters.mask == "hard" { "hard" } else { "wiener" };
+        let parameters = serde_json::to_value(&line.parameters).unwrap();
+        let mask = if parameters["mask"] == "hard" { "hard" } else { "wiener" };
         assert_eq!(line.outputs.len(), 2);
         for output in &line.outputs {
             let name = output.file_name().unwrap().to_str().unwrap();
             let bytes = std::fs::read(world.path("out").join(name));
-            let bytes = bytes.unwrap_or_else(|cause| panic!("round {round}: {name} is called done: {cause}"));
+            let bytes = bytes.unwrap_or_else(|cause| panic!("round {round}: {name} is reported done: {cause}"));
             assert!(whole[mask][name] == bytes, "round {round}: {name} is not what its line says");
         }
     }
 }
 
 #[test]
-fn another_program_s_manifest_is_left_as_it_is() {
+fn the_manifest_of_another_program_is_not_changed() {
     let world = World::trained();
     world.inputs(1, 3000);
     for text in [
@@ -199,16 +200,16 @@ fn another_program_s_manifest_is_left_as_it_is() {
     }
 }
 
-/// A limit on the sizes of files is the full disk that every machine has.
+/// A limit on file sizes acts like a full disk on any machine.
 #[test]
-fn no_room_for_results_stops_the_job_and_the_rest_is_resumed() {
+fn a_full_disk_stops_the_job_and_the_rest_is_resumed() {
     let world = World::trained();
     world.record("in/a.wav", &[mix(1, 4000)], RATE);
     for index in 0..20 {
         world.record(&format!("in/b{index:02}.wav"), &[mix(index, 30_000)], RATE);
     }
     let job = [&JOB[..], &["-o", "out", "--json", "--resume"]].concat();
-    // Blocks of 512 bytes.
+    // In blocks of 512 bytes.
     let output = world.behind("ulimit -f 100; exec \"$@\"", &job).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let summary = json(&output);
@@ -218,7 +219,7 @@ fn no_room_for_results_stops_the_job_and_the_rest_is_resumed() {
     assert!(stderr(&output).contains("cannot write: File too large"), "{}", stderr(&output));
     assert_eq!(world.files("out"), ["a.hiss.wav", "a.tones.wav", "manifest.jsonl"]);
 
-    // Where not even the first has room, that is no wrong usage.
+    // If not even the first output fits, this is not a usage error.
     let output = world.behind("ulimit -f 20; exec \"$@\"", &[&JOB[..], &["-o", "less"]].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stdout(&output).contains("no room for more results") && stdout(&output).contains("--resume"), "{output:?}");
@@ -229,7 +230,7 @@ fn no_room_for_results_stops_the_job_and_the_rest_is_resumed() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_read_fails_alone() {
+fn an_unreadable_folder_fails_alone() {
     let world = World::trained();
     world.inputs(2, 3000);
     world.record("in/locked/c.wav", &[mix(3, 3000)], RATE);
@@ -253,7 +254,7 @@ fn a_folder_that_cannot_be_read_fails_alone() {
     assert_eq!((&summary["done"], &summary["failed"]), (&2.into(), &2.into()), "{summary}");
     let text = stderr(&output);
     assert!(text.contains("in/locked: cannot read") && text.contains("in/dark/d.wav: cannot open"), "{text}");
-    // Names are those of a run that can read it.
+    // The output names are those of a run that can read the folder.
     assert!(world.path("out/00.tones.wav").exists());
 
     let train = ["train", "--source", "a=in", "--source", "b=hiss", "-o", "n.safetensors", "--rank", "2"];
@@ -267,7 +268,7 @@ fn a_folder_that_cannot_be_read_fails_alone() {
 }
 
 #[test]
-fn names_in_lists_are_names_before_they_are_patterns() {
+fn existing_names_in_lists_take_precedence_over_patterns() {
     let world = World::trained();
     for name in ["take 1.wav", "take [a].wav", "what?.wav", "@home.wav", " blank .wav", "more/x1.wav", "more/x2.wav"] {
         world.record(name, &[mix(3, 2000)], RATE);
@@ -289,11 +290,11 @@ fn names_in_lists_are_names_before_they_are_patterns() {
     let done = [" blank .wav", "@home.wav", "more/x1.wav", "more/x2.wav", "take 1.wav", "take [a].wav", "what?.wav"];
     assert_eq!(named("done"), done);
     assert_eq!(named("failed"), ["@gone.wav", "empty", "more/y*.wav", "none", "take [12].wav", "wha?.wav"]);
-    assert!(stderr(&output).contains("'more/x*.wav' in a list"), "what was a wildcard is told: {}", stderr(&output));
+    assert!(stderr(&output).contains("'more/x*.wav' in a list"), "no warning about the wildcard: {}", stderr(&output));
 }
 
 #[test]
-fn what_is_left_out_of_a_folder_is_counted() {
+fn unsupported_audio_files_in_a_folder_are_counted() {
     let world = World::trained();
     world.record("in/a.wav", &[mix(1, 2000)], RATE);
     for (from, to) in [("a.wav", "b.wave"), ("a.wav", "c.bwf")] {
@@ -321,7 +322,7 @@ fn what_is_left_out_of_a_folder_is_counted() {
 }
 
 #[test]
-fn streams_that_cannot_be_written_to_are_no_panic() {
+fn unwritable_streams_give_an_error_without_a_panic() {
     let world = World::trained();
     world.inputs(2, 3000);
     std::fs::write(world.path("in/broken.wav"), "no audio").unwrap();
@@ -348,16 +349,16 @@ fn streams_that_cannot_be_written_to_are_no_panic() {
         assert!(stderr(&output).contains(told), "{redirect} {arguments:?}: {}", stderr(&output));
     }
     assert_eq!(world.files("out").len(), 5);
-    // Whoever has read enough of it is no error.
+    // A reader that closes the pipe early does not cause an error.
     let output = world.behind("{ \"$@\"; echo $? >&2; } | true", &["--help"]).output().unwrap();
     assert_eq!(stderr(&output).trim(), "0");
 }
 
-/// With stacks of a GiB, and addresses for fewer of them than there are threads: whichever cannot start, it is a line and no panic,
-/// and none is waited for in vain.
+/// With thread stacks of 1 GiB and too little address space for all threads, some thread cannot start. The result must
+/// be a one-line error, without a panic or a hang.
 #[cfg(target_os = "linux")]
 #[test]
-fn threads_that_cannot_start_are_an_error() {
+fn a_thread_that_cannot_start_gives_an_error() {
     let world = World::trained();
     world.inputs(3, 3000);
     let mut failed = 0;
@@ -378,7 +379,7 @@ fn threads_that_cannot_start_are_an_error() {
 }
 
 #[test]
-fn no_name_of_a_file_breaks_a_line_or_reaches_the_terminal() {
+fn file_names_are_escaped_in_messages() {
     let world = World::trained();
     let odd = "a\nb\u{1b}[31m.wav";
     world.record(&format!("in/{odd}"), &[mix(1, 2000)], RATE);

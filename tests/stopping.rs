@@ -1,4 +1,4 @@
-//! Gains that stop early, on every engine: a segment is given what it is given alone, to the bit, whatever else is in the panel.
+//! Tests of early stopping on every engine: a segment gets the same bits as alone, whatever else is in the panel.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,25 +8,27 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
+use partwise::Separation;
 use partwise::divergence::Divergence;
 use partwise::engine::{Cpu, Engine, Reference};
 use partwise::kernels::momentum::START;
-use partwise::kernels::{GainPrior, Glue, Mask, Momentum, Products, Rule, Track};
+use partwise::kernels::{GainPrior, Glue, Mask, Momentum, Products, Rule, Shifts, Track};
+use partwise::methods::nmf::LOOK;
 use partwise::methods::nmf::{self, Until, Updates};
-use partwise::methods::stopping::LOOK;
-use partwise::model::{Model, Source, Training};
-use partwise::separate::{Bases, OnEngine, PriorSettings, Separator, Settings, separate};
+use partwise::model::{Model, Parts, Source, Summary};
+use partwise::options::MaskChoice;
+use partwise::separate::{Plan, Separator};
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
 
 const BINS: usize = 11;
 const COMPONENTS: usize = 4;
-/// Some of [`segments`] stop early by this, some do not in 38 updates.
+/// With this tolerance some of [`segments`] stop early, and some do not within 38 updates.
 const TOLERANCE: f64 = 3e-4;
 const WAYS: [Updates; 2] = [Updates::Alternating, Updates::Extrapolated];
 const DIVERGENCES: [Divergence; 4] =
     [Divergence::Euclidean, Divergence::KullbackLeibler, Divergence::ItakuraSaito, Divergence::Beta(0.5)];
 
-/// Numbers between 0.05 and 1.05, others for every seed.
+/// Numbers between 0.05 and 1.05 that depend on the seed.
 fn numbers(seed: u32, rows: usize, columns: usize) -> Array2<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761);
     Array2::from_shape_simple_fn((rows, columns), || {
@@ -39,7 +41,8 @@ fn bases() -> Array2<f32> {
     numbers(1, BINS, COMPONENTS).mapv(|w| w * w * w)
 }
 
-/// Segments that take few updates and many: what the flat start explains already, noise, what the bases explain exactly, silence.
+/// Segments that need few updates and many: data that the flat start already fits, noise, data that the bases fit
+/// exactly, silence.
 fn segments() -> Vec<Array2<f32>> {
     let flat = |columns: usize| bases().dot(&Array2::from_elem((COMPONENTS, columns), 0.3));
     let exact = |columns: usize| bases().dot(&numbers(7, COMPONENTS, columns).mapv(|h| h * h * h * h));
@@ -69,7 +72,7 @@ fn bits(gains: ArrayView2<f64>) -> Vec<u64> {
     gains.t().iter().map(|gain| gain.to_bits()).collect()
 }
 
-/// Every segment's gains, their bits, and its updates.
+/// Every segment's gains as bits, and its number of updates.
 fn found<E: Products + Momentum>(
     engine: &E,
     segments: &[Array2<f32>],
@@ -92,7 +95,7 @@ fn found<E: Products + Momentum>(
     widths.into_iter().zip(counts).map(of_segment).collect()
 }
 
-/// Gains after so many updates, by the kernels alone.
+/// Gains after `count` updates, computed by the kernels alone.
 fn plain<E: Products + Momentum>(engine: &E, divergence: Divergence, updates: Updates, count: usize) -> Vec<u64> {
     let data = joined(&segments());
     let (v, w) = (engine.panel(data.view()).unwrap(), engine.matrix(bases().view()).unwrap());
@@ -133,7 +136,7 @@ fn assert_as_without<E: Products + Momentum>(engine: &E) {
     }
 }
 
-/// Segments that stop together show nothing.
+/// The test needs segments that stop at different times.
 fn assert_differ(counts: impl Iterator<Item = usize>) {
     let different: BTreeSet<usize> = counts.collect();
     assert!(different.len() > 2, "all stopped after {different:?} updates");
@@ -151,7 +154,7 @@ fn assert_alone<E: Products + Momentum>(engine: &E) {
             let mut backwards = run(&batch.iter().rev().cloned().collect::<Vec<_>>(), most, TOLERANCE);
             backwards.reverse();
             assert!(backwards == alone, "{divergence}, {updates}");
-            // What stopped has the gains of so many updates, no more and no fewer.
+            // A stopped segment has the gains of exactly so many updates.
             for (segment, (gains, count)) in batch.chunks(1).zip(&alone) {
                 assert!(*count == most || count % LOOK == 1);
                 assert!(run(segment, *count, 0.0)[0].0 == *gains, "{divergence}, {updates}: {count} updates");
@@ -177,7 +180,7 @@ fn assert_promise<E: Products + Momentum>(engine: &E) {
         let count = found(engine, std::slice::from_ref(&data), divergence, Updates::Alternating, (200, tolerance))[0].1;
         assert!(count > LOOK && count < 200 && count < last, "{tolerance:e}: {count} updates, {last} before");
         last = count;
-        // Sums in f32 of some hundred numbers.
+        // Rounding of f32 sums of some hundred numbers.
         let rounding = 1e-5 * cost(0);
         let fell = |looks: usize| cost(count - 1 - (looks + 1) * LOOK) - cost(count - 1 - looks * LOOK);
         assert!(fell(0) <= tolerance * cost(0) + rounding, "{tolerance:e}: stopped while it fell by {}", fell(0));
@@ -208,10 +211,10 @@ fn assert_silence_and_nonsense<E: Products + Momentum>(engine: &E) {
     }
 }
 
-/// Two sources, whose bases hold these numbers.
+/// A model of two sources with these bases.
 fn model(bases: &Array2<f32>) -> Model {
     let part = |columns| bases.slice(s![.., columns]).to_owned();
-    let source = |name: &str, columns| Source { name: name.into(), bases: part(columns), mixture: None };
+    let source = |name: &str, columns| Source { name: name.into(), bases: part(columns) };
     let (window, fft) = (2 * (BINS - 1), 2 * (BINS - 1));
     Model {
         divergence: Divergence::KullbackLeibler,
@@ -219,28 +222,29 @@ fn model(bases: &Array2<f32>) -> Model {
         stft: StftParams { window, hop: 5, fft, shape: Shape::SqrtHann, pad: Pad::Full },
         spectrum: Spectrum::Magnitude,
         sources: vec![source("one", 0..2), source("other", 2..4)],
-        leakage: None,
+        parts: Parts::Nmf,
         normalize: None,
-        training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
+        options: None,
+        training: Summary { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
     }
 }
 
-fn assert_cut<E: GainPrior + Momentum + Glue>(engine: E) {
+fn assert_cut<E: GainPrior + Momentum + Glue + Shifts + 'static>(engine: E) {
     let (batch, model) = (segments(), model(&bases()));
-    let settings = Settings {
-        updates: Updates::Extrapolated,
-        iterations: 38,
+    let separation = Separation {
+        updates: Some(Updates::Extrapolated),
+        iterations: Some(38),
         tolerance: TOLERANCE,
-        mask: Mask::Ratio(2.0),
-        priors: PriorSettings::default(),
+        mask: MaskChoice::Given(Mask::Ratio(2.0)),
+        ..Separation::default()
     };
+    let plan = Plan::new(Some(&model), &separation, &mut |_| Ok(())).unwrap();
     let (data, columns) = (joined(&batch), widths(&batch));
-    let bases = Bases::new(&engine, &model, BINS, &settings).unwrap();
-    let whole = separate(&engine, data.view(), &columns, &bases, &settings).unwrap();
-    assert_differ(whole.iterations.iter().copied());
     let name = engine.describe();
-    let separator: Box<dyn Separator> = Box::new(OnEngine::new(engine, &model, settings));
+    let separator: Box<dyn Separator> = plan.on(engine);
     assert_eq!(separator.describe(), name);
+    let whole = separator.separate(data.t(), &columns).unwrap();
+    assert_differ(whole.iterations.iter().copied());
     for border in 1..columns.len() {
         let middle: usize = columns[..border].iter().sum();
         let (first, second) = data.view().split_at(Axis(1), middle);
@@ -253,7 +257,7 @@ fn assert_cut<E: GainPrior + Momentum + Glue>(engine: E) {
             assert!(*mask == concatenate(Axis(1), &parts).unwrap());
         }
     }
-    // Fewer bins have bases of their own, and what does not fit is refused.
+    // Fewer bins use bases of their own. Shapes that do not fit are refused.
     let low = separator.separate(data.slice(s![..BINS - 3, ..]).t(), &columns).unwrap();
     assert_eq!(low.masks[0].dim(), (BINS - 3, data.ncols()));
     assert_eq!(separator.separate(data.t(), &columns).unwrap().costs, whole.costs);
@@ -261,14 +265,19 @@ fn assert_cut<E: GainPrior + Momentum + Glue>(engine: E) {
     assert!(separator.separate(data.view(), &[BINS]).is_err());
 }
 
-fn assert_nonsense_is_told<E: GainPrior + Momentum + Glue>(engine: E) {
+fn assert_nonsense_is_told<E: GainPrior + Momentum + Glue + Shifts + 'static>(engine: E) {
     let (model, mut data) = (model(&bases()), numbers(2, BINS, 5));
     data[(4, 3)] = f32::NAN;
     for updates in WAYS {
-        let priors = PriorSettings::default();
-        let settings = Settings { updates, iterations: 100, tolerance: TOLERANCE, mask: Mask::Hard, priors };
-        let bases = Bases::new(&engine, &model, BINS, &settings).unwrap();
-        let found = separate(&engine, data.view(), &[2, 3], &bases, &settings).unwrap();
+        let separation = Separation {
+            updates: Some(updates),
+            iterations: Some(100),
+            tolerance: TOLERANCE,
+            mask: MaskChoice::Given(Mask::Hard),
+            ..Separation::default()
+        };
+        let plan = Plan::new(Some(&model), &separation, &mut |_| Ok(())).unwrap();
+        let found = plan.on_borrowed(&engine).separate(data.t(), &[2, 3]).unwrap();
         let finite: Vec<bool> = found.costs.iter().map(|cost| cost.is_finite()).collect();
         assert_eq!(finite, [true, true, true, false, true], "{updates}");
     }
@@ -289,7 +298,7 @@ fn assert_selected<E: Engine>(engine: &E) {
     assert!(engine.select(&panel, &[]).is_err());
 }
 
-/// A test of every engine.
+/// Defines each test for every engine.
 macro_rules! on_every_engine {
     ($($name:ident: $assert:ident $(($borrow:tt))?;)*) => {
         mod reference {
@@ -316,17 +325,17 @@ macro_rules! on_every_engine {
 }
 
 on_every_engine! {
-    without_a_tolerance_nothing_changes: assert_as_without (&);
-    a_segment_is_given_what_it_is_given_alone: assert_alone (&);
-    a_segment_stops_where_the_tolerance_says: assert_promise (&);
-    silence_and_nonsense_stop: assert_silence_and_nonsense (&);
+    a_zero_tolerance_changes_nothing: assert_as_without (&);
+    a_segment_gets_the_same_bits_alone_and_in_a_batch: assert_alone (&);
+    a_segment_stops_as_the_tolerance_says: assert_promise (&);
+    silent_and_nan_segments_stop: assert_silence_and_nonsense (&);
     a_panel_may_be_cut_between_segments: assert_cut;
-    nonsense_is_told: assert_nonsense_is_told;
-    columns_are_selected_as_they_are: assert_selected (&);
+    nan_data_give_non_finite_costs: assert_nonsense_is_told;
+    selected_columns_keep_their_bits: assert_selected (&);
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn segments_that_do_not_fit_are_refused() {
     let (data, rule) = (numbers(2, BINS, 6), Rule::of(Divergence::KullbackLeibler));
     let w = Reference.matrix(bases().view()).unwrap();
     let run = |v: &Vec<Array2<f64>>, updates, tolerance, segments: &[usize]| {

@@ -1,4 +1,4 @@
-//! Whatever the bytes are, they are refused in one line, or an array that has the numbers its shape says.
+//! Any bytes must give a one-line error, or an array with as many numbers as its shape says.
 
 #![no_main]
 

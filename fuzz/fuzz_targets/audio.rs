@@ -1,4 +1,4 @@
-//! Whatever the bytes are, they are refused, or read to their end in blocks that keep the reader's promises.
+//! Any bytes must be refused, or read to their end in blocks that keep the reader's guarantees.
 
 #![no_main]
 
@@ -10,7 +10,8 @@ use std::sync::Once;
 use libfuzzer_sys::fuzz_target;
 use partwise::audio::Reader;
 
-/// A panic of a foreign decoder that the reader makes an error of is none here; one that comes out of it ends the run.
+/// A panic of a third-party decoder that the reader turns into an error is not a failure. A panic that escapes the
+/// reader ends the run.
 static CONTAINED: Once = Once::new();
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! Whatever the bytes are, they are refused, or a model that keeps its promises and comes back the same once written.
+//! Any bytes must be refused, or give a valid model that is the same after writing and reading it again.
 
 #![no_main]
 

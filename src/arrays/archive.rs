@@ -1,4 +1,4 @@
-//! An .npz: arrays by their names.
+//! Reads .npz files: arrays by name.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -10,23 +10,23 @@ use zip::ZipArchive;
 use super::read_from;
 use crate::{Error, Result};
 
-/// What a byte of compressed data can become at most.
+/// The largest expansion of one byte of deflated data.
 const DEFLATED: u64 = 1032;
 
 /// An open .npz.
 pub struct Archive<R> {
-    /// What errors call it.
+    /// Its name in error messages.
     name: String,
     zip: ZipArchive<R>,
-    /// Of its arrays, in their order.
+    /// The names of its arrays, in file order.
     names: Vec<String>,
 }
 
 impl Archive<BufReader<File>> {
-    /// Opens a file.
+    /// Opens an .npz file.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be opened, [`Error::Input`] where it is no .npz.
+    /// [`Error::Io`] if it cannot be opened, [`Error::Input`] if it is not an .npz.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path, "open"))?;
         Self::over(&path.display().to_string(), BufReader::new(file))
@@ -34,12 +34,12 @@ impl Archive<BufReader<File>> {
 }
 
 impl<R: Read + Seek> Archive<R> {
-    /// Reads from anything, which errors call `name`.
+    /// Opens any seekable source. Error messages use `name`.
     ///
     /// # Errors
-    /// [`Error::Input`] where it is no .npz.
+    /// [`Error::Input`] if it is not an .npz.
     pub fn over(name: &str, from: R) -> Result<Self> {
-        let wrong = || Error::input(format!("{name}: is no .npz file, or a damaged one"));
+        let wrong = || Error::input(format!("{name}: is not an .npz file, or is damaged"));
         let mut zip = ZipArchive::new(from).map_err(|_| wrong())?;
         let mut names = Vec::with_capacity(zip.len());
         for place in 0..zip.len() {
@@ -49,25 +49,25 @@ impl<R: Read + Seek> Archive<R> {
         Ok(Self { name: name.into(), zip, names })
     }
 
-    /// The names of its arrays.
+    /// The names of the arrays.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The array of a name.
+    /// Reads the array `array`.
     ///
     /// # Errors
-    /// [`Error::Input`] where there is none, or as [`super::read`].
+    /// [`Error::Input`] if the archive has no such array, or for the reasons of [`super::read`].
     pub fn read(&mut self, array: &str) -> Result<ArrayD<f64>> {
         let name = format!("{}: {array}", self.name);
         let Some(place) = self.names.iter().position(|known| known == array) else {
-            return Err(Error::input(format!("{}: holds no {array}", self.name)));
+            return Err(Error::input(format!("{}: has no array {array}", self.name)));
         };
         let entry =
             self.zip.by_index(place).map_err(|cause| Error::input(format!("{name} cannot be read: {cause}")))?;
         let (size, packed) = (entry.size(), entry.compressed_size());
         if size > packed.saturating_mul(DEFLATED) {
-            return Err(Error::input(format!("{name} is said to be {size} bytes in {packed}; copy it again")));
+            return Err(Error::input(format!("{name} claims to expand from {packed} bytes to {size}; copy it again")));
         }
         read_from(&name, entry, size)
     }

@@ -1,19 +1,20 @@
-//! The header of a .npy: a Python dictionary in one line, after a magic number, a version and its length.
+//! Parses the .npy header: a magic number, a version, a length, and a Python dictionary on one line.
 
 use std::io::Read;
 
-use super::NPY;
-use super::kind::Kind;
+use super::kind::{Kind, unquoted};
 
-/// What stands in a header at most, in bytes: numpy itself refuses more than 10,000.
+/// The first bytes of every .npy.
+pub(super) const NPY: &[u8] = b"\x93NUMPY";
+/// The most bytes of a header. numpy itself refuses more than 10,000.
 const MOST: u64 = 1 << 20;
 
 pub(super) struct Header {
     pub(super) kind: Kind,
-    /// Whether the first axis is the one that goes fastest.
+    /// Whether the first axis varies fastest (Fortran order).
     pub(super) columns_first: bool,
     pub(super) shape: Vec<usize>,
-    /// How long it was, all told.
+    /// Total bytes of the header.
     pub(super) bytes: u64,
 }
 
@@ -22,13 +23,13 @@ impl Header {
     pub(super) fn read(from: &mut impl Read, length: u64) -> Result<Self, String> {
         let mut before = [0; 8];
         if from.read_exact(&mut before).is_err() || !before.starts_with(NPY) {
-            return Err("is no .npy file; save the matrix by numpy.save".into());
+            return Err("is not an .npy file; save the matrix with numpy.save".into());
         }
         let mut sizes = [0; 4];
         let of_size = match before[6] {
             1 => 2,
             2 | 3 => 4,
-            version => return Err(format!("is of version {version} of .npy; 1 to 3 are read")),
+            version => return Err(format!("has .npy version {version}; 1 to 3 are supported")),
         };
         from.read_exact(&mut sizes[..of_size]).map_err(|_| early())?;
         let size = u64::from(u32::from_le_bytes(sizes));
@@ -37,7 +38,7 @@ impl Header {
             return Err(early());
         }
         if size > MOST {
-            return Err(format!("has a header of {size} bytes, which no array has"));
+            return Err(format!("has a header of {size} bytes, which is too long for an array"));
         }
         let mut text = vec![0; size as usize];
         from.read_exact(&mut text).map_err(|_| early())?;
@@ -49,17 +50,17 @@ impl Header {
         let columns_first = match value("fortran_order")? {
             "True" => true,
             "False" => false,
-            other => return Err(format!("has fortran_order {other} in its header; it must be True or False")),
+            other => return Err(format!("has fortran_order {other} in its header, not True or False")),
         };
         Ok(Self { kind: Kind::parse(value("descr")?)?, columns_first, shape: shape(value("shape")?)?, bytes })
     }
 }
 
 fn early() -> String {
-    "ends in its header; copy it again".into()
+    "ends inside its header; copy it again".into()
 }
 
-/// The keys and values of the dictionary, values as they are written.
+/// The keys and values of the dictionary. Values stay unparsed.
 fn entries(text: &[u8]) -> Result<Vec<(String, String)>, String> {
     let damaged = || "has a damaged header; copy it again".to_string();
     let text = std::str::from_utf8(text).map_err(|_| damaged())?.trim_end_matches(['\0', '\n']).trim();
@@ -75,8 +76,8 @@ fn entries(text: &[u8]) -> Result<Vec<(String, String)>, String> {
     Ok(entries)
 }
 
-/// Splits where the separator stands outside of all brackets and quotes; a last part that is empty is left out. Nothing where
-/// brackets or quotes do not close.
+/// Splits at each separator outside brackets and quotes, and drops an empty last part. Returns None if brackets or
+/// quotes do not close.
 fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut parts, mut begin, mut depth, mut quote) = (Vec::new(), 0, 0usize, None);
     for (at, character) in text.char_indices() {
@@ -99,13 +100,7 @@ fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     (depth == 0 && quote.is_none()).then_some(parts)
 }
 
-/// What stands between quotes.
-pub(super) fn unquoted(text: &str) -> Option<&str> {
-    let bare = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
-    bare('\'').or_else(|| bare('"'))
-}
-
-/// The axes of a tuple. Beside plain numbers there are those of Python 2, `6L`, and numpy's own, `np.int64(6)`.
+/// Parses the tuple of axis lengths. Accepts plain integers, Python 2's `6L` and numpy's `np.int64(6)`.
 fn shape(text: &str) -> Result<Vec<usize>, String> {
     let axis = |part: &str| {
         let part = part.trim();
@@ -115,5 +110,5 @@ fn shape(text: &str) -> Result<Vec<usize>, String> {
     let within = |open, close| text.strip_prefix(open)?.strip_suffix(close);
     let axes = within('(', ')').or_else(|| within('[', ']')).and_then(|inside| split(inside, ','));
     axes.and_then(|parts| parts.into_iter().map(axis).collect())
-        .ok_or_else(|| format!("has shape {text} in its header, which is none"))
+        .ok_or_else(|| format!("has shape {text} in its header, which is not a shape"))
 }

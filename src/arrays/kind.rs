@@ -1,10 +1,8 @@
-//! The kinds of numbers in an array.
+//! Number types of arrays.
 
 use std::fmt;
 
-use super::header::unquoted;
-
-/// A kind of real number, which f64 holds; integers beyond 2^53 are rounded to the nearest that it does.
+/// A real number type, read as f64. Integers beyond 2^53 are rounded to the nearest f64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
     class: Class,
@@ -21,12 +19,12 @@ enum Class {
 }
 
 impl Kind {
-    /// From what a header has under `descr`, such as `'<f4'`.
+    /// Parses the header's `descr` value, such as `'<f4'`.
     pub(super) fn parse(descr: &str) -> Result<Self, String> {
         if descr.starts_with('[') {
-            return Err("holds records; save one of their fields, by numpy.save".into());
+            return Err("holds records; save one of their fields with numpy.save".into());
         }
-        let unknown = || format!("has descr {descr} in its header, which is no kind of number");
+        let unknown = || format!("has descr {descr} in its header, which is not a number type");
         let text = unquoted(descr).ok_or_else(unknown)?;
         let (order, code) = match text.chars().next().ok_or_else(unknown)? {
             order @ ('<' | '>' | '=' | '|') => (order, &text[1..]),
@@ -43,7 +41,7 @@ impl Kind {
                     'c' => "complex numbers",
                     'U' | 'S' | 'a' => "text",
                     'O' => "Python objects",
-                    _ => "what is not read",
+                    _ => "an unsupported type",
                 };
                 return Err(format!("holds {what} ({code}); save real numbers: numpy.save(f, V.astype(\"float32\"))"));
             }
@@ -51,12 +49,12 @@ impl Kind {
         Ok(Self { class, bytes: rest.as_str().parse().unwrap_or(1), big_endian: order == '>' })
     }
 
-    /// Bytes of a number.
+    /// Bytes per number.
     pub(super) fn bytes(self) -> usize {
         self.bytes
     }
 
-    /// The number that these bytes are.
+    /// Decodes one number.
     pub(super) fn value(self, bytes: &[u8]) -> f64 {
         let join = |bits: u64, &byte: &u8| bits << 8 | u64::from(byte);
         let bits = if self.big_endian { bytes.iter().fold(0, join) } else { bytes.iter().rev().fold(0, join) };
@@ -74,6 +72,12 @@ impl Kind {
     }
 }
 
+/// The text between quotes.
+pub(super) fn unquoted(text: &str) -> Option<&str> {
+    let bare = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
+    bare('\'').or_else(|| bare('"'))
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let class = match self.class {
@@ -86,7 +90,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A number of half precision: a sign, 5 bits of exponent, 10 of fraction.
+/// Decodes a half-precision number: a sign, 5 bits of exponent, 10 bits of fraction.
 fn half(bits: u16) -> f64 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
     let size = match exponent {

@@ -1,35 +1,33 @@
-//! Arrays of numbers in numpy's files: .npy, and .npz, which is a zip of them. All kinds of real numbers are read, as f64.
+//! Reads numpy arrays: .npy, and .npz, which is a zip of them. All real number types are read as f64.
 //!
-//! Own code, since the crates that read them allocate what a header claims before they look whether it is there, which ends the
-//! process, and read an array only as the one type that they are told.
+//! This is own code because the available crates allocate the size that a header claims before they check the file,
+//! which can end the process. They also require the caller to know the number type.
 
 mod archive;
 mod header;
 mod kind;
+mod npy;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use ndarray::{ArrayD, ShapeBuilder};
+use ndarray::ArrayD;
 
 pub use archive::Archive;
+pub use npy::read_from;
 
-use self::header::Header;
+use self::header::NPY;
 use crate::{Error, Result};
 
-/// What every .npy begins with.
-const NPY: &[u8] = b"\x93NUMPY";
-/// What every .npz begins with that holds something.
+/// The first bytes of every non-empty .npz.
 const ZIP: &[u8] = b"PK\x03\x04";
-/// Numbers that are read at once.
-const BLOCK: usize = 8192;
 
-/// The array of a .npy file, or the only one of an .npz.
+/// Reads the array of a .npy file, or the only array of an .npz.
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be read, [`Error::Input`] where it holds no such array: other content, another number of
-/// arrays, no real numbers, or fewer or more bytes than its header says.
+/// [`Error::Io`] if the file cannot be read. [`Error::Input`] if it is not such a file, has no array or several, does
+/// not hold real numbers, or has fewer or more bytes than its header says.
 pub fn read(path: &Path) -> Result<ArrayD<f64>> {
     let mut file = File::open(path).map_err(Error::io(path, "open"))?;
     let length = file.metadata().map_err(Error::io(path, "read"))?.len();
@@ -40,58 +38,14 @@ pub fn read(path: &Path) -> Result<ArrayD<f64>> {
         let mut archive = Archive::open(path)?;
         let [only] = archive.names() else {
             let names = archive.names().join(", ");
-            return Err(Error::input(format!("{name}: is an .npz with {names}; save the matrix alone, by numpy.save")));
+            return Err(Error::input(format!(
+                "{name}: is an .npz with {names}; save the matrix alone, with numpy.save"
+            )));
         };
         let only = only.clone();
         return archive.read(&only);
     }
     read_from(&name, begins.chain(BufReader::new(file)), length)
-}
-
-/// The array of a .npy of `length` bytes, which errors call `name`.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_from(name: &str, mut from: impl Read, length: u64) -> Result<ArrayD<f64>> {
-    read_array(&mut from, length).map_err(|reason| Error::input(format!("{name}: {reason}")))
-}
-
-fn read_array(from: &mut impl Read, length: u64) -> std::result::Result<ArrayD<f64>, String> {
-    if length == 0 {
-        return Err("is empty".into());
-    }
-    let header = Header::read(from, length)?;
-    let Header { kind, shape, .. } = &header;
-    let said = || {
-        let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
-        format!("its header says {} of {kind}", if shape.is_empty() { "one".into() } else { shape.join(" x ") })
-    };
-    let count = shape.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis));
-    let wanted = count.and_then(|count| count.checked_mul(kind.bytes())).map(|wanted| wanted as u64);
-    let rest = length - header.bytes;
-    match (count, wanted) {
-        (Some(count), Some(wanted)) if wanted == rest => {
-            let values = read_values(from, &header, count)?;
-            let shape = shape.as_slice().set_f(header.columns_first);
-            ArrayD::from_shape_vec(shape, values).map_err(|cause| cause.to_string())
-        }
-        (_, Some(wanted)) if wanted < rest => Err(format!("{}, but {} bytes more follow", said(), rest - wanted)),
-        _ => Err(format!("{}, but {rest} bytes follow; copy it again", said())),
-    }
-}
-
-/// The numbers in the order in which they stand.
-fn read_values(from: &mut impl Read, header: &Header, count: usize) -> std::result::Result<Vec<f64>, String> {
-    let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| format!("{count} numbers are more than the memory holds"))?;
-    let size = header.kind.bytes();
-    let mut block = vec![0; BLOCK.min(count) * size];
-    while values.len() < count {
-        let block = &mut block[..BLOCK.min(count - values.len()) * size];
-        from.read_exact(block).map_err(|cause| format!("cannot be read: {cause}"))?;
-        values.extend(block.chunks_exact(size).map(|bytes| header.kind.value(bytes)));
-    }
-    Ok(values)
 }
 
 #[cfg(test)]
@@ -103,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    /// A file of version 1 with this header and these bytes after it.
+    /// A version 1 file with this header and these data bytes.
     fn file(header: &str, bytes: &[u8]) -> Vec<u8> {
         [NPY, &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes(), bytes].concat()
     }
@@ -117,12 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_number_is_read() {
+    fn every_number_type_is_read() {
         for (descr, bytes, expected) in [
             ("<f8", [1.5f64.to_le_bytes(), 1e-300f64.to_le_bytes()].concat(), [1.5, 1e-300]),
             (">f8", [1.5f64.to_be_bytes(), f64::INFINITY.to_be_bytes()].concat(), [1.5, f64::INFINITY]),
             ("=f4", [0.1f32.to_le_bytes(), 2f32.to_le_bytes()].concat(), [f64::from(0.1f32), 2.0]),
-            // 1.5 and the least number of half precision; then its greatest, and minus infinity.
+            // 1.5 and the smallest half-precision number; then the largest one and minus infinity.
             ("<f2", [0x3e00u16.to_le_bytes(), 1u16.to_le_bytes()].concat(), [1.5, 2f64.powi(-24)]),
             (">f2", [0x7bffu16.to_be_bytes(), 0xfc00u16.to_be_bytes()].concat(), [65504.0, f64::NEG_INFINITY]),
             ("|b1", vec![1, 0], [1.0, 0.0]),
@@ -163,22 +117,22 @@ mod tests {
         assert_eq!(parse(&of("|u1", "(6,)", &bytes)).unwrap().shape(), [6]);
         assert_eq!(parse(&of("|u1", "()", &bytes[..1])).unwrap().shape(), [0usize; 0]);
         assert_eq!(parse(&of("|u1", "(0, 4)", &[])).unwrap().shape(), [0, 4]);
-        // What the writer in use writes.
+        // A file from the program's own writer.
         let mut written = Vec::new();
         rows.write_npy(&mut written).unwrap();
         assert_eq!(parse(&written).unwrap(), rows);
     }
 
     #[test]
-    fn what_is_no_array_is_refused_in_words() {
+    fn an_invalid_file_gives_an_error_that_names_the_cause() {
         let two = [0; 16];
         let whole = of("<f8", "(2,)", &two);
         for (bytes, part) in [
             (vec![], "is empty"),
-            (b"1,2,3\n4,5,6\n".to_vec(), "is no .npy file"),
-            (whole[..5].to_vec(), "is no .npy file"),
-            (whole[..9].to_vec(), "ends in its header"),
-            (whole[..40].to_vec(), "ends in its header"),
+            (b"1,2,3\n4,5,6\n".to_vec(), "is not an .npy file"),
+            (whole[..5].to_vec(), "is not an .npy file"),
+            (whole[..9].to_vec(), "ends inside its header"),
+            (whole[..40].to_vec(), "ends inside its header"),
             ([NPY, &[9, 0], &whole[8..]].concat(), "version 9"),
             (of("<f8", "(200000, 100000)", &two), "says 200000 x 100000 of f8, but 16 bytes follow; copy it again"),
             (of("<f8", "(99999999999, 99999999999)", &two), "but 16 bytes follow"),
@@ -208,8 +162,8 @@ mod tests {
         }
     }
 
-    /// Seeds of the fuzzer with bytes changed, cut out or put in: whatever comes of it is refused in one line, or is an array.
-    /// `PARTWISE_MUTATIONS` says how many.
+    /// Mutates the fuzzer's seeds: changes, removes or inserts bytes. Each result must be an array or a one-line error.
+    /// `PARTWISE_MUTATIONS` sets their number.
     #[test]
     fn damaged_files_are_refused_or_read() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/arrays");
@@ -256,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn archives_are_read_and_an_only_array_is_the_matrix() {
+    fn an_archive_with_one_array_is_read_as_a_matrix() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npz");
         let (w, h) = (array![[1.0f32, 2.0]], array![[3.0f64], [4.0]]);
@@ -278,6 +232,6 @@ mod tests {
         }
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 30]).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("is no .npz file, or a damaged one"));
+        assert!(read(&path).unwrap_err().to_string().contains("is not an .npz file, or is damaged"));
     }
 }

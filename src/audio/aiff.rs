@@ -1,14 +1,14 @@
-//! AIFF and AIFC files to samples: the chunks of a WAV, the other way round.
+//! Reads AIFF and AIFC: the chunk structure of WAV, with big-endian sizes.
 
 use super::chunks::{Chunks, is_chunk_list};
 use super::pcm::{Encoding, Layout, Samples, number};
-use super::reader::{Blocks, Shape, Source};
+use super::source::{Blocks, Shape, Source};
 use super::{implausible, tags};
 use crate::{Error, Result};
 use std::io::SeekFrom;
 use std::path::Path;
 
-/// Opens the AIFF that begins at `start`, and goes to its samples.
+/// Opens the AIFF that begins at `start` and seeks to its first sample.
 pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let read = |error| Error::io(path, "read")(error);
     let (mut common, mut sound) = (None, None);
@@ -27,7 +27,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
             break;
         }
     }
-    let missing = |what: &str| format!("is an aiff without its `{what}` chunk; record or copy it again");
+    let missing = |what: &str| format!("is an aiff without a `{what}` chunk; record or copy it again");
     let common = common.ok_or_else(|| Error::audio(path, missing("COMM")))?;
     let (layout, counted) = parse(&common).map_err(|reason| Error::audio(path, reason))?;
     let (first, declared) = sound.ok_or_else(|| Error::audio(path, missing("SSND")))?;
@@ -39,7 +39,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
     let bytes = if counted == 0 && declared == 0 && end > first {
         let listed = is_chunk_list(&mut source, first, end).map_err(read)?.is_some();
         if !listed {
-            warnings.push("its sizes were never filled in; read to the end of the file".to_owned());
+            warnings.push("its header sizes were never filled in; read to the end of the file".to_owned());
         }
         if listed { 0 } else { end - first }
     } else if declared > there {
@@ -47,19 +47,19 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
         warnings.push(format!("cut short: {} of {wanted} frames are there", there / frame));
         there
     } else if counted * frame > declared {
-        // One of the two sizes is wrong; what is there decides.
+        // One of the two sizes is wrong. Read as many frames as the file holds.
         let bytes = (counted * frame).min(there);
         let found = bytes / frame;
-        warnings.push(format!("its sizes of {} and {counted} frames differ; {found} were read", declared / frame));
+        warnings.push(format!("its chunk sizes give {} frames, its header {counted}; read {found}", declared / frame));
         bytes
     } else {
         if declared / frame > counted {
             let found = declared / frame;
-            warnings.push(format!("its header counts {counted} frames, but {found} are there; all were read"));
+            warnings.push(format!("its header counts {counted} frames, but {found} were found; read all"));
         }
         let after = end.saturating_sub(first + declared + declared % 2);
         if after > 0 && is_chunk_list(&mut source, first + declared, end).map_err(read)?.is_none() {
-            warnings.push(format!("{after} bytes after the data were not used"));
+            warnings.push(format!("ignored {after} bytes after the samples"));
         }
         declared
     };
@@ -67,14 +67,14 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
     Ok(Samples::open(path, source, layout, bytes, warnings))
 }
 
-/// How samples lie and how many frames there are by a `COMM` chunk, or why it cannot be used.
+/// Parses a `COMM` chunk into the sample layout and the frame count. The error says why the chunk is unusable.
 fn parse(common: &[u8]) -> std::result::Result<(Layout, u64), String> {
     let Some((basic, rest)) = common.split_first_chunk::<18>() else {
-        return Err(format!("its `COMM` chunk has {} bytes, not 18 or more; convert it anew", common.len()));
+        return Err(format!("its `COMM` chunk has {} bytes, not 18 or more; convert it again", common.len()));
     };
     let number = |bytes: &[u8]| number(bytes, true);
     let (channels, frames, bits) = (number(&basic[..2]) as usize, number(&basic[2..6]), number(&basic[6..8]));
-    let sample_rate = extended(&basic[8..]).ok_or("its sample rate is no whole number; convert it to wav")?;
+    let sample_rate = extended(&basic[8..]).ok_or("its sample rate is not a whole number; convert it to wav")?;
     if let Some(reason) = implausible(channels, sample_rate) {
         return Err(reason);
     }
@@ -98,7 +98,7 @@ fn parse(common: &[u8]) -> std::result::Result<(Layout, u64), String> {
     Ok((Layout { encoding, channels, sample_rate, bits, big_endian, mask: 0 }, frames))
 }
 
-/// The whole number nearest to an extended float of 80 bits that is one of 32 bits.
+/// Rounds an 80-bit extended float to the nearest u32. Returns None if it does not fit one.
 fn extended(bytes: &[u8]) -> Option<u32> {
     let (exponent, mantissa) = (number(&bytes[..2], true), number(&bytes[2..10], true));
     let value = mantissa as f64 * 2.0_f64.powi(exponent as i32 - 16_383 - 63);

@@ -1,20 +1,21 @@
-//! Apple's CAF to samples, where they are not packed: chunks with sizes of 64 bits. ALAC and AAC in it are not read.
+//! Reads Apple's CAF with uncompressed samples: chunks with 64-bit sizes. ALAC and AAC in CAF are not supported.
 
 use super::pcm::{Encoding, Layout, Samples, number};
-use super::reader::{Blocks, Shape, Source};
+use super::source::{Blocks, Shape, Source};
 use super::{implausible, tags};
 use crate::{Error, Result};
 use std::io::{Read, SeekFrom};
 use std::path::Path;
 
-/// Bytes of a chunk's name and size, and of the description of the samples.
+/// Bytes of a chunk's name and size, and of the format description in `desc`.
 const HEAD: u64 = 12;
 const DESCRIPTION: u64 = 32;
-/// The size of samples that go on to the end of the file, and a layout of channels that is a mask as WAV has it.
+/// `OPEN` is the size of a data chunk that runs to the end of the file. `BITMAP` is the layout tag that says that a
+/// channel mask in WAV's format follows.
 const OPEN: u64 = u64::MAX;
 const BITMAP: u64 = 1 << 16;
 
-/// Opens the CAF that begins at `start`, and goes to its samples.
+/// Opens the CAF that begins at `start` and seeks to its first sample.
 pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let read = |error| Error::io(path, "read")(error);
     let length = source.seek(SeekFrom::End(0)).map_err(read)?;
@@ -47,15 +48,15 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
             }
             b"data" => {
                 let mut layout = layout
-                    .ok_or_else(|| Error::audio(path, "has a `data` chunk before its `desc`; convert it anew"))?;
+                    .ok_or_else(|| Error::audio(path, "has a `data` chunk before its `desc`; convert it again"))?;
                 layout.mask = mask;
-                // A count of edits comes before the samples.
+                // A 4-byte edit count precedes the samples.
                 let (first, frame) = (content + 4, layout.frame_bytes());
                 let there = length.saturating_sub(first);
                 let (bytes, warning) = match size.saturating_sub(4) {
                     _ if size == OPEN => (end.saturating_sub(first), None),
                     0 if there > 0 => {
-                        let warning = "its sizes were never filled in; read to the end of the file";
+                        let warning = "its header sizes were never filled in; read to the end of the file";
                         (end.saturating_sub(first), Some(warning.to_owned()))
                     }
                     size if size > there => {
@@ -76,16 +77,16 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
     }
 }
 
-/// How samples lie by a `desc` chunk, or why it cannot be used.
+/// Parses a `desc` chunk into the sample layout. The error says why the chunk is unusable.
 fn parse(fields: &[u8]) -> std::result::Result<Layout, String> {
     if (fields.len() as u64) < DESCRIPTION {
-        return Err(format!("its `desc` chunk has {} bytes, not {DESCRIPTION}; convert it anew", fields.len()));
+        return Err(format!("its `desc` chunk has {} bytes, not {DESCRIPTION}; convert it again", fields.len()));
     }
     let number = |at: usize| number(&fields[at..at + 4], true);
     let rate = f64::from_bits(number(0) << 32 | number(4));
     let (format, flags) = (&fields[8..12], number(12));
     let (packet_bytes, channels, bits) = (number(16), number(24) as usize, number(28));
-    // A rate that is none becomes 0 here, and is refused.
+    // The cast turns an invalid rate (NaN, negative) into 0, which `implausible` refuses.
     let sample_rate = rate.round() as u32;
     if let Some(reason) = implausible(channels, sample_rate) {
         return Err(reason);
@@ -104,12 +105,12 @@ fn parse(fields: &[u8]) -> std::result::Result<Layout, String> {
             b"aac " => "AAC".to_owned(),
             _ => format!("`{}` of {bits} bits", format.escape_ascii()),
         };
-        return Err(format!("is {name} in caf, which is not read; convert it to wav"));
+        return Err(format!("is {name} in caf, which is not supported; convert it to wav"));
     };
     let layout = Layout { encoding, channels, sample_rate, bits: bits as u32, big_endian: flags & 2 == 0, mask: 0 };
     if packet_bytes != layout.frame_bytes() {
         let expected = layout.frame_bytes();
-        return Err(format!("its frames are of {packet_bytes} bytes, not {expected}; convert it anew"));
+        return Err(format!("its frames have {packet_bytes} bytes, not {expected}; convert it again"));
     }
     Ok(layout)
 }

@@ -1,35 +1,36 @@
-//! The chunks of WAV, AIFF and their kin: a name, a size, and so many bytes.
+//! Walks the chunks of WAV and AIFF files: a name, a size, and that many bytes.
 
 use super::pcm::number;
-use super::reader::Source;
+use super::source::Source;
 use std::io::{Read, Result, SeekFrom};
 
-/// Where a chunk lies.
+/// A chunk's name, position and size.
 pub(super) struct Chunk {
     pub(super) name: [u8; 4],
-    /// Where in the file its content begins.
+    /// Position of its content in the file.
     pub(super) start: u64,
-    /// Bytes of its content, as it says.
+    /// Bytes of its content, as declared.
     pub(super) size: u64,
 }
 
-/// The chunks of a file, one after the other.
+/// Iterates over the chunks of a file.
 pub(super) struct Chunks<'a, S> {
     source: &'a mut S,
     big_endian: bool,
-    /// Where the next chunk begins, and where the file ends.
+    /// Positions of the next chunk and of the end of the file.
     position: u64,
     end: u64,
 }
 
 impl<'a, S: Source> Chunks<'a, S> {
-    /// The chunks from `start` on.
+    /// Starts at position `start`.
     pub(super) fn new(source: &'a mut S, start: u64, big_endian: bool) -> Result<Self> {
         let end = source.seek(SeekFrom::End(0))?;
         Ok(Self { source, big_endian, position: start, end })
     }
 
-    /// The next chunk, whether its content is there or not; None where no chunk's head is.
+    /// Returns the next chunk, even if its content is missing. Returns None where the file has no complete chunk
+    /// header.
     pub(super) fn next(&mut self) -> Result<Option<Chunk>> {
         let head = self.at(self.position, 8)?;
         let Some(&[a, b, c, d, ref size @ ..]) = head.first_chunk::<8>() else { return Ok(None) };
@@ -37,15 +38,16 @@ impl<'a, S: Source> Chunks<'a, S> {
         Ok(Some(Chunk { name: [a, b, c, d], start: self.position + 8, size }))
     }
 
-    /// The first bytes of a chunk, at most `most`.
+    /// Returns the first bytes of a chunk's content, at most `most`.
     pub(super) fn bytes(&mut self, chunk: &Chunk, most: u64) -> Result<Vec<u8>> {
         self.at(chunk.start, chunk.size.min(most))
     }
 
-    /// Goes on behind a chunk; false where it runs past the end of the file.
+    /// Skips a chunk. Returns false if the chunk runs past the end of the file.
     pub(super) fn pass(&mut self, chunk: &Chunk) -> Result<bool> {
         self.position = chunk.start + chunk.size;
-        // A chunk of odd size is followed by a pad byte of zero. Some writers forget it; no chunk's name begins so.
+        // A zero pad byte follows a chunk of odd size. Some writers forget it. No chunk name begins with a zero byte,
+        // so the byte itself tells.
         if chunk.size % 2 == 1 && self.at(self.position, 1)? == [0] {
             self.position += 1;
         }
@@ -60,17 +62,18 @@ impl<'a, S: Source> Chunks<'a, S> {
     }
 }
 
-/// Chunks behind the samples.
+/// The chunks found after the samples.
 pub(super) struct List {
-    /// Whether one of them holds samples too.
+    /// Whether one of them is another sample chunk.
     pub(super) has_data: bool,
-    /// Bytes behind the last of them that are none.
+    /// Bytes after the last chunk that belong to none.
     pub(super) left: u64,
 }
 
-/// The chunks that stand from `start` to `end`, which may begin with a pad byte; None where something else does. They are
-/// little-endian or big-endian, as they fit. Samples may look like a chunk: those of a known name, or chunks up to the
-/// end, are believed.
+/// Parses the bytes from `start` to `end` as a list of chunks, which may begin with a pad byte. Returns None if they
+/// are something else. Tries little-endian and big-endian sizes.
+/// Samples can look like a chunk by chance. So the list must begin with a known name, or its chunks must reach exactly
+/// to the end.
 pub(super) fn is_chunk_list(source: &mut impl Source, start: u64, end: u64) -> Result<Option<List>> {
     let known = [b"LIST", b"list", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", b"fact", b"PEAK", b"data"];
     for (start, big_endian) in [(start, false), (start + 1, false), (start, true), (start + 1, true)] {

@@ -1,4 +1,4 @@
-//! Samples to FLAC files, through flacenc.
+//! Writes FLAC files with flacenc.
 
 use super::packets::{MASK_COMMENT, MASKS};
 use crate::{Error, Result};
@@ -12,38 +12,38 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
 
-/// Samples of each channel in a FLAC frame.
+/// Samples per channel in a FLAC frame.
 const BLOCK: usize = 4096;
-/// The highest sample rate in Hz that flacenc takes. The format has room for more in its header.
+/// The highest sample rate in Hz that flacenc accepts. FLAC's header has room for more.
 const MAX_SAMPLE_RATE: usize = 96_000;
-/// A rate that no frame can name, so that it says that the header does.
+/// A rate that has no code in a frame header. Frames then refer to the rate in the file header.
 const UNNAMED_RATE: usize = 95_999;
-/// Where in the header the kind of its block, the sizes of frames and the rate stand.
+/// Byte offsets in the header: the block type, the frame sizes, the sample rate.
 const INFO_KIND: usize = 4;
 const INFO_SIZES: usize = 12;
 const INFO_RATE: usize = 18;
 
-/// A FLAC file being written a frame at a time: its header is written first without the length and the checksum, and
-/// again at the end with them.
+/// Writes a FLAC file frame by frame. The header goes out first without the length and checksum, and is rewritten with
+/// them at the end.
 pub(super) struct FlacWriter {
     file: BufWriter<File>,
     config: Verified<Encoder>,
     header: Stream,
     /// Hz.
     sample_rate: u32,
-    /// As WAV has it; 0 if it is the usual one.
+    /// Channel mask in WAV's format; 0 for the default layout.
     mask: u32,
     context: Context,
     frame: FrameBuf,
     sample_bytes: usize,
-    /// Bytes of the smallest and the largest frame.
+    /// Bytes of the smallest and the largest frame so far.
     sizes: Option<(u32, u32)>,
-    /// The samples of a frame that is not full yet.
+    /// Samples of a frame that is not full yet.
     pending: Vec<u8>,
 }
 
 impl FlacWriter {
-    /// For integers of `sample_bytes` bytes, 2 or 3.
+    /// Writes integers of `sample_bytes` bytes (2 or 3).
     pub(super) fn create(
         path: &Path,
         sample_bytes: usize,
@@ -52,9 +52,9 @@ impl FlacWriter {
         mask: u32,
     ) -> Result<Self> {
         let bits = 8 * sample_bytes;
-        // Fixed predictors are chosen by an estimate of their size, which for loud samples of 24 bits is far too low: an
-        // hour of noise over a sine grew to 3 GB. The linear predictor's size is counted, and plain samples are taken
-        // where it does not pay.
+        // flacenc chooses fixed predictors by an estimate of their size. For loud 24-bit samples the estimate is far
+        // too low: an hour of noise over a sine grew to 3 GB. The size of the linear predictor is counted exactly, and
+        // flacenc stores plain samples where prediction does not pay.
         let mut config = Encoder::default();
         config.subframe_coding.use_fixed = false;
         let config = config.into_verified().map_err(|(_, error)| refuse(path, &error))?;
@@ -118,7 +118,7 @@ impl FlacWriter {
         let mut bytes = ByteSink::new();
         self.header.write(&mut bytes).map_err(|error| refuse(path, &error))?;
         let mut bytes = bytes.as_slice().to_vec();
-        // 24 bits each; 0 is unknown.
+        // 24 bits each; 0 means unknown.
         let (least, most) = self.sizes.unwrap_or((0, 0));
         bytes[INFO_SIZES..INFO_SIZES + 3].copy_from_slice(&least.to_be_bytes()[1..]);
         bytes[INFO_SIZES + 3..INFO_SIZES + 6].copy_from_slice(&most.to_be_bytes()[1..]);
@@ -135,7 +135,7 @@ impl FlacWriter {
     }
 }
 
-/// The block of comments that says which loudspeakers the channels are for, the last one.
+/// The comment block that names the loudspeakers of the channels. It is the last metadata block.
 fn mask_comment(mask: u32) -> Vec<u8> {
     let comment = format!("{MASK_COMMENT}0x{mask:X}");
     let mut block = vec![0x84, 0, 0, 12 + comment.len() as u8];

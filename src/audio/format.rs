@@ -1,22 +1,22 @@
-//! What a recording is written as.
+//! Output formats.
 
 use super::implausible;
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// A kind of file and how it stores a sample.
+/// A file type and its sample format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// WAV, float of 32 bits: exact, and not clipped.
+    /// WAV, 32-bit float. Exact and never clipped.
     WavF32,
-    /// WAV, integers of 16 bits.
+    /// WAV, 16-bit integers.
     WavPcm16,
-    /// WAV, integers of 24 bits.
+    /// WAV, 24-bit integers.
     WavPcm24,
-    /// FLAC of 16 bits, at most 8 channels.
+    /// FLAC, 16-bit, at most 8 channels.
     Flac16,
-    /// FLAC of 24 bits, at most 8 channels.
+    /// FLAC, 24-bit, at most 8 channels.
     Flac24,
 }
 
@@ -32,7 +32,7 @@ impl Format {
         }
     }
 
-    /// The step of its integers relative to full scale, 2^-15 or 2^-23; None for float.
+    /// The quantization step relative to full scale: 2^-15 or 2^-23. None for float.
     pub fn step(self) -> Option<f32> {
         match self {
             Self::WavF32 => None,
@@ -41,7 +41,7 @@ impl Format {
         }
     }
 
-    /// Why a recording of so many channels at such a rate in Hz cannot be written so, if it cannot.
+    /// Why this format cannot hold a recording with this channel count and sample rate in Hz. None if it can.
     pub fn refuses(self, channels: usize, sample_rate: u32) -> Option<String> {
         let flac = self.extension() == "flac";
         implausible(channels, sample_rate).or_else(|| {
@@ -56,7 +56,7 @@ impl Format {
         })
     }
 
-    /// Bytes of a sample, before any compression.
+    /// Bytes per sample before compression.
     pub(super) fn sample_bytes(self) -> usize {
         match self {
             Self::WavF32 => 4,
@@ -78,14 +78,15 @@ impl fmt::Display for Format {
     }
 }
 
-/// What a user asks for, which may depend on what the recording was stored as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The output format a user asks for. It may depend on the format of the recording.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FormatChoice {
-    /// WAV of the recording's own depth: integers that hold its integers, otherwise float.
+    /// WAV in the recording's own depth: the same integer size if it stores integers, otherwise float.
+    #[default]
     Same,
-    /// FLAC: of 16 bits where they hold the recording's integers, otherwise of 24.
+    /// FLAC: 16-bit if that holds the recording's integers exactly, otherwise 24-bit.
     Flac,
-    /// This, whatever the recording was.
+    /// This format for every recording.
     Given(Format),
 }
 
@@ -107,7 +108,7 @@ impl FormatChoice {
         }
     }
 
-    /// The format for a recording of integers of so many [`bits`](super::Reader::bits), or of none.
+    /// The format for a recording of integers of [`bits`](super::Reader::bits) bits, or of floats (None).
     pub fn of(self, bits: Option<u32>) -> Format {
         match (self, bits) {
             (Self::Given(format), _) => format,
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_read_as_they_are_shown() {
+    fn a_displayed_choice_parses_back() {
         for choice in FormatChoice::ALL {
             assert_eq!(choice.to_string().parse::<FormatChoice>().unwrap(), choice);
             assert_eq!(choice.extension(), choice.of(Some(20)).extension());
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_follows_the_depth_of_the_recording() {
+    fn the_chosen_format_follows_the_depth_of_the_recording() {
         let of =
             |choice: FormatChoice| [None, Some(8), Some(16), Some(17), Some(24), Some(32)].map(|bits| choice.of(bits));
         use Format::{Flac16, Flac24, WavF32, WavPcm16, WavPcm24};

@@ -1,14 +1,15 @@
-//! The header of a WAV whose length is known before its first sample.
+//! Builds the header of a WAV whose length is known before its first sample.
 
 use super::format::Format;
 use super::wav::GUID_TAIL;
 
-/// All that comes before the samples of a WAV of `frames` frames; a pad byte follows them where their bytes are odd.
+/// Returns all bytes before the samples of a WAV of `frames` frames. If the samples take an odd number of bytes, the
+/// writer must add a pad byte after them.
 ///
-/// A RIFF, or an RF64 (EBU Tech 3306) where its sizes need more than 32 bits. One or two channels have the plain `fmt `
-/// chunk that every reader knows, as libsndfile writes it; more need the extensible one, and so does a `mask` of channels
-/// other than the usual one. A mask of 0 says that it is not known which loudspeaker a channel is for. Floats have a
-/// `fact` chunk.
+/// The header is a RIFF, or an RF64 (EBU Tech 3306) if a size needs more than 32 bits. One or two channels get the
+/// plain `fmt ` chunk that libsndfile writes and every reader knows. More channels, or a `mask` other than the default
+/// one, need the extensible `fmt ` chunk. A mask of 0 means that the loudspeaker of each channel is unknown. Float
+/// files get a `fact` chunk.
 pub(super) fn header(format: Format, channels: usize, sample_rate: u32, frames: u64, mask: u32) -> Vec<u8> {
     let float = format == Format::WavF32;
     let extensible = !matches!((channels, mask), (1, 0 | 4) | (2, 0 | 3));
@@ -33,7 +34,7 @@ pub(super) fn header(format: Format, channels: usize, sample_rate: u32, frames: 
     let data_bytes = frames * u64::from(align);
     let fact_bytes = if float { 12 } else { 0 };
     let riff_bytes = 4 + (8 + fields.len() as u64) + fact_bytes + 8 + data_bytes.next_multiple_of(2);
-    // Sizes of all ones mean that there are others, in RF64, or that they were never filled in.
+    // A 32-bit size of all ones refers to a 64-bit size in RF64. In RIFF it means that the size was never filled in.
     let wide = riff_bytes >= u64::from(u32::MAX);
     let size = |size: u64| if wide { [0xFF; 4] } else { (size as u32).to_le_bytes() };
 
@@ -69,7 +70,7 @@ mod tests {
     use std::io::Cursor;
     use std::path::Path;
 
-    /// The channels, sample rate, bits and warnings that the reader finds when nothing follows but `data`.
+    /// Reads a header followed by `data` alone: channels, sample rate, bits and warnings.
     fn read(mut file: Vec<u8>, data: &[u8]) -> (usize, u32, Option<u32>, Vec<String>) {
         file.extend(data);
         let mut reader = Reader::over(Path::new("test.wav"), Cursor::new(file)).unwrap();
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stereo_of_16_bits_by_hand() {
+    fn a_16_bit_stereo_header_equals_one_written_by_hand() {
         let expected = [
             &b"RIFF"[..],
             &[36 + 12, 0, 0, 0],
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn three_channels_of_float_by_hand() {
+    fn a_three_channel_float_header_equals_one_written_by_hand() {
         let expected = [
             &b"RIFF"[..],
             &[4 + 48 + 12 + 8 + 24, 0, 0, 0],
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_needs_64_bits_makes_an_rf64() {
+    fn a_size_beyond_32_bits_makes_an_rf64() {
         let frames = 1 << 32;
         let file = header(Format::WavPcm24, 1, 48_000, frames, 0);
         let ds64 = [36 + 36 + 3 * frames, 3 * frames, frames].map(u64::to_le_bytes);
@@ -131,16 +132,16 @@ mod tests {
         assert_eq!(read(file, &[0; 6]), (1, 48_000, Some(24), vec![cut]));
     }
 
-    /// The longest RIFF has a size of 2^32 - 2: sizes are even, and all ones mean something else.
+    /// A RIFF's size is at most 2^32 - 2: sizes are even, and all ones have a meaning of their own.
     #[test]
-    fn a_riff_is_written_up_to_its_last_byte() {
+    fn the_largest_riff_is_not_an_rf64() {
         let most = (u64::from(u32::MAX) - 1 - 36) / 2;
         assert!(header(Format::WavPcm16, 1, 8000, most, 0).starts_with(b"RIFF\xFE\xFF\xFF\xFF"));
         assert!(header(Format::WavPcm16, 1, 8000, most + 1, 0).starts_with(b"RF64"));
     }
 
     #[test]
-    fn the_reader_finds_what_was_written() {
+    fn the_reader_reads_back_the_header() {
         for (format, bits) in [(Format::WavF32, None), (Format::WavPcm16, Some(16)), (Format::WavPcm24, Some(24))] {
             for channels in [1, 2, 3, 8, 256] {
                 let data = vec![0; 5 * channels * format.sample_bytes()];

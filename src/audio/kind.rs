@@ -1,18 +1,18 @@
-//! What a file is, by what it holds, whatever its name.
+//! Detects the type of a file from its content, whatever its name.
 
 use super::packets::{self, Found};
-use super::reader::Source;
+use super::source::Source;
 use super::tags;
 use crate::{Error, Result};
 use std::io::{Read, SeekFrom};
 use std::path::Path;
 
-/// Bytes within which an MP3 may begin behind what is no audio.
+/// An MP3 has no magic number. Search for its first frame within this many bytes.
 const JUNK: usize = 1 << 16;
-/// Bytes that three frames of an MP3 or of AAC need.
+/// Bytes that three frames of MP3 or AAC need.
 const FRAMES: usize = 3 << 13;
 
-/// How a file is read.
+/// A file type, which decides how the file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// RIFF, RIFX, RF64 and BW64.
@@ -29,7 +29,7 @@ pub(super) enum Kind {
     Container,
 }
 
-/// The kind of a file and where in it that begins: tags are passed, and before an MP3 what is no audio.
+/// Returns the type of a file and the position where it begins. Skips leading tags, and junk before an MP3.
 pub(super) fn of(path: &Path, source: &mut impl Source) -> Result<(Kind, u64)> {
     let mut start = 0;
     let mut look = |at: u64, count: usize| -> Result<Vec<u8>> {
@@ -68,10 +68,10 @@ pub(super) fn of(path: &Path, source: &mut impl Source) -> Result<(Kind, u64)> {
 }
 
 fn not_read(path: &Path, name: &str) -> Error {
-    Error::audio(path, format!("is {name}, which is not read; convert it to wav"))
+    Error::audio(path, format!("is {name}, which is not supported; convert it to wav"))
 }
 
-/// The kind that a file's first bytes tell.
+/// The type that the first bytes of a file identify.
 fn known(head: &[u8]) -> Option<Kind> {
     Some(match head {
         [b'R', b'I', b'F', b'F' | b'X', ..] | [b'R', b'F', b'6', b'4', ..] | [b'B', b'W', b'6', b'4', ..] => Kind::Wav,
@@ -85,7 +85,7 @@ fn known(head: &[u8]) -> Option<Kind> {
     })
 }
 
-/// The name of a kind that is known and not read.
+/// The name of a type that is recognized but not supported.
 fn unread(head: &[u8]) -> Option<&'static str> {
     let known: [(&[u8], &str); 22] = [
         (b"\x30\x26\xB2\x75\x8E\x66\xCF\x11", "Windows Media"),

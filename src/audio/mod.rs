@@ -1,4 +1,4 @@
-//! Files to samples and back: read, write, resample.
+//! Reads, writes and resamples audio files.
 
 mod aiff;
 mod caf;
@@ -10,115 +10,71 @@ mod kind;
 mod packets;
 mod pcm;
 mod reader;
+mod recording;
 mod resample;
+mod source;
 mod tags;
 mod wav;
 mod wave64;
 mod write;
 
 pub use format::{Format, FormatChoice};
-pub use reader::{Reader, Source};
+pub use reader::Reader;
+pub use recording::Recording;
 pub use resample::{Resampler, resample};
+pub use source::Source;
 pub use write::{Writer, write};
 
 use crate::Result;
+use recording::{MAX_SAMPLE_RATE, first_not_finite, implausible};
 use std::path::Path;
 
-/// The most channels a file may have, read or written: beyond it a header is taken to be broken.
-const MAX_CHANNELS: usize = 256;
-/// The highest sample rate in Hz, read, written or resampled to.
-const MAX_SAMPLE_RATE: u32 = 1_536_000;
-
-/// The endings of the names of recordings that can be read.
+/// The file name extensions of readable recordings.
 const EXTENSIONS: [&str; 15] =
     ["wav", "wave", "bwf", "rf64", "bw64", "w64", "flac", "ogg", "oga", "mp3", "aif", "aiff", "aifc", "caf", "m4a"];
 
-/// A recording in memory. Samples are nominally in [-1, 1], never clipped on reading, and all finite.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recording {
-    /// One vector of samples per channel (C, N), all of the same length.
-    pub channels: Vec<Vec<f32>>,
-    /// Hz.
-    pub sample_rate: u32,
-    /// What was odd about the file but survivable (truncated, sizes wrong), one line each; empty for ordinary files.
-    pub warnings: Vec<String>,
-}
-
-impl Recording {
-    /// N, the number of samples in each channel.
-    pub fn frames(&self) -> usize {
-        self.channels.first().map_or(0, Vec::len)
-    }
-
-    /// The duration.
-    pub fn seconds(&self) -> f64 {
-        self.frames() as f64 / f64::from(self.sample_rate)
-    }
-
-    /// The largest magnitude of any sample, 0 if there is none.
-    pub fn peak(&self) -> f32 {
-        self.channels.iter().flatten().fold(0.0, |peak, sample| sample.abs().max(peak))
-    }
-}
-
-/// Reads a whole recording: WAV, RF64, BW64, Wave64 and AIFF (integers of 8 to 32 bits, floats of 32 and 64 bits, A-law,
-/// mu-law), FLAC, Ogg Vorbis, Ogg FLAC, MP3, CAF or M4A (AAC, ALAC), told apart by what the file holds, whatever its name.
-/// Integers of B bits are scaled by 1/2^(B-1).
+/// Reads a whole recording. Supported are WAV, RF64, BW64, Wave64 and AIFF (integers of 8 to 32 bits, floats of 32 and
+/// 64 bits, A-law, mu-law), FLAC, Ogg Vorbis, Ogg FLAC, MP3, CAF and M4A (AAC, ALAC). The content decides the type, not
+/// the name. Integers of B bits are scaled by 1/2^(B-1).
 ///
-/// A file cut short gives what is there, one that is damaged silence where it is, so that what follows keeps its time; both
-/// with a warning. A valid WAV without a sample gives a recording of 0 frames.
+/// A truncated file gives the samples that it holds. A damaged part becomes silence of the same length, so later
+/// samples keep their time. Both add a warning. A valid WAV without samples gives a recording of 0 frames.
 ///
 /// # Errors
 ///
-/// [`Error::Io`](crate::Error::Io) if the file cannot be read; [`Error::Audio`](crate::Error::Audio) if it is no regular
-/// file or not audio of these kinds, is broken beyond use, is compressed and holds no sample, or holds a NaN or infinite
-/// sample.
+/// [`Error::Io`](crate::Error::Io) if the file cannot be read. [`Error::Audio`](crate::Error::Audio) if it is not a
+/// regular file, is not a supported type, is broken beyond use, is compressed and holds no sample, or holds a NaN or
+/// infinite sample.
 pub fn read(path: &Path) -> Result<Recording> {
     Reader::open(path)?.collect()
 }
 
-/// Whether a file's name says that it is audio that [`read`] takes, in any case.
+/// Reads all recordings of a folder, in the order of their names: the files that [`is_audio_name`] takes, without those of folders
+/// below.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) if the folder cannot be read; those of [`read`].
+pub fn read_folder(path: &Path) -> Result<Vec<Recording>> {
+    let entries = std::fs::read_dir(path).map_err(crate::Error::io(path, "read"))?;
+    let files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut files = files.map_err(crate::Error::io(path, "read"))?;
+    files.retain(|file| is_audio_name(file) && file.is_file());
+    files.sort();
+    files.iter().map(|file| read(file)).collect()
+}
+
+/// Whether the name has the extension of an audio type that [`read`] supports, in upper or lower case.
 pub fn is_audio_name(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
-}
-
-/// The channel and index of the earliest NaN or infinite sample of `channels` (C, N).
-fn first_not_finite<S: AsRef<[f32]>>(channels: &[S]) -> Option<(usize, usize)> {
-    let first = |samples: &[f32]| samples.iter().position(|sample| !sample.is_finite());
-    let found = channels.iter().enumerate().filter_map(|(c, samples)| Some((c, first(samples.as_ref())?)));
-    found.min_by_key(|&(_, index)| index)
-}
-
-/// Why a channel count or a sample rate in Hz cannot be that of a recording, if it cannot.
-fn implausible(channels: usize, sample_rate: u32) -> Option<String> {
-    if !(1..=MAX_CHANNELS).contains(&channels) {
-        Some(format!("has {channels} channels; 1 to {MAX_CHANNELS} are supported"))
-    } else if !(1..=MAX_SAMPLE_RATE).contains(&sample_rate) {
-        Some(format!("has a sample rate of {sample_rate} Hz; 1 to {MAX_SAMPLE_RATE} Hz are supported"))
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn recording(channels: Vec<Vec<f32>>) -> Recording {
-        Recording { channels, sample_rate: 4, warnings: Vec::new() }
-    }
-
     #[test]
-    fn a_recording_knows_its_length_and_peak() {
-        let stereo = recording(vec![vec![0.5, -0.25, 0.0], vec![0.0, -2.0, 1.5]]);
-        assert_eq!((stereo.frames(), stereo.seconds(), stereo.peak()), (3, 0.75, 2.0));
-        let empty = recording(vec![Vec::new()]);
-        assert_eq!((empty.frames(), empty.seconds(), empty.peak()), (0, 0.0, 0.0));
-    }
-
-    #[test]
-    fn audio_is_known_by_its_extension_in_any_case() {
+    fn audio_names_are_recognized_in_any_case() {
         for name in
             ["a.wav", "b/c.WAV", "d e.Flac", "x.ogg", "y.mP3", "z.wave", "u.OGA", "v.bwf", "z.aif", "é.m4a", "w.W64"]
         {
@@ -127,13 +83,5 @@ mod tests {
         for name in ["a.txt", "wav", ".wav", "a.wav.part", "a.mp", ""] {
             assert!(!is_audio_name(Path::new(name)), "{name}");
         }
-    }
-
-    #[test]
-    fn the_earliest_sample_that_is_not_finite_is_found_in_any_channel() {
-        let late = vec![0.0, 0.0, f32::NAN];
-        let early = vec![0.0, f32::NEG_INFINITY, 0.0];
-        assert_eq!(first_not_finite(&[late, early]), Some((1, 1)));
-        assert_eq!(first_not_finite(&[vec![f32::MAX, -0.0, f32::MIN_POSITIVE / 2.0]]), None);
     }
 }

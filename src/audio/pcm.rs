@@ -1,6 +1,6 @@
-//! Samples as they lie in a file: plain integers, floats, A-law and mu-law, interleaved.
+//! Decodes interleaved uncompressed samples: integers, floats, A-law and mu-law.
 
-use super::reader::{Blocks, Shape};
+use super::source::{Blocks, Shape};
 use crate::{Error, Result};
 use std::io::{BufReader, Read, Take};
 use std::path::{Path, PathBuf};
@@ -8,27 +8,28 @@ use std::path::{Path, PathBuf};
 /// Bytes decoded at a time.
 const BLOCK: usize = 1 << 16;
 
-/// How samples lie.
+/// The sample layout of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) encoding: Encoding,
     pub(super) channels: usize,
     pub(super) sample_rate: u32,
-    /// Of a sample, as declared.
+    /// Bits per sample, as declared.
     pub(super) bits: u32,
     pub(super) big_endian: bool,
-    /// As [`Shape::mask`].
+    /// See [`Shape::mask`].
     pub(super) mask: u32,
 }
 
-/// What a sample is; fewer bits than there is room for stand at its top, so that the room alone sets the scale.
+/// The storage of a sample. Samples with fewer bits than their container are aligned to its top, so the container alone
+/// sets the scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     U8,
     I8,
     I16,
     I24,
-    /// 24 bits at the bottom of 4 bytes; what is above them says nothing.
+    /// 24 bits at the bottom of 4 bytes. The top byte is ignored.
     I24Of32,
     I32,
     F32,
@@ -38,7 +39,7 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// Signed integers in so many bytes.
+    /// Signed integers of `bytes` bytes.
     pub(super) fn integer(bytes: u64) -> Option<Self> {
         [Self::I8, Self::I16, Self::I24, Self::I32].get(usize::try_from(bytes).ok()?.checked_sub(1)?).copied()
     }
@@ -55,7 +56,7 @@ impl Layout {
         }
     }
 
-    /// Bytes of a sample of all channels.
+    /// Bytes of one sample of all channels.
     pub(super) fn frame_bytes(&self) -> u64 {
         (self.channels * self.sample_bytes()) as u64
     }
@@ -69,7 +70,7 @@ impl Layout {
         Shape { channels: self.channels, sample_rate: self.sample_rate, bits, mask: self.mask }
     }
 
-    /// Appends the whole frames of interleaved little-endian `bytes` to `channels` (C, N).
+    /// Appends the complete frames of interleaved little-endian `bytes` to `channels` (C, N).
     fn decode(&self, bytes: &[u8], channels: &mut [Vec<f32>]) {
         match self.encoding {
             Encoding::U8 => append(bytes, channels, |[b]| (f32::from(b) - 128.0) / 128.0),
@@ -98,7 +99,7 @@ fn full_scale(sample: i32) -> f32 {
     sample as f32 / 2_147_483_648.0
 }
 
-/// ITU-T G.711 A-law: sign, 3 bits of exponent and 4 of mantissa, every other bit inverted; 13 bits of PCM.
+/// ITU-T G.711 A-law: sign, 3-bit exponent, 4-bit mantissa, every other bit inverted. 13-bit PCM.
 fn a_law(code: u8) -> f32 {
     let code = code ^ 0x55;
     let (exponent, mantissa) = (code >> 4 & 7, i16::from(code & 15));
@@ -106,7 +107,7 @@ fn a_law(code: u8) -> f32 {
     f32::from(if code & 0x80 == 0 { -magnitude } else { magnitude }) / 4096.0
 }
 
-/// ITU-T G.711 mu-law: sign, 3 bits of exponent and 4 of mantissa, all inverted, with a bias of 33; 14 bits of PCM.
+/// ITU-T G.711 mu-law: sign, 3-bit exponent, 4-bit mantissa, all bits inverted, bias 33. 14-bit PCM.
 fn mu_law(code: u8) -> f32 {
     let code = !code;
     let (exponent, mantissa) = (code >> 4 & 7, i16::from(code & 15));
@@ -114,20 +115,20 @@ fn mu_law(code: u8) -> f32 {
     f32::from(if code & 0x80 == 0 { magnitude } else { -magnitude }) / 8192.0
 }
 
-/// Samples being read from where they begin to where they end.
+/// Reads the samples of a file block by block.
 pub(super) struct Samples<S> {
     path: PathBuf,
     layout: Layout,
     input: Take<BufReader<S>>,
-    /// What is odd about the file.
+    /// Oddities of the file.
     warnings: Vec<String>,
-    /// The block as it is in the file.
+    /// The raw bytes of a block.
     bytes: Vec<u8>,
 }
 
 impl<S: Read + Send + Sync + 'static> Samples<S> {
-    /// `source` stands at the first of `length` bytes of samples. Whether they are all there is known by now, and told by
-    /// `warnings`.
+    /// `source` stands at the first of `length` bytes of samples. The caller has compared `length` with the file;
+    /// `warnings` tells of any difference.
     pub(super) fn open(
         path: &Path,
         source: S,
@@ -159,7 +160,7 @@ impl<S: Read + Send + Sync> Blocks for Samples<S> {
     }
 }
 
-/// The unsigned number that `bytes` are in the file's byte order.
+/// The unsigned integer in `bytes`, in the file's byte order.
 pub(super) fn number(bytes: &[u8], big_endian: bool) -> u64 {
     let shift_in = |number, &byte: &u8| number << 8 | u64::from(byte);
     if big_endian { bytes.iter().fold(0, shift_in) } else { bytes.iter().rev().fold(0, shift_in) }

@@ -1,66 +1,42 @@
-//! Files to samples, block by block.
+//! Reads audio files block by block.
 
 use super::kind::{self, Kind};
+use super::source::{Blocks, Shape, Source};
 use super::{Recording, aiff, caf, first_not_finite, packets, wav, wave64};
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-/// What a recording can be read from: a file, or bytes in memory behind a [`Cursor`](std::io::Cursor).
-pub trait Source: Read + Seek + Send + Sync + 'static {}
-
-impl<T: Read + Seek + Send + Sync + 'static> Source for T {}
-
-/// What a file says of its samples before the first of them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    /// C.
-    pub(super) channels: usize,
-    /// Hz.
-    pub(super) sample_rate: u32,
-    /// See [`Reader::bits`].
-    pub(super) bits: Option<u32>,
-    /// See [`Reader::channel_mask`].
-    pub(super) mask: u32,
-}
-
-/// The samples of one kind of file, in order.
-pub(super) trait Blocks: Send + Sync {
-    /// Replaces the channels (C) of `block` by the next samples, at least one each, or returns false at the end.
-    /// Adds what is odd about the file to `warnings`, at the end at the latest.
-    fn next(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool>;
-}
-
-/// A recording being read block by block; memory stays that of a block. What it reads, and what it makes of odd files,
-/// is told at [`read`](super::read).
+/// Reads a recording block by block, with the memory of one block. [`read`](super::read) lists the supported types and
+/// describes how odd files are handled.
 pub struct Reader {
     name: PathBuf,
     shape: Shape,
     blocks: Box<dyn Blocks>,
     warnings: Vec<String>,
-    /// Samples of each channel read so far.
+    /// Samples per channel read so far.
     position: u64,
     ended: bool,
 }
 
 impl Reader {
-    /// Opens a regular file. Others are refused: a pipe has no second pass, and opening one can wait forever.
+    /// Opens a regular file. Pipes and devices are refused: a pipe cannot be read twice, and opening one can block
+    /// forever.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read; [`Error::Audio`] if it is no regular file, not audio that can be read,
-    /// or broken beyond use.
+    /// [`Error::Io`] if the file cannot be read. [`Error::Audio`] if it is not a regular file, is not a supported audio
+    /// type, or is broken beyond use.
     pub fn open(path: &Path) -> Result<Self> {
         let kind = std::fs::metadata(path).map_err(Error::io(path, "open"))?.file_type();
         if !(kind.is_file() || kind.is_dir()) {
-            return Err(Error::audio(path, "is a pipe or a device, not a file; save it to one"));
+            return Err(Error::audio(path, "is a pipe or a device, not a file; save it to a file"));
         }
-        // A folder gives the system's own error, here or at the first byte.
+        // For a folder, the system reports its own error, here or at the first read.
         Self::over(path, File::open(path).map_err(Error::io(path, "open"))?)
     }
 
-    /// Reads from `source`, from its start, whatever its position; errors call it `name`.
+    /// Reads from the start of `source`, whatever its position. Error messages use `name`.
     ///
     /// # Errors
     ///
@@ -87,25 +63,25 @@ impl Reader {
         self.shape.sample_rate
     }
 
-    /// Bits of an integer sample as the file says: 8 to 32; 16 for A-law and mu-law, whose steps need them. None for
-    /// floats and for what lossy codecs give.
+    /// Bits per integer sample, as declared: 8 to 32. 16 for A-law and mu-law, whose steps need them. None for floats
+    /// and lossy codecs.
     pub fn bits(&self) -> Option<u32> {
         self.shape.bits
     }
 
-    /// Which loudspeakers the channels are for, as WAV has it (dwChannelMask): bit 0 is front left, 1 front right, 2 front
-    /// centre, and so on; channels come in the order of the bits. 0 where the file does not say.
+    /// The loudspeakers of the channels in WAV's format (dwChannelMask): bit 0 is front left, bit 1 front right, bit 2
+    /// front centre, and so on. Channels follow the order of the bits. 0 if the file does not say.
     pub fn channel_mask(&self) -> u32 {
         self.shape.mask
     }
 
-    /// Replaces `block` by the next samples (C, n), 1 <= n <= 65536, however many channels it had. False at the end, and
-    /// from then on: `block` is then C empty channels.
+    /// Replaces `block` by the next samples (C, n), 1 <= n <= 65536, whatever its channel count was. At the end,
+    /// returns false and leaves C empty channels in `block`; later calls do the same.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read; [`Error::Audio`] if it is broken beyond use from here on, or a sample is
-    /// NaN or infinite. There is nothing to read after an error.
+    /// [`Error::Io`] if the file cannot be read. [`Error::Audio`] if it is broken beyond use from here on, or a sample
+    /// is NaN or infinite. Nothing can be read after an error.
     pub fn read(&mut self, block: &mut Vec<Vec<f32>>) -> Result<bool> {
         block.resize_with(self.shape.channels, Vec::new);
         self.ended = self.ended || !self.blocks.next(block, &mut self.warnings)?;
@@ -122,13 +98,13 @@ impl Reader {
         Ok(true)
     }
 
-    /// What was odd about the file but survivable (truncated, sizes wrong), one line each; complete once
+    /// Oddities of the file that were survivable (truncated, wrong sizes), one line each. The list is complete once
     /// [`read`](Self::read) has returned false.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// All samples from here to the end.
+    /// Reads all remaining samples.
     pub(super) fn collect(mut self) -> Result<Recording> {
         let mut channels = vec![Vec::new(); self.channels()];
         let mut block = Vec::new();

@@ -1,4 +1,4 @@
-//! From one sample rate to another.
+//! Converts between sample rates.
 
 use super::MAX_SAMPLE_RATE;
 use crate::{Error, Result};
@@ -6,10 +6,10 @@ use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 use std::fmt::Display;
 
-/// Input samples per block, at least: the anti-aliasing filter is as long as a block.
+/// The fewest input samples per block. The anti-aliasing filter is as long as a block.
 const BLOCK: usize = 2048;
 
-/// One channel (N) at `from` Hz as one at `to` Hz: what a [`Resampler`] makes of it in one piece.
+/// Resamples one channel (N) from `from` Hz to `to` Hz, with a [`Resampler`] in one push.
 ///
 /// # Errors
 ///
@@ -22,32 +22,33 @@ pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
     Ok(output)
 }
 
-/// One channel brought from one sample rate to another as its samples come. N samples become exactly
-/// round(N * to / from), of the same bits however they were cut into pushes. The phase is kept: sample n of the result is
-/// the input's band-limited value at n / `to` seconds. Equal rates give the input itself.
+/// Resamples one channel as its samples arrive.
 ///
-/// What lies above the lower of the two Nyquist frequencies is removed; the transition begins some 2 % below it. The
-/// ends are filtered as though silence lay beyond them.
+/// N samples become exactly round(N * to / from). The output has the same bits however the input is cut into pushes.
+/// The phase is kept: output sample n is the band-limited input at n / `to` seconds. Equal rates copy the input.
 ///
-/// Memory, and how far the output stays behind the input, are a few blocks of 2048 samples: more only for rates
-/// whose ratio has no smaller numbers, twice the input's rate at most.
+/// Frequencies above the lower of the two Nyquist frequencies are removed; the transition band begins about 2 % below
+/// it. The filter assumes silence beyond both ends.
+///
+/// Memory and delay are a few blocks of 2048 samples. They grow only for rates whose ratio has no small terms, to at
+/// most twice the input's rate.
 pub struct Resampler {
     from: u32,
     to: u32,
-    /// None where the rates are equal.
+    /// None for equal rates.
     fft: Option<Fft<f32>>,
-    /// The input of a block that is not full yet.
+    /// Input samples of a block that is not full yet.
     pending: Vec<f32>,
-    /// The output of a block.
+    /// Output samples of a block.
     converted: Vec<f32>,
-    /// Output samples still to be dropped: the delay of the filter.
+    /// Output samples still to drop: the filter's delay.
     delay: usize,
     taken: u64,
     given: u64,
 }
 
 impl Resampler {
-    /// A resampler of one channel.
+    /// Creates a resampler for one channel.
     ///
     /// # Errors
     ///
@@ -59,8 +60,8 @@ impl Resampler {
                 return Err(Error::input(reason));
             }
         }
-        // Whole blocks on both sides need a multiple of from / gcd samples. An even multiple makes the delay, half a
-        // block, a whole number of samples too: with an odd one the result would lie half a sample off.
+        // Whole blocks on both sides need a multiple of from / gcd samples. The delay is half a block. An even multiple
+        // makes it a whole number of samples; an odd one would shift the output by half a sample.
         let block = BLOCK.next_multiple_of(2 * (from / gcd(from, to)) as usize);
         let (window, both) = (WindowFunction::BlackmanHarris2, FixedSync::Both);
         let fft = (from != to)
@@ -72,18 +73,18 @@ impl Resampler {
         Ok(Self { from, to, fft, pending: Vec::new(), converted, delay, taken: 0, given: 0 })
     }
 
-    /// round(`samples` * `to` / `from`), half rounded up, for rates that [`new`](Self::new) takes.
+    /// round(`samples` * `to` / `from`), with halves rounded up, for rates that [`new`](Self::new) accepts.
     pub fn length(samples: u64, from: u32, to: u32) -> u64 {
         let from = u128::from(from.max(1));
         let length = (u128::from(samples) * u128::from(to) + from / 2) / from;
         u64::try_from(length).unwrap_or(u64::MAX)
     }
 
-    /// Takes the next samples, and appends to `out` what is finished.
+    /// Takes the next input samples and appends the finished output to `out`.
     ///
     /// # Errors
     ///
-    /// [`Error::Input`] if the converter refuses its block, which it has no reason to.
+    /// [`Error::Input`] if the converter refuses a block. No input is known to cause this.
     pub fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
         self.taken += samples.len() as u64;
         let Some(block) = self.fft.as_ref().map(|fft| fft.input_frames_next()) else {
@@ -101,7 +102,7 @@ impl Resampler {
         Ok(())
     }
 
-    /// Appends the rest to `out`.
+    /// Appends the remaining output to `out`.
     ///
     /// # Errors
     ///
@@ -116,7 +117,7 @@ impl Resampler {
         Ok(())
     }
 
-    /// Converts a full block; at most `length` samples are given in all.
+    /// Converts a full block. The total output is at most `length` samples.
     fn convert(&mut self, length: u64, out: &mut Vec<f32>) -> Result<()> {
         let Some(fft) = &mut self.fft else { return Ok(()) };
         let (from, to, full) = (self.from, self.to, self.converted.len());
@@ -162,12 +163,13 @@ mod tests {
         (3, 2),
     ];
 
-    /// A sine of `cycles` per second at `rate` Hz.
+    /// A sine of `cycles` Hz at `rate` Hz.
     fn sine(cycles: f64, rate: u32, length: usize) -> Vec<f32> {
         (0..length).map(|n| (TAU * cycles * n as f64 / f64::from(rate)).sin() as f32).collect()
     }
 
-    /// The largest difference of `a` and `b` over the middle half, where the silence beyond the ends is not felt.
+    /// The largest difference between `a` and `b` over the middle half, where the silence beyond the ends has no
+    /// effect.
     fn worst(a: &[f32], b: &[f32]) -> f32 {
         assert_eq!(a.len(), b.len());
         let middle = a.len() / 4..a.len() * 3 / 4;
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_is_rounded_to_nearest() {
+    fn the_output_length_is_rounded_to_nearest() {
         for (from, to) in RATES {
             for length in [0, 1, 2, 3, 100, 1023, 5000] {
                 let expected = (length as f64 * f64::from(to) / f64::from(from)).round() as usize;
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_of_any_recording_is_known() {
+    fn length_does_not_overflow_for_long_recordings() {
         assert_eq!(Resampler::length(u64::MAX, 1, 1), u64::MAX);
         assert_eq!(Resampler::length(u64::MAX, 1, 2), u64::MAX);
         assert_eq!(Resampler::length(44_100 * 36_000_000 + 1, 44_100, 48_000), 48_000 * 36_000_000 + 1);
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bits_do_not_depend_on_the_cuts() {
+    fn the_output_bits_do_not_depend_on_the_pushes() {
         for (from, to) in RATES.into_iter().chain([(8000, 8000)]) {
             for length in [0, 1, 5000, 100_003] {
                 let input = noise(length);
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_output_follows_the_input_closely() {
+    fn the_output_lags_the_input_by_a_bounded_delay() {
         for (from, to) in RATES {
             let (mut resampler, mut out) = (Resampler::new(from, to).unwrap(), Vec::new());
             let behind = 4 * Resampler::length(BLOCK.max(from as usize) as u64, from, to);
@@ -239,7 +241,8 @@ mod tests {
             let (length, low) = (200_000, f64::from(from.min(to)));
             let constant = resample(&vec![0.5; length], from, to).unwrap();
             assert!(worst(&constant, &vec![0.5; constant.len()]) < 1e-5, "{from} to {to}");
-            // Up to 0.9 of the lower Nyquist frequency. Zero delay: the phase is the formula's own.
+            // Frequencies up to 0.9 of the lower Nyquist frequency. The delay is zero: the phase is that of the
+            // formula.
             for part in [0.013, 0.2, 0.45] {
                 let found = resample(&sine(part * low, from, length), from, to).unwrap();
                 let error = worst(&found, &sine(part * low, to, found.len()));
@@ -249,13 +252,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_lower_rate_cannot_hold_is_removed() {
+    fn frequencies_above_the_lower_nyquist_are_removed() {
         let aliased = resample(&sine(9000.0, 48_000, 100_000), 48_000, 16_000).unwrap();
         assert!(worst(&aliased, &vec![0.0; aliased.len()]) < 1e-4);
     }
 
     #[test]
-    fn up_and_back_down_is_the_input() {
+    fn resampling_up_and_back_down_restores_the_input() {
         let input = sine(2000.0, 11_025, 100_000);
         let back = resample(&resample(&input, 11_025, 16_000).unwrap(), 16_000, 11_025).unwrap();
         assert!(worst(&back, &input) < 1e-3);

@@ -1,15 +1,15 @@
-//! Tags that players write before, behind and between what is audio: ID3, APE, Lyrics3.
+//! Skips the tags that players write before, after and between audio frames: ID3, APE, Lyrics3.
 
-use super::reader::Source;
+use super::source::Source;
 use std::io::{Read, Result, SeekFrom};
 
-/// Bytes that a tag's kind and size are told by.
+/// Bytes that identify a tag and its size.
 pub(super) const HEAD: usize = 32;
-/// Bytes of an ID3v1 tag, and of the "enhanced" one that may come before it.
+/// Bytes of an ID3v1 tag, and of the "enhanced" tag that may precede it.
 const ID3V1: u64 = 128;
 const ID3V1_PLUS: u64 = 227;
 
-/// The size of the tag that `head` begins, if it begins one that tells its size.
+/// The size of the tag at the start of `head`. None without a tag that states its size.
 pub(super) fn leading(head: &[u8]) -> Option<u64> {
     match head {
         [b'I', b'D', b'3', 2..=4, _, flags, a, b, c, d, ..] if [a, b, c, d].iter().all(|&&byte| byte < 0x80) => {
@@ -18,7 +18,7 @@ pub(super) fn leading(head: &[u8]) -> Option<u64> {
         }
         [b'A', b'P', b'E', b'T', b'A', b'G', b'E', b'X', ..] if head.len() >= HEAD => {
             let (size, flags) = ape_fields(head);
-            // The size counts a footer and not the header. A footer that stands alone ends a tag that was passed.
+            // The size includes a footer but not the header. A lone footer ends a tag whose body was skipped.
             Some(if flags & 1 << 29 != 0 { 32 + size } else { 32 })
         }
         _ => None,
@@ -30,7 +30,7 @@ fn ape_fields(head: &[u8]) -> (u64, u32) {
     (u64::from(number(12)), number(20))
 }
 
-/// Where in a file the tags begin that stand at its end; the file's length if there are none.
+/// The position where the tags at the end of a file begin. The file's length if it has none.
 pub(super) fn trailing(source: &mut impl Source) -> Result<u64> {
     let mut end = source.seek(SeekFrom::End(0))?;
     while let Some(start) = one_trailing(source, end)? {
@@ -39,7 +39,7 @@ pub(super) fn trailing(source: &mut impl Source) -> Result<u64> {
     Ok(end)
 }
 
-/// Where the tag begins that ends at `end`, if one does.
+/// The start of the tag that ends at `end`, if there is one.
 fn one_trailing(source: &mut impl Source, end: u64) -> Result<Option<u64>> {
     let mut bytes_at = |before: u64, count: usize| -> Result<Vec<u8>> {
         let Some(start) = end.checked_sub(before) else { return Ok(Vec::new()) };
@@ -69,7 +69,7 @@ fn one_trailing(source: &mut impl Source, end: u64) -> Result<Option<u64>> {
         return Ok(size.and_then(|size| end.checked_sub(15 + size)));
     }
     if lyrics.ends_with(b"LYRICSEND") {
-        // The first version tells no size: it begins somewhere in the 5,100 bytes before.
+        // Lyrics3 version 1 states no size. It begins somewhere in the 5,100 bytes before its end.
         let before = bytes_at(5120.min(end), 5120)?;
         let begin = before.windows(11).rposition(|bytes| bytes == b"LYRICSBEGIN");
         return Ok(begin.map(|at| end - before.len() as u64 + at as u64));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_in_front_tell_their_size() {
+    fn the_size_of_leading_tags_is_known() {
         assert_eq!(leading(b"ID3\x03\0\0\0\0\x02\x01rest"), Some(10 + 257));
         assert_eq!(leading(b"ID3\x04\0\x10\0\0\0\x05rest"), Some(25), "with a footer");
         assert_eq!(leading(b"ID3\x03\0\0\0\0\x80\x01rest"), None);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_at_the_end_are_told_from_audio() {
+    fn trailing_tags_are_separated_from_audio() {
         let id3v1 = [&b"TAG"[..], &[b' '; 125]].concat();
         let lyrics = b"LYRICSBEGIN words LYRICSEND".to_vec();
         let lyrics2 = b"LYRICSBEGININD0000200000017LYRICS200".to_vec();

@@ -1,29 +1,29 @@
-//! WAV files to samples.
+//! Reads WAV files.
 //!
-//! The chunks are walked here and not by a library, since real files stray from the letter in ways that no library at
-//! hand takes: of odd but sound files, hound refuses float of 64 bits, A-law, 20 bits in 24, chunks of odd size with
-//! their pad byte and cut data, and reads none of the samples of a stream with sizes of zero; symphonia refuses sizes
-//! that a streaming writer left open, and panics at 65535 channels; neither reads RIFX, RF64 or BW64.
+//! This module walks the chunks itself. Real files break the specification in ways that no available library accepts.
+//! hound refuses 64-bit float, A-law, 20 bits in 24, odd-sized chunks with their pad byte, and truncated data; it reads
+//! no samples from a stream with zero sizes. symphonia refuses sizes that a streaming writer left open, and panics at
+//! 65535 channels. Neither reads RIFX, RF64 or BW64.
 
 use super::chunks::{Chunks, is_chunk_list};
 use super::pcm::{Encoding, Layout, Samples, number};
-use super::reader::{Blocks, Shape, Source};
+use super::source::{Blocks, Shape, Source};
 use super::{implausible, tags};
 use crate::{Error, Result};
 use std::io::{Read, SeekFrom};
 use std::path::Path;
 
-/// The last half of every sub-format GUID that is a plain format tag (KSDATAFORMAT_SUBTYPE_*).
+/// The last half of every sub-format GUID that encodes a plain format tag (KSDATAFORMAT_SUBTYPE_*).
 pub(super) const GUID_TAIL: [u8; 8] = [0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
-/// What follows the format tag in the sub-format GUIDs of ambisonic B-format, whose samples lie as any others.
+/// The bytes after the format tag in the sub-format GUIDs of ambisonic B-format. Its samples are stored as usual.
 const AMBISONIC: [u8; 12] = [0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0];
-/// A size of 32 bits that stands for another, or for none.
+/// A 32-bit size that stands for a 64-bit size elsewhere, or for no size.
 const OPEN: u64 = u32::MAX as u64;
-/// A RIFF that goes on so many bytes behind its samples holds something there.
+/// If the RIFF size goes this many bytes or more beyond the samples, something follows them.
 const SLACK: u64 = 16;
 
-/// Opens RIFF, RIFX (big-endian), RF64 or BW64 (sizes of 64 bits), which begins at `start`, and goes to its samples.
-/// Declared sizes are compared with what is there, never trusted.
+/// Opens the RIFF, RIFX (big-endian), RF64 or BW64 (64-bit sizes) that begins at `start` and seeks to its first sample.
+/// Declared sizes are compared with the file, never trusted.
 pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let read = |error| Error::io(path, "read")(error);
     let mut header = Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
             }
             b"data" => {
                 let Some(mut layout) = layout else {
-                    return Err(Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it anew"));
+                    return Err(Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it again"));
                 };
                 let data = sizes.data(&mut source, chunk.start, chunk.size, layout.frame_bytes()).map_err(read)?;
                 if layout.encoding == Encoding::I24Of32 && stands_on_top(&mut source, chunk.start).map_err(read)? {
@@ -76,24 +76,24 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
     Err(Error::audio(path, format!("is a wav that ends before its {missing} chunk; record or copy it again")))
 }
 
-/// What a file says of its sizes before its samples.
+/// The sizes declared before the samples.
 struct Sizes {
     riff: u64,
-    /// The size of the samples in 64 bits, where there is one.
+    /// The 64-bit size of the samples, if the file has one.
     wide: Option<u64>,
-    /// Where in the file it begins.
+    /// The position where the RIFF begins.
     start: u64,
 }
 
-/// How many bytes of samples there are, and what is odd about it.
+/// The number of sample bytes, and oddities of the sizes.
 struct Data {
     length: u64,
     warnings: Vec<String>,
 }
 
 impl Sizes {
-    /// How far the samples go that begin at `start` and are said to have `size` bytes. Sizes are true where they agree with
-    /// each other and with the file; otherwise what is there counts.
+    /// Decides how many bytes of samples follow `start`, given a declared `size`. Sizes that agree with each other and
+    /// with the file are used. Otherwise the length of the file decides.
     fn data(&self, source: &mut impl Source, start: u64, size: u64, frame: u64) -> std::io::Result<Data> {
         let odd = |length, warning: String| Ok(Data { length, warnings: vec![warning] });
         let there = source.seek(SeekFrom::End(0))? - start;
@@ -107,22 +107,22 @@ impl Sizes {
             if size == 0 && (end == start || is_chunk_list(source, start, end)?.is_some()) {
                 return Ok(Data { length: 0, warnings: Vec::new() });
             }
-            return odd(end - start, "its sizes were never filled in; read to the end of the file".to_owned());
+            return odd(end - start, "its header sizes were never filled in; read to the end of the file".to_owned());
         };
         if declared > there {
             return odd(there, format!("cut short: {} of {} frames are there", there / frame, declared / frame));
         }
         let wraps = if declared == size { (there - declared) >> 32 } else { 0 };
         if wraps > 0 {
-            return odd(declared + (wraps << 32), "its sizes wrapped round at 4 GiB; read beyond them".to_owned());
+            return odd(declared + (wraps << 32), "its header sizes wrapped at 4 GiB; read beyond them".to_owned());
         }
-        // A chunk of odd size has a pad byte, which some writers forget.
+        // A pad byte follows a chunk of odd size; some writers forget it.
         let data_end = start + declared;
         let after = end.saturating_sub(data_end + declared % 2);
         let riff_end = (self.start + 8).saturating_add(self.riff);
         let mut warnings = Vec::new();
         if riff_end < data_end {
-            warnings.push(format!("its riff size of {} bytes is too small; its data size was used", self.riff));
+            warnings.push(format!("its riff size of {} bytes is too small; used its data size", self.riff));
         }
         if after < frame {
             return Ok(Data { length: declared, warnings });
@@ -130,30 +130,27 @@ impl Sizes {
         match is_chunk_list(source, data_end, end)? {
             Some(list) => {
                 if list.has_data {
-                    warnings.push("another `data` chunk behind it was not read".to_owned());
+                    warnings.push("ignored another `data` chunk after the first".to_owned());
                 }
                 if list.left > 0 {
-                    warnings.push(format!("{} bytes after its last chunk were not used", list.left));
+                    warnings.push(format!("ignored {} bytes after its last chunk", list.left));
                 }
             }
             None if (data_end..data_end + SLACK).contains(&riff_end) => {
-                warnings.push(format!("{after} bytes after the data were not used"));
+                warnings.push(format!("ignored {after} bytes after the samples"));
             }
             None => {
                 let length = end - start;
                 let (frames, counted) = (length / frame, declared / frame);
-                return odd(
-                    length,
-                    format!("its sizes of {counted} frames are wrong: {frames} are there and were read"),
-                );
+                return odd(length, format!("its header counts {counted} frames, but {frames} were found; read all"));
             }
         }
         Ok(Data { length: declared, warnings })
     }
 }
 
-/// Whether samples of 24 bits stand at the top of their 4 bytes, not at the bottom: as the first bytes that are not all
-/// silent have it.
+/// Whether 24-bit samples are aligned to the top of their 4 bytes, not to the bottom. The first bytes that are not all
+/// silent decide.
 fn stands_on_top(source: &mut impl Source, start: u64) -> std::io::Result<bool> {
     source.seek(SeekFrom::Start(start))?;
     loop {
@@ -169,10 +166,10 @@ fn stands_on_top(source: &mut impl Source, start: u64) -> std::io::Result<bool> 
 }
 
 impl Layout {
-    /// The fields of a `fmt ` chunk, or why they cannot be used.
+    /// Parses the fields of a `fmt ` chunk. The error says why they are unusable.
     pub(super) fn parse(fields: &[u8], big_endian: bool) -> std::result::Result<Self, String> {
         let Some(basic) = fields.first_chunk::<16>() else {
-            return Err(format!("its `fmt ` chunk has {} bytes, not 16 or more; convert it anew", fields.len()));
+            return Err(format!("its `fmt ` chunk has {} bytes, not 16 or more; convert it again", fields.len()));
         };
         let number = |bytes: &[u8]| number(bytes, big_endian);
         let channels = number(&basic[2..4]) as usize;
@@ -183,14 +180,14 @@ impl Layout {
         let (mut tag, mut mask) = (number(&basic[..2]), 0);
         if tag == 0xFFFE {
             let Some(extended) = fields.first_chunk::<40>() else {
-                return Err("its extended wav format is cut short; convert it to pcm".to_owned());
+                return Err("its extensible wav format is cut short; convert it to pcm".to_owned());
             };
             mask = number(&extended[20..24]) as u32;
             tag = match extended[24..] {
-                // The GUID's own first number is little-endian in RIFX too where libraries write it so.
+                // libsndfile and others write the GUID's first number in little-endian order in RIFX too.
                 _ if extended.ends_with(&GUID_TAIL) => number(&extended[24..28]),
                 _ if extended.ends_with(&AMBISONIC) => number(&extended[24..28]),
-                _ => return Err("its extended wav format is not a known one; convert it to pcm".to_owned()),
+                _ => return Err("its extensible wav format is unknown; convert it to pcm".to_owned()),
             };
         }
         let bits = number(&basic[14..]);
@@ -213,13 +210,13 @@ impl Layout {
         let layout = Self { encoding, channels, sample_rate, bits: bits as u32, big_endian, mask };
         if block_align != layout.frame_bytes() {
             let expected = layout.frame_bytes();
-            return Err(format!("its frames are of {block_align} bytes, not {expected}; convert it anew"));
+            return Err(format!("its frames have {block_align} bytes, not {expected}; convert it again"));
         }
         Ok(layout)
     }
 }
 
-/// What a format tag stands for that is not read.
+/// The name of an unsupported codec's format tag.
 fn codec_name(tag: u64) -> Option<&'static str> {
     Some(match tag {
         0x02 => "Microsoft ADPCM",
@@ -243,7 +240,7 @@ mod tests {
     use crate::audio::{Reader, Recording};
     use std::io::Cursor;
 
-    /// A WAV of `data` with a `fmt ` chunk of 16 bytes.
+    /// A WAV of `data` with a 16-byte `fmt ` chunk.
     fn wav(tag: u16, channels: u16, bits: u16, data: &[u8]) -> Vec<u8> {
         let align = channels * bits.div_ceil(8);
         let mut file = [b"RIFF", &(36 + data.len() as u32).to_le_bytes()[..], b"WAVEfmt ", &[16, 0, 0, 0]].concat();
@@ -261,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_every_width_are_scaled_by_their_full_scale() {
+    fn samples_of_every_width_are_scaled_to_full_scale_one() {
         let single = [-1.5_f32, 0.0, 3.0].map(f32::to_le_bytes);
         let double = [-1.5_f64, 0.0, 3.0].map(f64::to_le_bytes);
         let cases: [(u16, u16, &[u8], [f32; 3]); 8] = [
@@ -272,7 +269,7 @@ mod tests {
             (1, 32, &[0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0x40], [-1.0, 0.0, 0.5]),
             (3, 32, single.as_flattened(), [-1.5, 0.0, 3.0]),
             (3, 64, double.as_flattened(), [-1.5, 0.0, 3.0]),
-            // G.711: the largest of either sign and the smallest positive one.
+            // G.711: the largest negative and positive values and the smallest positive one.
             (6, 8, &[0x2A, 0xAA, 0xD5], [-4032.0 / 4096.0, 4032.0 / 4096.0, 1.0 / 4096.0]),
         ];
         for (tag, bits, data, expected) in cases {
@@ -283,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_taken_apart_and_a_cut_frame_dropped() {
+    fn channels_are_deinterleaved_and_a_partial_frame_is_dropped() {
         let file = wav(1, 3, 8, &[128, 129, 130, 131, 132, 133, 134]);
         let recording = read_bytes(&file).unwrap();
         let steps: Vec<Vec<f32>> = recording.channels.iter().map(|c| c.iter().map(|x| x * 128.0).collect()).collect();
@@ -293,8 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_whole_across_blocks() {
-        // Frames of 7 bytes do not divide a block of 65536.
+    fn a_frame_may_cross_a_block_boundary() {
+        // A 65536-byte block is no multiple of a 7-byte frame.
         let data: Vec<u8> = (0..70_007).map(|i| (i % 7) as u8).collect();
         let recording = read_bytes(&wav(1, 7, 8, &data)).unwrap();
         for (c, channel) in recording.channels.iter().enumerate() {
@@ -315,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_rule_covers_is_refused_in_one_line() {
+    fn an_unusable_header_gives_a_one_line_error() {
         let mut wrong_align = wav(1, 1, 16, &[0, 0]);
         wrong_align[32] = 4;
         let cases = [
@@ -324,7 +321,7 @@ mod tests {
             (wav(1, 1, 40, &[]), "format 0x0001 of 40 bits"),
             (wav(3, 1, 16, &[]), "format 0x0003 of 16 bits"),
             (wav(0x11, 1, 4, &[]), "format 0x0011 (IMA ADPCM) of 4 bits"),
-            (wrong_align, "frames are of 4 bytes, not 2"),
+            (wrong_align, "frames have 4 bytes, not 2"),
             (b"RIFF\0\0\0\0WAVE".to_vec(), "before its `fmt ` chunk"),
             (b"RIFF\0\0\0\0WAVEjunk\xF0\xFF\xFF\xFF".to_vec(), "`junk` runs past the end"),
         ];

@@ -1,19 +1,19 @@
-//! Sony's Wave64 (.w64) to samples: a WAV whose chunks have GUIDs for names and sizes of 64 bits.
+//! Reads Sony's Wave64 (.w64): a WAV with GUIDs for chunk names and 64-bit sizes.
 
 use super::pcm::{Layout, Samples, number};
-use super::reader::{Blocks, Shape, Source};
+use super::source::{Blocks, Shape, Source};
 use crate::{Error, Result};
 use std::io::{Read, SeekFrom};
 use std::path::Path;
 
-/// The GUID that a file begins with: "riff" and the rest that this one alone has.
+/// The GUID at the start of a file: "riff" and a tail that only this GUID has.
 pub(super) const RIFF: [u8; 16] = *b"riff\x2E\x91\xCF\x11\xA5\xD6\x28\xDB\x04\xC1\0\0";
-/// What the names of the other chunks end with.
+/// The tail of all other chunk GUIDs.
 const TAIL: [u8; 12] = [0xF3, 0xAC, 0xD3, 0x11, 0x8C, 0xD1, 0, 0xC0, 0x4F, 0x8E, 0xDB, 0x8A];
-/// Bytes of a chunk's name and size, which its size counts.
+/// Bytes of a chunk's name and size. The declared size includes them.
 const HEAD: u64 = 24;
 
-/// Opens the Wave64 that begins at `start`, and goes to its samples.
+/// Opens the Wave64 that begins at `start` and seeks to its first sample.
 pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let read = |error| Error::io(path, "read")(error);
     let end = source.seek(SeekFrom::End(0)).map_err(read)?;
@@ -23,7 +23,7 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
         source.by_ref().take(count).read_to_end(&mut bytes).map_err(read)?;
         Ok(bytes)
     };
-    // The form's own name, "wave", follows the first head.
+    // The form name, "wave", follows the first chunk header.
     let (mut at, mut layout) = (start + HEAD + 16, None);
     loop {
         let head = look(at, HEAD)?;
@@ -40,11 +40,14 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
                 layout = Some(Layout::parse(&fields, false).map_err(|reason| Error::audio(path, reason))?);
             }
             b"data" => {
-                let layout = layout
-                    .ok_or_else(|| Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it anew"))?;
+                let layout = layout.ok_or_else(|| {
+                    Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it again")
+                })?;
                 let (there, frame) = (end - content, layout.frame_bytes());
                 let (length, warning) = match size.saturating_sub(HEAD) {
-                    0 if there > 0 => (there, Some("its sizes were never filled in; read to the end".to_owned())),
+                    0 if there > 0 => {
+                        (there, Some("its header sizes were never filled in; read to the end of the file".to_owned()))
+                    }
                     size if size > there => {
                         (there, Some(format!("cut short: {} of {} frames are there", there / frame, size / frame)))
                     }

@@ -1,4 +1,4 @@
-//! Samples to files.
+//! Writes audio files block by block.
 
 use super::flac::FlacWriter;
 use super::format::Format;
@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 
 /// Bytes encoded at a time.
 const BLOCK: usize = 1 << 16;
-/// The most frames in a FLAC, whose header has 36 bits for them.
+/// The most frames in a FLAC: its header has 36 bits for the count.
 const MAX_FLAC_FRAMES: u64 = (1 << 36) - 1;
-/// The most frames in a WAV: no disk has room for them, and their bytes can be counted.
+/// The most frames in a WAV. No disk is larger, and the byte count of so many frames fits in 64 bits.
 const MAX_WAV_FRAMES: u64 = 1 << 50;
 
-/// Writes a whole recording. Returns the number of samples clipped, as [`Writer::finish`] does.
+/// Writes a whole recording. Returns the number of clipped samples, as [`Writer::finish`] does.
 ///
 /// # Errors
 ///
-/// Those of [`Writer`].
+/// See [`Writer`].
 pub fn write(path: &Path, recording: &Recording, format: Format) -> Result<u64> {
     let (channels, frames) = (recording.channels.len(), recording.frames() as u64);
     let mut writer = Writer::create(path, format, channels, recording.sample_rate, frames)?;
@@ -28,17 +28,17 @@ pub fn write(path: &Path, recording: &Recording, format: Format) -> Result<u64> 
     writer.finish()
 }
 
-/// A file being written block by block; memory stays that of a block. Call [`finish`](Self::finish): what is dropped
-/// before it is no valid file.
+/// Writes a file block by block, with the memory of one block. Call [`finish`](Self::finish): a writer that is dropped
+/// earlier leaves an invalid file.
 pub struct Writer {
     path: PathBuf,
     format: Format,
     channels: usize,
-    /// Announced.
+    /// The announced length.
     frames: u64,
     written: u64,
     clipped: u64,
-    /// A block as it is stored.
+    /// The encoded bytes of a block.
     bytes: Vec<u8>,
     file: Sink,
 }
@@ -49,18 +49,18 @@ enum Sink {
 }
 
 impl Writer {
-    /// Creates or overwrites the file, for `frames` samples of each of `channels` channels at `sample_rate` Hz. A WAV of
-    /// more than 4 GiB becomes an RF64.
+    /// Creates or overwrites the file. The caller announces `frames` samples for each of `channels` channels at
+    /// `sample_rate` Hz. A WAV of more than 4 GiB becomes an RF64.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be created; [`Error::Audio`] if the format cannot hold so many channels (FLAC: 8),
-    /// such a sample rate (FLAC: 655 350 Hz) or so many frames (FLAC: 2^36 - 1, WAV: 2^50).
+    /// [`Error::Io`] if the file cannot be created. [`Error::Audio`] if the format cannot hold this many channels
+    /// (FLAC: 8), this sample rate (FLAC: 655 350 Hz) or this many frames (FLAC: 2^36 - 1, WAV: 2^50).
     pub fn create(path: &Path, format: Format, channels: usize, sample_rate: u32, frames: u64) -> Result<Self> {
         Self::masked(path, format, channels, sample_rate, frames, 0)
     }
 
-    /// As [`create`](Self::create), for channels that are for the loudspeakers of `mask`, see
+    /// Like [`create`](Self::create), for channels assigned to the loudspeakers of `mask`; see
     /// [`Reader::channel_mask`](super::Reader::channel_mask).
     ///
     /// # Errors
@@ -95,12 +95,13 @@ impl Writer {
         Ok(Self { path: path.into(), format, channels, frames, written: 0, clipped: 0, bytes: Vec::new(), file })
     }
 
-    /// Appends a block (C, n) of any length. Integers are rounded to nearest and clipped to full scale.
+    /// Appends a block (C, n) of any length. Integer formats round to nearest and clip to full scale.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], as when the disk is full; [`Error::Audio`] if a sample is NaN or infinite; [`Error::Input`] if the
-    /// block is not of the writer's channels, all of the same length, or goes beyond the announced frames.
+    /// [`Error::Io`], for example if the disk is full. [`Error::Audio`] if a sample is NaN or infinite.
+    /// [`Error::Input`] if the block's channel count is wrong, its channels differ in length, or it exceeds the
+    /// announced frames.
     pub fn write<S: AsRef<[f32]>>(&mut self, block: &[S]) -> Result<()> {
         let block: Vec<&[f32]> = block.iter().map(AsRef::as_ref).collect();
         let length = block.first().map_or(0, |channel| channel.len());
@@ -108,7 +109,7 @@ impl Writer {
             let lengths: Vec<usize> = block.iter().map(|channel| channel.len()).collect();
             let channels = self.channels;
             return Err(Error::input(format!(
-                "a block of lengths {lengths:?} is not one of {channels} equal channels"
+                "a block has channels of lengths {lengths:?}, but the file has {channels} channels of equal length"
             )));
         }
         if let Some((channel, index)) = first_not_finite(&block) {
@@ -134,12 +135,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Completes the file. Returns how many samples did not fit the integers' range (+1 itself is a step outside it)
-    /// and were clipped: always 0 for float.
+    /// Completes the file. Returns the number of clipped samples: those outside the integer range. +1 itself lies one
+    /// step outside it. Always 0 for float.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], as when the disk is full; [`Error::Input`] if fewer frames were written than announced.
+    /// [`Error::Io`], for example if the disk is full. [`Error::Input`] if fewer frames were written than announced.
     pub fn finish(self) -> Result<u64> {
         if self.written != self.frames {
             return Err(self.not_as_announced(self.written));
@@ -157,12 +158,12 @@ impl Writer {
 
     fn not_as_announced(&self, written: u64) -> Error {
         let (path, frames) = (self.path.display(), self.frames);
-        Error::input(format!("{path}: {written} frames were written; {frames} were announced"))
+        Error::input(format!("{path}: {written} frames were written, but {frames} were announced"))
     }
 }
 
-/// Replaces `bytes` by a block (C, n) as the format stores it, interleaved and little-endian; returns how many samples
-/// were clipped.
+/// Encodes a block (C, n) into `bytes` in the file's format, interleaved and little-endian. Returns the number of
+/// clipped samples.
 fn encode(block: &[&[f32]], format: Format, bytes: &mut Vec<u8>) -> u64 {
     let mut clipped = 0;
     let mut integer = |sample: f32, bits: u32| {
@@ -195,10 +196,11 @@ fn interleave<const B: usize>(block: &[&[f32]], bytes: &mut Vec<u8>, mut stored:
     }
 }
 
-/// The nearest integer of so many bits, halves away from zero, and whether the sample lay outside their range.
+/// Rounds to the nearest integer of `bits` bits, halves away from zero. Also returns whether the sample was out of
+/// range.
 fn quantize(sample: f32, bits: u32) -> (i32, bool) {
     let full = 1_i64 << (bits - 1);
-    // In f64 both operations are exact wherever they decide, and no call to `round` is made for every sample.
+    // Both f64 operations are exact wherever rounding decides, and this avoids a call to `round` per sample.
     let scaled = f64::from(sample) * full as f64;
     let nearest = (scaled + 0.5_f64.copysign(scaled)) as i64;
     let fitting = nearest.clamp(-full, full - 1);
@@ -216,7 +218,7 @@ mod tests {
         (0..channels).map(|c| (0..frames).map(|n| sample(n * channels + c)).collect()).collect()
     }
 
-    /// What is read back, and the number of clipped samples.
+    /// Writes and reads back; also returns the number of clipped samples.
     fn there_and_back(channels: &[Vec<f32>], format: Format) -> (Vec<Vec<f32>>, u64) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a file");
@@ -228,9 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn every_format_gives_back_what_it_can_hold() {
+    fn every_format_restores_samples_to_its_precision() {
         for format in Format::ALL {
-            // The noise is on the grid of 24 bits: 16 round it, or clip what rounds up to full scale.
+            // The noise is on the grid of 24-bit integers. 16-bit formats round it, and clip what rounds up to full
+            // scale.
             let step = if format.sample_bytes() == 2 { 1.0 / 32768.0 } else { 0.0 };
             for (channels, frames) in [(1, 1), (2, 2), (2, 4095), (6, 5000), (8, 4096), (2, 70_001)] {
                 let wanted = noise(channels, frames);
@@ -243,8 +246,8 @@ mod tests {
         }
     }
 
-    /// Loud noise, steps, sines, silence, full scale and noise that ends within a block are where a FLAC encoder's
-    /// estimates go wrong.
+    /// Signals for which a FLAC encoder's size estimates go wrong: loud noise, steps, sines, silence, full scale, and
+    /// noise that ends within a block.
     #[test]
     fn a_flac_is_exact_and_no_larger_than_its_samples() {
         let folder = tempfile::tempdir().unwrap();
@@ -322,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_any_length_make_the_same_file() {
+    fn the_file_does_not_depend_on_the_block_lengths() {
         let folder = tempfile::tempdir().unwrap();
         let channels = noise(2, 10_000);
         for format in Format::ALL {
@@ -339,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_cannot_hold_is_refused() {
+    fn unsupported_shapes_and_non_finite_samples_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.wav");
         for (channels, rate, frames, format) in [
@@ -366,21 +369,21 @@ mod tests {
     }
 
     #[test]
-    fn another_length_than_announced_is_refused() {
+    fn a_length_other_than_announced_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a file");
         for format in Format::ALL {
             let mut writer = Writer::create(&path, format, 1, 8000, 3).unwrap();
             writer.write(&[[0.0, 0.0]]).unwrap();
             let error = writer.write(&[[0.0, 0.0]]).unwrap_err();
-            assert!(matches!(error, Error::Input(_)) && error.to_string().contains("4 frames were written; 3"));
+            assert!(matches!(error, Error::Input(_)) && error.to_string().contains("4 frames were written, but 3"));
             let error = writer.finish().unwrap_err();
-            assert!(matches!(error, Error::Input(_)) && error.to_string().contains("2 frames were written; 3"));
+            assert!(matches!(error, Error::Input(_)) && error.to_string().contains("2 frames were written, but 3"));
         }
     }
 
     #[test]
-    fn a_wav_is_as_long_as_its_header_says() {
+    fn the_length_of_a_wav_matches_its_header() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("odd.wav");
         for frames in [0, 1, 2, 70_001] {

@@ -1,4 +1,4 @@
-//! The cases, and how far an engine is off in them.
+//! The test cases, and the error of an engine on them.
 
 use ndarray::{Array2, ArrayView2, Axis, Zip};
 
@@ -7,7 +7,7 @@ use crate::Result;
 use crate::engine::Engine;
 use crate::random::Stream;
 
-/// (F, N, K): ones, primes, and the neighbours of every engine's tiles.
+/// Shapes (F, N, K): ones, primes, and sizes next to every engine's tile sizes.
 const SHAPES: [(usize, usize, usize); 15] = [
     (1, 1, 1),
     (2, 1, 3),
@@ -26,12 +26,12 @@ const SHAPES: [(usize, usize, usize); 15] = [
     (23, 29, 260),
 ];
 
-/// What the numbers of a case are like.
+/// The kind of numbers in a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Data {
     /// Near 1.
     Ordinary,
-    /// Four in ten are 0, one frame and one bin are silent, and so are entries of the factors.
+    /// Four in ten are 0. One frame and one bin are silent, and so are some entries of the factors.
     Zeros,
     /// From 1e-12 to 1e6.
     Wide,
@@ -39,7 +39,7 @@ enum Data {
     Near,
 }
 
-/// The widths of the segments of a case of N columns: one, or a batch in which each has bases of its own.
+/// The segment widths of a case of N columns: a single one, or a batch whose segments have their own bases.
 pub(super) type Widths = fn(usize) -> Vec<usize>;
 pub(super) const ALONE: Widths = |columns| vec![columns];
 pub(super) const BATCH: Widths = |columns| vec![columns, columns / 2 + 1, columns + 33];
@@ -54,7 +54,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// The `index`-th of a batch.
+    /// The `index`-th case of a batch.
     fn new((f, n, k): (usize, usize, usize), data: Data, index: u64) -> Self {
         let fill = |name: &str, rows: usize, columns: usize| {
             let (size, chance) = (Stream::new(2 * index + 1, name), Stream::new(2 * index + 2, name));
@@ -99,7 +99,7 @@ pub(super) fn compare(
     Ok(row)
 }
 
-/// max |a − b| / max |b|; infinite where a number is not finite.
+/// max |a − b| / max |b|. Infinite if a number is not finite.
 pub(super) fn error(a: ArrayView2<f64>, b: ArrayView2<f64>) -> f64 {
     let scale = b.iter().fold(0.0f64, |scale, b| scale.max(b.abs()));
     let worst = Zip::from(a).and(b).fold(0.0f64, |worst, a, b| worst.max((a - b).abs()));
@@ -112,8 +112,8 @@ pub(super) fn error(a: ArrayView2<f64>, b: ArrayView2<f64>) -> f64 {
     }
 }
 
-/// The largest error of what an engine made of a batch, against what the reference makes of each case alone. Both give as
-/// many arrays for every case.
+/// The largest error of an engine's results for a batch against the reference's results for each case alone. Both
+/// return equally many arrays per case.
 pub(super) fn worst(
     got: &[Array2<f64>],
     cases: &[Case],
@@ -125,7 +125,7 @@ pub(super) fn worst(
     Ok(if got.len() == expected.len() { errors.fold(0.0, f64::max) } else { f64::INFINITY })
 }
 
-/// V, W and H of a batch.
+/// Uploads V, W and H of a batch.
 pub(super) fn bring_up<E: Engine>(engine: &E, cases: &[Case]) -> Result<(E::Panel, E::Matrix, E::Panel)> {
     let views = |part: fn(&Case) -> &Array2<f32>| cases.iter().map(|case| part(case).view()).collect::<Vec<_>>();
     Ok((
@@ -135,13 +135,13 @@ pub(super) fn bring_up<E: Engine>(engine: &E, cases: &[Case]) -> Result<(E::Pane
     ))
 }
 
-/// The matrices of a stack, of `rows` rows each.
+/// Reads the matrices of a stack, each with `rows` rows.
 pub(super) fn matrices<E: Engine>(engine: &E, stack: &E::Matrix, rows: usize) -> Result<Vec<Array2<f64>>> {
     let all = engine.read_matrix::<f64>(stack)?;
     Ok(all.axis_chunks_iter(Axis(0), rows).map(|matrix| matrix.to_owned()).collect())
 }
 
-/// The segments of a panel.
+/// Reads the segments of a panel.
 pub(super) fn segments<E: Engine>(engine: &E, panel: &E::Panel) -> Result<Vec<Array2<f64>>> {
     Ok(cut(engine.read_panel(panel)?.view(), &engine.segments(panel).1))
 }

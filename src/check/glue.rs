@@ -1,4 +1,4 @@
-//! Norms and masks.
+//! Checks norms and masks.
 
 use std::ops::Range;
 
@@ -21,14 +21,14 @@ fn normalize_on<E: Glue>(engine: &E, cases: &[Case], norm: Norm) -> Result<Vec<A
 
 pub(super) fn masks<E: Glue>(engine: &E, cases: &[Case], mask: Mask) -> Result<f64> {
     let k = cases[0].w.ncols();
-    // One, two or three sources, the first of one component.
+    // One, two or three sources. The first has one component.
     let cuts = [0, 1, k / 2 + 1, k];
     let sources: Vec<_> = cuts.windows(2).map(|cut| cut[0]..cut[1].min(k)).filter(|range| !range.is_empty()).collect();
     let mut got = masks_on(engine, cases, &sources, mask)?;
     if mask == Mask::Hard {
         for (case, got) in cases.chunks(1).zip(got.chunks_mut(sources.len())) {
             let expected = masks_on(&Reference, case, &sources, mask)?;
-            // A hard mask may fall either way where two models are equal to within rounding: those cells say nothing.
+            // If two models are equal up to rounding, a hard mask may choose either. Ignore those cells.
             let shares = masks_on(&Reference, case, &sources, Mask::Ratio(1.0))?;
             let top = |at| shares.iter().map(|share| share[at]).fold(0.0, f64::max);
             let tied = |at| shares.iter().filter(|share| share[at] > 0.9999 * top(at)).count() > 1 && top(at) > 0.0;
@@ -43,7 +43,7 @@ pub(super) fn masks<E: Glue>(engine: &E, cases: &[Case], mask: Mask) -> Result<f
     worst(&got, cases, |case| masks_on(&Reference, case, &sources, mask))
 }
 
-/// For each case the mask of every source.
+/// The masks of every source, for each case.
 fn masks_on<E: Glue>(engine: &E, cases: &[Case], sources: &[Range<usize>], mask: Mask) -> Result<Vec<Array2<f64>>> {
     let (_, w, h) = bring_up(engine, cases)?;
     let masks: Result<Vec<_>> =

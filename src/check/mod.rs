@@ -1,14 +1,15 @@
-//! Every kernel of an engine against the f64 reference, on awkward shapes and awkward numbers: what `partwise check` runs on
-//! a user's machine, and the tests on ours.
+//! Compares every kernel of an engine with the f64 reference, on awkward shapes and numbers. `partwise check` runs this
+//! on a user's machine, and the tests run it too.
 
 mod cases;
 mod glue;
 mod momentum;
 mod prior;
 mod products;
+mod row;
 mod shifts;
 
-use serde::Serialize;
+pub use row::Row;
 
 use self::cases::{ALONE, BATCH, compare};
 use self::glue::{masks, normalize};
@@ -20,36 +21,14 @@ use crate::Result;
 use crate::divergence::Divergence;
 use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Momentum, Norm, Shifts};
 
-/// How many rows the table has.
+/// The number of rows in the table.
 pub const KERNELS: usize = 6 * 5 + 5 * 2 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 6 + 3 + 1 + 3;
 
-/// One kernel's verdict.
-#[derive(Debug, Clone, Serialize)]
-pub struct Row {
-    /// The kernel, with what it was specialised to: "products/gains is".
-    pub kernel: String,
-    /// Cases compared.
-    pub cases: usize,
-    /// The largest error: max |a − b| / max |b| over the arrays of a case; infinite for a number that is not finite.
-    pub worst: f64,
-    /// The case of the largest error.
-    pub at: String,
-    /// What is allowed.
-    pub bound: f64,
-}
-
-impl Row {
-    /// Whether the kernel keeps its bound.
-    pub fn passed(&self) -> bool {
-        self.worst <= self.bound
-    }
-}
-
-/// Compares every kernel of `engine` with the reference. `bound` is the engine's: 5e-6 for exact f32 arithmetic, 2e-5 for
-/// shaders, whose division, exp and log are looser. `watch` sees each row when it is there.
+/// Compares every kernel of `engine` with the reference. `bound` depends on the engine: 5e-6 for exact f32 arithmetic,
+/// 2e-5 for shaders, whose division, exp and log are less accurate. `watch` is called with each finished row.
 ///
 /// # Errors
-/// Where the engine fails; a wrong number is not an error but a row that has not passed.
+/// The engine's errors. A wrong number is not an error but a row that did not pass.
 pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     engine: &E,
     bound: f64,

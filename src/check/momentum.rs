@@ -1,4 +1,4 @@
-//! Momentum.
+//! Checks the momentum kernels.
 
 use ndarray::{Array2, s};
 
@@ -13,7 +13,7 @@ pub(super) fn lead<E: Momentum>(engine: &E, case: &Case) -> Result<f64> {
     Ok(error(w.view(), expected_w.view()).max(error(h.view(), expected_h.view())))
 }
 
-/// Bases led on from their mirror image, and gains led back to theirs.
+/// Extrapolates bases away from their mirror image, and gains back to theirs.
 fn lead_on<E: Momentum>(engine: &E, case: &Case) -> Result<(Array2<f64>, Array2<f64>)> {
     let (w, from) = (engine.matrix(case.w.view())?, engine.matrix(case.w.slice(s![..;-1, ..]))?);
     let (h, before) = (engine.panel(case.h.view())?, engine.panel(case.h.slice(s![.., ..;-1]))?);

@@ -1,4 +1,4 @@
-//! Priors of gains.
+//! Checks the gain prior kernels.
 
 use std::ops::Range;
 
@@ -11,14 +11,14 @@ use crate::engine::{Engine, Reference};
 use crate::kernels::{Density, GainPrior, Gradient, Mixture, Prior, Rule};
 use crate::random::Stream;
 
-/// The rows of a case's gains that have a prior: all but the first third.
+/// The rows of a case's gains with a prior: all but the first third.
 fn prior_rows(case: &Case) -> Range<usize> {
     let all = case.h.nrows();
     all / 3..all
 }
 
-/// A mixture of one to 33 components. Their variances grow with the dimensions, so that several of them have a share in a column:
-/// where log-likelihoods are in the hundreds, f32 leaves little of what they differ by.
+/// A mixture of 1 to 33 components. The variances grow with the dimensions, so that several components share each
+/// column. With log-likelihoods in the hundreds, f32 would leave few digits of their differences.
 fn mixture(case: &Case) -> Mixture {
     let (dimensions, components) = (prior_rows(case).len(), [1, 3, 4, 33, 6][case.v.nrows() % 5]);
     let fill = |name: &str| {
@@ -34,7 +34,7 @@ fn mixture(case: &Case) -> Mixture {
     }
 }
 
-/// The least share of the norm in the cases: half of a column in zeros is then no further off than another.
+/// The gain floor ρ of the cases. It keeps columns with many zeros as accurate as others.
 const GAIN_SHARE: f64 = 1e-3;
 
 fn prior<E: Engine>(engine: &E, case: &Case, gradient: Gradient) -> Result<Prior<E::Matrix>> {
@@ -42,7 +42,7 @@ fn prior<E: Engine>(engine: &E, case: &Case, gradient: Gradient) -> Result<Prior
     Ok(Prior { rows: prior_rows(case), density, gradient, floor: GAIN_SHARE })
 }
 
-/// α of every column: none in every third.
+/// The weight α of every column, 0 in every third column.
 fn prior_weights<E: Engine>(engine: &E, cases: &[Case]) -> Result<E::Panel> {
     let of = |case: &Case| Array2::from_shape_fn((1, case.v.ncols()), |(_, n)| [0.3, 0.0, 0.1][n % 3]);
     let weights: Vec<Array2<f64>> = cases.iter().map(of).collect();
@@ -74,8 +74,8 @@ pub(super) fn moments<E: GainPrior>(engine: &E, case: &Case) -> Result<f64> {
     Ok(got.iter().zip(&expected).fold(0.0, |worst, (got, expected)| worst.max(error(got.view(), expected.view()))))
 }
 
-/// Σ L, Σ r, and the means of x − 1 and of its square: of a variance near 0, and of x where there is one dimension, there is no
-/// digit to compare.
+/// Σ L, Σ r, and the means of x − 1 and of its square. Variances near 0, and x of a single dimension, would have no
+/// digits to compare.
 fn moments_on<E: GainPrior>(engine: &E, case: &Case) -> Result<[Array2<f64>; 4]> {
     let x = engine.log_normalized(&engine.panel(case.h.view())?, prior_rows(case), GAIN_SHARE)?;
     let found = engine.moments(&x, &Density::new(engine, &mixture(case))?)?;
@@ -93,7 +93,7 @@ pub(super) fn add_priors<E: GainPrior>(engine: &E, case: &Case, gradient: Gradie
     Ok(got.iter().zip(&expected).fold(0.0, |worst, (got, expected)| worst.max(error(got.view(), expected.view()))))
 }
 
-/// N, D and the gains with a prior.
+/// N, D and the gains after adding a prior.
 fn add_priors_on<E: GainPrior>(engine: &E, case: &Case, gradient: Gradient) -> Result<[Array2<f64>; 3]> {
     let panel = || engine.panel(case.h.view());
     let (mut h, mut n, mut d) = (panel()?, panel()?, panel()?);

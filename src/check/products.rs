@@ -1,4 +1,4 @@
-//! The products.
+//! Checks the products.
 
 use ndarray::{Array2, Zip};
 
@@ -38,8 +38,8 @@ pub(super) fn trial<E: Products>(engine: &E, case: &Case, divergence: Divergence
     let rule = Rule { sparsity: 0.01, ..Rule::of(divergence) };
     let (next, costs) = try_on(engine, case, &rule)?;
     let (expected, expected_costs) = try_on(&Reference, case, &rule)?;
-    // The costs are for deciding, not for reporting: they may be off by twice as much, and near a perfect fit they are what is
-    // left of terms near 1.
+    // These costs only decide about trials and are not reported. So they may be off by twice as much, and near a
+    // perfect fit they are rounding errors of terms near 1.
     let terms = expected_costs.mapv(|cost| cost + 0.1 * case.v.nrows() as f64);
     let worst = Zip::from(&costs)
         .and(&expected_costs)
@@ -48,7 +48,7 @@ pub(super) fn trial<E: Products>(engine: &E, case: &Case, divergence: Divergence
     Ok(error(next.view(), expected.view()).max(worst))
 }
 
-/// The gains and the costs of [`Products::try_gains`].
+/// The gains and the costs from [`Products::try_gains`].
 fn try_on<E: Products>(engine: &E, case: &Case, rule: &Rule) -> Result<(Array2<f64>, Array2<f64>)> {
     let (v, w, trial) = (engine.panel(case.v.view())?, engine.matrix(case.w.view())?, engine.panel(case.h.view())?);
     let mut next = engine.panel(Array2::<f32>::ones(case.h.dim()).view())?;

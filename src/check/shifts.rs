@@ -1,4 +1,4 @@
-//! Shifted factors.
+//! Checks the shifted factors.
 
 use ndarray::Array2;
 
@@ -8,7 +8,7 @@ use crate::divergence::Divergence;
 use crate::engine::{Engine, Reference};
 use crate::kernels::{Edges, Lags, Mask, Norm, Rule, ShiftRule, Shifts};
 
-/// Lags of a case: one, some, and more than there are frames or bins; and how many components.
+/// The lags and the number of components of a case. The lags are one, a few, and more than there are frames or bins.
 fn lags(case: &Case) -> (Lags, usize) {
     let bins = case.v.nrows();
     (Lags { time: [2, 3, 11, 5, 1, 1, 8][bins % 7], pitch: [2, 3, 1, 9][bins / 4 % 4] }, case.w.ncols().min(5))
@@ -22,7 +22,7 @@ struct Shifted<E: Engine> {
     lags: Lags,
 }
 
-/// V, W and H of a batch, the factors' copies made of columns and rows of the case's in turn.
+/// Uploads V, W and H of a batch. The factors' copies are columns and rows of the case, in turn.
 fn bring_up_shifted<E: Engine>(engine: &E, cases: &[Case]) -> Result<Shifted<E>> {
     let (lags, components) = lags(&cases[0]);
     let (mut bases, mut gains) = (Vec::new(), Vec::new());
@@ -97,10 +97,10 @@ pub(super) fn shifted_models<E: Shifts>(engine: &E, cases: &[Case], mask: Option
     worst(&shifted_models_on(engine, cases, mask)?, cases, |case| shifted_models_on(&Reference, case, mask))
 }
 
-/// The models, or the masks.
+/// The models, or the masks if `mask` is given.
 fn shifted_models_on<E: Shifts>(engine: &E, cases: &[Case], mask: Option<Mask>) -> Result<Vec<Array2<f64>>> {
     let Shifted { w, h, lags, .. } = bring_up_shifted(engine, cases)?;
-    // The first component by itself, and all of them: a component may be in several sources.
+    // Two sources: the first component, and all components. A component may belong to several sources.
     let sources = [0..1, 0..engine.shape(&h).0 / lags.pitch];
     let panels = match mask {
         None => engine.shifted_models(&w, &h, &sources, lags)?,

@@ -1,4 +1,4 @@
-//! What a user types, and what is said where it cannot be meant.
+//! Parses the command line, and rewords the parser's errors.
 
 use std::any::TypeId;
 use std::error::Error as _;
@@ -7,39 +7,40 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, Command, Parser};
 
+use super::escaped;
 use super::output::told;
-use super::{Cli, escaped};
 
-/// The arguments; nothing where they asked for help, which has been given.
+/// Parses the arguments. None if they asked for help, which is then printed.
 ///
 /// # Errors
-/// One line that names the option, its value and what it may be.
-pub(super) fn parse() -> anyhow::Result<Option<Cli>> {
-    let matches = with_dashes(Cli::command()).try_get_matches();
-    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => Ok(Some(cli)),
+/// One line that names the option, its value and the allowed values.
+pub(super) fn parse<C: Parser>() -> anyhow::Result<Option<C>> {
+    let matches = with_dashes(C::command()).try_get_matches();
+    match matches.and_then(|matches| C::from_arg_matches(&matches)) {
+        Ok(command) => Ok(Some(command)),
         Err(error) if !error.use_stderr() => {
             told(error.print())?;
             Ok(None)
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
-            bail!("which command?")
+            bail!("no command given; see `partwise --help`")
         }
         Err(error) => bail!(line(&error)),
     }
 }
 
-/// Takes "-1" after an option for its value, so that it is told what is wrong with it, and not that there is no option "-1".
+/// Takes "-1" after an option as its value. The error then names the wrong value, not an unknown option "-1".
 fn with_dashes(command: Command) -> Command {
     let value = |arg: Arg| {
         if arg.is_positional() || !arg.get_action().takes_values() {
             return arg;
         }
         let kind = arg.get_value_parser().type_id();
-        // Another option in the place of a number is no number; it could be a name, or end a row of values.
+        // For a number, another option in its place is not a valid value. A name or a list of values could be followed
+        // by an option.
         let named = [TypeId::of::<String>(), TypeId::of::<PathBuf>()].iter().any(|name| kind == *name);
         let several = arg.get_num_args().is_some_and(|count| count.max_values() > 1);
         if named || several { arg.allow_negative_numbers(true) } else { arg.allow_hyphen_values(true) }
@@ -47,7 +48,7 @@ fn with_dashes(command: Command) -> Command {
     command.mut_args(value).mut_subcommands(with_dashes)
 }
 
-/// What is wrong with the arguments, in a line.
+/// Rewords a parser error as one line.
 fn line(error: &clap::Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -60,7 +61,7 @@ fn line(error: &clap::Error) -> String {
     };
     match (error.kind(), error.get(ContextKind::ValidValue), error.source()) {
         (ErrorKind::InvalidValue, _, _) if text(ContextKind::InvalidValue) == Some("") => {
-            format!("{}: give it a value", what.trim_end())
+            format!("{}: needs a value", what.trim_end())
         }
         (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid)), _) => {
             format!("{what}: use {}", valid.join(", ")).replace(" :", ":")
@@ -76,7 +77,7 @@ fn line(error: &clap::Error) -> String {
     }
 }
 
-/// What the parser says, in a line.
+/// The parser's own message as one line.
 fn rendered(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let said = |line: &&str| !line.is_empty() && !line.starts_with("For more information");

@@ -5,9 +5,10 @@ use clap::Args;
 use indicatif::ProgressBar;
 use partwise::check::{self, Row};
 use partwise::engine::Engine;
+use partwise::{AnyEngine, with_engine};
 use serde::Serialize;
 
-use super::engine::{AnyEngine, open, with_engine};
+use super::engine::open;
 use super::{Common, Ending, print, progress, table};
 
 /// Compare every kernel of the engine with the f64 reference, on awkward shapes
@@ -39,7 +40,7 @@ impl Check {
         print(common.json, &verdict, || text(&verdict))?;
         match verdict.kernels.iter().filter(|row| !row.passed()).count() {
             0 => Ok(Ending::Done),
-            wrong => bail!("{wrong} kernels of {} are wrong; please report it, with this table", verdict.engine),
+            wrong => bail!("{wrong} kernels of {} are wrong; please report it with this table", verdict.engine),
         }
     }
 }

@@ -1,27 +1,27 @@
 //! `partwise devices`
 
 use clap::Args;
-use partwise::Engine;
 use partwise::engine::{self, Adapter};
+use partwise::engines::Verdict;
 use serde::Serialize;
 
-use super::engine::{Verdict, automatic, with_engine};
+use super::engine::engines;
 use super::{Common, Ending, print, table};
 
-/// List the GPUs that can be used, and which engine `auto` takes: at first it is measured, and then kept
+/// List the GPUs that can be used, and the engine that `auto` takes (measured once, then kept)
 #[derive(Args)]
 pub(super) struct Devices {}
 
 #[derive(Serialize)]
 struct Listing {
     adapters: Vec<Adapter>,
-    /// What `--engine auto` takes here, and why.
+    /// The engine that `--engine auto` selects here, and why.
     auto: String,
-    /// What it was decided by, where there is a GPU to decide about.
+    /// The measurements behind it, if there is a GPU.
     panel_seconds: Option<PanelSeconds>,
 }
 
-/// What the same panel takes.
+/// The times of one panel on both engines.
 #[derive(Serialize)]
 struct PanelSeconds {
     gpu: f64,
@@ -31,8 +31,8 @@ struct PanelSeconds {
 impl Devices {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let adapters = engine::adapters();
-        let Verdict { engine, why, panel_seconds } = automatic(common, &adapters)?;
-        let auto = format!("auto takes the {}: {why}", with_engine!(engine, |engine| engine.describe()));
+        let Verdict { engine, why, panel_seconds } = engines(common).automatic(&adapters)?;
+        let auto = format!("auto takes the {}: {why}", engine.describe());
         let panel_seconds = panel_seconds.map(|(gpu, cpu)| PanelSeconds { gpu, cpu });
         let listing = Listing { adapters, auto, panel_seconds };
         print(common.json, &listing, || text(&listing))?;
@@ -65,7 +65,7 @@ fn text(listing: &Listing) -> String {
     text + &listing.auto + "\n"
 }
 
-/// A number of bytes in its binary unit.
+/// A number of bytes with a binary unit.
 fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = (0..units.len()).rev().find(|&unit| count >= 1 << (10 * unit)).unwrap_or(0);
@@ -77,7 +77,7 @@ mod tests {
     use super::bytes;
 
     #[test]
-    fn bytes_have_their_unit() {
+    fn bytes_are_shown_with_a_binary_unit() {
         assert_eq!(
             [0, 1023, 1 << 10, 128 << 20, (2 << 30) - 1, 1 << 50].map(bytes),
             ["0 B", "1023 B", "1 KiB", "128 MiB", "2 GiB", "1024 TiB"]

@@ -13,7 +13,8 @@ use super::{Common, Ending, escaped, memory, print, progress, sources, table};
 
 /// Score estimates against the true sources: SDR, SIR, SAR (BSS Eval v3), SI-SDR and SNR, in dB
 ///
-/// Channels are compared with their like: every ratio is one of energies over all channels.
+/// Each channel is compared with the same channel of the reference. Every ratio is one of energies summed over all
+/// channels.
 #[derive(Args)]
 pub(super) struct Evaluate {
     /// The true sources of one recording
@@ -22,10 +23,10 @@ pub(super) struct Evaluate {
     /// Their estimates, in the same order
     #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
     estimate: Vec<String>,
-    /// The recording itself, to say by how much the estimates are better
+    /// The recording itself, to report by how much the estimates improve on it
     #[arg(long, value_name = "PATH", num_args = 1..)]
     mixture: Vec<String>,
-    /// Find the order of the estimates that has the best mean SIR, or SDR where every SIR is infinite
+    /// Find the order of the estimates with the best mean SIR, or with the best mean SDR if every SIR is infinite
     #[arg(long)]
     permute: bool,
     /// Print comma-separated values on stdout instead of a table
@@ -36,13 +37,13 @@ pub(super) struct Evaluate {
 #[derive(Serialize)]
 pub(super) struct Evaluation {
     variant: &'static str,
-    /// Of every recording; a ratio is one of energies over all of them.
+    /// The number of channels of every recording. A ratio is one of energies over all of them.
     channels: usize,
     pub(super) sources: Vec<SourceScores>,
-    /// Over the sources whose measure is finite; `left_out` counts the others.
+    /// The means over the sources with a finite measure. `left_out` counts the others.
     mean: Option<Measures>,
     mean_improvement: Option<Measures>,
-    /// Of every measure that is not finite for all sources, for how many it is not.
+    /// For every measure that is not finite for some source: the number of those sources.
     left_out: BTreeMap<&'static str, usize>,
 }
 
@@ -64,11 +65,11 @@ impl Evaluate {
     pub(super) fn evaluate(&self, common: &Common) -> anyhow::Result<Evaluation> {
         let (references, estimates) = (files(&self.reference)?, files(&self.estimate)?);
         if references.len() != estimates.len() {
-            bail!("{} references and {} estimates: give one estimate a source", references.len(), estimates.len());
+            bail!("{} references and {} estimates; give one estimate per source", references.len(), estimates.len());
         }
         let mixture = if self.mixture.is_empty() { Vec::new() } else { files(&self.mixture)? };
         if mixture.len() > 1 {
-            bail!("{} mixtures: all references are sources of one recording; give that one", mixture.len());
+            bail!("{} mixtures: all references are sources of one recording; give one mixture", mixture.len());
         }
         announce(&references)?;
         let mut like = None;
@@ -82,7 +83,7 @@ impl Evaluate {
         spinner.finish_and_clear();
         for (reference, scores) in references.iter().zip(&scores) {
             if scores.measures.sdr.is_nan() {
-                log::warn!("{}: it or its estimate is silent; there is nothing to score", reference.display());
+                log::warn!("{}: cannot be scored, because it or its estimate is silent", reference.display());
             }
         }
         let channels = truth.first().map_or(0, Vec::len);
@@ -109,19 +110,20 @@ impl Evaluate {
 }
 
 fn files(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
-    // Argument by argument, since the same file may be given twice: as its own estimate, say.
+    // One argument at a time, because the same file may appear twice, for example as its own estimate.
     let each = arguments.iter().map(|argument| sources::files(std::slice::from_ref(argument)));
     Ok(each.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Says what memory it takes to score so many sources of the first one's length.
+/// Announces the memory to score these sources, all as long as the first.
 fn announce(references: &[PathBuf]) -> anyhow::Result<()> {
     let Some(first) = references.first() else { return Ok(()) };
     let (mut reader, mut block, mut samples) = (audio::Reader::open(first)?, Vec::new(), 0);
     while reader.read(&mut block)? {
         samples += block.iter().map(Vec::len).sum::<usize>() as u64;
     }
-    // The signals; the transforms, of twice their length at most, of references, filters and what is in work; the equations.
+    // The signals; the transforms (at most twice as long) of references, filters and work in progress; the normal
+    // equations.
     let (sources, threads) = (references.len() as u64, rayon::current_num_threads() as u64);
     let signals = (2 * sources + 1) * 8 * samples;
     let transforms = (2 * sources + 2 * threads) * 16 * samples;
@@ -129,7 +131,7 @@ fn announce(references: &[PathBuf]) -> anyhow::Result<()> {
     memory::announce(signals + transforms + equations, "score shorter recordings, or fewer sources at a time")
 }
 
-/// A file's channels (C, N); all files must have one sample rate and as many channels.
+/// A file's channels (C, N). All files must have the same sample rate and number of channels.
 fn read(file: &Path, like: &mut Option<(u32, usize)>) -> anyhow::Result<Vec<Vec<f64>>> {
     let recording = audio::read(file)?;
     recording.warnings.iter().for_each(|warning| log::warn!("{}: {warning}", file.display()));
@@ -139,14 +141,14 @@ fn read(file: &Path, like: &mut Option<(u32, usize)>) -> anyhow::Result<Vec<Vec<
     }
     if recording.channels.len() != channels {
         let count = recording.channels.len();
-        bail!("{}: is in {count} channel(s), the others in {channels}; give all as many", file.display());
+        bail!("{}: has {count} channel(s), the others {channels}; use the same number for all", file.display());
     }
     let wide = |channel: Vec<f32>| channel.into_iter().map(f64::from).collect();
     Ok(recording.channels.into_iter().map(wide).collect())
 }
 
-/// The mean over the sources that have a finite score, measure by measure, or what all have that have one; nothing where a source
-/// has no scores.
+/// The mean of each measure over the sources with a finite value, or the common value if all are equal and infinite.
+/// None if a source has no scores.
 fn mean(all: impl Iterator<Item = Option<Measures>>) -> Option<Measures> {
     let all: Vec<Measures> = all.collect::<Option<_>>()?;
     let of = |measure: fn(&Measures) -> f64| {
@@ -173,7 +175,7 @@ fn text(evaluation: &Evaluation) -> String {
     let improved = evaluation.mean_improvement.is_some();
     let mut heading = vec!["dB".to_string()];
     heading.extend(COLUMNS.iter().map(|(name, _)| name.to_string()));
-    // A mixture has no artifacts: by how much an estimate has more of them says nothing.
+    // A mixture has no artifacts, so the gain in SAR says nothing.
     let gains = || COLUMNS.iter().filter(|(name, _)| *name != "SAR");
     if improved {
         heading.extend(gains().map(|(name, _)| format!("{name} gain")));
@@ -196,7 +198,7 @@ fn text(evaluation: &Evaluation) -> String {
     if evaluation.channels > 1 {
         text += &format!(", energies of {} channels summed", evaluation.channels);
     }
-    // A mean of all that is infinite leaves nothing out.
+    // A mean over only infinite values leaves nothing out.
     let sources = evaluation.sources.len();
     let part = evaluation.left_out.iter().filter(|(_, count)| **count < sources);
     let part: Vec<String> = part.map(|(name, count)| format!("{count} of {name}")).collect();

@@ -1,4 +1,4 @@
-//! Ctrl-C, and the signals by which systems ask a process to end.
+//! Handles Ctrl-C and the signals that ask a process to end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,8 +7,8 @@ use anyhow::Context;
 static LISTENING: AtomicBool = AtomicBool::new(false);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Listens as long as it is there: the first Ctrl-C (or SIGTERM, SIGHUP) is noted, and the second ends the program at once. After
-/// that, the first does.
+/// Handles signals while it exists. The first Ctrl-C (or SIGTERM, SIGHUP) sets a flag, the second ends the program at
+/// once. Afterwards, the first one ends the program.
 pub(super) struct Interrupts;
 
 impl Interrupts {
@@ -18,7 +18,7 @@ impl Interrupts {
         Ok(Self)
     }
 
-    /// Set by the first.
+    /// The flag that the first signal sets.
     pub(super) fn noted(&self) -> &'static AtomicBool {
         &INTERRUPTED
     }
@@ -34,11 +34,11 @@ fn note() {
     if !LISTENING.load(Ordering::Relaxed) || INTERRUPTED.swap(true, Ordering::Relaxed) {
         std::process::exit(130);
     }
-    log::warn!("interrupted: what is in flight is finished; once more to stop at once");
+    log::warn!("interrupted: finishing the files in progress; interrupt again to stop at once");
 }
 
-/// Calls `note`, on a thread of its own, for every signal that asks the process to end. One that is ignored when the program
-/// starts stays so: `nohup` has a hang-up ignored, and shells have Ctrl-C ignored by what they start in the background.
+/// Calls `note` on a thread of its own for every signal that asks the process to end. A signal that was ignored when
+/// the program started stays ignored: `nohup` ignores hang-ups, and shells ignore Ctrl-C for background jobs.
 #[cfg(unix)]
 fn handle(note: fn()) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -56,7 +56,7 @@ fn handle(note: fn()) -> std::io::Result<()> {
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: no new action is given, and the present one is read only where it has been written.
+    // SAFETY: no new action is set, and the current one is read only after it was written.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Common, Ending, escaped, print, say, table, write_whole};
 
-/// Work with the manifests that runs of separate leave
+/// Work with the manifests of separation runs
 #[derive(Args)]
 pub(super) struct Manifest {
     #[command(subcommand)]
@@ -22,24 +22,24 @@ enum Action {
     Merge(Merge),
 }
 
-/// Join manifests, as those of shards, into one: the latest line of every file, by input
+/// Join manifests, such as those of shards, into one with the latest line of every input
 #[derive(Args)]
 struct Merge {
-    /// Manifests, or folders of results; where two have a file, the later one counts
+    /// Manifests, or folders of results; if several contain a file, the last one counts
     #[arg(required = true, value_name = "MANIFEST|DIR")]
     manifests: Vec<PathBuf>,
-    /// Where to write it, and a summary to stdout; may be one of those read [default: stdout, and no summary]
+    /// The file to write; a summary then goes to stdout; may be one of the inputs [default: stdout, and no summary]
     #[arg(short, long, value_name = "OUT.jsonl")]
     output: Option<PathBuf>,
 }
 
-/// What a manifest amounts to.
+/// The summary of a manifest.
 #[derive(Debug, PartialEq, Serialize)]
 struct Summary {
     files: usize,
     done: usize,
     failed: usize,
-    /// Of the recordings that were done.
+    /// Hours of the finished recordings.
     audio_hours: f64,
     failures: Vec<String>,
 }
@@ -54,7 +54,7 @@ impl Manifest {
 impl Merge {
     fn run(self, common: &Common) -> anyhow::Result<Ending> {
         if common.json && self.output.is_none() {
-            bail!("--json: the manifest itself takes stdout; name a file for it with -o");
+            bail!("--json: stdout is taken by the manifest; name a file for it with -o");
         }
         let mut lines = Vec::new();
         for given in &self.manifests {
@@ -75,7 +75,7 @@ impl Merge {
     }
 }
 
-/// The last line of every input and folder of results, in their order.
+/// The last line of every pair of input and results folder, in order.
 fn merge(lines: Vec<FileReport>) -> Vec<FileReport> {
     let keyed = lines.into_iter().map(|line| ((line.input.clone(), line.folder.clone()), line));
     keyed.collect::<BTreeMap<_, _>>().into_values().collect()

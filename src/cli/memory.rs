@@ -1,11 +1,11 @@
-//! Memory: what a user allows, and what this machine has.
+//! Memory limits: the user's, and the machine's.
 
 use std::str::FromStr;
 
 use anyhow::bail;
 use partwise::schedule::Station;
 
-/// `--memory`: bytes, with K, M or G for their multiples by 1024.
+/// `--memory`: bytes, or multiples of 1024 with K, M or G.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Memory(pub(super) u64);
 
@@ -28,8 +28,9 @@ impl FromStr for Memory {
 }
 
 impl Memory {
-    /// What a job takes where the user does not say: a quarter of the machine at most, and, where it can be less, no more than
-    /// pays. A processor is busy with a few thousand columns; a card wants tens of thousands, or most of it is idle.
+    /// The default for a job: at most a quarter of the machine's memory and, for panels that may be narrower, no more
+    /// than is useful. A few thousand columns keep a processor busy; a card needs tens of thousands, or most of it
+    /// idles.
     pub(super) fn usual(stations: &[Station], whole: bool) -> Self {
         let gpu = stations.iter().any(|station| station.describe().starts_with("gpu"));
         let pays = if whole {
@@ -43,7 +44,7 @@ impl Memory {
     }
 }
 
-/// Bytes that this machine has, or its container.
+/// Bytes of memory of this machine or its container.
 fn of_machine() -> u64 {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
@@ -51,14 +52,14 @@ fn of_machine() -> u64 {
     system.total_memory().min(limit)
 }
 
-/// Says what memory a command is about to take, and refuses what this machine has not got; `instead`: what to do then.
+/// Announces the memory that a command needs. Fails if the machine has less; `instead` then says what to do.
 pub(super) fn announce(bytes: u64, instead: &str) -> anyhow::Result<()> {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     let (needed, there) = (mib(bytes), mib(of_machine()));
     if needed > there {
         bail!("this would take about {needed} MiB of memory, and this machine has {there} MiB; {instead}");
     }
-    // What is a good part of it may meet what else is running.
+    // A large part of memory may conflict with other programs.
     let level = if needed > there / 2 { log::Level::Warn } else { log::Level::Info };
     log::log!(level, "this takes about {needed} MiB of memory, of {there} MiB that this machine has");
     Ok(())
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_read_with_its_unit() {
+    fn memory_sizes_parse_with_units() {
         for (text, bytes) in [
             ("1000000", 1_000_000),
             ("64K", 64 << 10),

@@ -1,15 +1,17 @@
-//! What a user types. A command a file; what all share is here.
+//! What a user types. A command a file; what all may be told is in `common.rs`.
 
 mod arguments;
 mod bench;
 mod check;
+mod choice;
+mod common;
 mod demo;
+mod description;
 mod devices;
 mod engine;
 mod evaluate;
 mod factorize;
 mod interrupt;
-mod kept;
 mod manifest;
 mod memory;
 mod output;
@@ -17,17 +19,18 @@ mod progress;
 mod reproduce;
 mod separate;
 mod sources;
-mod stations;
 mod train;
-mod tuning;
 
 use std::io::Write;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
+pub(crate) use common::Ending;
 pub(crate) use output::complain;
+
+use common::Common;
 use output::{check_output, escaped, print, say, shown, table, write_whole};
 
 /// Separates one recording into its sources by nonnegative factorization, on any GPU or CPU.
@@ -54,65 +57,13 @@ enum Command {
     Reproduce(reproduce::Reproduce),
 }
 
-/// Options of every command.
-#[derive(Args, Clone)]
-struct Common {
-    /// Where arithmetic runs; auto takes a real GPU if there is one and it is faster, else the native CPU engine
-    #[arg(long, global = true, value_name = "auto|gpu|cpu|reference", default_value = "auto")]
-    engine: engine::Choice,
-    /// Which GPU: its index in `partwise devices`, a part of its name, also as dx12:NAME where it is behind several backends,
-    /// or its PCI bus id; for `separate` also all of them
-    #[arg(long, global = true, value_name = "INDEX|NAME|BACKEND:NAME|PCI|all")]
-    gpu: Option<String>,
-    /// Measure anew which kernels are the fastest on the GPU, and whether it is faster than the CPU; otherwise that is done once
-    /// and kept
-    #[arg(long, global = true)]
-    retune: bool,
-    /// Threads of the CPU engine and of reading and writing, at most as many as there are cores [default: all of them]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Seed of random starts: the same seed gives the same bytes
-    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Print one JSON document on stdout instead of a table
-    #[arg(long, global = true)]
-    json: bool,
-    /// Say more on stderr; twice for details
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    verbose: u8,
-    /// Say nothing on stderr but errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    quiet: bool,
-    /// No progress bars; they only ever go to a terminal
-    #[arg(long, global = true)]
-    no_progress: bool,
-}
-
-impl Common {
-    /// The threads that the engine, and reading and writing, may use: as many as were asked for, but no more than can run at once.
-    fn thread_count(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        self.threads.map_or(cores, |threads| usize::from(threads).min(cores))
-    }
-}
-
-/// How a command ended, short of failing.
-pub(crate) enum Ending {
-    /// Everything was done.
-    Done,
-    /// Some inputs failed, the rest were done.
-    Partial,
-    /// The user ended it early.
-    Interrupted,
-}
-
 /// Parses the arguments and runs the command.
 pub(crate) fn run() -> anyhow::Result<Ending> {
     prepare();
-    let Some(Cli { command, common }) = arguments::parse()? else { return Ok(Ending::Done) };
+    let Some(Cli { command, common }) = arguments::parse::<Cli>()? else { return Ok(Ending::Done) };
     start_log(&common);
     if let Some(threads) = common.threads.filter(|&threads| usize::from(threads) > common.thread_count()) {
-        log::warn!("--threads {threads}: {} can run at once here, so there are no more", common.thread_count());
+        log::warn!("--threads {threads}: this machine runs {} at once, so there are no more", common.thread_count());
     }
     // Transforms share the global pool; the engine has its own.
     let threads = common.thread_count();

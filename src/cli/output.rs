@@ -1,4 +1,4 @@
-//! What is printed, and what is written besides: text that no name can break, files that are whole or not there.
+//! Prints and writes results: names cannot break the text, and files are complete or absent.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::Path;
 use partwise::Error;
 use tempfile::NamedTempFile;
 
-/// Prints text, or the JSON of a value, on stdout.
+/// Prints text, or a value as JSON, on stdout.
 pub(super) fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     say(&if json { serde_json::to_string_pretty(value)? + "\n" } else { text() })?;
     Ok(())
@@ -20,7 +20,7 @@ pub(super) fn say(text: &str) -> partwise::Result<()> {
     told(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
-/// What became of writing to stdout. Where whoever reads it has had enough of it, as `head` has, nothing went wrong.
+/// The result of writing to stdout. A closed pipe is not an error: a reader such as `head` has seen enough.
 pub(super) fn told(written: std::io::Result<()>) -> partwise::Result<()> {
     match written {
         Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -28,12 +28,12 @@ pub(super) fn told(written: std::io::Result<()>) -> partwise::Result<()> {
     }
 }
 
-/// Writes a line to stderr, if that can be written to: there is nowhere else to tell that it cannot.
+/// Writes a line to stderr. If that fails, the error has nowhere to go.
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "partwise: {}", escaped(line));
 }
 
-/// Text as one line, and none that a terminal obeys: file names may hold line ends and escape sequences.
+/// Makes text safe for a terminal: one line, without escape sequences. File names may contain both.
 pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     let acts = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if !text.contains(acts) {
@@ -43,12 +43,12 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     text.chars().map(escape).collect::<String>().into()
 }
 
-/// A file's name for text.
+/// A file's name, escaped.
 pub(super) fn shown(path: &Path) -> String {
     escaped(&path.to_string_lossy()).into_owned()
 }
 
-/// A table in columns: the first row is the heading, the first column flush left, the others flush right.
+/// Lays out a table. The first row is the heading. The first column is flush left, the others flush right.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<Cow<str>>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -65,7 +65,7 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Checks before the work that a result can be written: over none of what it is made from, and to a place that can be written to.
+/// Checks before the work that the output can be written, and that it would not overwrite an input.
 pub(super) fn check_output<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> partwise::Result<()> {
     let refused = |reason: &str| Err(Error::Input(format!("{}: {reason}", output.display())));
     let same = |input: &Path| matches!((input.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
@@ -80,7 +80,7 @@ pub(super) fn check_output<'a>(output: &Path, mut inputs: impl Iterator<Item = &
     beside(output).map(drop).map_err(Error::io(output, "write"))
 }
 
-/// Writes a file beside its place, then gives it its name: it is whole or it is not there.
+/// Writes a file under a temporary name and renames it, so that it is complete or absent.
 pub(super) fn write_whole(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> partwise::Result<()> {
     let written = beside(path).and_then(|partial| {
         write(partial.path())?;
@@ -89,7 +89,7 @@ pub(super) fn write_whole(path: &Path, write: impl FnOnce(&Path) -> std::io::Res
     written.map_err(Error::io(path, "write"))
 }
 
-/// An empty hidden file of its own name in the folder of `path`; it is removed if it does not get another.
+/// An empty hidden file with a unique name in the folder of `path`. It is removed unless it is renamed.
 fn beside(path: &Path) -> std::io::Result<NamedTempFile<File>> {
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(ErrorKind::IsADirectory.into());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped_and_nothing_else() {
+    fn only_control_characters_are_escaped() {
         for plain in ["", "ü b-[1] \\n.wav", "日本語"] {
             assert_eq!(escaped(plain), plain);
         }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_whole_or_not_at_all() {
+    fn a_failed_write_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x".repeat(250));
         let names = || std::fs::read_dir(folder.path()).unwrap().count();

@@ -1,4 +1,4 @@
-//! Progress bars on stderr, where that is a terminal.
+//! Progress bars on stderr, if that is a terminal.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use partwise::schedule::{FileReport, Status, Watch};
 
 use super::Common;
 
-/// A bar of `length` units with its ETA.
+/// A bar of `length` units with an ETA.
 pub(super) fn bar(common: &Common, length: u64, what: &str) -> ProgressBar {
     if common.no_progress || common.quiet {
         return ProgressBar::hidden();
     }
-    // Indicatif draws nothing where stderr is no terminal.
+    // Indicatif draws nothing if stderr is not a terminal.
     let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{msg:24!} {wide_bar} {percent:>3} %  {elapsed} elapsed, {eta} left");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -20,19 +20,25 @@ pub(super) fn bar(common: &Common, length: u64, what: &str) -> ProgressBar {
     bar
 }
 
-/// A sign of life for work whose end is not known.
+/// A spinner for work of unknown length.
 pub(super) fn spinner(common: &Common, what: &str) -> ProgressBar {
     let spinner = bar(common, 0, what);
     let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}");
     spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    // Its thread would be started even for nobody to see, and a thread that cannot be started would end the program.
+    // The spinner's thread would start even if it is hidden, and a failure to start it would end the program.
     if !spinner.is_hidden() && std::thread::Builder::new().spawn(|| ()).is_ok() {
         spinner.enable_steady_tick(Duration::from_millis(200));
     }
     spinner
 }
 
-/// Shows a separation job.
+/// Advances the bar by one step and passes the value through.
+pub(super) fn advanced<T>(bar: &ProgressBar, value: T) -> T {
+    bar.inc(1);
+    value
+}
+
+/// The progress of a separation job.
 pub(super) struct JobBar {
     bar: ProgressBar,
     files: usize,

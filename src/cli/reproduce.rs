@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use partwise::recordings::Event;
 use partwise::reproduce::gain_prior::{GainPriorOptions, Progress, gain_prior};
 use partwise::reproduce::nmf2d::{Nmf2dOptions, nmf2d};
 use partwise::reproduce::{Corpus, Findings};
 use partwise::schedule;
 use partwise::spectrogram::{Length, Transform};
-use partwise::train::Event;
+use partwise::with_engine;
 
-use super::engine::{open, with_engine};
+use super::engine::open;
 use super::{Common, Ending, print, progress, shown, table};
 
-/// Repeat a paper's experiment on recordings of your own, and put what it found beside what the paper says
+/// Repeat a paper's experiment on your own recordings, and show the results beside the paper's
 #[derive(Args)]
 pub(super) struct Reproduce {
     #[command(subcommand)]
@@ -27,57 +28,57 @@ enum Experiment {
     Nmf2d(Nmf2d),
 }
 
-/// Speech from music under Gaussian mixture priors of the gains (Grais & Erdogan 2012, table 1)
+/// Separate speech from music under Gaussian mixture gain priors (Grais & Erdogan 2012, table 1)
 #[derive(Args)]
 struct GainPrior {
-    /// Recordings of one speaker alone: a folder with train and test in it
+    /// A folder with subfolders train and test, with recordings of one speaker alone
     #[arg(long, value_name = "DIR")]
     speech: PathBuf,
-    /// Recordings of music alone, likewise
+    /// A folder with subfolders train and test, with recordings of music alone
     #[arg(long, value_name = "DIR")]
     music: PathBuf,
-    /// The folder of report.html, findings.json and the pictures
+    /// The folder for report.html, findings.json and the pictures
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// Components a source [default: 128]
+    /// Components per source [default: 128]
     #[arg(long, value_name = "K")]
     rank: Option<usize>,
-    /// Gaussians a source [default: 32]
+    /// Gaussians per source [default: 32]
     #[arg(long, value_name = "C")]
     mixtures: Option<usize>,
-    /// Mixtures at each level, at most [default: 20]
+    /// The most mixtures per level [default: 20]
     #[arg(long, value_name = "N")]
     clips: Option<usize>,
     /// Levels of speech over music in dB [default: -5,0,5,10,15,20]
     #[arg(long, value_name = "DB,..", value_delimiter = ',', allow_hyphen_values = true)]
     levels: Option<Vec<f64>>,
-    /// Weights of which every pair is tried [default: 0,0.01,0.1,0.5,2,10]
+    /// Weights of the grid; every pair is tried [default: 0,0.01,0.1,0.5,2,10]
     #[arg(long, value_name = "A,..", value_delimiter = ',')]
     grid: Option<Vec<f64>>,
 }
 
-/// Instruments as patterns that move in time and pitch (Schmidt & Mørup 2006, section 3)
+/// Separate instruments by patterns that move in time and pitch (Schmidt & Mørup 2006, section 3)
 #[derive(Args)]
 struct Nmf2d {
-    /// Recordings of each instrument alone, two or more at one sample rate; what is separated is their sum
+    /// Recordings of single instruments, two or more at one sample rate; the experiment separates their sum
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     sources: Vec<PathBuf>,
-    /// The folder of report.html, findings.json and the pictures
+    /// The folder for report.html, findings.json and the pictures
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// Frames that a pattern reaches over [default: 7]
+    /// Length of an NMF2D pattern in frames [default: 7]
     #[arg(long, value_name = "T")]
     time_lags: Option<usize>,
-    /// Frames that a pattern of NMFD reaches over; each is tried [default: 2, and as many as --time-lags]
+    /// Lengths of an NMFD pattern in frames; each is tried [default: 2, and as many as --time-lags]
     #[arg(long, value_name = "T,..", value_delimiter = ',')]
     nmfd_lags: Option<Vec<usize>>,
-    /// Bands that a pattern moves over, half semitones; each is tried [default: 12,18]
+    /// Bands (half semitones) that a pattern moves over; each is tried [default: 12,18]
     #[arg(long, value_name = "P,..", value_delimiter = ',')]
     pitch_lags: Option<Vec<usize>>,
-    /// Random starts of each model, of which the one with the least objective is kept [default: 8]
+    /// Random starts per model; the one with the lowest objective is kept [default: 8]
     #[arg(long, value_name = "S")]
     starts: Option<usize>,
-    /// Updates of each start [default: 300]
+    /// Updates per start [default: 300]
     #[arg(long, value_name = "N")]
     iterations: Option<usize>,
     /// Components of NMFD, whose patterns do not move in pitch [default: 6]
@@ -86,10 +87,10 @@ struct Nmf2d {
     /// The Hann window, in samples (2048) or milliseconds (128ms) [default: 2048]
     #[arg(long, value_name = "LENGTH")]
     window: Option<Length>,
-    /// The hop, likewise [default: 1024]
+    /// The hop, in samples or milliseconds [default: 1024]
     #[arg(long, value_name = "LENGTH")]
     hop: Option<Length>,
-    /// The transform's length in samples [default: the power of two that holds the window]
+    /// The transform's length in samples [default: the smallest power of two not below the window]
     #[arg(long, value_name = "SAMPLES")]
     fft: Option<usize>,
 }
@@ -101,7 +102,7 @@ impl Reproduce {
             Experiment::Nmf2d(experiment) => (experiment.run(common)?, experiment.output),
         };
         let page = findings.write(&output)?;
-        print(common.json, &findings, || format!("{}\nmore in {}\n", findings.text(table), shown(&page)))?;
+        print(common.json, &findings, || format!("{}\nfull report: {}\n", findings.text(table), shown(&page)))?;
         Ok(Ending::Done)
     }
 }
@@ -118,7 +119,7 @@ impl GainPrior {
             clips: self.clips.unwrap_or(usual.clips),
             levels,
             grid: self.grid.clone().unwrap_or(usual.grid),
-            seed: common.seed,
+            seed: common.seed(),
         };
         let (speech, music) = (corpus("speech", &self.speech)?, corpus("music", &self.music)?);
         let engine = open(common)?;
@@ -126,10 +127,10 @@ impl GainPrior {
         let mut watch = |progress: Progress| match progress {
             Progress::Training(Event::Iteration(name, ..)) => bar.set_message(format!("learning {name}")),
             Progress::Training(Event::Skipped(error)) => {
-                bar.suspend(|| log::error!("{error}; it is left out"));
+                bar.suspend(|| log::error!("{error}; skipped"));
             }
-            Progress::Training(Event::Warning(file, warning)) => {
-                bar.suspend(|| log::warn!("{}: {warning}", file.display()));
+            Progress::Training(Event::Warning(recording, warning)) => {
+                bar.suspend(|| log::warn!("{recording}: {warning}"));
             }
             Progress::Separated(done, of) => {
                 bar.set_length(of as u64);
@@ -160,7 +161,7 @@ impl Nmf2d {
                 fft: self.fft.or(usual.transform.fft),
                 shape: usual.transform.shape,
             },
-            seed: common.seed,
+            seed: common.seed(),
         };
         let engine = open(common)?;
         let bar = progress::bar(common, 0, "factorizing");
@@ -174,12 +175,12 @@ impl Nmf2d {
     }
 }
 
-/// The recordings of a source: those in train and test below a folder.
+/// The recordings of a source, from the train and test folders in `folder`.
 fn corpus(name: &str, folder: &Path) -> anyhow::Result<Corpus> {
     let files = |below: &str| -> anyhow::Result<Vec<PathBuf>> {
         let path = folder.join(below);
         if !path.is_dir() {
-            bail!("{}: is no folder; recordings to learn from are in train, those to mix in test", path.display());
+            bail!("{}: is not a folder; put training recordings in train, and those to mix in test", path.display());
         }
         let text = path.to_str().with_context(|| format!("{}: is not UTF-8", path.display()))?;
         let inputs = schedule::list(&[text.to_string()], None)?.inputs;

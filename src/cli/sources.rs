@@ -1,12 +1,12 @@
-//! Sources and their recordings, as a user names them.
+//! Parses sources and their recordings as a user names them.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use partwise::schedule::{self, Listing};
 
-/// The sources of words NAME=PATH, in order, with their files; more paths may follow one, and a name may come again. `option` is
-/// what the words stand after.
+/// Parses NAME=PATH arguments into sources with their files, in order. Further paths may follow, and a name may appear
+/// again. `option` is the option that precedes the arguments, for messages.
 pub(super) fn named(option: &str, words: &[String]) -> anyhow::Result<Vec<(String, Vec<PathBuf>)>> {
     let mut sources: Vec<(String, Vec<PathBuf>)> = Vec::new();
     let mut name = None;
@@ -18,7 +18,7 @@ pub(super) fn named(option: &str, words: &[String]) -> anyhow::Result<Vec<(Strin
             }
             None => word,
         };
-        let name = name.with_context(|| format!("{option} {word}: expected NAME=PATH, such as speech=recordings/"))?;
+        let name = name.with_context(|| format!("{option} {word}: use NAME=PATH, such as speech=recordings/"))?;
         let files = files(&[path.to_string()]).with_context(|| format!("source '{name}'"))?;
         match sources.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => known.extend(files),
@@ -28,7 +28,8 @@ pub(super) fn named(option: &str, words: &[String]) -> anyhow::Result<Vec<(Strin
     Ok(sources)
 }
 
-/// The files of arguments. What is left out of folders is told; what cannot be looked into is found out when it is read.
+/// The files of path arguments. Warns about files left out of folders. Unreadable folders are reported when they are
+/// read.
 pub(super) fn files(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
     let Listing { inputs, left_out } = schedule::list(arguments, None)?;
     if !left_out.is_empty() {

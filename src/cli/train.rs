@@ -1,157 +1,91 @@
 //! `partwise train`
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
-use partwise::divergence::Divergence;
-use partwise::kernels::Norm;
-use partwise::model::{MixtureTraining, Model, SourceTraining, Training};
-use partwise::spectrogram::{Length, Shape, Transform};
-use partwise::train::{self, Event, Material, TrainOptions, Updates};
+use partwise::model::{Model, SourceSummary, Summary};
+use partwise::recordings::{Event, Material, Recordings};
+use partwise::{Training, train, with_engine};
+use serde_json::Value;
 
-use super::engine::{open, with_engine};
+use super::description::{self, Options, PRINT};
+use super::engine::open;
 use super::{Common, Ending, check_output, print, progress, shown, sources, table, write_whole};
 
 /// Learn a model from recordings of each source alone
 #[derive(Args)]
 pub(super) struct Train {
     /// A source and its recordings: files, folders, globs or @lists; more paths may follow, or the same name again
-    #[arg(long = "source", value_name = "NAME=PATH", num_args = 1.., required = true)]
+    #[arg(long = "source", value_name = "NAME=PATH", num_args = 1.., required_unless_present = PRINT)]
     sources: Vec<String>,
     /// The model file to write
-    #[arg(short, long, value_name = "MODEL.safetensors")]
-    output: PathBuf,
-    /// The method
-    #[arg(long, value_name = "nmf|gain-prior", default_value = "nmf", value_parser = ["nmf", "gain-prior"])]
-    method: String,
-    /// Gaussians in the mixture that the method gain-prior learns of each source's gains [default: 32]
-    #[arg(long, value_name = "C")]
-    mixtures: Option<usize>,
-    /// Components a source: one number for all, or NAME=K for one source
-    #[arg(long, value_name = "K|NAME=K", default_value = "64")]
-    rank: Vec<String>,
-    /// What the fit is measured by: eu, kl, is or beta:B
-    #[arg(long, default_value = "kl")]
-    divergence: Divergence,
-    /// extrapolated: each update from a point further along the last step; joint: both factors from one pass; or alternating
-    #[arg(long, value_name = "extrapolated|joint|alternating", default_value = "extrapolated")]
-    updates: Updates,
-    /// Iterations at most [default: 50 extrapolated ones, or 100]
-    #[arg(long, value_name = "N")]
-    iterations: Option<usize>,
-    /// Stop when ten iterations brought the objective down by less than this share of it
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
-    tolerance: f64,
-    /// The window, in samples (480) or milliseconds (30ms) [default: 128ms]
-    #[arg(long, value_name = "LENGTH")]
-    window: Option<Length>,
-    /// The hop, likewise [default: a quarter of the window]
-    #[arg(long, value_name = "LENGTH")]
-    hop: Option<Length>,
-    /// The transform's length in samples [default: the power of two that holds the window]
-    #[arg(long, value_name = "N")]
-    fft: Option<usize>,
-    /// hamming, hann or sqrt-hann
-    #[arg(long, value_name = "SHAPE", default_value = "sqrt-hann")]
-    window_shape: Shape,
-    /// The weight of an L1 penalty on the gains
-    #[arg(long, value_name = "L", default_value_t = 0.0)]
-    sparsity: f64,
-    /// The norm that bases are scaled to 1 in: l1, l2 [default: l1, or l2 where there is a sparsity]
-    #[arg(long, value_name = "NORM")]
-    normalize: Option<Norm>,
+    #[arg(short, long, value_name = "MODEL.safetensors", required_unless_present = PRINT)]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options<Training>,
 }
 
 impl Train {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
+        if self.options.is_printed() {
+            let training = self.training(common)?;
+            description::print(&training.in_force())?;
+            return Ok(Ending::Done);
+        }
         let (model, skipped) = self.learn(common)?;
-        print(common.json, &model.training, || summary(&model, &self.output))?;
+        let output = self.output.as_deref().unwrap_or(Path::new(""));
+        print(common.json, &model.training, || summary(&model, output))?;
         Ok(if skipped > 0 { Ending::Partial } else { Ending::Done })
+    }
+
+    /// The description of the training.
+    fn training(&self, common: &Common) -> anyhow::Result<Training> {
+        let training = self.options.description(common.seed)?;
+        training.check().map_err(|error| self.options.blame(error))?;
+        Ok(training)
     }
 
     /// Learns and writes the model; also, how many recordings could not be used.
     pub(super) fn learn(&self, common: &Common) -> anyhow::Result<(Model, usize)> {
-        let material = self.material()?;
-        check_output(&self.output, material.iter().flat_map(|source| source.files.iter().map(PathBuf::as_path)))?;
-        let iterations = self.iterations.unwrap_or(if self.updates == Updates::Extrapolated { 50 } else { 100 });
-        let options = TrainOptions {
-            divergence: self.divergence,
-            updates: self.updates,
-            iterations,
-            tolerance: self.tolerance,
-            sparsity: self.sparsity,
-            normalize: Some(self.normalize.unwrap_or(if self.sparsity > 0.0 { Norm::L2 } else { Norm::L1 })),
-            mixtures: match (self.method.as_str(), self.mixtures) {
-                ("gain-prior", mixtures) => Some(mixtures.unwrap_or(32)),
-                (_, None) => None,
-                (_, Some(_)) => bail!("--mixtures is for --method gain-prior"),
-            },
-            transform: Transform { window: self.window, hop: self.hop, fft: self.fft, shape: self.window_shape },
-            seed: common.seed,
-        };
+        let output = self.output.as_ref().context("there is no --output to write the model to")?;
+        let training = self.training(common)?;
+        let named = sources::named("--source", &self.sources)?;
+        check_output(output, named.iter().flat_map(|(_, files)| files.iter().map(PathBuf::as_path)))?;
+        let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+        training.rank.of("rank", &names, 0).map_err(|error| self.options.blame(error))?;
+        let material: Vec<Material> =
+            named.into_iter().map(|(name, files)| Material { name, recordings: Recordings::Files(files) }).collect();
         let engine = open(common)?;
-        let bar = progress::bar(common, options.iterations_of(material.len()) as u64, "reading");
+        let bar = progress::bar(common, train::iterations(&training, material.len()) as u64, "reading");
         let mut skipped = 0;
-        let mut watch = |event: Event| match event {
-            Event::Skipped(error) => {
-                skipped += 1;
-                bar.suspend(|| log::error!("{error}; it is left out"));
+        let mut watch = |event: Event| {
+            match event {
+                Event::Skipped(error) => {
+                    skipped += 1;
+                    bar.suspend(|| log::error!("{error}; it is left out"));
+                }
+                Event::Warning(recording, warning) => bar.suspend(|| log::warn!("{recording}: {warning}")),
+                Event::Iteration(name, done, of) => {
+                    bar.set_message(format!("{name}, {done} of {of}"));
+                    bar.inc(1);
+                }
             }
-            Event::Warning(file, warning) => bar.suspend(|| log::warn!("{}: {warning}", file.display())),
-            Event::Iteration(name, done, of) => {
-                bar.set_message(format!("{name}, {done} of {of}"));
-                bar.inc(1);
-            }
+            Ok(())
         };
-        let model = with_engine!(&engine, |engine| train::train(engine, &material, &options, &mut watch))?;
+        let model = with_engine!(&engine, |engine| train::train(engine, &material, &training, &mut watch))
+            .map_err(|error| self.options.blame(error))?;
         bar.finish_and_clear();
         let bytes = model.to_bytes()?;
-        write_whole(&self.output, |path| std::fs::write(path, bytes))?;
+        write_whole(output, |path| std::fs::write(path, bytes))?;
         Ok((model, skipped))
-    }
-
-    /// The sources with their files and ranks.
-    fn material(&self) -> anyhow::Result<Vec<Material>> {
-        let named = sources::named("--source", &self.sources)?;
-        let mut material: Vec<Material> =
-            named.into_iter().map(|(name, files)| Material { name, files, rank: 0 }).collect();
-        let ranks = Ranks::parse(&self.rank)?;
-        for source in &mut material {
-            source.rank = *ranks.by_name.get(&source.name).unwrap_or(&ranks.default);
-        }
-        if let Some(name) = ranks.by_name.keys().find(|name| !material.iter().any(|source| source.name == **name)) {
-            bail!("--rank {name}=..: there is no source '{name}'");
-        }
-        Ok(material)
-    }
-}
-
-struct Ranks {
-    default: usize,
-    by_name: HashMap<String, usize>,
-}
-
-impl Ranks {
-    fn parse(words: &[String]) -> anyhow::Result<Self> {
-        let mut ranks = Self { default: 64, by_name: HashMap::new() };
-        for word in words {
-            let (name, rank) = word.split_once('=').map_or((None, word.as_str()), |(name, rank)| (Some(name), rank));
-            let rank = rank.parse().with_context(|| format!("--rank {word}: expected a number, or NAME=number"))?;
-            match name {
-                Some(name) => drop(ranks.by_name.insert(name.to_string(), rank)),
-                None => ranks.default = rank,
-            }
-        }
-        Ok(ranks)
     }
 }
 
 /// A training summary in rows, a source each, under a heading.
-pub(super) fn rows(training: &Training) -> Vec<Vec<String>> {
+pub(super) fn rows(training: &Summary) -> Vec<Vec<String>> {
     let heading = ["source", "files", "seconds", "frames", "rank", "iterations", "objective, first", "last", "dead"];
-    let row = |source: &SourceTraining| {
+    let row = |source: &SourceSummary| {
         vec![
             source.name.clone(),
             source.files.to_string(),
@@ -169,17 +103,10 @@ pub(super) fn rows(training: &Training) -> Vec<Vec<String>> {
 
 fn summary(model: &Model, path: &Path) -> String {
     let stft = &model.stft;
-    let of_mixture = |source: &SourceTraining| {
-        let MixtureTraining { components, steps, log_likelihood, reseeded } = source.mixture.as_ref()?;
-        Some(format!(
-            "{}: {components} mixtures in {steps} steps, log-likelihood {log_likelihood:.2} a frame, {reseeded} seeded anew\n",
-            source.name
-        ))
-    };
-    let mixtures: String = model.training.sources.iter().filter_map(of_mixture).collect();
     format!(
-        "{}{mixtures}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
+        "{}{}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
         table(&rows(&model.training)),
+        model.training.sources.iter().map(details).collect::<String>(),
         shown(path),
         model.divergence,
         model.sample_rate,
@@ -189,4 +116,22 @@ fn summary(model: &Model, path: &Path) -> String {
         stft.fft,
         model.training.engine,
     )
+}
+
+/// What the method adds to the summary of a source, a line each: "speech, mixture: components 32, steps 16".
+fn details(source: &SourceSummary) -> String {
+    let value = |value: &Value| match value.as_f64().filter(|_| value.is_f64()) {
+        Some(number) => format!("{number:.2}"),
+        None => value.to_string(),
+    };
+    let line = |(name, details): (&String, &Value)| {
+        let of_object = |fields: &serde_json::Map<String, Value>| {
+            let fields: Vec<String> =
+                fields.iter().map(|(field, of)| format!("{} {}", field.replace('_', " "), value(of))).collect();
+            fields.join(", ")
+        };
+        let text = details.as_object().map_or_else(|| value(details), of_object);
+        format!("{}, {name}: {text}\n", source.name)
+    };
+    source.details.iter().map(line).collect()
 }

@@ -12,39 +12,44 @@ use crate::{Error, Result};
 /// The usual length of the distortion filters.
 pub const TAPS: usize = 512;
 
-/// How good the estimate of one source is (Vincent, Gribonval and Févotte, 2006), in dB.
+/// The scores of one source's estimate in dB (Vincent, Gribonval and Févotte, 2006).
 ///
-/// The estimate is projected on its reference and on all references, each delayed by 0 to `taps - 1` samples: the
-/// first projection is the target, the rest of the second is interference, the rest of the estimate artifacts. +inf
-/// where the denominator is zero, such as SIR for one source alone; NaN where reference or estimate are silent.
+/// The estimate is projected on its reference and on all references, each delayed by 0 to `taps - 1` samples. The first
+/// projection is the target. The second projection minus the target is interference. The remainder of the estimate is
+/// artifacts.
+///
+/// A score is +inf if its denominator is zero, such as the SIR of a single source, and NaN if the reference or the
+/// estimate is silent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bss {
-    /// Signal to distortion: target over interference and artifacts.
+    /// Signal-to-distortion ratio: target over interference and artifacts.
     pub sdr: f64,
-    /// Signal to interference: target over interference.
+    /// Signal-to-interference ratio: target over interference.
     pub sir: f64,
-    /// Signal to artifacts: target and interference over artifacts.
+    /// Signal-to-artifacts ratio: target and interference over artifacts.
     pub sar: f64,
 }
 
-/// Scores estimate j by reference j, for J signals of N samples each; `taps` is the length of the distortion filters
-/// ([`TAPS`] is usual). Silent references explain nothing and are left out of the projections of the others.
+/// Scores estimate j against reference j, for J signals of N samples each. `taps` is the length of the distortion
+/// filters, usually [`TAPS`]. Silent references are left out of the projections of the others.
 ///
 /// # Errors
-/// [`Error::Input`] if there are no signals, empty ones, ones whose lengths differ or that hold a sample that is not
-/// finite, not as many estimates as references, or no taps.
+/// [`Error::Input`] if there are no signals, a signal is empty or holds a non-finite sample, lengths differ, the number
+/// of estimates is not that of the references, or `taps` is 0.
 pub fn bss_eval(references: &[Vec<f64>], estimates: &[Vec<f64>], taps: usize) -> Result<Vec<Bss>> {
     check(references, estimates)?;
     check_taps(taps)?;
     Ok(Scene::new(&[references.to_vec()], taps).score_in_order(&[estimates.to_vec()]))
 }
 
-/// Like [`bss_eval`] in the order of the estimates whose mean SIR is the highest: the index of the estimate for each
-/// reference, and their scores. A NaN counts as 0. Where the means are equal, as where one reference alone sounds and every SIR
-/// is infinite, the mean SDR decides.
+/// Scores like [`bss_eval`], in the order of the estimates with the highest mean SIR. Returns the index of the estimate
+/// for each reference, and the scores.
+///
+/// A NaN counts as 0. If the mean SIRs are equal, the mean SDR decides. This happens, for example, if only one
+/// reference is not silent, so that every SIR is infinite.
 ///
 /// # Errors
-/// Those of [`bss_eval`].
+/// See [`bss_eval`].
 pub fn bss_eval_permuted(
     references: &[Vec<f64>],
     estimates: &[Vec<f64>],
@@ -55,7 +60,7 @@ pub fn bss_eval_permuted(
     Ok(Scene::new(&[references.to_vec()], taps).score_in_best_order(&[estimates.to_vec()]))
 }
 
-/// Checks what [`bss_eval`] asks of signals; gives their length.
+/// Checks the signals of [`bss_eval`] and returns their length.
 pub(super) fn check(references: &[Vec<f64>], estimates: &[Vec<f64>]) -> Result<usize> {
     if references.len() != estimates.len() {
         return Err(Error::input(format!(
@@ -79,7 +84,7 @@ pub(super) fn check(references: &[Vec<f64>], estimates: &[Vec<f64>]) -> Result<u
     Ok(samples)
 }
 
-/// Checks that a signal has so many samples, all finite.
+/// Checks that a signal has `samples` samples, all finite.
 pub(super) fn check_signal(name: &str, signal: &[f64], samples: usize) -> Result<()> {
     if signal.len() != samples {
         return Err(Error::input(format!(
@@ -88,26 +93,26 @@ pub(super) fn check_signal(name: &str, signal: &[f64], samples: usize) -> Result
         )));
     }
     match signal.iter().position(|x| !x.is_finite()) {
-        Some(place) => Err(Error::input(format!("{name} is not finite at sample {place}; mend the recording"))),
+        Some(place) => Err(Error::input(format!("{name} is not finite at sample {place}; repair the recording"))),
         None => Ok(()),
     }
 }
 
 fn check_taps(taps: usize) -> Result<()> {
     if taps == 0 {
-        return Err(Error::input("distortion filters of 0 taps cannot scale a source; use 1 or more, 512 is usual"));
+        return Err(Error::input("distortion filters of 0 taps cannot scale a source; use at least 1, usually 512"));
     }
     Ok(())
 }
 
-/// The spans of a set of references under distortion filters, prepared once for all estimates.
+/// The subspaces that the delayed references span, prepared once for all estimates.
 struct Subspaces {
     fourier: Fourier,
     /// Samples of a filtered reference.
     length: usize,
-    /// The projection on each reference alone; none where it is silent.
+    /// The projection on each reference alone. None if it is silent.
     each: Vec<Option<Projection>>,
-    /// The projection on all that are not silent.
+    /// The projection on all references that are not silent.
     all: Projection,
 }
 
@@ -126,7 +131,7 @@ impl Subspaces {
         }
     }
 
-    /// The energies of an estimate, given at this scale, as that of each of the `sources`.
+    /// The energies of an estimate, scored as each of the `sources`. The estimate must have unit energy.
     fn energies(&self, estimate: &[f64], sources: Range<usize>) -> Vec<Energies> {
         let spectrum = self.fourier.spectrum(estimate);
         let all = self.all.of(&spectrum);
@@ -144,11 +149,11 @@ impl Subspaces {
     }
 }
 
-/// What an estimate divides into.
+/// The energies of an estimate's parts.
 #[derive(Debug, Clone, Copy, Default)]
 struct Energies {
     target: f64,
-    /// All but the target.
+    /// Interference and artifacts.
     distortion: f64,
     interference: f64,
     /// Target and interference.
@@ -174,15 +179,17 @@ impl Energies {
     }
 }
 
-/// References in one channel or several. A channel is divided by itself, by filters of its own, and the energies of all are summed.
+/// References of one or more channels. Each channel is decomposed by itself, with its own filters, and the energies are
+/// summed over the channels.
 pub(super) struct Scene {
     channels: Vec<Subspaces>,
-    /// Whether a reference sounds, in any channel.
+    /// Whether a reference is not silent, in any channel.
     sounds: Vec<bool>,
 }
 
 impl Scene {
-    /// Of every channel all references, (C, J, N). They must have passed [`check`], and `taps` not be 0.
+    /// `channels` holds all references of every channel, (C, J, N). The caller has run [`check`] on them, and `taps` is
+    /// not 0.
     pub(super) fn new(channels: &[Vec<Vec<f64>>], taps: usize) -> Self {
         let channels: Vec<_> = channels.iter().map(|references| Subspaces::new(references, taps)).collect();
         let sources = channels.first().map_or(0, |channel| channel.each.len());
@@ -190,7 +197,7 @@ impl Scene {
         Self { channels, sounds }
     }
 
-    /// Scores one estimate (C, N) as that of each of the `sources`.
+    /// Scores one estimate (C, N) as each of the `sources`.
     pub(super) fn score<'a>(&self, estimate: impl Iterator<Item = &'a [f64]>, sources: Range<usize>) -> Vec<Bss> {
         let Some(estimate) = unit(estimate.collect()) else {
             return vec![Bss::UNDEFINED; sources.len()];
@@ -207,7 +214,7 @@ impl Scene {
             .collect()
     }
 
-    /// Scores estimate j (C, J, N) as that of source j.
+    /// Scores estimate j of `estimates` (C, J, N) against source j.
     pub(super) fn score_in_order(&self, estimates: &[Vec<Vec<f64>>]) -> Vec<Bss> {
         (0..self.sounds.len()).flat_map(|j| self.score(channels(estimates, j), j..j + 1)).collect()
     }
@@ -231,8 +238,8 @@ impl Bss {
     const UNDEFINED: Self = Self { sdr: f64::NAN, sir: f64::NAN, sar: f64::NAN };
 }
 
-/// A signal's channels at unit energy in all, none if it is silent. All measures are blind to level; dividing by the peak first
-/// keeps the energy of the faintest and the loudest signals in range.
+/// A signal's channels, scaled to a total energy of 1. None if it is silent. No measure depends on the level. Dividing
+/// by the peak first keeps the energy in range for the faintest and the loudest signals.
 fn unit(channels: Vec<&[f64]>) -> Option<Vec<Vec<f64>>> {
     let peak = channels.iter().copied().flatten().fold(0.0, |peak: f64, x| peak.max(x.abs()));
     if peak == 0.0 {
@@ -244,7 +251,7 @@ fn unit(channels: Vec<&[f64]>) -> Option<Vec<Vec<f64>>> {
     Some(unit)
 }
 
-/// The energy of a difference; `b` may go on where `a` ends.
+/// The energy of a - b. `b` may be longer than `a`.
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     zip(a, b).map(|(a, b)| (a - b).powi(2)).sum()
 }
@@ -280,30 +287,30 @@ mod tests {
     }
 
     #[test]
-    fn scores_by_hand() {
+    fn scores_equal_hand_computed_ratios() {
         let references = [vec![2.0, 0.0, 0.0], vec![0.0, 0.5, 0.0]];
         let estimates = [vec![3.0, 1.0, 2.0], vec![1.0, 4.0, 1.0]];
         let scores = bss_eval(&references, &estimates, 1).unwrap();
         assert_close(scores[0], [ratio(9.0, 5.0), ratio(9.0, 1.0), ratio(10.0, 4.0)], 1e-12);
         assert_close(scores[1], [ratio(16.0, 2.0), ratio(16.0, 1.0), ratio(17.0, 1.0)], 1e-12);
-        // A second tap lets the target have sample 1 as well.
+        // A second tap lets the target reach sample 1 as well.
         let alone = bss_eval(&references[..1], &estimates[..1], 2).unwrap();
         assert_close(alone[0], [ratio(10.0, 4.0), f64::INFINITY, ratio(10.0, 4.0)], 1e-12);
     }
 
     #[test]
-    fn a_filtered_source_is_no_distortion() {
+    fn a_filtered_source_does_not_count_as_distortion() {
         let source = noise(1, 400);
         let mut echo = source.clone();
         (3..400).for_each(|n| echo[n] -= 0.5 * source[n - 3]);
-        // The last three samples of the echo are cut off, which no filter explains.
+        // The echo's last three samples are cut off. No filter explains them.
         let last: f64 = source[397..].iter().map(|x| 0.25 * x * x).sum();
         let scores = bss_eval(&[source], &[echo.clone()], 4).unwrap();
         assert!(scores[0].sdr > ratio(energy(&echo), 2.0 * last), "{:?}", scores[0]);
     }
 
     #[test]
-    fn perfect_estimates_are_huge_and_never_undefined() {
+    fn perfect_estimates_have_huge_defined_scores() {
         let references = [noise(1, 1000), noise(2, 1000)];
         for score in bss_eval(&references, &references, 16).unwrap() {
             assert!(score.sdr > 200.0 && score.sir > 200.0 && score.sar > 200.0, "{score:?}");
@@ -311,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn level_changes_nothing() {
+    fn scores_do_not_depend_on_the_level() {
         let references = [noise(1, 500), noise(2, 500)];
         let estimates = [sum(&references[0], &noise(3, 500), 0.1), sum(&references[1], &noise(4, 500), 0.3)];
         let faint = |signal: &Vec<f64>, gain: f64| signal.iter().map(|x| gain * x).collect::<Vec<_>>();
@@ -327,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_undefined_and_harms_no_other_source() {
+    fn a_silent_source_scores_nan_and_does_not_affect_others() {
         let (a, b, silence) = (noise(1, 300), noise(2, 300), vec![0.0; 300]);
         let estimate = sum(&a, &b, 0.1);
         let scores = bss_eval(&[a.clone(), silence.clone()], &[estimate.clone(), b.clone()], 4).unwrap();
@@ -362,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn where_one_reference_sounds_the_better_estimate_is_its() {
+    fn sdr_decides_the_order_if_only_one_reference_sounds() {
         let (a, b) = (noise(1, 300), noise(2, 300));
         let references = [a.clone(), vec![0.0; 300]];
         let (order, scores) = bss_eval_permuted(&references, &[sum(&b, &a, 0.1), sum(&a, &b, 0.1)], 4).unwrap();
@@ -371,8 +378,8 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_divided_by_themselves_and_summed() {
-        // One tap, and references that do not overlap: energies can be counted.
+    fn channels_are_decomposed_separately_and_energies_summed() {
+        // One tap and references that do not overlap, so that the energies can be computed by hand.
         let references =
             [vec![vec![2.0, 0.0, 0.0], vec![0.0, 1.0, 0.0]], vec![vec![0.0, 0.0, 4.0], vec![0.0, 5.0, 0.0]]];
         let estimates = [vec![vec![3.0, 1.0, 2.0], vec![0.0; 3]], vec![vec![1.0, 0.0, 5.0], vec![0.0; 3]]];
@@ -380,7 +387,7 @@ mod tests {
         // Target 9 + 25, interference 1 + 0, artifacts 4 + 1.
         assert_close(scores[0], [ratio(34.0, 6.0), ratio(34.0, 1.0), ratio(35.0, 5.0)], 1e-12);
         assert!(scores[1].sdr.is_nan(), "a silent estimate");
-        // A reference that is silent in one channel explains nothing there.
+        // A reference that is silent in a channel explains nothing there.
         let references = [vec![vec![1.0, 0.0, 0.0]], vec![vec![0.0; 3]]];
         let scores = Scene::new(&references, 1).score_in_order(&[vec![vec![3.0, 0.0, 0.0]], vec![vec![1.0, 0.0, 1.0]]]);
         assert_close(scores[0], [ratio(9.0, 2.0), f64::INFINITY, ratio(9.0, 2.0)], 1e-12);
@@ -401,7 +408,7 @@ mod tests {
             (
                 vec![signal(), vec![0.0, f64::NAN]],
                 vec![signal(), signal()],
-                "reference 2 is not finite at sample 1; mend the recording",
+                "reference 2 is not finite at sample 1; repair the recording",
             ),
         ] {
             assert_eq!(bss_eval(&references, &estimates, 2).unwrap_err().to_string(), text);

@@ -1,24 +1,25 @@
-//! G = L Lᵀ of some thousand rows: all but the leaves of a recursion over columns are products of blocks.
+//! Cholesky factorization G = L Lᵀ for some thousand rows. A recursion over columns turns all work but its leaves into
+//! matrix products.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut2, Axis, s};
 
-/// Columns that are done one by one.
+/// Columns per leaf, factored one by one.
 const LEAF: usize = 16;
-/// Rows of a product that a task has.
+/// Rows of a product per task.
 const ROWS: usize = 128;
 
-/// The factor L (n, n), below and on the diagonal; what stands above it means nothing.
+/// The factor L (n, n), on and below the diagonal. Values above it are undefined.
 pub(super) struct Cholesky(Array2<f64>);
 
 impl Cholesky {
-    /// Factors G, of which the upper triangle is not read; nothing where it is not positive definite.
+    /// Factors G, reading only its lower triangle. Returns None if G is not positive definite.
     pub(super) fn new(mut gram: Array2<f64>) -> Option<Self> {
         factor(gram.view_mut()).then_some(Self(gram))
     }
 
-    /// h with G h = d.
+    /// Solves G h = d.
     pub(super) fn solve(&self, mut d: Array1<f64>) -> Array1<f64> {
         for (i, row) in self.0.rows().into_iter().enumerate() {
             let known = row.slice(s![..i]).dot(&d.slice(s![..i]));
@@ -33,7 +34,8 @@ impl Cholesky {
     }
 }
 
-/// Factors the columns of a part of G that begins on the diagonal and has all rows below; false where a pivot is not positive.
+/// Factors the columns of a part of G. The part begins on the diagonal and includes all rows below. Returns false if a
+/// pivot is not positive.
 fn factor(panel: ArrayViewMut2<f64>) -> bool {
     let width = panel.ncols();
     if width <= LEAF {
@@ -48,7 +50,7 @@ fn factor(panel: ArrayViewMut2<f64>) -> bool {
     let below = left.slice(s![half.., ..]);
     let tasks = right.axis_chunks_iter_mut(Axis(0), ROWS).into_par_iter();
     tasks.zip(below.axis_chunks_iter(Axis(0), ROWS)).enumerate().for_each(|(task, (mut to, rows))| {
-        // What stands above the diagonal is left out, but for a corner.
+        // Skip the values above the diagonal, except for a corner.
         let columns = to.ncols().min((task + 1) * ROWS);
         let across = below.slice(s![..columns, ..]);
         general_mat_mul(-1.0, &rows, &across.t(), 1.0, &mut to.slice_mut(s![.., ..columns]));
@@ -80,7 +82,7 @@ fn leaf(panel: ArrayViewMut2<f64>) -> bool {
     true
 }
 
-/// Of a few numbers.
+/// The dot product of short vectors.
 fn dot(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
@@ -92,13 +94,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_rows_by_hand() {
+    fn a_hand_computed_3_by_3_system_is_solved() {
         // L = [2 0 0; 1 3 0; 4 5 1]
         let unread = f64::NAN;
         let gram = array![[4.0, unread, unread], [2.0, 10.0, unread], [8.0, 19.0, 42.0]];
         let factor = Cholesky::new(gram).unwrap();
         assert_eq!(factor.0.row(2).to_vec(), [4.0, 5.0, 1.0]);
-        // G (1, -1, 2)
+        // G times (1, -1, 2).
         assert_eq!(factor.solve(array![18.0, 30.0, 73.0]), array![1.0, -1.0, 2.0]);
         assert!(Cholesky::new(array![[1.0, 2.0], [2.0, 4.0]]).is_none());
         assert!(Cholesky::new(array![[f64::NAN]]).is_none());
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_all_sizes_give_the_matrix_back() {
+    fn the_factor_restores_matrices_of_all_block_sizes() {
         for n in [1, 15, 16, 17, 31, 33, 64, 127, 129, 300, 517] {
             let at = |(i, j): (usize, usize)| ((i * 37 + j * 17 + i * j) % 29) as f64 / 29.0 - 0.5;
             let root = Array2::from_shape_fn((n, n), at);

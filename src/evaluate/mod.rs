@@ -1,4 +1,4 @@
-//! How good an estimate of a source is, in decibels: SNR, SI-SDR, and SDR, SIR and SAR of BSS Eval v3.
+//! Separation quality in decibels: SNR, SI-SDR, and SDR, SIR and SAR of BSS Eval v3.
 
 mod bss;
 mod cholesky;
@@ -13,31 +13,31 @@ pub use ratio::{Mean, si_sdr, snr};
 
 use crate::{Error, Result};
 
-/// Which estimate belongs to which reference.
+/// The assignment of estimates to references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Estimate j to reference j.
     Given,
-    /// The order with the best mean SIR, or SDR where that says nothing; see [`bss_eval_permuted`].
+    /// The order with the best mean SIR, or the best mean SDR if the SIRs are equal; see [`bss_eval_permuted`].
     Best,
 }
 
-/// How good the estimate of one source is.
+/// The quality of one source's estimate.
 #[derive(Debug, Clone, Serialize)]
 pub struct Scores {
-    /// The index, from 0, of the estimate that was taken for the source.
+    /// The index, from 0, of the estimate assigned to the source.
     pub estimate: usize,
     /// The estimate's measures.
     #[serde(flatten)]
     pub measures: Measures,
-    /// By how much they exceed those of the untouched mixture, where that was given. The improvement of SAR says
-    /// little: a mixture of the references alone holds no artifacts, so its SAR is rounding noise.
+    /// The measures minus those of the unprocessed mixture, if a mixture was given. The improvement of SAR says little:
+    /// a mixture of the references alone has no artifacts, so its SAR is rounding noise.
     pub improvement: Option<Measures>,
 }
 
-/// Every measure of one estimate, in dB.
+/// All measures of one estimate, in dB.
 ///
-/// In files an infinite measure is the string "inf" or "-inf" and an undefined one (NaN) is null.
+/// In files, an infinite measure is the string "inf" or "-inf", and an undefined measure (NaN) is null.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Measures {
     /// Signal-to-noise ratio, [`snr`].
@@ -57,16 +57,18 @@ pub struct Measures {
     pub sar: f64,
 }
 
-/// Scores the estimates of J sources, C channels of N samples each, by every measure; one result per reference, in their order.
+/// Scores the estimates of J sources (C channels, N samples each) by every measure. Returns one result per reference,
+/// in their order.
 ///
-/// Channels are compared with their like, and a ratio is one of energies over all of them. SNR and SI-SDR are those of the channels
-/// laid end to end; for BSS Eval every channel is projected on the same channel of the references, with filters of its own.
+/// Each channel is compared with the same channel of the reference, and a ratio is one of energies summed over all
+/// channels. SNR and SI-SDR treat the channels as one concatenated signal. BSS Eval projects each channel on the same
+/// channel of the references, with its own filters.
 ///
-/// A silent reference or estimate is no error: what is undefined for that source is NaN.
+/// A silent reference or estimate is not an error: its undefined measures are NaN.
 ///
 /// # Errors
-/// [`Error::Input`] if there are no signals, empty ones, ones whose channels or lengths differ or that hold
-/// a sample that is not finite, or not as many estimates as references.
+/// [`Error::Input`] if there are no signals, a signal is empty or holds a non-finite sample, channel counts or lengths
+/// differ, or the number of estimates is not that of the references.
 pub fn evaluate(
     references: &[Vec<Vec<f64>>],
     estimates: &[Vec<Vec<f64>>],
@@ -82,7 +84,8 @@ pub fn evaluate(
         named("reference", references).into_iter().chain(named("estimate", estimates)).chain(of_mixture)
     {
         if count != channels {
-            let message = format!("{name} is in {count} channel(s), but reference 1 in {channels}; give all as many");
+            let message =
+                format!("{name} has {count} channel(s), but reference 1 has {channels}; use the same number for all");
             return Err(Error::input(message));
         }
     }
@@ -134,7 +137,8 @@ impl Measures {
     }
 }
 
-/// JSON has no infinities and no NaN; an infinite ratio is a result, an undefined one is none.
+/// JSON has neither infinities nor NaN. An infinite ratio is a valid result, written as a string. An undefined one is
+/// null.
 fn decibels<S: Serializer>(value: &f64, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     match *value {
         f64::INFINITY => serializer.serialize_str("inf"),
@@ -169,7 +173,7 @@ mod tests {
             assert_eq!(Bss { sdr, sir, sar }, bss[source]);
             assert_eq!(noise, snr(reference, estimate));
             assert_eq!(scaled, si_sdr(reference, estimate, Mean::Kept));
-            // The interference fell from 1 to 0.1: by 20 dB.
+            // The interference fell from 1 to 0.1, by 20 dB.
             let improvement = scores.improvement.unwrap();
             assert!((improvement.snr - 20.0).abs() < 1e-9, "{improvement:?}");
             assert_eq!(improvement.si_sdr, scaled - si_sdr(reference, &mixture, Mean::Kept));
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn json_carries_what_is_infinite_or_undefined() {
+    fn json_represents_infinite_and_undefined_measures() {
         let measures = Measures { snr: f64::INFINITY, si_sdr: f64::NEG_INFINITY, sdr: f64::NAN, sir: 1.5, sar: -2.0 };
         let scores = Scores { estimate: 0, measures, improvement: None };
         assert_eq!(
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_compared_with_their_like() {
+    fn each_channel_is_compared_with_the_same_channel() {
         let (left, right) = (tone(0.3), tone(1.1));
         let (reference, swapped) = (vec![left.clone(), right.clone()], vec![right.clone(), left.clone()]);
         let score = |estimate: &[Vec<f64>]| {
@@ -206,7 +210,7 @@ mod tests {
         assert!(score(&reference).sdr > 200.0 && score(&reference).snr == f64::INFINITY);
         let exchanged = score(&swapped);
         assert!(exchanged.sdr < 30.0 && exchanged.snr < 3.0 && exchanged.si_sdr < 0.0, "{exchanged:?}");
-        // In opposite phase, and with a channel that is silent.
+        // Channels in opposite phase, and one silent channel.
         let turned = vec![left.clone(), left.iter().map(|x| -x).collect()];
         let of_turned = evaluate(std::slice::from_ref(&turned), std::slice::from_ref(&turned), None, Order::Given)
             .unwrap()[0]
@@ -216,7 +220,7 @@ mod tests {
         let both_sides = vec![left.clone(), left.iter().map(|x| 0.1 * x).collect()];
         let of_side = evaluate(&[one_side], &[both_sides], None, Order::Given).unwrap()[0].measures;
         assert!((of_side.sdr - 20.0).abs() < 1e-6 && (of_side.snr - 20.0).abs() < 1e-6, "{of_side:?}");
-        // Alike in all channels is like one.
+        // Two equal channels score like one.
         let (noisy, plain) = (tone(0.301), [vec![left.clone()]]);
         let one = evaluate(&plain, &[vec![noisy.clone()]], None, Order::Given).unwrap()[0].measures;
         let two = evaluate(&[vec![left.clone(), left.clone()]], &[vec![noisy.clone(), noisy]], None, Order::Given);
@@ -225,6 +229,6 @@ mod tests {
             (one.sdr - two.sdr).abs() < 1e-9 && (one.sar - two.sar).abs() < 1e-9 && (one.snr - two.snr).abs() < 1e-9
         );
         let error = evaluate(&[reference], &[vec![left]], None, Order::Given).unwrap_err().to_string();
-        assert_eq!(error, "estimate 1 is in 1 channel(s), but reference 1 in 2; give all as many");
+        assert_eq!(error, "estimate 1 has 1 channel(s), but reference 1 has 2; use the same number for all");
     }
 }

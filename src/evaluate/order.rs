@@ -1,9 +1,10 @@
-//! The search for the best order of estimates.
+//! Finds the best order of the estimates.
 
 use std::cmp::Ordering;
 use std::ops::{Add, Sub};
 
-/// What an order is judged by, first by the first. Sums of it are ordered as it is, so an assignment may be found by it.
+/// The score of an order, compared by its first value, then by its second. Sums of scores compare the same way, so the
+/// assignment algorithm can use them.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 struct Score(f64, f64);
 
@@ -11,7 +12,8 @@ impl Score {
     const LEAST: Self = Self(f64::NEG_INFINITY, f64::NEG_INFINITY);
     const NONE: Self = Self(0.0, 0.0);
 
-    /// An infinite ratio must not make all sums equal, nor NaN when it meets its opposite; one that is undefined says nothing.
+    /// Clamps infinite ratios, so that sums stay comparable and opposite infinities do not give NaN. An undefined ratio
+    /// counts as 0.
     fn of((sir, sdr): (f64, f64)) -> Self {
         let bounded = |ratio: f64| if ratio.is_nan() { 0.0 } else { ratio.clamp(-1e4, 1e4) };
         Self(bounded(sir), bounded(sdr))
@@ -38,18 +40,20 @@ impl Sub for Score {
     }
 }
 
-/// The order, an estimate for each source, with the highest sum of SIR, and of those with equal sums (such as where one source
-/// alone sounds, and every SIR is infinite) the one with the highest sum of SDR. `ratios(estimate, source)`: SIR and SDR.
+/// Finds the order (an estimate for each source) with the highest sum of SIR. Among equal sums the highest sum of SDR
+/// wins; this happens if only one source is not silent and every SIR is infinite. `ratios(estimate, source)` returns
+/// SIR and SDR.
 ///
-/// The Hungarian method: sources come in one after another, each by the chain of exchanges that costs least. A source and an
-/// estimate are worth at most the sum of their prices, and exactly that where one has the other.
+/// This is the Hungarian method: it adds one source after another, each by the cheapest chain of exchanges. A pair of a
+/// source and an estimate is worth at most the sum of their prices, and exactly that sum if they are assigned.
 pub(super) fn best_order(sources: usize, ratios: impl Fn(usize, usize) -> (f64, f64)) -> Vec<usize> {
     let mut source_prices = vec![Score::NONE; sources];
     let mut prices = vec![Score::NONE; sources];
-    // Whose each estimate is.
+    // The source of each estimate.
     let mut owners: Vec<Option<usize>> = vec![None; sources];
     for new in 0..sources {
-        // What the best chain to each estimate not yet reached gains, and the estimate that its last step comes from.
+        // For each estimate not yet reached: the gain of the best chain to it, and the estimate before it in that
+        // chain.
         let mut gains = vec![Score::LEAST; sources];
         let mut before: Vec<Option<usize>> = vec![None; sources];
         let mut reached = vec![false; sources];
@@ -68,7 +72,7 @@ pub(super) fn best_order(sources: usize, ratios: impl Fn(usize, usize) -> (f64, 
             });
             let Some(next) = best else { break from };
             let gain = gains[next];
-            // Prices follow, so that the step to it gains nothing.
+            // Adjust the prices so that the step to it gains nothing.
             source_prices[new] = source_prices[new] + gain;
             for estimate in 0..sources {
                 if !reached[estimate] {
@@ -111,21 +115,21 @@ mod tests {
     }
 
     #[test]
-    fn the_best_order_is_that_of_the_mean() {
-        // Greedy would take the 9 and be left with -5; the sum is best across.
+    fn the_best_order_maximizes_the_mean() {
+        // A greedy choice takes the 9 and is left with -5. The other order has the larger sum.
         assert_eq!(by_sir(&[[9.0, 8.0], [7.0, -5.0]]), [1, 0]);
-        assert_eq!(by_sir(&[[1.0; 3]; 3]), [0, 1, 2], "equals stay where they are");
-        assert_eq!(by_sir(&[[f64::NAN, f64::NAN], [2.0, 3.0]]), [0, 1], "silence takes what is left");
+        assert_eq!(by_sir(&[[1.0; 3]; 3]), [0, 1, 2], "equal scores keep their order");
+        assert_eq!(by_sir(&[[f64::NAN, f64::NAN], [2.0, 3.0]]), [0, 1], "a silent source takes the remaining estimate");
         assert_eq!(by_sir(&[[f64::NEG_INFINITY, f64::INFINITY], [5.0, f64::NEG_INFINITY]]), [1, 0]);
     }
 
     #[test]
-    fn where_sir_says_nothing_sdr_decides() {
-        // Source 0 alone sounds.
+    fn sdr_decides_if_sir_is_equal() {
+        // Only source 0 is not silent.
         let sdr = [[-8.0, f64::NAN, f64::NAN], [13.0, f64::NAN, f64::NAN], [2.0, f64::NAN, f64::NAN]];
         let sir = |source| if source == 0 { f64::INFINITY } else { f64::NAN };
         assert_eq!(best_order(3, |estimate, source| (sir(source), sdr[estimate][source])), [1, 0, 2]);
-        // It decides nothing else.
+        // SDR decides nothing else.
         assert_eq!(
             best_order(2, |estimate, source| (
                 [[2.0, 1.0], [1.0, 2.0]][estimate][source],
@@ -144,7 +148,7 @@ mod tests {
         };
         for trial in 0..400 {
             let sources = 1 + trial % 6;
-            // Whole numbers, so that there are ties.
+            // Integers, so that ties occur.
             let table: Vec<Vec<(f64, f64)>> =
                 (0..sources).map(|_| (0..sources).map(|_| (next(), next())).collect()).collect();
             let total = |order: &[usize]| {

@@ -1,4 +1,4 @@
-//! Least-squares projection of a signal on delayed copies of others.
+//! Least-squares projection of a signal on delayed copies of other signals.
 
 use std::{iter::zip, sync::Arc};
 
@@ -8,22 +8,22 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex, num_complex::Complex
 
 use super::cholesky::Cholesky;
 
-/// Rounds of refinement where the normal equations are singular. Each divides what the regularization left in a
+/// Iterative refinement steps for singular normal equations. Each divides the error that the regularization left in a
 /// direction of eigenvalue σ by 1 + σ/λ.
 const REFINEMENTS: usize = 3;
 
-/// Fourier transforms long enough that the correlations and filters of some length do not wrap around.
+/// Fourier transforms that are long enough for correlations and filters of a given length not to wrap around.
 #[derive(Clone)]
 pub(super) struct Fourier {
     forward: Arc<dyn RealToComplex<f64>>,
     inverse: Arc<dyn ComplexToReal<f64>>,
 }
 
-/// The transform of a signal that was zero-padded, shared by all that use it.
+/// The transform of a zero-padded signal, shared by its users.
 pub(super) type Spectrum = Arc<[Complex<f64>]>;
 
-/// The projection on the span of some references, each delayed by 0 to `taps - 1` samples: the references filtered
-/// by FIR filters such that the sum is nearest to the signal.
+/// The projection on the span of the references, each delayed by 0 to `taps - 1` samples. Equivalently, the sum of
+/// FIR-filtered references that is closest to the signal.
 pub(super) struct Projection {
     fourier: Fourier,
     references: Vec<Spectrum>,
@@ -32,14 +32,14 @@ pub(super) struct Projection {
 }
 
 impl Fourier {
-    /// For results of `length` samples.
+    /// Creates transforms for results of `length` samples.
     pub(super) fn new(length: usize) -> Self {
         let mut planner = RealFftPlanner::new();
         let length = length.next_power_of_two();
         Self { forward: planner.plan_fft_forward(length), inverse: planner.plan_fft_inverse(length) }
     }
 
-    /// The transform of a signal, zero-padded.
+    /// Transforms a signal, zero-padded.
     pub(super) fn spectrum(&self, signal: &[f64]) -> Spectrum {
         let mut padded = self.forward.make_input_vec();
         zip(&mut padded, signal).for_each(|(to, &from)| *to = from);
@@ -48,7 +48,7 @@ impl Fourier {
         spectrum.into()
     }
 
-    /// The signal of a transform.
+    /// Inverts a transform.
     fn signal(&self, mut spectrum: Vec<Complex<f64>>) -> Vec<f64> {
         let mut signal = self.inverse.make_output_vec();
         self.inverse.process(&mut spectrum, &mut signal).expect("products of real signals' transforms");
@@ -57,7 +57,7 @@ impl Fourier {
         signal
     }
 
-    /// `Σ a[t+m] b[t]` for the lags m of `1 - lags` to `lags - 1`.
+    /// Computes `Σ a[t+m] b[t]` for the lags m from `1 - lags` to `lags - 1`.
     fn correlate(&self, a: &Spectrum, b: &Spectrum, lags: usize) -> Vec<f64> {
         let c = self.signal(zip(&**a, &**b).map(|(a, b)| a * b.conj()).collect());
         [&c[c.len() + 1 - lags..], &c[..lags]].concat()
@@ -65,15 +65,15 @@ impl Fourier {
 }
 
 impl Projection {
-    /// Prepares the projection on references of unit energy. What is negligible is judged by that energy, so a quiet
-    /// reference beside a loud one would be lost.
+    /// Prepares the projection. The references must have unit energy, because the regularization is relative to the
+    /// total energy: a quiet reference beside a loud one would be lost.
     pub(super) fn new(fourier: &Fourier, references: Vec<Spectrum>, taps: usize) -> Self {
         let sources = references.len();
         let pairs: Vec<_> = (0..sources).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
         let correlate = |&(i, j): &(usize, usize)| fourier.correlate(&references[i], &references[j], taps);
         let correlations: Vec<_> = pairs.par_iter().map(correlate).collect();
-        // Σ a[t-p] b[t-q], of reference i delayed by p and reference j delayed by q, depends on q - p alone: a row of the block of
-        // two references is a stretch of their correlation. Of blocks the lower ones are enough.
+        // Σ a[t-p] b[t-q], for reference i delayed by p and reference j delayed by q, depends only on q - p. So each
+        // row of the block of two references is a slice of their correlation. The lower blocks suffice.
         let gram = || {
             let mut gram = Array2::zeros((sources * taps, sources * taps));
             gram.as_slice_mut().unwrap_or_default().par_chunks_mut((sources * taps).max(1)).enumerate().for_each(
@@ -105,10 +105,10 @@ impl Projection {
     }
 }
 
-/// G h = d, factored once.
+/// Solves G h = d with one factorization.
 struct NormalEquations {
     factor: Cholesky,
-    /// G itself, its lower triangle, where it is singular and `factor` is that of G + λI.
+    /// The lower triangle of G itself, if G is singular and `factor` is that of G + λI.
     singular: Option<Array2<f64>>,
 }
 
@@ -117,10 +117,10 @@ impl NormalEquations {
         if let Some(factor) = Cholesky::new(gram()) {
             return Self { factor, singular: None };
         }
-        // References that are copies of each other, or have empty bands, leave directions in which G is 0 up to
-        // rounding. A λ of the size of that rounding makes them harmless: all solutions of the normal equations give
-        // one projection, and refinement takes λ's own effect away. A pseudoinverse would do the same, but the
-        // decomposition behind it costs tens of times as much.
+        // If references are copies of each other or have empty bands, G is 0 up to rounding in some directions. A λ of
+        // the size of that rounding makes the system solvable. All solutions of the normal equations give one
+        // projection, and refinement removes the effect of λ. A pseudoinverse would do the same, but its decomposition
+        // costs tens of times as much.
         let singular = gram();
         let mut lambda = f64::EPSILON * singular.diag().sum();
         loop {
@@ -143,7 +143,7 @@ impl NormalEquations {
     }
 }
 
-/// G h, of G's lower triangle.
+/// Computes G h from G's lower triangle.
 fn product(gram: &Array2<f64>, h: &Array1<f64>) -> Array1<f64> {
     let mut product = Array1::zeros(h.len());
     for (i, row) in gram.rows().into_iter().enumerate() {
@@ -157,7 +157,7 @@ fn product(gram: &Array2<f64>, h: &Array1<f64>) -> Array1<f64> {
 mod tests {
     use super::*;
 
-    /// The projection of `signal` on `references`, `taps - 1` samples longer than they.
+    /// The projection of `signal` on `references`. It is `taps - 1` samples longer than they are.
     fn project(references: &[&[f64]], signal: &[f64], taps: usize) -> Vec<f64> {
         let length = signal.len() + taps - 1;
         let fourier = Fourier::new(length);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn projections_by_hand() {
+    fn projections_equal_hand_computed_ones() {
         // On (1, 1): the mean.
         assert_close(&project(&[&[1.0, 1.0]], &[3.0, 5.0], 1), &[4.0, 4.0]);
         // On (1, 1, 0) and (0, 1, 1): d = (8, 5) and G = (2 1; 1 2) give h = (11, 2)/3.
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_over_is_orthogonal_to_every_delayed_reference() {
+    fn the_residual_is_orthogonal_to_every_delayed_reference() {
         let (taps, samples) = (5, 97);
         let references: Vec<Vec<f64>> =
             [0.3, 0.031].map(|c| (0..samples).map(|n| (c * (n * n) as f64).sin()).collect()).into();
@@ -200,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn a_singular_set_projects_like_the_directions_it_has() {
+    fn a_singular_set_projects_on_its_span() {
         let (a, signal) = ([0.6, 0.0, 0.8, 0.0, 0.0], [1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_close(&project(&[&a, &a, &a], &signal, 2), &project(&[&a], &signal, 2));
-        // More delays than dimensions: everything is reached.
+        // With more delays than dimensions, the span is the whole space.
         let b = [0.0, 0.6, 0.0, 0.0, 0.8];
         let whole = project(&[&a, &b], &signal, 20);
         assert!(zip(&whole, signal).all(|(got, want)| (got - want).abs() < 1e-6), "{whole:?}");

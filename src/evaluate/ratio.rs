@@ -1,19 +1,19 @@
-//! Ratios of energies, sample by sample.
+//! Energy ratios computed sample by sample.
 
 use std::iter::zip;
 
-/// What happens to the mean of the signals before they are compared.
+/// The treatment of the signals' means before a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mean {
-    /// It stays: an offset counts as distortion.
+    /// Keep them: an offset counts as distortion.
     Kept,
-    /// Each signal's own mean is subtracted.
+    /// Subtract each signal's own mean.
     Removed,
 }
 
 /// The signal-to-noise ratio of an estimate e of a reference s, N samples each, in dB: 10 log10 Σs² / Σ(s-e)².
 ///
-/// +inf for a perfect estimate, 0 for a silent one; NaN for a silent reference or lengths that differ.
+/// +inf for a perfect estimate, 0 for a silent one. NaN for a silent reference or for different lengths.
 pub fn snr(reference: &[f64], estimate: &[f64]) -> f64 {
     let signal = energy(reference);
     if signal == 0.0 || reference.len() != estimate.len() {
@@ -22,10 +22,10 @@ pub fn snr(reference: &[f64], estimate: &[f64]) -> f64 {
     decibels(signal, zip(reference, estimate).map(|(s, e)| (s - e).powi(2)).sum())
 }
 
-/// The scale-invariant signal-to-distortion ratio of an estimate e of a reference s, N samples each, in dB
-/// (Le Roux et al., 2019): 10 log10 Σ(as)² / Σ(as-e)² with a = Σse / Σs².
+/// The scale-invariant signal-to-distortion ratio of an estimate e of a reference s, N samples each, in dB (Le Roux et
+/// al., 2019): 10 log10 Σ(as)² / Σ(as-e)² with a = Σse / Σs².
 ///
-/// NaN for a silent reference or estimate, or lengths that differ.
+/// NaN for a silent reference or estimate, or for different lengths.
 pub fn si_sdr(reference: &[f64], estimate: &[f64], mean: Mean) -> f64 {
     if reference.len() != estimate.len() {
         return f64::NAN;
@@ -66,22 +66,23 @@ mod tests {
     }
 
     #[test]
-    fn snr_by_hand() {
-        // Energy 25 over an error of 0.25 + 0.
+    fn snr_equals_hand_computed_ratios() {
+        // Energy 25, error energy 0.25 + 0.
         assert!(close(snr(&[3.0, 4.0], &[2.5, 4.0]), 20.0));
-        // Energy 2 over an error of 2.
+        // Energy 2, error energy 2.
         assert!(close(snr(&[1.0, 1.0], &[0.0, 2.0]), 0.0));
         assert!(close(snr(&[1.0, 1.0], &[0.0, 0.0]), 0.0), "a silent estimate");
     }
 
     #[test]
-    fn si_sdr_by_hand() {
-        // a = 3/1: the target is (3, 0) and the rest (0, 4).
+    fn si_sdr_equals_hand_computed_ratios() {
+        // a = 3/1: the target is (3, 0), the residual (0, 4).
         assert!(close(si_sdr(&[1.0, 0.0], &[3.0, 4.0], Mean::Kept), 10.0 * (9.0f64 / 16.0).log10()));
-        // Means 2 and 5 leave (-1, 1, 0) and (-3, 1, 2): a = 2, the target (-2, 2, 0), the rest (1, 1, -2).
+        // Without the means 2 and 5: (-1, 1, 0) and (-3, 1, 2). a = 2, the target is (-2, 2, 0), the residual (1, 1,
+        // -2).
         let (s, e) = ([1.0, 3.0, 2.0], [2.0, 6.0, 7.0]);
         assert!(close(si_sdr(&s, &e, Mean::Removed), 10.0 * (8.0f64 / 6.0).log10()));
-        // a = (2 + 18 + 14)/14 = 17/7: the target is (17, 51, 34)/7, the rest (-3, -9, 15)/7.
+        // a = (2 + 18 + 14)/14 = 17/7: the target is (17, 51, 34)/7, the residual (-3, -9, 15)/7.
         assert!(close(si_sdr(&s, &e, Mean::Kept), 10.0 * (4046.0f64 / 315.0).log10()));
     }
 
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_are_infinite_or_undefined() {
+    fn silent_and_perfect_signals_give_infinities_or_nan() {
         let (s, silence) = ([0.5, -0.25, 1.0], [0.0; 3]);
         assert_eq!(snr(&s, &s), f64::INFINITY);
         assert_eq!(si_sdr(&s, &s, Mean::Kept), f64::INFINITY);

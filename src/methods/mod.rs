@@ -1,8 +1,9 @@
-//! The papers' methods, a file each, written once against the kernel families they need. No method knows an engine.
+//! The papers' methods, a folder each, written once against the kernel families they need. No method knows an engine.
+//!
+//! A folder holds all of its paper: the mathematics (`mod.rs`), the options of a user (`options.rs`), how it learns from frames
+//! (`train.rs`), how it turns a panel into masks (`separate.rs`), and what it adds to a model (`file.rs`).
 
-pub mod extrapolation;
 pub mod gain_prior;
-pub mod leakage;
 pub mod nmf;
 pub mod nmf2d;
-pub mod stopping;
+pub(crate) mod separator;

@@ -1,20 +1,28 @@
-//! Trained models, in memory and on disk.
+//! Trained models, in memory and on disk: what all models have, and the part of their method.
 
 mod file;
+mod parts;
+mod summary;
 
-use std::ops::Range;
+use ndarray::{Array2, ArrayView2};
 
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
-use serde::{Deserialize, Serialize};
+pub use parts::Parts;
+pub use summary::{SourceSummary, Summary};
 
 use crate::divergence::Divergence;
-use crate::kernels::{Mixture, Norm};
+use crate::job::Training;
+use crate::kernels::Norm;
+use crate::methods::separator::{TrainedBases, side_by_side};
 use crate::spectrogram::{Pad, Spectrum, StftParams};
 
-const NMF: &str = "nmf";
-const GAIN_PRIOR: &str = "gain-prior";
-
-/// A trained model: what each source's spectra are made of, and the transform they were seen through.
+/// A trained model: the bases of each source, and the transform that they were learned through.
+///
+/// ```no_run
+/// # use partwise::Model;
+/// let model = Model::load("speech-and-piano.safetensors".as_ref())?;
+/// println!("{} separates {:?}", model.parts.method(), model.names());
+/// # Ok::<(), partwise::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// What gains are found under.
@@ -27,13 +35,14 @@ pub struct Model {
     pub spectrum: Spectrum,
     /// The sources, in order; no two of one name.
     pub sources: Vec<Source>,
-    /// Of the power of source i alone, the share that the models give to source j, at (j, i) (sources x sources): where sources
-    /// have mixtures, see [`crate::methods::leakage`].
-    pub leakage: Option<Array2<f64>>,
+    /// What belongs to the method.
+    pub parts: Parts,
     /// How the bases' columns are scaled.
     pub normalize: Option<Norm>,
-    /// Where it came from.
-    pub training: Training,
+    /// How the training went.
+    pub training: Summary,
+    /// How it was asked to go; early versions did not keep it.
+    pub options: Option<Training>,
 }
 
 /// One source.
@@ -43,60 +52,6 @@ pub struct Source {
     pub name: String,
     /// Bases (F, K).
     pub bases: Array2<f32>,
-    /// What its gains (K) are usually like; all sources of a model have a mixture, or none has.
-    pub mixture: Option<Mixture>,
-}
-
-/// A summary of the training, kept in the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Training {
-    /// The seed of the random starts.
-    pub seed: u64,
-    /// What it ran on.
-    pub engine: String,
-    /// The program's version.
-    pub version: String,
-    /// By source, in order.
-    pub sources: Vec<SourceTraining>,
-}
-
-/// A summary of one source's training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SourceTraining {
-    /// Its name.
-    pub name: String,
-    /// Recordings read.
-    pub files: usize,
-    /// Their length.
-    pub seconds: f64,
-    /// Frames learned from: those that are not silence.
-    pub frames: usize,
-    /// K.
-    pub rank: usize,
-    /// Iterations done.
-    pub iterations: usize,
-    /// The objective before the first iteration.
-    pub first_objective: f64,
-    /// The objective after the last.
-    pub final_objective: f64,
-    /// Components that ended as zeros.
-    pub dead_components: usize,
-    /// What became of its mixture, if one was learned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mixture: Option<MixtureTraining>,
-}
-
-/// A summary of how a mixture was learned.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MixtureTraining {
-    /// C.
-    pub components: usize,
-    /// Steps of expectation-maximization.
-    pub steps: usize,
-    /// Of a frame, in the mean, after the last.
-    pub log_likelihood: f64,
-    /// Components that died on the way and were seeded anew.
-    pub reseeded: usize,
 }
 
 impl Model {
@@ -105,14 +60,17 @@ impl Model {
         self.stft.fft / 2 + 1
     }
 
-    /// By which method it was learned: nmf, or gain-prior where sources have mixtures.
-    pub fn method(&self) -> &'static str {
-        if self.sources.iter().any(|source| source.mixture.is_some()) { GAIN_PRIOR } else { NMF }
+    /// The names of the sources, in order.
+    pub fn names(&self) -> Vec<&str> {
+        self.sources.iter().map(|source| source.name.as_str()).collect()
     }
 
-    /// All bases side by side (F, ΣK), and which columns are whose.
-    pub fn bases(&self) -> (Array2<f32>, Vec<Range<usize>>) {
-        side_by_side(&self.sources.iter().map(|source| source.bases.view()).collect::<Vec<_>>())
+    /// The bases of all sources side by side.
+    pub(crate) fn bases(&self) -> TrainedBases {
+        let bases: Vec<ArrayView2<f32>> = self.sources.iter().map(|source| source.bases.view()).collect();
+        let (bases, sources) = side_by_side(&bases);
+        let power_exponent = self.spectrum.power_exponent();
+        TrainedBases { bases, sources, divergence: self.divergence, power_exponent }
     }
 
     /// What a usable model keeps to; an error is the reason alone.
@@ -127,16 +85,7 @@ impl Model {
         if self.sources.is_empty() {
             return Err("has no sources".into());
         }
-        if self.sources.iter().any(|source| source.mixture.is_some() != self.sources[0].mixture.is_some()) {
-            return Err("has a mixture for some of its sources; all must have one, or none".into());
-        }
-        let count = self.sources.len();
-        if let Some(leakage) = &self.leakage
-            && (leakage.dim() != (count, count) || !leakage.iter().all(|share| (0.0..=1.0).contains(share)))
-        {
-            return Err(format!("has a leakage that is not {count} x {count} shares between 0 and 1"));
-        }
-        for (index, Source { name, bases, mixture }) in self.sources.iter().enumerate() {
+        for (index, Source { name, bases }) in self.sources.iter().enumerate() {
             check_name(name)?;
             if self.sources[..index].iter().any(|other| other.name == *name) {
                 return Err(format!("has two sources called '{name}'"));
@@ -153,34 +102,10 @@ impl Model {
             if bases.iter().all(|&w| w == 0.0) {
                 return Err(format!("has nothing but zeros in the bases of '{name}'"));
             }
-            if let Some(mixture) = mixture {
-                check_mixture(mixture, rank).map_err(|fault| format!("has {fault}, for '{name}'"))?;
-            }
         }
-        Ok(())
+        let ranks = self.sources.iter().map(|source| (source.name.as_str(), source.bases.ncols()));
+        self.parts.check(&ranks.collect::<Vec<_>>())
     }
-}
-
-/// Bases (F, K) of every source side by side (F, ΣK), and which columns are whose.
-pub(crate) fn side_by_side(bases: &[ArrayView2<f32>]) -> (Array2<f32>, Vec<Range<usize>>) {
-    let mut ranges: Vec<Range<usize>> = Vec::with_capacity(bases.len());
-    for bases in bases {
-        let start = ranges.last().map_or(0, |range| range.end);
-        ranges.push(start..start + bases.ncols());
-    }
-    let bins = bases.first().map_or(0, ArrayView2::nrows);
-    (concatenate(Axis(1), bases).unwrap_or_else(|_| Array2::zeros((bins, 0))), ranges)
-}
-
-fn check_mixture(mixture: &Mixture, rank: usize) -> Result<(), String> {
-    mixture.check().map_err(|cause| cause.to_string())?;
-    if mixture.dimensions() != rank {
-        return Err(format!("a mixture of {} dimensions beside {rank} bases", mixture.dimensions()));
-    }
-    if mixture.means.iter().any(|&mean| mean > 0.0) {
-        return Err("a mixture with a mean above 0, where no log-normalised gain is".into());
-    }
-    Ok(())
 }
 
 /// Checks that a source's name can stand in a file's name and in a tensor's.
@@ -194,15 +119,17 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
+    use ndarray::{Array2, array};
 
     use super::*;
+    use crate::kernels::Mixture;
+    use crate::methods::gain_prior::Learned;
     use crate::spectrogram::Shape;
 
     /// A model of two sources, 3 bins.
     pub(super) fn small() -> Model {
-        let source = |name: &str, bases| Source { name: name.into(), bases, mixture: None };
-        let summary = |name: &str, rank| SourceTraining {
+        let source = |name: &str, bases| Source { name: name.into(), bases };
+        let summary = |name: &str, rank| SourceSummary {
             name: name.into(),
             files: 1,
             seconds: 0.1,
@@ -212,7 +139,7 @@ mod tests {
             first_objective: 0.1 + 0.2,
             final_objective: 1e-17,
             dead_components: 0,
-            mixture: None,
+            details: serde_json::Map::new(),
         };
         Model {
             divergence: Divergence::Beta(0.5),
@@ -223,9 +150,10 @@ mod tests {
                 source("voice", array![[1.0, 0.5], [0.0, 0.25], [2.0, 0.25]]),
                 source("piano", array![[0.5], [0.5], [0.0]]),
             ],
-            leakage: None,
+            parts: Parts::Nmf,
             normalize: Some(Norm::L1),
-            training: Training {
+            options: Some(Training { iterations: Some(3), window_shape: Shape::Hann, ..Training::default() }),
+            training: Summary {
                 seed: 3,
                 engine: "reference".into(),
                 version: "0".into(),
@@ -237,27 +165,29 @@ mod tests {
     /// The same with mixtures of two components.
     pub(super) fn with_mixtures() -> Model {
         let mut model = small();
-        for source in &mut model.sources {
-            let rank = source.bases.ncols();
+        let of_source = |source: &Source| {
             let at = |(c, k): (usize, usize)| -0.5 - c as f64 - 0.25 * k as f64;
-            let means = Array2::from_shape_fn((2, rank), at);
-            let mixture = Mixture { weights: array![0.25, 0.75], variances: means.mapv(|mean| -mean), means };
-            source.mixture = Some(mixture);
-        }
-        model.leakage = Some(array![[0.9, 0.2], [0.1, 0.8]]);
+            let means = Array2::from_shape_fn((2, source.bases.ncols()), at);
+            Mixture { weights: array![0.25, 0.75], variances: means.mapv(|mean| -mean), means }
+        };
+        let mixtures = model.sources.iter().map(of_source).collect();
+        model.parts = Parts::GainPrior(Learned { mixtures, leakage: Some(array![[0.9, 0.2], [0.1, 0.8]]) });
         model
     }
 
     #[test]
     fn bases_stand_side_by_side() {
-        let (bases, ranges) = small().bases();
-        assert_eq!((bases.dim(), ranges), ((3, 3), vec![0..2, 2..3]));
+        let TrainedBases { bases, sources, .. } = small().bases();
+        assert_eq!((bases.dim(), sources), ((3, 3), vec![0..2, 2..3]));
         assert_eq!(bases.row(0).to_vec(), [1.0, 0.5, 0.5]);
     }
 
-    #[test]
-    fn mixtures_make_the_method() {
-        assert_eq!((with_mixtures().method(), small().method()), ("gain-prior", "nmf"));
+    /// The learned part of a model with mixtures.
+    fn learned(model: &mut Model) -> &mut Learned {
+        match &mut model.parts {
+            Parts::GainPrior(learned) => learned,
+            Parts::Nmf => panic!("a model without mixtures"),
+        }
     }
 
     #[test]
@@ -286,7 +216,7 @@ mod tests {
     fn a_mixture_that_cannot_be_used_is_refused() {
         let refused = |spoil: fn(&mut Mixture), reason: &str| {
             let mut model = with_mixtures();
-            spoil(model.sources[1].mixture.as_mut().unwrap());
+            spoil(&mut learned(&mut model).mixtures[1]);
             let error = model.to_bytes().unwrap_err().to_string();
             assert!(error.contains(reason) && error.contains("'piano'"), "{error}");
         };
@@ -295,13 +225,10 @@ mod tests {
         refused(|mixture| mixture.variances[(0, 0)] = 0.0, "not above 0");
         refused(|mixture| mixture.weights[0] = 0.9, "no sum of 1");
         refused(|mixture| mixture.weights = array![1.0], "must be C");
-        refused(
-            |mixture| *mixture = with_mixtures().sources[0].mixture.clone().unwrap(),
-            "2 dimensions beside 1 bases",
-        );
+        refused(|mixture| *mixture = learned(&mut with_mixtures()).mixtures[0].clone(), "2 dimensions beside 1 bases");
         let mut half = with_mixtures();
-        half.sources[0].mixture = None;
-        assert!(half.to_bytes().unwrap_err().to_string().contains("some of its sources"));
+        learned(&mut half).mixtures.pop();
+        assert!(half.to_bytes().unwrap_err().to_string().contains("1 mixtures for 2 sources"));
     }
 
     #[test]
@@ -309,7 +236,9 @@ mod tests {
         for leakage in
             [array![[1.0]], array![[0.5, 0.5]], array![[1.0, -0.1], [0.0, 1.0]], array![[1.0, 0.0], [f64::NAN, 1.0]]]
         {
-            let error = Model { leakage: Some(leakage), ..with_mixtures() }.to_bytes().unwrap_err().to_string();
+            let mut model = with_mixtures();
+            learned(&mut model).leakage = Some(leakage);
+            let error = model.to_bytes().unwrap_err().to_string();
             assert!(error.contains("not 2 x 2 shares"), "{error}");
         }
     }

@@ -1,34 +1,34 @@
-//! Axes and their ticks.
+//! Axes and ticks.
 
 use std::ops::{Range, RangeInclusive};
 
-/// An axis: what it shows and from where to where, in the unit that its name says.
+/// An axis: its name, which includes the unit, and its range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
-    /// Such as "time in s".
+    /// For example "time in s".
     pub name: String,
-    /// The values at its two ends; positive where it is logarithmic.
+    /// The values at both ends, positive on a logarithmic axis.
     pub range: Range<f64>,
-    /// Whether equal ratios, not differences, lie equally far apart.
+    /// Whether equal ratios, not equal differences, have equal distances.
     pub logarithmic: bool,
 }
 
-/// A mark on an axis.
+/// A tick on an axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tick {
-    /// Where, in the axis' unit.
+    /// Its position in the axis's unit.
     pub value: f64,
-    /// The value as text, with no more digits than the ticks' distance calls for.
+    /// Its label, with no more digits than the distance of the ticks needs.
     pub label: String,
 }
 
-/// Where a logarithmic axis has its ticks.
+/// The multiples of powers of ten that are ticks of a logarithmic axis.
 const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
-/// Ends are ticks too, where rounding puts them a hair outside.
+/// The ends of the range count as ticks even if rounding puts them slightly outside.
 const SLACK: f64 = 1e-9;
 
 impl Axis {
-    /// An axis.
+    /// A linear axis.
     pub fn new(name: &str, range: Range<f64>) -> Self {
         Self { name: name.into(), range, logarithmic: false }
     }
@@ -38,8 +38,8 @@ impl Axis {
         Self { name: name.into(), range, logarithmic: true }
     }
 
-    /// The shortest logarithmic axis from one of 1, 2 and 5 times a power of ten to another that has all these values, which
-    /// are positive and finite, strictly between its ends.
+    /// The shortest logarithmic axis that contains all values strictly inside. Both ends are 1, 2 or 5 times a power of
+    /// ten. The values must be positive and finite.
     pub(super) fn log_around(name: &str, values: impl IntoIterator<Item = f64>) -> Self {
         let wider = |(least, most): (f64, f64), value: f64| (least.min(value), most.max(value));
         let (least, most) = values.into_iter().fold((f64::INFINITY, 0.0), wider);
@@ -50,9 +50,9 @@ impl Axis {
         Self::log(name, start..end)
     }
 
-    /// Ticks, at most `most` (1 or more) of them. They are the multiples of 1, 2 or 5 times a power of ten, the least of these
-    /// distances that does not give more; on a logarithmic axis they are 1, 2 and 5 times the powers of ten or, where these are
-    /// too many, the powers alone. There are none on an axis without length.
+    /// At most `most` ticks (1 or more). On a linear axis they are multiples of 1, 2 or 5 times a power of ten, with
+    /// the smallest distance that keeps to `most`. On a logarithmic axis they are 1, 2 and 5 times the powers of ten,
+    /// or the powers alone if those are too many. An axis of zero length has none.
     pub fn ticks(&self, most: usize) -> Vec<Tick> {
         let Range { start, end } = self.range;
         if !(end > start && (end - start).is_finite() && (start > 0.0 || !self.logarithmic)) {
@@ -71,7 +71,7 @@ impl Axis {
             if last - first + 1.0 <= most {
                 let decimals = usize::try_from(-power).unwrap_or(0);
                 let count = (last - first + 1.0).max(0.0) as usize;
-                // Adding 0 turns the -0 that rounding up may leave into 0.
+                // Adding 0 turns a -0 from rounding up into 0.
                 let values = (0..count).map(|index| (first + index as f64) * distance + 0.0);
                 return values.map(|value| Tick { value, label: format!("{value:.decimals$}") }).collect();
             }
@@ -89,14 +89,14 @@ impl Axis {
         Some(ticks(&STEPS)).filter(|ticks| ticks.len() <= most).unwrap_or_else(|| ticks(&STEPS[..1]))
     }
 
-    /// Where a value lies, from 0 at the start to 1 at the end.
+    /// The relative position of a value: 0 at the start, 1 at the end.
     pub(super) fn share(&self, value: f64) -> f64 {
         let Range { start, end } = self.range;
         if self.logarithmic { (value / start).ln() / (end / start).ln() } else { (value - start) / (end - start) }
     }
 }
 
-/// These digits times powers of ten, in order.
+/// These digits times the powers of ten, in ascending order.
 fn multiples(powers: RangeInclusive<i32>, digits: &[f64]) -> Vec<Tick> {
     let multiple = |power: i32, digit: f64| {
         let (value, decimals) = (digit * 10f64.powi(power), usize::try_from(-power).unwrap_or(0));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_by_hand() {
+    fn linear_ticks_equal_expected_labels() {
         assert_eq!(labels(0.0..8.0, 5), ["0", "2", "4", "6", "8"]);
         assert_eq!(labels(0.0..3.7, 8), ["0.0", "0.5", "1.0", "1.5", "2.0", "2.5", "3.0", "3.5"]);
         assert_eq!(labels(-83.2..-3.2, 4), ["-80", "-60", "-40", "-20"]);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_axes_have_few_ticks_or_none() {
+    fn extreme_axes_have_few_ticks_or_none() {
         assert_eq!(labels(0.0..8.0, 0), ["0"]);
         for range in [1.0..1.0, 2.0..1.0, 0.0..f64::INFINITY, f64::NAN..1.0] {
             assert!(labels(range.clone(), 5).is_empty(), "{range:?}");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn logarithmic_axes_by_hand() {
+    fn logarithmic_ticks_and_ranges_equal_expected_values() {
         let labels = |axis: &Axis, most| -> Vec<String> { axis.ticks(most).into_iter().map(|t| t.label).collect() };
         let axis = Axis::log_around("x", [30.0, 0.3, 4.0]);
         assert_eq!(axis, Axis::log("x", 0.2..50.0));
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(labels(&axis, 7), ["1", "10"]);
         assert_eq!((axis.share(0.2), axis.share(50.0)), (0.0, 1.0));
         assert!((axis.share(10f64.sqrt()) - 0.5).abs() < 1e-12, "{}", axis.share(10f64.sqrt()));
-        // A value at a step lies strictly within too.
+        // A value at a possible end lies strictly inside too.
         assert_eq!(Axis::log_around("", [10.0]).range, 5.0..20.0);
         assert_eq!(Axis::log_around("", [0.099, 200.0]).range, 0.05..500.0);
         assert_eq!(labels(&Axis::log("Hz", 50.0..7834.0), 8), ["50", "100", "200", "500", "1000", "2000", "5000"]);

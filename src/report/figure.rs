@@ -1,26 +1,22 @@
-//! Pictures with axes, as SVG.
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+//! Draws images one above the other, as SVG.
 
 use super::Axis;
 use super::grid::{Drawing, Strip, Tile, grid};
-use super::html::escape;
 use crate::Result;
 
-/// One picture of a figure.
+/// One image of a figure.
 #[derive(Debug, Clone)]
 pub struct Panel {
-    /// What stands over it.
+    /// The text above it.
     pub title: String,
-    /// The picture, as of [`super::heatmap`].
+    /// The image, made by [`super::heatmap`].
     pub png: Vec<u8>,
-    /// The vertical axis, from the bottom up.
+    /// The vertical axis, from bottom to top.
     pub y: Axis,
 }
 
-/// Panels of `width` by `height` pixels, one above the other over one horizontal axis; with `scale`, what the colours mean
-/// stands at the right. As of [`grid`].
+/// Stacks panels of `width` by `height` pixels over one horizontal axis. With `scale`, a colour scale stands at the
+/// right. See [`grid`].
 ///
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) if there are no panels.
@@ -33,35 +29,6 @@ pub fn figure(panels: &[Panel], x: &Axis, scale: Option<&Axis>, (width, height):
     };
     let tiles: Vec<Tile> = panels.iter().enumerate().map(tile).collect();
     grid(&rows, &[Strip { size: width, axis: x.clone() }], &tiles, scale)
-}
-
-pub(super) const MIDDLE: &str = r#"text-anchor="middle""#;
-
-/// The beginning of a picture of a size, with what it is called where it cannot be seen; `</svg>` ends it. It lies on white
-/// paper; a page whose style says `.paper { fill: none }` lays it on its own ground, with lines and text in the page's colour.
-pub(super) fn open((width, height): (f64, f64), label: &str) -> String {
-    let label = escape(label);
-    format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{label}" font-family="system-ui, sans-serif" font-size="11" fill="currentColor">
-<rect class="paper" width="{width}" height="{height}" fill="white"/>
-"#
-    )
-}
-
-pub(super) fn image(png: &[u8], (x, y): (f64, f64), (width, height): (f64, f64), style: &str) -> String {
-    let data = STANDARD.encode(png);
-    format!(
-        r#"<image x="{x}" y="{y}" width="{width}" height="{height}" preserveAspectRatio="none"{style} href="data:image/png;base64,{data}"/>
-"#
-    )
-}
-
-pub(super) fn line((x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> String {
-    format!("<path d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\" stroke=\"currentColor\"/>\n")
-}
-
-pub(super) fn text((x, y): (f64, f64), style: &str, words: &str) -> String {
-    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" {style}>{}</text>\n", escape(words))
 }
 
 #[cfg(test)]
@@ -77,14 +44,14 @@ mod tests {
     }
 
     #[test]
-    fn two_panels_by_hand() {
+    fn two_panels_have_the_expected_geometry() {
         let x = Axis::new("time in s", 0.0..4.0);
         let svg = figure(&[panel("a < b"), panel("c")], &x, None, (300.0, 150.0)).unwrap();
-        // 56 + 300 + 12 by 2 (26 + 150) + 40.
+        // Width 56 + 300 + 12, height 2 (26 + 150) + 40.
         assert!(svg.contains(r#"viewBox="0 0 368 392""#), "{svg}");
         assert!(svg.contains(">a &lt; b</text>") && svg.contains(r#"aria-label="a &lt; b, c""#), "{svg}");
         assert_eq!(svg.matches("data:image/png;base64,iVBORw0KGgo").count(), 2);
-        // 4 kHz is half way down the first picture, 1 s a quarter along it.
+        // 4 kHz lies halfway up the first image, 1 s a quarter along it.
         assert!(svg.contains(r#"<text x="49.0" y="105.0" text-anchor="end">4</text>"#), "{svg}");
         assert!(svg.contains(r#"<text x="131.0" y="368.0" text-anchor="middle">1.0</text>"#), "{svg}");
         assert_eq!(svg.matches(">time in s</text>").count(), 1);
@@ -92,17 +59,17 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_is_a_third_picture_and_axis() {
+    fn the_colour_scale_is_a_third_image_with_an_axis() {
         let (x, scale) = (Axis::new("time in s", 0.0..4.0), Axis::new("dB", -80.0..0.0));
         let svg = figure(&[panel("a")], &x, Some(&scale), (300.0, 150.0)).unwrap();
         assert_eq!(svg.matches("<image").count(), 2);
         assert!(svg.contains(r#"viewBox="0 0 432 216""#), "{svg}");
-        // -40 dB in the middle: 56 + 300 + 14 + 10 + 7, 26 + 75 + 4.
+        // -40 dB lies in the middle: x = 56 + 300 + 14 + 10 + 7, y = 26 + 75 + 4.
         assert!(svg.contains(r#"<text x="387.0" y="105.0" text-anchor="start">-40</text>"#), "{svg}");
     }
 
     #[test]
-    fn no_figure_of_nothing() {
+    fn a_figure_without_panels_is_refused() {
         assert!(figure(&[], &Axis::new("x", 0.0..1.0), None, (9.0, 9.0)).is_err());
     }
 }

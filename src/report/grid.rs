@@ -1,10 +1,10 @@
-//! Pictures and traces in rows and columns that share their axes.
+//! Draws images and traces in rows and columns with shared axes.
 
 use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::figure::{MIDDLE, image, line, open, text};
+use super::svg::{MIDDLE, image, line, open, text};
 use super::{Axis, heatmap};
 use crate::{Error, Result};
 
@@ -13,61 +13,61 @@ use crate::{Error, Result};
 pub struct Strip {
     /// Its height or width in pixels.
     pub size: f64,
-    /// What its tiles share: a row the vertical axis, from the bottom up, a column the horizontal one.
+    /// The axis that its tiles share: a row's vertical axis, from bottom to top, or a column's horizontal axis.
     pub axis: Axis,
 }
 
-/// What stands in a row and a column of a grid.
+/// One cell of a grid.
 #[derive(Debug, Clone)]
 pub struct Tile {
-    /// The row and the column, from 0.
+    /// Its row and column, from 0.
     pub place: (usize, usize),
-    /// What stands over it.
+    /// The text above it.
     pub title: String,
-    /// What it shows.
+    /// Its content.
     pub drawing: Drawing,
 }
 
-/// What a tile shows.
+/// The content of a tile.
 #[derive(Debug, Clone)]
 pub enum Drawing {
-    /// A picture, as of [`heatmap`], over the whole of both axes, smooth where it is enlarged.
+    /// An image, made by [`heatmap`], that spans both axes and is smooth when enlarged.
     Picture(Vec<u8>),
-    /// The same, its pixels being cells with edges.
+    /// Such an image with sharp pixels.
     Cells(Vec<u8>),
-    /// A curve through values, in the unit of the row's axis.
+    /// A curve through values in the unit of the row's axis.
     Trace {
-        /// The values, equally far apart.
+        /// The values, at equal distances.
         values: Vec<f32>,
-        /// Where on the column's axis the first and the last lie.
+        /// The positions of the first and the last value on the column's axis.
         span: Range<f64>,
     },
 }
 
-/// Room around tiles, in pixels.
+/// Margins around the tiles, in pixels.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 12.0;
 const TITLE: f64 = 26.0;
 const BOTTOM: f64 = 40.0;
-/// From a column to the next.
+/// Distance between columns.
 const GAP: f64 = 14.0;
-/// The room at the right that the scale of the colours takes.
+/// Width of the colour scale at the right.
 const SCALE: f64 = 76.0;
-/// Pixels a tick has to itself, at least.
+/// The least height per tick, in pixels.
 const TICK_HEIGHT: f64 = 30.0;
 const TICK_WIDTH: f64 = 33.0;
 
-/// What keeps pixels apart; CSS has a newer word for it, which only browsers know.
+/// Keeps pixels sharp. CSS has a newer keyword, but only browsers support it.
 const CELLS: &str = r#" image-rendering="optimizeSpeed""#;
 
-/// Tiles in rows and columns. A row's axis stands at the left of its first tile, a column's below its last; with `scale`, what the
-/// colours mean stands at the right of the tallest row. The SVG needs nothing beside it.
+/// Draws tiles in rows and columns. A row's axis stands left of its first tile, a column's axis below its last. With
+/// `scale`, a colour scale stands right of the tallest row. The SVG is self-contained.
 ///
 /// # Errors
-/// [`Error::Input`] if there are no tiles, one lies outside the grid, or a trace is not finite.
+/// [`Error::Input`] if there are no tiles, a tile lies outside the grid, or a trace is not finite.
 pub fn grid(rows: &[Strip], columns: &[Strip], tiles: &[Tile], scale: Option<&Axis>) -> Result<String> {
     if tiles.is_empty() || tiles.iter().any(|tile| tile.place.0 >= rows.len() || tile.place.1 >= columns.len()) {
-        return Err(Error::input("a figure needs something to show, in its rows and columns"));
+        return Err(Error::input("a figure needs at least one tile, and all tiles inside its rows and columns"));
     }
     let tops = starts(rows, TITLE, TITLE);
     let lefts = starts(columns, LEFT, GAP);
@@ -105,7 +105,7 @@ pub fn grid(rows: &[Strip], columns: &[Strip], tiles: &[Tile], scale: Option<&Ax
     Ok(svg + "</svg>\n")
 }
 
-/// Where strips begin that are `gap` apart, and where one more would.
+/// The positions at which strips begin, `gap` apart, and the position after the last.
 fn starts(strips: &[Strip], first: f64, gap: f64) -> Vec<f64> {
     let mut next = first;
     let ends = strips.iter().map(|strip| {
@@ -115,7 +115,7 @@ fn starts(strips: &[Strip], first: f64, gap: f64) -> Vec<f64> {
     std::iter::once(first).chain(ends).collect()
 }
 
-/// An axis beside a tile, from the tile's corner at the top down; `side` is -1 to its left and 1 to its right.
+/// The axis beside a tile, down from the tile's top corner. `side` is -1 for left and 1 for right.
 fn vertical(axis: &Axis, (x, top): (f64, f64), height: f64, side: f64) -> String {
     let anchor = if side < 0.0 { r#"text-anchor="end""# } else { r#"text-anchor="start""# };
     let mut svg = String::new();
@@ -124,12 +124,12 @@ fn vertical(axis: &Axis, (x, top): (f64, f64), height: f64, side: f64) -> String
         svg += &line((x, y), (x + 4.0 * side, y));
         svg += &text((x + 7.0 * side, y + 4.0), anchor, &tick.label);
     }
-    // Rotated text stands above its base line, which here is to its right.
+    // Rotated text stands above its base line, which here is at its right.
     let (x, y) = (x + 44.0 * side + 4.0, top + height / 2.0);
     svg + &text((x, y), &format!(r#"{MIDDLE} transform="rotate(-90 {x:.1} {y:.1})""#), &axis.name)
 }
 
-/// An axis below a tile, from the tile's corner at the bottom on.
+/// The axis below a tile, from the tile's bottom corner.
 fn horizontal(axis: &Axis, (left, y): (f64, f64), width: f64) -> String {
     let mut svg = String::new();
     for tick in axis.ticks((width / TICK_WIDTH) as usize) {
@@ -140,7 +140,7 @@ fn horizontal(axis: &Axis, (left, y): (f64, f64), width: f64) -> String {
     svg + &text((left + width / 2.0, y + 33.0), MIDDLE, &axis.name)
 }
 
-/// Values as a curve. Where a pixel's width holds several, it goes from the least of them to the most.
+/// Draws values as a curve. If several fall on one pixel, the curve goes from their minimum to their maximum.
 fn trace(
     values: &[f32],
     span: &Range<f64>,
@@ -149,7 +149,7 @@ fn trace(
     (width, height): (f64, f64),
 ) -> Result<String> {
     if values.iter().any(|value| !value.is_finite()) {
-        return Err(Error::input("a trace needs values that are finite"));
+        return Err(Error::input("a trace needs finite values"));
     }
     let step = (span.end - span.start) / values.len().saturating_sub(1).max(1) as f64;
     let at = |index: f64, value: f32| {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_and_columns_by_hand() {
+    fn rows_and_columns_have_the_expected_geometry() {
         let rows = [strip(60.0, Axis::new("semitones", 0.0..9.0)), strip(210.0, Axis::log("Hz", 50.0..5000.0))];
         let columns = [strip(80.0, Axis::new("lag in s", 0.0..0.4)), strip(300.0, Axis::new("time in s", 0.0..4.0))];
         let mut tiles = [picture((1, 0), "W"), picture((0, 1), "H"), picture((1, 1), "V")];
@@ -195,7 +195,7 @@ mod tests {
             tiles[1].drawing = Drawing::Cells(png.clone());
         }
         let svg = grid(&rows, &columns, &tiles, Some(&Axis::new("dB", -40.0..0.0))).unwrap();
-        // 56 + 80 + 14 + 300 + 76 by 26 + 60 + 26 + 210 + 40.
+        // Width 56 + 80 + 14 + 300 + 76, height 26 + 60 + 26 + 210 + 40.
         assert!(svg.contains(r#"viewBox="0 0 526 362""#), "{svg}");
         for (x, y, width, height) in [(56, 112, 80, 210), (150, 26, 300, 60), (150, 112, 300, 210), (464, 112, 10, 210)]
         {
@@ -204,8 +204,8 @@ mod tests {
         }
         let cells = |height| svg.matches(&format!(r#"height="{height}" preserveAspectRatio="none"{CELLS}"#)).count();
         assert_eq!((cells(60), cells(210)), (1, 1), "the tile of cells and the scale: {svg}");
-        // Axes stand once, at the first tile of a row and below the last of a column: 500 Hz half way up the first column,
-        // 5 semitones at the second.
+        // Each axis stands once: at the first tile of a row and below the last tile of a column. 500 Hz lies halfway up
+        // the first column, 5 semitones at the second.
         assert!(svg.contains(r#"<text x="49.0" y="221.0" text-anchor="end">500</text>"#), "{svg}");
         assert!(svg.contains(r#"<text x="143.0" y="56.7" text-anchor="end">5</text>"#), "{svg}");
         assert!(svg.contains(r#"<text x="300.0" y="338.0" text-anchor="middle">2.0</text>"#), "{svg}");
@@ -215,16 +215,16 @@ mod tests {
     }
 
     #[test]
-    fn traces_by_hand() {
+    fn traces_have_the_expected_points() {
         let draw = |values: &[f32], span: Range<f64>, width: f64| {
             let tile =
                 Tile { place: (0, 0), title: "h".into(), drawing: Drawing::Trace { values: values.to_vec(), span } };
             grid(&[strip(100.0, Axis::new("", -1.0..1.0))], &[strip(width, Axis::new("", 0.0..10.0))], &[tile], None)
         };
-        // Half the axis is 150 pixels; 1 is at the top, and what is beyond the axis too.
+        // Half the axis is 150 pixels. 1 is at the top, and values beyond the axis are clipped there.
         let svg = draw(&[0.0, 1.0, 3.0], 0.0..5.0, 300.0).unwrap();
         assert!(svg.contains(r#"d="M56.0 76.0L131.0 26.0L206.0 26.0""#), "{svg}");
-        // Four values on two pixels: the least and the most of each pair, in its middle.
+        // Four values on two pixels: the minimum and the maximum of each pair, in its middle.
         let svg = draw(&[0.0, 1.0, 0.5, -1.0], 1.0..4.0, 2.0).unwrap();
         assert!(svg.contains(r#"d="M56.3 76.0L56.3 26.0L56.7 126.0L56.7 51.0""#), "{svg}");
         assert!(!draw(&[], 0.0..1.0, 300.0).unwrap().contains("fill=\"none\""), "no values, no path");
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn no_grid_of_nothing_or_outside() {
+    fn an_empty_grid_or_a_tile_outside_is_refused() {
         let strips = [strip(9.0, Axis::new("x", 0.0..1.0))];
         for tiles in [vec![], vec![picture((0, 1), "a")], vec![picture((1, 0), "a")]] {
             assert!(grid(&strips, &strips, &tiles, None).is_err());

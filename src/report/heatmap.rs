@@ -1,4 +1,4 @@
-//! A matrix as a picture.
+//! Draws a matrix as an image.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 
 use crate::{Error, Result};
 
-/// The colour map "magma" (CC0), perceptually uniform and monotone in lightness, at 16 equally spaced points.
+/// The colour map "magma" (CC0) at 16 equally spaced points. It is perceptually uniform and monotone in lightness.
 const MAGMA: [[u8; 3]; 16] = [
     [0, 0, 4],
     [11, 9, 36],
@@ -26,15 +26,15 @@ const MAGMA: [[u8; 3]; 16] = [
     [252, 253, 191],
 ];
 
-/// The picture of `values` (F, N) as a PNG of N by F pixels, row 0 at the bottom: values from `range.start` (dark) to
-/// `range.end` (bright) and beyond them, NaN as the darkest.
+/// Draws `values` (F, N) as a PNG of N by F pixels with row 0 at the bottom. Colours go from dark at `range.start` to
+/// bright at `range.end`. Values outside are clipped, and NaN is darkest.
 ///
 /// # Errors
 /// [`Error::Input`] if there are no values, or more than a PNG can hold.
 pub fn heatmap(values: ArrayView2<f32>, range: Range<f32>) -> Result<Vec<u8>> {
     let (rows, columns) = values.dim();
     let refused =
-        |cause: String| Error::input(format!("a picture of {columns} by {rows} pixels cannot be made: {cause}"));
+        |cause: String| Error::input(format!("an image of {columns} by {rows} pixels cannot be made: {cause}"));
     let (Ok(width), Ok(height)) = (u32::try_from(columns), u32::try_from(rows)) else {
         return Err(refused("it is too large".into()));
     };
@@ -54,13 +54,13 @@ pub fn heatmap(values: ArrayView2<f32>, range: Range<f32>) -> Result<Vec<u8>> {
     Ok(file)
 }
 
-/// The index into the palette.
+/// The palette index of a value.
 fn level(value: f32, range: &Range<f32>) -> u8 {
-    // The cast saturates, and takes NaN to 0.
+    // The cast saturates and turns NaN into 0.
     ((value - range.start) / (range.end - range.start) * 255.0).round() as u8
 }
 
-/// 256 colours, RGB.
+/// 256 RGB colours.
 fn palette() -> Vec<u8> {
     let between = |level: usize| {
         let (low, step) = (level / 17, level % 17);
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// Width, height, pixels (indices) and palette of a PNG.
+    /// Decodes a PNG into width, height, pixels (indices) and palette.
     fn decoded(file: &[u8]) -> (u32, u32, Vec<u8>, Vec<u8>) {
         assert_eq!(&file[..8], b"\x89PNG\r\n\x1a\n");
         let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_by_hand_lowest_row_at_the_bottom() {
+    fn row_0_is_drawn_at_the_bottom() {
         let values = array![[-80.0, 0.0, -40.0], [f32::NAN, 20.0, f32::NEG_INFINITY]];
         let (width, height, pixels, palette) = decoded(&heatmap(values.view(), -80.0..0.0).unwrap());
         assert_eq!((width, height), (3, 2));
@@ -100,11 +100,11 @@ mod tests {
     }
 
     #[test]
-    fn the_palette_passes_through_its_points_and_brightens_throughout() {
+    fn the_palette_contains_its_points_and_brightens_monotonically() {
         let palette = palette();
         let colours: Vec<&[u8]> = palette.chunks(3).collect();
         assert_eq!((colours[17], colours[34]), (&[11, 9, 36][..], &[32, 17, 75][..]));
-        // Half a step of 17 between [0, 0, 4] and [11, 9, 36]: 8/17 of the way.
+        // Half a step of 17 lies between [0, 0, 4] and [11, 9, 36]: 8/17 of the way.
         assert_eq!(colours[8], [5, 4, 19]);
         let luminance = |colour: &[u8]| {
             0.2126 * f64::from(colour[0]) + 0.7152 * f64::from(colour[1]) + 0.0722 * f64::from(colour[2])
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn no_picture_of_nothing() {
+    fn an_image_without_pixels_is_refused() {
         for shape in [(0, 0), (0, 3), (3, 0)] {
             let error = heatmap(Array2::zeros(shape).view(), 0.0..1.0).unwrap_err().to_string();
             assert!(error.contains(&format!("{} by {} pixels", shape.1, shape.0)), "{error}");

@@ -1,8 +1,8 @@
-//! Pages: self-contained HTML, light and dark, that asks nothing of the network.
+//! Writes self-contained HTML pages, light and dark, that need no network.
 
 use std::path::{Component, Path};
 
-/// A page with its style; `body` is HTML. The title stands above it.
+/// A page with its style. `body` is HTML; the title stands above it.
 pub fn page(title: &str, body: &str) -> String {
     let title = escape(title);
     let style = include_str!("page.css");
@@ -26,7 +26,7 @@ pub fn page(title: &str, body: &str) -> String {
     )
 }
 
-/// A table: the first row is the heading, the first column of the others their headings.
+/// A table. The first row is its header; the first cell of each other row is that row's header.
 pub fn table(rows: &[Vec<String>]) -> String {
     let mut html = String::from("<div class=\"scroll\"><table>\n");
     for (index, row) in rows.iter().enumerate() {
@@ -44,7 +44,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
     html + "</table></div>\n"
 }
 
-/// A player of a recording; a relative path is relative to the page.
+/// An audio player. A relative path is relative to the page.
 pub fn player(label: &str, recording: &Path) -> String {
     format!(
         "<audio controls preload=\"none\" aria-label=\"{}\" src=\"{}\"></audio>\n",
@@ -53,12 +53,12 @@ pub fn player(label: &str, recording: &Path) -> String {
     )
 }
 
-/// Lines as they would be typed.
+/// Command lines as a user would type them.
 pub fn listing(lines: &[String]) -> String {
     format!("<pre><code>{}</code></pre>\n", escape(&lines.join("\n")))
 }
 
-/// Text as it may stand in HTML, between tags and in attributes.
+/// Escapes text for HTML, between tags and in attributes.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -74,7 +74,8 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// A relative path as a URL: what is not unreserved in RFC 3986 is percent-encoded, and every separator is a slash.
+/// A relative path as a URL. Characters other than RFC 3986's unreserved ones are percent-encoded, and every separator
+/// becomes a slash.
 fn url(path: &Path) -> String {
     let encode = |part: &str| -> String {
         let byte = |byte: u8| match byte {
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_names_cannot_break_a_page() {
+    fn text_from_file_names_is_escaped() {
         assert_eq!(escape(r#"<a & "b" 'c'>"#), "&lt;a &amp; &quot;b&quot; &#39;c&#39;&gt;");
         let rows = [vec!["clip".to_string(), "dB".into()], vec!["<script>".into(), "-1.5".into()]];
         let html = table(&rows);
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn players_point_to_files_of_any_name() {
+    fn player_urls_encode_any_file_name() {
         let html = player("it's", Path::new("a b/50%#?&\"ü.wav"));
         assert!(html.contains("src=\"a%20b/50%25%23%3F%26%22%C3%BC.wav\""), "{html}");
         assert!(html.contains("aria-label=\"it&#39;s\""), "{html}");
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_asks_nothing_of_the_network() {
+    fn a_page_makes_no_network_requests() {
         let page = page("t", "<p>body</p>");
         assert!(page.contains("<h1>t</h1>\n<p>body</p>"), "{page}");
         for forbidden in ["http:", "https:", "@import", "url(", "<link", "<script"] {

@@ -1,39 +1,39 @@
-//! Curves over an axis.
+//! Draws curves over an axis.
 
 use super::axis::Axis;
-use super::figure::{MIDDLE, line, open, text};
 use super::roofline::COLOURS;
+use super::svg::{MIDDLE, line, open, text};
 use crate::{Error, Result};
 
 /// A curve: its name and its points, from left to right.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// What the legend says.
+    /// Its legend entry.
     pub name: String,
-    /// (x, y), in the axes' units.
+    /// (x, y) in the axes' units.
     pub points: Vec<(f64, f64)>,
-    /// Drawn with dashes: what was said elsewhere, beside what was measured.
+    /// Whether it is dashed. Dashed curves are published values, beside measured ones.
     pub dashed: bool,
 }
 
-/// The plot within the picture, in pixels.
+/// The plot's position in the image, in pixels.
 const LEFT: f64 = 62.0;
 const TOP: f64 = 34.0;
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 320.0;
 const BOTTOM: f64 = 46.0;
-/// The room at the right for the legend, and what an entry has to itself.
+/// The width of the legend at the right, and the height of an entry.
 const LEGEND: f64 = 190.0;
 const ENTRY: f64 = 20.0;
 
-/// Curves over a horizontal axis, as SVG; the vertical axis has them all, and 0.
+/// Draws curves over a horizontal axis as SVG. The vertical axis spans all curves and 0.
 ///
 /// # Errors
-/// [`Error::Input`] if there are no points, or one is not finite.
+/// [`Error::Input`] if there are no points, or a point is not finite.
 pub fn lines(title: &str, x: &Axis, y: &str, curves: &[Curve]) -> Result<String> {
     let values = || curves.iter().flat_map(|curve| &curve.points);
     if values().next().is_none() || values().any(|(x, y)| !(x.is_finite() && y.is_finite())) {
-        return Err(Error::input("a plot needs curves, and points that are finite"));
+        return Err(Error::input("a plot needs curves with finite points"));
     }
     let (least, most) = values().fold((0.0f64, 0.0f64), |(least, most), &(_, y)| (least.min(y), most.max(y)));
     let margin = 0.05 * (most - least).max(1e-3);
@@ -85,11 +85,11 @@ mod tests {
     }
 
     #[test]
-    fn geometry_by_hand() {
+    fn curves_have_the_expected_geometry() {
         let x = Axis::new("level in dB", -5.0..20.0);
         let curves = [curve("a < b", &[(-5.0, 1.0), (20.0, -1.0)]), curve("said", &[(7.5, 0.0)])];
         let svg = lines("gain", &x, "gain in dB", &curves).unwrap();
-        // The axis goes from −1.1 to 1.1: 1 is 0.1/2.2 of 320 below the top.
+        // The axis goes from −1.1 to 1.1, so 1 is 0.1/2.2 of 320 below the top.
         let (high, low) = (TOP + HEIGHT * 0.1 / 2.2, TOP + HEIGHT * 2.1 / 2.2);
         assert!(svg.contains(&format!("M{LEFT:.1} {high:.1}L{:.1} {low:.1}\"", LEFT + WIDTH)), "{svg}");
         let middle = format!("<circle cx=\"{:.1}\" cy=\"{:.1}\"", LEFT + WIDTH / 2.0, TOP + HEIGHT / 2.0);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn no_plot_of_nothing() {
+    fn a_plot_without_points_is_refused() {
         let x = Axis::new("x", 0.0..1.0);
         assert!(lines("", &x, "", &[]).is_err());
         assert!(lines("", &x, "", &[curve("a", &[(0.0, f64::NAN)])]).is_err());

@@ -1,4 +1,4 @@
-//! Pictures and pages of results: data in, bytes and text out. Nothing here reads or writes a file.
+//! Turns results into images and pages: data in, bytes and text out. Nothing here reads or writes a file.
 
 mod axis;
 mod figure;
@@ -8,6 +8,7 @@ pub mod html;
 mod lines;
 mod roofline;
 mod spectrogram;
+mod svg;
 
 pub use axis::{Axis, Tick};
 pub use figure::{Panel, figure};

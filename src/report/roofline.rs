@@ -1,70 +1,70 @@
-//! A roofline: how fast kernels are, against what their arithmetic and their memory traffic allow (Williams, Waterman &
-//! Patterson 2009).
+//! Draws a roofline: kernel speeds against the limits of arithmetic and memory traffic (Williams, Waterman & Patterson
+//! 2009).
 
 use super::axis::Axis;
-use super::figure::{MIDDLE, line, open, text};
 use super::html::escape;
+use super::svg::{MIDDLE, line, open, text};
 use crate::{Error, Result};
 
-/// What a machine can do at most.
+/// The limits of a machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Roof {
-    /// Operations a second.
+    /// Operations per second.
     pub flops: f64,
-    /// Bytes a second.
+    /// Bytes per second.
     pub bytes: f64,
 }
 
 /// A kernel under the roof.
 #[derive(Debug, Clone)]
 pub struct Point {
-    /// What is written beside it.
+    /// Its label.
     pub label: String,
-    /// Points of one series share a colour.
+    /// Its series. All points of a series have one colour.
     pub series: String,
-    /// Operations a byte.
+    /// Operations per byte.
     pub intensity: f64,
-    /// Operations a second.
+    /// Operations per second.
     pub flops: f64,
 }
 
 impl Roof {
-    /// The operations a second that are possible at an intensity of so many operations a byte.
+    /// The attainable operations per second at an intensity in operations per byte.
     pub fn at(self, intensity: f64) -> f64 {
         self.flops.min(self.bytes * intensity)
     }
 
-    /// The intensity from which on arithmetic is what limits.
+    /// The intensity above which arithmetic is the limit.
     fn ridge(self) -> f64 {
         self.flops / self.bytes
     }
 }
 
-/// The plot within the picture, in pixels; its height grows with the number of labels.
+/// The plot's position in the image, in pixels. Its height grows with the number of labels.
 const LEFT: f64 = 62.0;
 const TOP: f64 = 34.0;
 const WIDTH: f64 = 520.0;
 const LEAST_HEIGHT: f64 = 340.0;
 const BOTTOM: f64 = 46.0;
-/// The room at the right for the labels, and what a label has to itself from top to bottom.
+/// The width of the labels at the right, and the height of one label.
 const LABELS: f64 = 330.0;
 const LABEL_HEIGHT: f64 = 15.0;
-/// From the plot to its labels.
+/// Distance between the plot and its labels.
 const GUTTER: f64 = 46.0;
-/// The plot begins at least so many times before the ridge, so that there is a slope to see.
+/// The plot begins at least this factor below the ridge, so that the slope is visible.
 const BEFORE_RIDGE: f64 = 4.0;
-/// Told apart by colour-blind eyes too (Okabe & Ito 2008).
+/// Colours that colour-blind readers can tell apart too (Okabe & Ito 2008).
 pub(super) const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
-/// Kernels under their roof, as SVG: intensity in flop per byte against GFLOP/s, both logarithmic. The labels stand at the
-/// right in the order of the points' heights, so that none hides another.
+/// Draws kernels under their roof as SVG: intensity in flop per byte against GFLOP/s, both logarithmic. The labels
+/// stand at the right in the order of the points' heights, so none covers another.
 ///
 /// # Errors
 /// [`Error::Input`] if there are no points, or a number is not positive and finite.
 pub fn roofline(title: &str, roof: Roof, points: &[Point]) -> Result<String> {
     let numbers = || points.iter().flat_map(|point| [point.intensity, point.flops]).chain([roof.flops, roof.bytes]);
     if points.is_empty() || numbers().any(|number| !(number.is_finite() && number > 0.0)) {
-        return Err(Error::input("a roofline needs points, and numbers that are positive and finite"));
+        return Err(Error::input("a roofline needs points with positive, finite numbers"));
     }
     let height = (points.len() as f64 * LABEL_HEIGHT).max(LEAST_HEIGHT);
     let plot = Plot {
@@ -117,7 +117,7 @@ impl Plot {
         svg + &text((x, y), &format!(r#"{MIDDLE} transform="rotate(-90 {x:.1} {y:.1})""#), &self.flops.name)
     }
 
-    /// The roof: up with the intensity to the ridge, then level; cut off where the plot ends.
+    /// The roof: it rises with the intensity up to the ridge and is level after it. The plot clips it.
     fn roof(&self, roof: Roof) -> String {
         let first = self.intensity.range.start.max(self.flops.range.start / roof.bytes);
         let corners = [first, roof.ridge(), self.intensity.range.end].map(|at| (self.x(at), self.y(roof.at(at))));
@@ -163,7 +163,7 @@ impl Plot {
     }
 }
 
-/// Heights for labels that want to stand at `wanted` (from the top down), at least `gap` apart and none below `bottom`.
+/// Heights for labels close to `wanted` (from the top down), at least `gap` apart and none below `bottom`.
 fn spread(wanted: &[f64], gap: f64, bottom: f64) -> Vec<f64> {
     let mut heights: Vec<f64> = Vec::with_capacity(wanted.len());
     for (index, &height) in wanted.iter().enumerate() {
@@ -183,8 +183,9 @@ mod tests {
     }
 
     #[test]
-    fn geometry_by_hand() {
-        // A ridge at 10 flop a byte. Both axes end a step beyond what they show: 1 to 100 flop a byte, 5 to 200 GFLOP/s.
+    fn points_and_roof_have_the_expected_geometry() {
+        // The ridge is at 10 flop per byte. Both axes end one step beyond their content: 1 to 100 flop per byte, 5 to
+        // 200 GFLOP/s.
         let roof = Roof { flops: 1e11, bytes: 1e10 };
         assert_eq!((roof.at(2.0), roof.at(10.0), roof.at(50.0)), (2e10, 1e11, 1e11));
         let points = [point("low", 2.0, 1e10), point("a < b", 50.0, 1e11)];
@@ -193,7 +194,7 @@ mod tests {
         let y = |giga: f64| TOP + (1.0 - (giga / 5.0).log10() / 40f64.log10()) * LEAST_HEIGHT;
         let circle = |intensity, giga| format!("<circle cx=\"{:.1}\" cy=\"{:.1}\"", x(intensity), y(giga));
         assert!(svg.contains(&circle(2.0, 10.0)) && svg.contains(&circle(50.0, 100.0)), "{svg}");
-        // The roof comes up at 1 flop a byte, where 10 GFLOP/s are possible.
+        // The roof enters the plot at 1 flop per byte, where 10 GFLOP/s are attainable.
         let corners = [(1.0, 10.0), (10.0, 100.0), (100.0, 100.0)].map(|(i, g)| format!("{:.1} {:.1}", x(i), y(g)));
         assert!(svg.contains(&format!("M{}", corners.join("L"))), "{svg}");
         assert!(svg.contains(">a &lt; b</text>") && svg.contains(">100 GFLOP/s in registers<"), "{svg}");
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn no_roofline_of_nothing() {
+    fn a_roofline_without_points_is_refused() {
         let roof = Roof { flops: 1e11, bytes: 1e10 };
         assert!(roofline("", roof, &[]).is_err());
         assert!(roofline("", roof, &[point("", 0.0, 1e9)]).is_err());

@@ -1,19 +1,19 @@
-//! The spectrogram that is shown, which is not the one that is factorized.
+//! Computes spectrograms for display. They are not the ones that are factorized.
 
 use ndarray::{Array2, Axis};
 
 use crate::Result;
 use crate::spectrogram::{Pad, Shape, Stft, StftParams};
 
-/// Frames are averaged beyond this many columns: a picture has no more pixels.
+/// The most columns of an image. Longer recordings average several frames per column.
 const MOST_COLUMNS: usize = 600;
 
-/// The power spectrogram (F, N) of a signal at `sample_rate` Hz, in dB relative to a sine of full scale, from 0 Hz to half the
-/// sample rate: Hann windows of 40 ms, one centred at every 10 ms from the signal's first sample on, in columns of one frame
-/// each or, where N would pass 600, of the mean power of several. Where there is no power the value is negative infinity.
+/// The power spectrogram (F, N) of a signal at `sample_rate` Hz for display, in dB relative to a full-scale sine, from
+/// 0 Hz to half the sample rate. It uses 40 ms Hann windows centred every 10 ms from the signal's first sample. Each
+/// column is one frame, or the mean power of several if N would exceed 600. Zero power gives negative infinity.
 ///
 /// # Errors
-/// [`Error::Input`](crate::Error::Input) for a sample rate that leaves a window less than two samples.
+/// [`Error::Input`](crate::Error::Input) if the sample rate leaves fewer than two samples per window.
 pub fn spectrogram(samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
     let length = |per_second: u32| (sample_rate / per_second) as usize;
     let (window, hop) = (length(25), length(100));
@@ -29,7 +29,7 @@ pub fn spectrogram(samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
     let first = (window - hop).saturating_sub(window / 2).div_ceil(hop);
     let group = frames.div_ceil(MOST_COLUMNS).max(1);
     let columns = frames.div_ceil(group);
-    // A sine of amplitude 1 puts half the window's sum into its bin.
+    // A sine of amplitude 1 has half the window's sum in its bin.
     let full_scale = (Shape::Hann.samples(window).iter().sum::<f64>() / 2.0).powi(2) as f32;
     let mut picture = Array2::zeros((stft.bins(), columns));
     for (column, mut pixels) in picture.axis_iter_mut(Axis(1)).enumerate() {
@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    /// A sine in the middle of bin 64 of 1024 at 16 kHz: 1 kHz.
+    /// A 1 kHz sine: the centre of bin 64 of 1024 at 16 kHz.
     fn sine(amplitude: f64, samples: usize) -> Vec<f32> {
         (0..samples).map(|n| (amplitude * (TAU * n as f64 / 16.0).sin()) as f32).collect()
     }
@@ -68,9 +68,9 @@ mod tests {
     }
 
     #[test]
-    fn a_long_signal_keeps_its_level_in_few_columns() {
+    fn averaging_columns_keeps_the_level() {
         let picture = spectrogram(&sine(1.0, 16_000 * 15), 16_000).unwrap();
-        // 1500 frames, three a column.
+        // 1500 frames, three per column.
         assert_eq!(picture.dim(), (513, 500));
         assert!((picture[[64, 250]]).abs() < 0.05, "{}", picture[[64, 250]]);
     }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_and_nothing() {
+    fn silence_gives_negative_infinity_and_no_samples_no_columns() {
         assert!(spectrogram(&[0.0; 4000], 8000).unwrap().iter().all(|&v| v == f32::NEG_INFINITY));
         assert_eq!(spectrogram(&[], 8000).unwrap().dim(), (257, 0));
         assert!(spectrogram(&[0.0; 10], 20).is_err());

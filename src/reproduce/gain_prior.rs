@@ -1,4 +1,4 @@
-//! Speech from music under priors of the gains: Grais & Erdogan (2012), table 1.
+//! Separates speech from music under gain priors: Grais & Erdogan (2012), table 1.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
@@ -8,18 +8,23 @@ use super::mixtures::{Clip, clips};
 use super::{Cell, Corpus, Figure, Findings, Table};
 use crate::divergence::Divergence;
 use crate::evaluate::snr;
+use crate::job::{Training, TrainingMethod};
 use crate::kernels::{GainPrior, Glue, Gradient, Mask, Momentum, Norm};
-use crate::model::Model;
+use crate::methods::gain_prior::separate::{Settings, UnderPriors};
+use crate::methods::gain_prior::{self as method, Weight};
+use crate::methods::nmf::{self, Updates};
+use crate::methods::separator::{OnEngine as _, stretches};
+use crate::model::{Model, Parts};
+use crate::recordings::{Event, Material, Recordings};
 use crate::report::{self, Curve, Panel, heatmap};
-use crate::separate::{Bases, PriorSettings, Settings, Updates, Weight, gains, separate, stretches};
-use crate::spectrogram::{Length, Shape, Stft, Transform, level_scale};
-use crate::train::{Event, Material, TrainOptions, train};
+use crate::spectrogram::{Length, Shape, Stft, level_scale};
+use crate::train::train;
 use crate::{Error, Result};
 
 const PAPER: &str = "E. M. Grais, H. Erdogan: Gaussian mixture gain priors for regularized nonnegative matrix factorization in \
                      single-channel source separation. Interspeech 2012, table 1";
-/// Of the paper: the level of speech over music in dB; the SNR of the speech in dB without priors, with weights of 0.1, and with
-/// the best weights that its authors tried; and these, of speech and of music.
+/// The paper's results: the level of speech over music in dB; the SNR of the speech in dB without priors, with weights
+/// of 0.1, and with the best weights that the authors tried; and those weights, for speech and music.
 const PUBLISHED: [(f64, f64, f64, f64, &str); 6] = [
     (-5.0, 3.32, 3.45, 4.55, "0.5, 0.005"),
     (0.0, 7.19, 7.43, 7.68, "0.1, 0.01"),
@@ -29,30 +34,30 @@ const PUBLISHED: [(f64, f64, f64, f64, &str); 6] = [
     (20.0, 17.14, 17.69, 20.69, "0.01, 10"),
 ];
 const GRADIENTS: [Gradient; 2] = [Gradient::Paper, Gradient::Exact];
-/// Iterations of training, extrapolated, and updates of separation.
+/// Iterations of extrapolated training, and updates of separation.
 const ITERATIONS: usize = 100;
-/// What pictures of gains show, in dB below the loudest of a frame.
+/// The range of the gain pictures, in dB below the loudest gain of a frame.
 const SHOWN: f32 = 60.0;
 
-/// What is tried.
+/// The parameters of the experiment.
 #[derive(Debug, Clone)]
 pub struct GainPriorOptions {
-    /// K of each source.
+    /// Components K per source.
     pub rank: usize,
-    /// C of each source.
+    /// Gaussians C per source.
     pub mixtures: usize,
-    /// Mixtures at each level, at most.
+    /// The most mixtures per level.
     pub clips: usize,
-    /// Levels of speech over music in dB, rising.
+    /// Levels of speech over music in dB, ascending.
     pub levels: Vec<f64>,
-    /// The weights of which every pair is tried, for the best at each level.
+    /// The weights of the grid. Every pair is tried, to find the best at each level.
     pub grid: Vec<f64>,
-    /// Of the random starts, and of what is mixed with what.
+    /// The seed of the random starts and of the choice of mixtures.
     pub seed: u64,
 }
 
 impl Default for GainPriorOptions {
-    /// Those of the paper.
+    /// The paper's parameters.
     fn default() -> Self {
         Self {
             rank: 128,
@@ -65,19 +70,20 @@ impl Default for GainPriorOptions {
     }
 }
 
-/// What happens while it runs.
+/// Progress events.
 pub enum Progress<'a> {
-    /// Of the training.
+    /// A training event.
     Training(Event<'a>),
-    /// So many of so many separations are done.
+    /// The number of separations done, and their total.
     Separated(usize, usize),
 }
 
-/// Learns both sources from their training recordings, then separates mixtures of their test recordings: without priors, with
-/// weights found from the data, with weights of 0.1, and with every pair of the grid, by both gradients.
+/// Trains both sources on their training recordings, then separates mixtures of their test recordings with both
+/// gradients: without priors, with weights found from the data, with weights of 0.1, and with every pair of the grid.
 ///
 /// # Errors
-/// [`Error::Input`] for options out of range, recordings that are missing or silent; those of training and separation.
+/// [`Error::Input`] for options out of range, and for missing or silent recordings; also the errors of training and
+/// separation.
 pub fn gain_prior<E: GainPrior + Momentum + Glue>(
     engine: &E,
     speech: &Corpus,
@@ -87,10 +93,10 @@ pub fn gain_prior<E: GainPrior + Momentum + Glue>(
 ) -> Result<Findings> {
     let sound = |weight: &f64| weight.is_finite() && *weight >= 0.0;
     if options.levels.is_empty() || !options.levels.iter().all(|level| level.abs() <= 100.0) || options.clips == 0 {
-        return Err(Error::input("the experiment needs a clip or more, and levels between -100 and 100 dB"));
+        return Err(Error::input("the experiment needs at least one clip, and levels from -100 to 100 dB"));
     }
     if options.grid.is_empty() || !options.grid.iter().all(sound) {
-        return Err(Error::input("the grid needs weights that are finite and not negative"));
+        return Err(Error::input("the grid needs finite, nonnegative weights"));
     }
     let model = learn(engine, [speech, music], options, &mut |event| watch(Progress::Training(event)))?;
     let clips = clips(&speech.test, &music.test, options.clips, model.sample_rate, options.seed)?;
@@ -107,8 +113,8 @@ pub fn gain_prior<E: GainPrior + Momentum + Glue>(
     let arms: Vec<_> = std::iter::once(none).chain(GRADIENTS.into_iter().flat_map(of_gradient)).collect();
     let mut results = Vec::with_capacity(arms.len());
     for (done, &(weights, gradient)) in arms.iter().enumerate() {
-        let bases = Bases::new(engine, &model, model.bins(), &settings(weights, gradient))?;
-        let score = |problem: &Problem| problem.score(engine, &model, &bases, &settings(weights, gradient));
+        let under = under(engine, &model, &settings(weights, gradient))?;
+        let score = |problem: &Problem| problem.score(engine, &model, &under);
         results.push(problems.iter().map(score).collect::<Result<Array1<f64>>>()?);
         watch(Progress::Separated(done + 1, arms.len()));
     }
@@ -131,12 +137,12 @@ pub fn gain_prior<E: GainPrior + Momentum + Glue>(
         setting: [
             ("speech", describe(speech, &model, 0)),
             ("music", describe(music, &model, 1)),
-            ("mixtures", format!("{} a level, {seconds:.1} s; levels by mean power", clips.len())),
+            ("mixtures", format!("{} per level, {seconds:.1} s; levels by mean power", clips.len())),
             (
                 "transform",
                 format!("{} {} / {} / {} at {} Hz", stft.shape, stft.window, stft.hop, stft.fft, model.sample_rate),
             ),
-            ("bases, components", format!("{}, {} a source", options.rank, options.mixtures)),
+            ("bases, components", format!("{}, {} per source", options.rank, options.mixtures)),
             ("iterations", format!("{ITERATIONS} of training (extrapolated) and {ITERATIONS} of separation")),
             ("seed, engine", format!("{}, {}", options.seed, engine.describe())),
         ]
@@ -150,7 +156,7 @@ pub fn gain_prior<E: GainPrior + Momentum + Glue>(
 fn describe(corpus: &Corpus, model: &Model, source: usize) -> String {
     let seconds = model.training.sources.get(source).map_or(0.0, |source| source.seconds);
     format!(
-        "{}: {} recordings, {seconds:.0} s to learn from, {} to mix",
+        "{}: {} recordings, {seconds:.0} s for training, {} for mixing",
         corpus.name,
         corpus.train.len(),
         corpus.test.len()
@@ -163,42 +169,50 @@ fn learn<E: GainPrior + Momentum + Glue>(
     options: &GainPriorOptions,
     watch: &mut (dyn FnMut(Event) + Send),
 ) -> Result<Model> {
-    let material =
-        sources.map(|source| Material { name: source.name.clone(), files: source.train.clone(), rank: options.rank });
-    let (window, hop) = (Some(Length::Milliseconds(30.0)), Some(Length::Milliseconds(12.0)));
-    let options = TrainOptions {
+    let material = sources
+        .map(|source| Material { name: source.name.clone(), recordings: Recordings::Files(source.train.clone()) });
+    let training = Training {
+        method: TrainingMethod::GainPrior(method::Training { mixtures: options.mixtures }),
+        rank: options.rank.into(),
         divergence: Divergence::ItakuraSaito,
-        updates: Updates::Extrapolated,
-        iterations: ITERATIONS,
-        tolerance: 0.0,
-        sparsity: 0.0,
+        iterations: Some(ITERATIONS),
         normalize: Some(Norm::L2),
-        mixtures: Some(options.mixtures),
-        transform: Transform { window, hop, fft: None, shape: Shape::Hamming },
+        window: Some(Length::Milliseconds(30.0)),
+        hop: Some(Length::Milliseconds(12.0)),
+        window_shape: Shape::Hamming,
         seed: options.seed,
+        ..Training::default()
     };
-    train(engine, &material, &options, watch)
+    let mut watch = |event: Event| {
+        watch(event);
+        Ok(())
+    };
+    train(engine, &material, &training, &mut watch)
 }
 
 fn settings(weights: [Weight; 2], gradient: Gradient) -> Settings {
-    Settings {
-        updates: Updates::Alternating,
-        iterations: ITERATIONS,
-        tolerance: 0.0,
-        mask: Mask::Ratio(1.0),
-        priors: PriorSettings { weights: weights.to_vec(), gradient },
-    }
+    let updates = Updates::Alternating;
+    let gains = nmf::separate::Settings { updates, iterations: ITERATIONS, tolerance: 0.0, mask: Mask::Ratio(1.0) };
+    Settings { gains, weights: weights.to_vec(), gradient }
 }
 
-/// All mixtures of a level, as an engine takes them.
+/// The model's bases and priors on an engine.
+fn under<E: GainPrior + Momentum + Glue>(engine: &E, model: &Model, settings: &Settings) -> Result<UnderPriors<E>> {
+    let Parts::GainPrior(learned) = &model.parts else {
+        return Err(Error::input("a model without gain priors"));
+    };
+    UnderPriors::new(engine, model.bases(), learned, settings)
+}
+
+/// All mixtures of a level, prepared for an engine.
 struct Problem<'a> {
     clips: &'a [Clip],
     stft: Stft<f32>,
-    /// (n, F) of every clip.
+    /// The spectra (n, F) of every clip.
     spectra: Vec<Array2<Complex<f32>>>,
-    /// (N, F), one clip after the other.
+    /// The data (N, F), one clip after another.
     data: Array2<f32>,
-    /// The columns of the stretches that it is made of.
+    /// The columns of each stretch.
     segments: Vec<usize>,
 }
 
@@ -219,16 +233,10 @@ impl<'a> Problem<'a> {
     }
 
     /// The mean SNR of the speech in dB.
-    fn score<E: GainPrior + Momentum + Glue>(
-        &self,
-        engine: &E,
-        model: &Model,
-        bases: &Bases<E>,
-        settings: &Settings,
-    ) -> Result<f64> {
-        let separated = separate(engine, self.data.t(), &self.segments, bases, settings)?;
+    fn score<E: GainPrior + Momentum + Glue>(&self, engine: &E, model: &Model, under: &UnderPriors<E>) -> Result<f64> {
+        let separated = under.separate(engine, self.data.t(), &self.segments)?;
         if separated.costs.iter().any(|cost| !cost.is_finite()) {
-            return Err(Error::Diverged { what: model.sources[0].name.clone(), iteration: settings.iterations });
+            return Err(Error::Diverged { what: model.sources[0].name.clone(), iteration: ITERATIONS });
         }
         let mask = separated.masks[0].t();
         let mut first = 0;
@@ -251,18 +259,18 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// SNR in dB at every level, by one gradient.
+/// SNR in dB at every level, with one gradient.
 struct ByGradient {
     gradient: Gradient,
     auto: Array1<f64>,
-    /// Weights of 0.1.
+    /// With weights of 0.1.
     even: Array1<f64>,
-    /// By the weights of speech and music.
+    /// For each pair of weights, of speech and music.
     grid: Vec<([f64; 2], Array1<f64>)>,
 }
 
 impl ByGradient {
-    /// The best of the grid at every level: its SNR and weights.
+    /// The best SNR of the grid at every level, with its weights.
     fn best(&self) -> Vec<(f64, [f64; 2])> {
         let at = |level: usize| {
             let all = self.grid.iter().map(|(weights, scores)| (scores[level], *weights));
@@ -292,11 +300,11 @@ impl Scores {
             [Cell::Number(level), Cell::Decibels(self.plain[index])].into_iter().chain(gains).collect()
         };
         Table {
-            title: "SNR of the speech in dB without priors, and what priors add to it".into(),
+            title: "SNR of the speech in dB without priors, and the gain with priors".into(),
             heading,
             rows: self.levels.iter().enumerate().map(row).collect(),
-            note: "Level: of speech over music, in dB. auto: weights from the data, without knowledge of the level; 0.1: both \
-                   weights. The first gradient is eqs. (29) and (30) as printed, the exact one that of the likelihood."
+            note: "Level of speech over music in dB. auto: weights from the data, without knowledge of the level. 0.1: both \
+                   weights. paper: the gradient of eqs. (29) and (30) as printed. exact: the gradient of the likelihood."
                 .into(),
         }
     }
@@ -315,10 +323,12 @@ impl Scores {
             std::iter::once(Cell::Number(level)).chain(cells).collect()
         };
         Table {
-            title: "The same with the best of all pairs of weights at each level".into(),
+            title: "The same with the best pair of weights at each level".into(),
             heading,
             rows: self.levels.iter().enumerate().map(row).collect(),
-            note: "Chosen on these mixtures, with the level known: what a rule could reach at most.".into(),
+            note:
+                "The pairs were chosen on these mixtures, with the level known. No rule for the weights can do better."
+                    .into(),
         }
     }
 
@@ -349,7 +359,7 @@ impl Scores {
         let title = "SNR gained over no prior";
         Ok(Figure {
             name: "gain-prior".into(),
-            caption: "What priors add to the SNR of the speech. Weights from the data are the default; the best pair knows the level."
+            caption: "The gain in SNR of the speech with priors. Weights from the data are the default; the best pair knows the level."
                 .into(),
             svg: report::lines(title, &x, "dB", &curves)?,
         })
@@ -363,7 +373,7 @@ fn published() -> Table {
         cells.chain([Cell::Text(weights.into())]).collect()
     };
     Table {
-        title: "What the paper has: SNR in dB without priors, and what they add".into(),
+        title: "The paper's results: SNR in dB without priors, and the gain with priors".into(),
         heading: ["level", "no prior", "0.1", "best", "speech, music"].map(String::from).to_vec(),
         rows: PUBLISHED.iter().map(row).collect(),
         note: "Other recordings: 540 utterances of one speaker, 12 pieces for piano; levels by active speech level."
@@ -371,7 +381,8 @@ fn published() -> Table {
     }
 }
 
-/// The speech's gains in the first clip at the lowest level: of the clean speech, of the mixture without priors, and with.
+/// Pictures the speech's gains in the first clip at the lowest level: in the clean speech, in the mixture without
+/// priors, and with priors.
 fn pictures<E: GainPrior + Momentum + Glue>(
     engine: &E,
     model: &Model,
@@ -390,8 +401,7 @@ fn pictures<E: GainPrior + Momentum + Glue>(
         (format!("In the mixture at {level} dB, weights from the data"), &clips[0], &auto),
     ] {
         let problem = Problem::new(model, std::slice::from_ref(clip), level)?;
-        let bases = Bases::new(engine, model, model.bins(), settings)?;
-        let all = gains(engine, problem.data.t(), &problem.segments, &bases, settings)?;
+        let all = under(engine, model, settings)?.gains(engine, problem.data.t(), &problem.segments)?;
         let shown = all.slice(s![..rank, ..]).select(Axis(0), &order);
         let loudest = shown.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
         let decibels = shown.mapv(|gain| 10.0 * (gain / loudest).log10());
@@ -410,7 +420,7 @@ fn pictures<E: GainPrior + Momentum + Glue>(
     })
 }
 
-/// Columns of bases (F, K) in the order of their centroids.
+/// The columns of bases (F, K), ordered by their centroids.
 fn by_centroid(bases: &Array2<f32>) -> Vec<usize> {
     let centroid = |column: usize| {
         let column = bases.column(column);
@@ -451,11 +461,9 @@ mod tests {
         let clips = clips(&sources[0].test, &sources[1].test, 2, model.sample_rate, 0).unwrap();
         assert_ne!(clips[0].target.len(), clips[1].target.len());
         for weights in [[Weight::Given(0.0); 2], [Weight::Auto; 2]] {
-            let settings = settings(weights, Gradient::Paper);
-            let bases = Bases::new(&Reference, &model, model.bins(), &settings).unwrap();
-            let score = |clips: &[Clip]| {
-                Problem::new(&model, clips, 0.0).unwrap().score(&Reference, &model, &bases, &settings).unwrap()
-            };
+            let under = under(&Reference, &model, &settings(weights, Gradient::Paper)).unwrap();
+            let score =
+                |clips: &[Clip]| Problem::new(&model, clips, 0.0).unwrap().score(&Reference, &model, &under).unwrap();
             let (both, alone) = (score(&clips), [score(&clips[..1]), score(&clips[1..])]);
             assert!((both - (alone[0] + alone[1]) / 2.0).abs() < 1e-9, "{both} of {alone:?}");
             assert!(both > 1.0 && alone[0] != alone[1], "{alone:?}");
@@ -463,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_of_a_grid_is_the_best_at_each_level() {
+    fn the_best_weights_are_chosen_per_level() {
         let grid = vec![([0.0, 0.1], ndarray::array![1.0, 5.0]), ([0.5, 0.2], ndarray::array![3.0, 4.0])];
         let none = ndarray::array![0.0, 0.0];
         let by = ByGradient { gradient: Gradient::Paper, auto: none.clone(), even: none, grid };
@@ -471,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn components_are_shown_by_their_centroids() {
+    fn components_are_ordered_by_centroid() {
         let bases = ndarray::array![[0.0, 1.0, 0.5], [0.0, 0.0, 0.5], [1.0, 0.0, 0.0]];
         assert_eq!(by_centroid(&bases), [1, 2, 0]);
     }

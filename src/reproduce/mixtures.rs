@@ -1,4 +1,4 @@
-//! Mixtures whose sources are known, at levels that are chosen.
+//! Makes mixtures of known sources at given levels.
 
 use std::path::{Path, PathBuf};
 
@@ -6,15 +6,15 @@ use crate::audio;
 use crate::random::Stream;
 use crate::{Error, Result};
 
-/// A portion of music this far below its recording's mean power is a pause, and is not drawn.
+/// A stretch of music whose mean power is below this share of its recording's counts as a pause and is not drawn.
 const PAUSE: f64 = 1e-3;
-/// Portions that are drawn before one is taken as it is.
+/// The number of draws after which a pause is accepted.
 const DRAWS: u64 = 64;
 
-/// A recording of the target, and as long a portion of the rest at the same mean power.
+/// A recording of the target, and an equally long stretch of the other source at the same mean power.
 #[derive(Debug, Clone)]
 pub(super) struct Clip {
-    /// Of the target's file, without its extension.
+    /// The name of the target's file, without its extension.
     pub(super) name: String,
     /// The target alone.
     pub(super) target: Vec<f32>,
@@ -23,18 +23,19 @@ pub(super) struct Clip {
 }
 
 impl Clip {
-    /// The mixture in which the target's mean power is `level` dB above that of the rest.
+    /// The mixture in which the target's mean power is `level` dB above that of the other source.
     pub(super) fn mixture(&self, level: f64) -> Vec<f32> {
         let gain = 10f64.powf(-level / 20.0) as f32;
         self.target.iter().zip(&self.rest).map(|(target, rest)| target + gain * rest).collect()
     }
 }
 
-/// At most `count` clips at a sample rate: recordings of the target in an order drawn by the seed, those of the rest in turn, of
-/// each the first channel. A portion begins where the seed says, and goes on at the recording's beginning where it ends.
+/// Makes at most `count` clips at a sample rate, from the first channel of each recording. The seed sets the order of
+/// the target's recordings; those of the other source take turns. The seed also sets where a stretch begins. A stretch
+/// that reaches the end of its recording continues at the beginning.
 ///
 /// # Errors
-/// [`Error::Input`] where recordings of either are missing or silent, and those of reading.
+/// [`Error::Input`] if recordings of either source are missing or silent; also the errors of reading.
 pub(super) fn clips(
     target: &[PathBuf],
     rest: &[PathBuf],
@@ -47,7 +48,7 @@ pub(super) fn clips(
     let read = |path: &PathBuf| Ok((path.clone(), mono(path, sample_rate)?));
     let rest = rest.iter().map(read).filter(|read| read.as_ref().map_or(true, sounds)).collect::<Result<Vec<_>>>()?;
     if rest.is_empty() {
-        return Err(Error::input("nothing to mix with: no test recording holds sound"));
+        return Err(Error::input("nothing to mix with: all test recordings are silent"));
     }
     let mut clips = Vec::new();
     for path in target {
@@ -68,7 +69,7 @@ pub(super) fn clips(
         clips.push(Clip { name, target, rest: portion });
     }
     if clips.is_empty() {
-        return Err(Error::input("nothing to separate: no test recording of the target holds sound"));
+        return Err(Error::input("nothing to separate: all test recordings of the target are silent"));
     }
     Ok(clips)
 }
@@ -83,12 +84,12 @@ fn sounds((_, signal): &(PathBuf, Vec<f32>)) -> bool {
     power(signal) > 0.0
 }
 
-/// The mean power; 0 of nothing.
+/// The mean power; 0 for an empty signal.
 fn power(signal: &[f32]) -> f64 {
     signal.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>() / signal.len().max(1) as f64
 }
 
-/// A portion of a signal that is no pause, if there is one.
+/// A stretch of a signal that is not a pause, if one is found.
 fn draw(signal: &[f32], length: usize, stream: Stream) -> Vec<f32> {
     let portion = |index: u64| -> Vec<f32> {
         let start = (stream.uniform(index) * signal.len() as f64) as usize;
@@ -96,13 +97,13 @@ fn draw(signal: &[f32], length: usize, stream: Stream) -> Vec<f32> {
     };
     let least = PAUSE * power(signal);
     (0..DRAWS).map(portion).find(|portion| power(portion) > least).unwrap_or_else(|| {
-        // A signal of almost nothing but silence: from where it sounds.
+        // The signal is almost all silence: start at its first nonzero sample.
         let start = signal.iter().position(|&sample| sample != 0.0).unwrap_or(0);
         signal.iter().copied().cycle().skip(start).take(length).collect()
     })
 }
 
-/// Fisher and Yates.
+/// The Fisher-Yates shuffle.
 fn shuffle<T>(items: &mut [T], stream: Stream) {
     for last in (1..items.len()).rev() {
         items.swap(last, (stream.uniform(last as u64) * (last + 1) as f64) as usize);
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_are_what_they_are_called() {
+    fn mixtures_have_the_requested_level() {
         let folder = tempfile::tempdir().unwrap();
         let tone = |n: usize| (0..n).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<f32>>();
         let silent = save(folder.path(), "silent.wav", vec![0.0; 50]);
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_order_can_be_drawn() {
+    fn the_shuffle_reaches_every_order() {
         let mut seen = std::collections::HashSet::new();
         for seed in 0..200 {
             let mut items = [0, 1, 2, 3];

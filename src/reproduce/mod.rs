@@ -1,7 +1,7 @@
-//! The papers' experiments, on recordings that a user names: what was found beside what the paper says.
+//! Repeats the papers' experiments on a user's recordings, and shows the results beside the paper's.
 //!
-//! An experiment is a file or a folder here. It takes recordings of single sources, mixes them itself, and gives [`Findings`]:
-//! tables and pictures, whatever it is about. How they are shown is no experiment's matter.
+//! Each experiment is a file or a folder here. It takes recordings of single sources, mixes them itself, and returns
+//! [`Findings`]: tables and figures. Experiments do not depend on how their findings are shown.
 
 pub mod gain_prior;
 mod mixtures;
@@ -18,22 +18,22 @@ use crate::{Error, Result};
 /// Recordings of one source alone.
 #[derive(Debug, Clone)]
 pub struct Corpus {
-    /// Its name.
+    /// The source's name.
     pub name: String,
-    /// What is learned from.
+    /// Recordings for training.
     pub train: Vec<PathBuf>,
-    /// What is mixed.
+    /// Recordings for mixing.
     pub test: Vec<PathBuf>,
 }
 
-/// What an experiment has found.
+/// The results of an experiment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Findings {
-    /// The experiment, in a few words.
+    /// The experiment in a few words.
     pub title: String,
-    /// Authors, title and year of what it is from.
+    /// The paper's authors, title and year.
     pub paper: String,
-    /// On what and how it was done: names and values.
+    /// The data and parameters, as names and values.
     pub setting: Vec<(String, String)>,
     /// The numbers.
     pub tables: Vec<Table>,
@@ -42,24 +42,24 @@ pub struct Findings {
     pub figures: Vec<Figure>,
 }
 
-/// Numbers in rows.
+/// A table of numbers.
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
-    /// What they are, with their unit.
+    /// The quantity, with its unit.
     pub title: String,
-    /// What the columns are.
+    /// The names of the columns.
     pub heading: Vec<String>,
-    /// Under it; the first cell is what the row is of.
+    /// The rows. The first cell of each names the row.
     pub rows: Vec<Vec<Cell>>,
-    /// What to know when reading them.
+    /// Remarks on how to read the table.
     pub note: String,
 }
 
-/// An entry of a table: a number for programs, its digits for people.
+/// A cell of a table. Programs get the full number, people the rounded one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Cell {
-    /// Words.
+    /// Text.
     Text(String),
     /// A plain number.
     Number(f64),
@@ -81,26 +81,26 @@ impl fmt::Display for Cell {
 }
 
 impl Table {
-    /// The heading and the rows, as text.
+    /// The heading and the rows as text.
     fn text(&self) -> Vec<Vec<String>> {
         let rows = self.rows.iter().map(|row| row.iter().map(Cell::to_string).collect());
         std::iter::once(self.heading.clone()).chain(rows).collect()
     }
 }
 
-/// A picture.
+/// A figure.
 #[derive(Debug, Clone)]
 pub struct Figure {
-    /// Of its file, without an extension.
+    /// The name of its file, without an extension.
     pub name: String,
-    /// What it shows.
+    /// A description of what it shows.
     pub caption: String,
     /// The picture.
     pub svg: String,
 }
 
 impl Findings {
-    /// As text, with `table` to lay rows out in columns.
+    /// The findings as text. `table` lays rows out in columns.
     pub fn text(&self, table: impl Fn(&[Vec<String>]) -> String) -> String {
         let setting: Vec<Vec<String>> =
             self.setting.iter().map(|(name, value)| vec![format!("{name}:"), value.clone()]).collect();
@@ -115,7 +115,7 @@ impl Findings {
         text
     }
 
-    /// As a page that needs nothing beside it.
+    /// The findings as a self-contained page.
     pub fn page(&self) -> String {
         let rows = self.setting.iter().map(|(name, value)| {
             format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", html::escape(name), html::escape(value))
@@ -132,10 +132,11 @@ impl Findings {
         html::page(&self.title, &body)
     }
 
-    /// Writes report.html, findings.json and every figure into a folder, which is made if it is not there; returns the page.
+    /// Writes report.html, findings.json and every figure into `folder`, creating it if needed. Returns the path of the
+    /// page.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let json = serde_json::to_string_pretty(self).map_err(|cause| Error::input(cause.to_string()))? + "\n";
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn text_has_everything_but_pictures() {
+    fn text_contains_everything_but_figures() {
         let text = findings().text(|rows| rows.concat().join(" ") + "\n");
         let expected =
             "Speech < music\nA & B (2012)\n\nclips: 20\nrank:  128\n\nSNR in dB\n\nlevel none -5 3.32\n\nOf speech.\n";
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_has_a_page_the_numbers_and_the_pictures() {
+    fn write_creates_the_page_the_numbers_and_the_figures() {
         let folder = tempfile::tempdir().unwrap();
         let page = findings().write(&folder.path().join("a/b")).unwrap();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();

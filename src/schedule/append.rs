@@ -1,4 +1,4 @@
-//! Adding to a manifest, beside other processes that do so too.
+//! Appends to a manifest that other processes may append to as well.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use super::manifest::{FileReport, MANIFEST, begins_like_a_line, foreign};
 use crate::{Error, Result};
 
-/// The manifest of a folder, being added to: a line is on disk before the next file is reported. Several processes may add to
-/// one.
+/// The manifest of a folder, open for appending. Each line is on disk before the next file is reported. Several
+/// processes may append to one manifest.
 pub(super) struct Manifest {
     path: PathBuf,
     file: File,
-    /// Whether the file can be locked where it is.
+    /// Whether the file system can lock the file.
     locks: bool,
 }
 
 impl Manifest {
-    /// Opens the manifest of `folder`, which is created if need be. What earlier runs wrote stays, but for a last line that one
-    /// of them only began.
+    /// Opens the manifest of `folder`, creating it if needed. Lines of earlier runs stay, except for an incomplete last
+    /// line.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Input`] where it is another program's.
+    /// [`Error::Io`]; [`Error::Input`] if another program wrote the manifest.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let path = folder.join(MANIFEST);
@@ -31,7 +31,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Does something while no other process adds a line, or does such a thing.
+    /// Runs `work` while no other process appends a line or holds this lock.
     pub(super) fn locked<R>(&mut self, work: impl FnOnce(&mut Lines) -> Result<R>) -> Result<R> {
         if self.locks
             && let Err(cause) = self.file.lock()
@@ -41,19 +41,19 @@ impl Manifest {
             self.locks = false;
         }
         let mut lines = Lines { path: &self.path, file: &self.file };
-        // Another process may have been killed in the middle of a line since the last one.
+        // Another process may have been killed in the middle of a line.
         let done = lines.mend().and_then(|()| work(&mut lines));
         let unlocked = if self.locks { self.file.unlock() } else { Ok(()) };
         done.and_then(|done| unlocked.map(|()| done).map_err(Error::io(&self.path, "write")))
     }
 
-    /// Adds a line.
+    /// Appends a line.
     pub(super) fn add(&mut self, report: &FileReport) -> Result<()> {
         self.locked(|lines| lines.add(report))
     }
 }
 
-/// The lines of a manifest that this process has for itself.
+/// The lines of a manifest that this process has locked.
 pub(super) struct Lines<'a> {
     path: &'a Path,
     file: &'a File,
@@ -69,7 +69,7 @@ impl Lines<'_> {
         Error::io(self.path, "write")(cause)
     }
 
-    /// Refuses a manifest whose first line is none.
+    /// Refuses a manifest whose first line is not a report.
     fn check_first(&mut self) -> Result<()> {
         let mut first = Vec::new();
         self.file.rewind().map_err(Error::io(self.path, "read"))?;
@@ -78,7 +78,7 @@ impl Lines<'_> {
         if ours { Ok(()) } else { Err(foreign(self.path, "line 1")) }
     }
 
-    /// Has the file end with a whole line: a last one that lacks its end gets it, and one that was only begun is cut off.
+    /// Completes the last line: adds a missing line end, or cuts off a line that was only begun.
     fn mend(&mut self) -> Result<()> {
         let last = self.last_line().map_err(Error::io(self.path, "read"))?;
         if last.is_empty() {
@@ -90,7 +90,7 @@ impl Lines<'_> {
         if !begins_like_a_line(&last) {
             return Err(foreign(self.path, "last line"));
         }
-        // A file opened for appending cannot be cut on every system.
+        // Some systems cannot truncate a file that is open for appending.
         let cut = || {
             let file = File::options().write(true).open(self.path)?;
             file.set_len(file.metadata()?.len() - last.len() as u64)
@@ -98,7 +98,7 @@ impl Lines<'_> {
         cut().map_err(|cause| self.failed(cause))
     }
 
-    /// What follows the last line's end.
+    /// The bytes after the last line end.
     fn last_line(&mut self) -> std::io::Result<Vec<u8>> {
         let mut last = [b'\n'];
         if self.file.metadata()?.len() > 0 {
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torn_last_line_is_cut_and_any_other_is_refused() {
+    fn an_incomplete_last_line_is_cut_but_other_damage_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path();
         let path = folder.join(MANIFEST);
@@ -133,19 +133,19 @@ mod tests {
             assert_eq!(read_manifest(&path).unwrap(), std::slice::from_ref(&x), "{torn}");
             let mut manifest = Manifest::open(folder).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), line, "{torn}");
-            // Another process is killed while this one works.
+            // Another process is killed in the middle of a line.
             File::options().append(true).open(&path).unwrap().write_all(&line.as_bytes()[..torn]).unwrap();
             manifest.add(&y).unwrap();
             assert_eq!(read_manifest(&path).unwrap(), [x.clone(), y.clone()], "{torn}");
         }
-        // Of a first line, or of zeros that a crash left where one was going to be, nothing is left.
+        // An incomplete first line, or zeros left by a crash, are removed completely.
         for torn in [&line.as_bytes()[..10], &[0; 100], b"{"] {
             std::fs::write(&path, torn).unwrap();
             assert_eq!(read_manifest(&path).unwrap(), []);
             Manifest::open(folder).unwrap();
             assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
         }
-        // A last line that lacks its end alone is kept.
+        // A complete last line without a line end is kept.
         std::fs::write(&path, line.clone() + line.trim_end()).unwrap();
         assert_eq!(read_manifest(&path).unwrap(), [x.clone(), x.clone()]);
         Manifest::open(folder).unwrap().add(&y).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_program_wrote_is_not_touched() {
+    fn the_manifest_of_another_program_is_not_changed() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path();
         let path = folder.join(MANIFEST);
@@ -185,7 +185,7 @@ mod tests {
                 assert!(Record::read(folder).is_err(), "{text}");
             }
         }
-        // It may begin to write while a run goes on.
+        // Another program may start to write during a run.
         std::fs::write(&path, &line).unwrap();
         let mut manifest = Manifest::open(folder).unwrap();
         std::fs::write(&path, line.clone() + "{\"text\":\"y\"}").unwrap();
@@ -193,9 +193,9 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), line + "{\"text\":\"y\"}");
     }
 
-    /// A locked manifest is waited for.
+    /// Appending waits for a locked manifest.
     #[test]
-    fn nothing_is_added_while_another_process_adds() {
+    fn appending_waits_for_another_process() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path();
         let mut manifest = Manifest::open(folder).unwrap();

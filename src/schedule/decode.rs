@@ -1,4 +1,4 @@
-//! Files to pieces.
+//! Files → pieces.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 
 use super::{Input, Piece, Step, Track};
 use crate::audio::{Reader, Resampler};
-use crate::separate::{STRETCH, Scheme};
+use crate::separate::{Blocks, STRETCH, Scheme, Signal};
 use crate::spectrogram::View;
 use crate::{Error, Result};
 
-/// Columns of a piece, about: small enough that packing loses little, large enough that handing it on costs nothing.
+/// The approximate number of columns of a piece: small enough to fill panels well, large enough that sending it costs little.
 const PIECE_COLUMNS: usize = 1024;
-/// Samples that are kept from the first look at a file to the second; of a longer one they are decoded again.
+/// The most samples that are kept from the first reading of a file to the second. A longer file is decoded again.
 const KEPT_SAMPLES: u64 = 1 << 22;
 
 /// SHA-256 of a file, in hex.
@@ -36,7 +36,7 @@ pub fn hash(path: &Path) -> Result<String> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// How a file stands on disk: what it is compared by when all of it has been read.
+/// The length and time of a file, compared again when all of it has been read.
 pub(super) struct Stand {
     metadata: Metadata,
 }
@@ -56,7 +56,7 @@ impl Stand {
     }
 }
 
-/// How the recordings of a job are shown, by their sample rates: a transform is planned once.
+/// The views of a job by sample rate, so that each transform is planned once.
 pub(super) struct Views<'a> {
     scheme: &'a Scheme,
     of: Mutex<HashMap<u32, Arc<View>>>,
@@ -78,31 +78,46 @@ impl<'a> Views<'a> {
     }
 }
 
-/// A file that was read once, from end to end: what it holds is known, and it is ready to be read again.
+/// A file that was read once from end to end, and is ready to be read again.
 pub(super) struct Opened {
     pub(super) track: Track,
     stand: Stand,
     samples: Samples,
 }
 
-/// Blocks of samples (C, n).
+/// Blocks of samples (C, n): kept from the first reading, or read again.
 enum Samples {
     Kept(std::vec::IntoIter<Vec<Vec<f32>>>),
     Again(Box<Reader>),
 }
 
-impl Samples {
+/// The samples of a track. They must be as many as at the first reading.
+struct Checked {
+    samples: Samples,
+    track: Arc<Track>,
+    /// Samples of a channel read so far.
+    read: u64,
+}
+
+impl Blocks for Checked {
     fn next(&mut self, block: &mut Vec<Vec<f32>>) -> Result<bool> {
-        match self {
-            Self::Kept(blocks) => Ok(blocks.next().map(|kept| *block = kept).is_some()),
-            Self::Again(reader) => reader.read(block),
+        let any = match &mut self.samples {
+            Samples::Kept(blocks) => blocks.next().map(|kept| *block = kept).is_some(),
+            Samples::Again(reader) => reader.read(block)?,
+        };
+        if any {
+            self.read += block.first().map_or(0, Vec::len) as u64;
         }
+        if self.read > self.track.length || (!any && self.read < self.track.length) {
+            return Err(changed(&self.track.input.path));
+        }
+        Ok(any)
     }
 }
 
-/// A file that is to be read.
+/// A file before its first reading.
 pub(super) struct Begun<'a> {
-    /// Its place among the inputs.
+    /// Its index among the inputs.
     pub(super) index: usize,
     pub(super) input: &'a Input,
     pub(super) outputs: &'a [PathBuf],
@@ -111,7 +126,7 @@ pub(super) struct Begun<'a> {
     pub(super) hash: String,
 }
 
-/// Reads a file for what must be known before its first frame: its length and its peak, and that it can be read at all.
+/// Reads a file for the first time: for its length and peak, which the first frame needs, and to see that it can be read.
 pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Opened> {
     let Begun { index, input, outputs, stand, mut reader, hash } = begun;
     let path = &input.path;
@@ -136,7 +151,7 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Open
     }
     let sample_rate = reader.sample_rate();
     let view = views.of(sample_rate).map_err(|error| Error::audio(path, error.to_string()))?;
-    // A recording of a sample or two may have none at a lower rate. One of silence leaves all of it to be shared equally.
+    // A recording of one or two samples may have none at a lower rate. With one sample of silence, all of it is shared equally.
     let signal_length = Resampler::length(length, sample_rate, view.sample_rate).max(1);
     let track = Track {
         index,
@@ -164,14 +179,16 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Open
     Ok(Opened { track, stand, samples })
 }
 
-/// Cuts a track into pieces of about a thousand columns, or as many as a panel has, and hands them on; `send` returns whether to
-/// go on. They are cut at stretches, or not at all where a recording is separated as a whole.
+/// Cuts a track into pieces of about a thousand columns, or of a panel's width if that is less, and sends them. `send` returns
+/// whether to go on. Cuts lie between stretches. A recording that is separated as a whole is not cut.
 pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<Piece>) -> bool) {
     let track = Arc::new(opened.track);
     let of = track.view.stft.frames(track.signal_length);
     let step = (PIECE_COLUMNS.min(columns) / track.channels / STRETCH * STRETCH).max(STRETCH);
     let step = if track.whole { of.max(1) } else { step };
-    let mut signal = match Signal::new(&track, opened.samples) {
+    let samples = Checked { samples: opened.samples, track: Arc::clone(&track), read: 0 };
+    let recording = (track.channels, track.sample_rate);
+    let mut signal = match Signal::new(samples, &track.view, recording, track.signal_length) {
         Ok(signal) => signal,
         Err(error) => {
             send(Step::Broken(track, error));
@@ -181,8 +198,11 @@ pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<P
     for start in (0..of).step_by(step) {
         let frames = start..of.min(start + step);
         let last = frames.end == of;
-        let piece = signal.piece(&track, frames, of).and_then(|piece| {
-            if last && !opened.stand.is_still(&track.input.path) { Err(changed(&track.input.path)) } else { Ok(piece) }
+        let piece = signal.frames(frames.clone(), of).and_then(|spectra| {
+            if last && !opened.stand.is_still(&track.input.path) {
+                return Err(changed(&track.input.path));
+            }
+            Ok(Piece { track: Arc::clone(&track), frames, of, spectra })
         });
         match piece {
             Ok(piece) => {
@@ -200,82 +220,4 @@ pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<P
 
 fn changed(path: &Path) -> Error {
     Error::audio(path, "changed while it was read; run again when nothing writes it")
-}
-
-/// The samples of a track at the model's rate, as far as frames need them.
-struct Signal {
-    samples: Samples,
-    resamplers: Vec<Resampler>,
-    /// Missing where the model has the recording's rate, which then needs no samples of its own.
-    original: Option<Vec<Vec<f32>>>,
-    /// Samples (C, n) from `start` on.
-    channels: Vec<Vec<f32>>,
-    start: usize,
-    /// Samples of the recording read so far.
-    read: u64,
-    block: Vec<Vec<f32>>,
-}
-
-impl Signal {
-    fn new(track: &Track, samples: Samples) -> Result<Self> {
-        let resampler = |_| Resampler::new(track.sample_rate, track.view.sample_rate);
-        let empty = vec![Vec::new(); track.channels];
-        Ok(Self {
-            samples,
-            resamplers: (0..track.channels).map(resampler).collect::<Result<_>>()?,
-            original: track.is_resampled().then(|| empty.clone()),
-            channels: empty,
-            start: 0,
-            read: 0,
-            block: Vec::new(),
-        })
-    }
-
-    /// The frames of a piece, which come in order.
-    fn piece(&mut self, track: &Arc<Track>, frames: std::ops::Range<usize>, of: usize) -> Result<Piece> {
-        let stft = &track.view.stft;
-        let needed = if frames.end == of { track.signal_length } else { stft.reach(frames.clone()).end };
-        while self.start + self.channels.first().map_or(0, Vec::len) < needed {
-            if !self.fill(track)? {
-                break;
-            }
-        }
-        let spectra = self.channels.iter().map(|channel| stft.forward(channel, self.start, frames.clone())).collect();
-        // The next frames begin here; what lies before is done with.
-        let next = stft.reach(frames.end..frames.end).start.min(self.start + self.channels[0].len());
-        self.channels.iter_mut().for_each(|channel| drop(channel.drain(..next - self.start)));
-        self.start = next;
-        let original = self.original.as_mut().map_or_else(Vec::new, |original| {
-            let empty = vec![Vec::new(); original.len()];
-            std::mem::replace(original, empty)
-        });
-        Ok(Piece { track: Arc::clone(track), frames, of, spectra, original })
-    }
-
-    /// Reads a block more, or after the last what the resamplers still hold; whether there was anything.
-    fn fill(&mut self, track: &Track) -> Result<bool> {
-        if self.samples.next(&mut self.block)? {
-            self.read += self.block.first().map_or(0, Vec::len) as u64;
-            if self.read > track.length {
-                return Err(changed(&track.input.path));
-            }
-            for ((resampler, samples), channel) in self.resamplers.iter_mut().zip(&self.block).zip(&mut self.channels) {
-                resampler.push(samples, channel)?;
-            }
-            for (original, samples) in self.original.iter_mut().flatten().zip(&self.block) {
-                original.extend_from_slice(samples);
-            }
-            return Ok(true);
-        }
-        if self.read < track.length {
-            return Err(changed(&track.input.path));
-        }
-        let held = std::mem::take(&mut self.resamplers);
-        let any = !held.is_empty();
-        for (resampler, channel) in held.into_iter().zip(&mut self.channels) {
-            resampler.finish(channel)?;
-            channel.resize(track.signal_length.saturating_sub(self.start), 0.0);
-        }
-        Ok(any)
-    }
 }

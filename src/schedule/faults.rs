@@ -1,4 +1,4 @@
-//! Faults, injected: what fails, what goes on, and what is left on disk.
+//! Tests with injected faults: which files fail, which continue, and what is left on disk.
 #![cfg(test)]
 
 use std::collections::BTreeMap;
@@ -12,59 +12,61 @@ use ndarray::{Array2, ArrayView2};
 use super::*;
 use crate::audio::{FormatChoice, Recording, write};
 use crate::engine::Cpu;
-use crate::engine::gpu::tests::gpu;
-use crate::kernels::Lags;
-use crate::kernels::{Gradient, Mask};
-use crate::methods::nmf2d::Options;
-use crate::model::{Model, Source, Training};
+use crate::engine::testing::gpu;
+use crate::job::{Separation, SeparationMethod};
+use crate::methods::nmf2d;
+use crate::model::{Model, Parts, Source, Summary};
 use crate::random::Stream;
-use crate::separate::{Blind, BlindSettings, OnEngine, Patterns, PriorSettings, Scheme, Separator, Settings, Updates};
+use crate::separate::{Plan, Scheme, Separator};
 use crate::spectrogram::{Pad, Shape, Spectrum, StftParams};
 use crate::{Divergence, EngineError, Result};
 
 const RATE: u32 = 8000;
-const SETTINGS: Settings = Settings {
-    updates: Updates::Extrapolated,
-    iterations: 12,
-    tolerance: 0.01,
-    mask: Mask::Ratio(2.0),
-    priors: PriorSettings { weights: Vec::new(), gradient: Gradient::Exact },
-};
+/// Updates that stop early.
+fn separation() -> Separation {
+    Separation { iterations: Some(12), tolerance: 0.01, ..Separation::default() }
+}
 
 fn noise(name: &str, count: usize) -> Vec<f32> {
     let stream = Stream::new(5, name);
     (0..count).map(|n| (stream.uniform(n as u64) - 0.5) as f32).collect()
 }
 
-/// A folder of recordings, and a model for them.
+/// A folder of recordings, and a plan for them.
 struct World {
     folder: tempfile::TempDir,
-    model: Model,
+    plan: Plan<'static>,
     scheme: Scheme,
 }
 
 impl World {
-    /// `lengths`: samples of each recording.
+    /// `lengths`: the number of samples of each recording.
     fn new(lengths: &[usize]) -> Self {
+        Self::of(lengths, |_| ())
+    }
+
+    /// The same, with a change to the model.
+    fn of(lengths: &[usize], change: impl FnOnce(&mut Model)) -> Self {
         let stft = StftParams { window: 128, hop: 64, fft: 128, shape: Shape::SqrtHann, pad: Pad::Full };
         let bases = |name: &str| {
             let values = noise(name, 65 * 2).into_iter().map(|value| value + 0.6).collect();
             Array2::from_shape_vec((65, 2), values).unwrap()
         };
-        let model = Model {
+        let mut model = Model {
             divergence: Divergence::KullbackLeibler,
             sample_rate: RATE,
             spectrum: Spectrum::Magnitude,
-            sources: ["one", "other"]
-                .map(|name| Source { name: name.into(), bases: bases(name), mixture: None })
-                .into(),
-            leakage: None,
+            sources: ["one", "other"].map(|name| Source { name: name.into(), bases: bases(name) }).into(),
+            parts: Parts::Nmf,
             normalize: None,
-            training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
+            options: None,
+            training: Summary { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
             stft,
         };
-        let scheme = Scheme::of_model(&model);
-        let world = Self { folder: tempfile::tempdir().unwrap(), model, scheme };
+        change(&mut model);
+        let plan = Plan::new(Some(Box::leak(Box::new(model))), &separation(), &mut |_| Ok(())).unwrap();
+        let scheme = plan.scheme.clone();
+        let world = Self { folder: tempfile::tempdir().unwrap(), plan, scheme };
         for (index, &length) in lengths.iter().enumerate() {
             world.record(&format!("{index:02}.wav"), length, RATE);
         }
@@ -81,7 +83,7 @@ impl World {
         write(&self.path("in").join(name), &recording, FormatChoice::Same.of(Some(16))).unwrap();
     }
 
-    /// Memory for panels of so many columns, one of them on an engine.
+    /// The memory for panels of `columns` columns, with one of them on an engine.
     fn room(&self, columns: usize) -> u64 {
         let panels = memory::at_once(&self.scheme, 1, std::fs::read_dir(self.path("in")).map_or(0, Iterator::count));
         memory::bytes_for(columns, &self.scheme, &self.scheme.view(RATE).unwrap(), panels)
@@ -92,10 +94,10 @@ impl World {
     }
 
     fn separator(&self) -> Box<dyn Separator + '_> {
-        Box::new(OnEngine::new(Cpu::new(Some(1)).unwrap(), &self.model, SETTINGS))
+        self.plan.on(Cpu::new(Some(1)).unwrap())
     }
 
-    /// Runs a job, with a change to how jobs are here.
+    /// Runs a job after `change` has modified its default parameters here.
     fn run<'a>(
         &'a self,
         out: &str,
@@ -111,7 +113,11 @@ impl World {
             shard: None,
             naming: Naming { folder: self.path(out), pattern: PATTERN.into(), format: FormatChoice::Same },
             only: None,
-            parameters: Parameters { model: "tests".into(), ..Parameters::default() },
+            parameters: Parameters {
+                version: "tests".into(),
+                model: "tests".into(),
+                separation: self.plan.separation.clone(),
+            },
             resume: false,
             on_error: OnError::Continue,
             threads: 1,
@@ -122,14 +128,14 @@ impl World {
         run(stations, &job, watch).unwrap()
     }
 
-    /// A job without a fault, its files by name.
+    /// The output files by name of a job without faults.
     fn undisturbed(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let outcome = self.run("undisturbed", &mut [alone(self.separator())], &mut Unwatched, |_| ());
         assert!(outcome.reports.iter().all(|report| report.status == Status::Done) && outcome.failure.is_none());
         self.files("undisturbed")
     }
 
-    /// All files of a folder of results but its manifest.
+    /// All files of a results folder except its manifest, by name.
     fn files(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         let files = std::fs::read_dir(self.path(out)).unwrap().map(|entry| entry.unwrap().path());
         let name = |path: &Path| PathBuf::from(path.file_name().unwrap());
@@ -139,7 +145,7 @@ impl World {
             .collect()
     }
 
-    /// How every file ended, by the manifest: its name and why it failed.
+    /// The result of every file by the manifest: its name, and the error if it failed.
     fn ends(&self, out: &str) -> BTreeMap<String, Option<String>> {
         let lines = read_manifest(&self.path(out).join(MANIFEST)).unwrap();
         let name = |report: &FileReport| report.input.file_name().unwrap().to_str().unwrap().to_string();
@@ -154,7 +160,7 @@ impl Watch for Unwatched {
     fn finished(&mut self, _: &FileReport) {}
 }
 
-/// A separator that does something else first, told how many panels came before and how many columns this one has.
+/// A separator that first calls a function with the number of earlier panels and this panel's columns.
 struct Faulty<'a, F> {
     then: Box<dyn Separator + 'a>,
     first: F,
@@ -187,13 +193,13 @@ fn lost() -> Result<()> {
     Err(EngineError::Lost("it fell off the bus".into()).into())
 }
 
-/// A station of one engine that nobody takes over from.
+/// A station with one engine and no successor.
 fn alone<'a>(first: Box<dyn Separator + 'a>) -> Station<'a> {
     Station::new(vec![Relay::new(first, |_| None)])
 }
 
 #[test]
-fn no_byte_depends_on_panels_engines_or_order() {
+fn outputs_do_not_depend_on_panels_engines_or_order() {
     let world = World::new(&[3, 4000, 70_000, 900, 200_000]);
     let expected = world.undisturbed();
     for (out, columns, threads) in [("narrow", 1, 1), ("wide", 1 << 20, 1), ("threads", 700, 3)] {
@@ -201,7 +207,7 @@ fn no_byte_depends_on_panels_engines_or_order() {
         world.run(out, &mut [alone(world.separator())], &mut Unwatched, change);
         assert!(world.files(out) == expected, "{out}");
     }
-    // One of two engines is slow: what it was given first comes last.
+    // One of two engines is slow, so its first panel finishes last.
     let taking = |milliseconds| {
         move |_, _| {
             std::thread::sleep(Duration::from_millis(milliseconds));
@@ -212,11 +218,11 @@ fn no_byte_depends_on_panels_engines_or_order() {
     let fast = faulty(faulty(world.separator(), taking(20)), taking(0));
     let outcome = world.run("two", &mut [alone(slow), alone(fast)], &mut Unwatched, |_| ());
     assert!(world.files("two") == expected);
-    assert!(outcome.reports.iter().any(|report| report.engine.contains(", then ")), "no file was on both");
+    assert!(outcome.reports.iter().any(|report| report.engine.contains(", then ")), "no file was on both engines");
 }
 
 #[test]
-fn a_panel_that_does_not_fit_is_done_in_halves() {
+fn a_panel_that_does_not_fit_is_halved() {
     let world = World::new(&[30_000, 4000, 50_000]);
     let widest = Mutex::new(Vec::new());
     let small = |_, columns: usize| {
@@ -226,16 +232,16 @@ fn a_panel_that_does_not_fit_is_done_in_halves() {
     };
     let outcome = world.run("out", &mut [alone(faulty(world.separator(), small))], &mut Unwatched, |_| ());
     assert!(outcome.failure.is_none() && world.files("out") == world.undisturbed());
-    // It has learned: what did not fit is not tried for every panel.
+    // The engine remembers the limit: it does not try wide panels again.
     let widest = widest.into_inner().unwrap();
     assert!(widest[0] > 500 && widest.iter().filter(|&&columns| columns > 300).count() <= 2, "{widest:?}");
 }
 
 #[test]
-fn a_lost_device_is_opened_anew_and_then_another_takes_over() {
+fn a_lost_device_is_reopened_and_then_another_engine_takes_over() {
     let world = World::new(&[30_000, 60_000, 80_000, 50_000]);
     let expected = world.undisturbed();
-    // Panels that a device does before it is lost, for each of those opened; how often the other engine had to take over.
+    // The panels that each opened device computes before it is lost, and how often the other engine must take over.
     for (out, lives, others) in [("once", vec![1, 99], 0), ("often", vec![1, 1, 1, 99], 0), ("for good", vec![1, 0], 1)]
     {
         let opened = AtomicUsize::new(0);
@@ -262,12 +268,12 @@ fn a_lost_device_is_opened_anew_and_then_another_takes_over() {
     }
 }
 
-/// A device of this machine that is really lost, in the middle of a job.
+/// A real device of this machine is lost in the middle of a job.
 #[test]
-fn a_gpu_that_is_destroyed_loses_no_file() {
+fn no_file_is_lost_if_the_gpu_is_destroyed() {
     let Some(first) = gpu() else { return };
     let world = World::new(&[30_000, 4000, 60_000]);
-    let device = |gpu| Box::new(OnEngine::new(gpu, &world.model, SETTINGS)) as Box<dyn Separator>;
+    let device = |gpu: crate::Gpu| world.plan.on(gpu);
     world.run("well", &mut [alone(device(first))], &mut Unwatched, |job| job.memory = world.room(128));
     let dying = |panel: usize| {
         let Some(gpu) = gpu() else { panic!("there was a gpu") };
@@ -293,7 +299,7 @@ fn a_gpu_that_is_destroyed_loses_no_file() {
 }
 
 #[test]
-fn a_shader_that_does_not_compile_is_not_tried_again() {
+fn a_refused_shader_is_not_retried() {
     let world = World::new(&[4000, 9000]);
     let tried = AtomicUsize::new(0);
     let refused = |_, _| {
@@ -310,7 +316,7 @@ fn a_shader_that_does_not_compile_is_not_tried_again() {
 }
 
 #[test]
-fn where_nothing_takes_over_what_is_done_stays_and_the_rest_is_listed() {
+fn without_a_successor_finished_files_stay_and_the_rest_is_listed() {
     let world = World::new(&[4000; 30]);
     let expected = world.undisturbed();
     let device = faulty(world.separator(), |panel, _| if panel < 2 { Ok(()) } else { lost() });
@@ -323,21 +329,22 @@ fn where_nothing_takes_over_what_is_done_stays_and_the_rest_is_listed() {
     let files = world.files("out");
     assert_eq!(files.len(), 2 * (ends.len() - failed.len()));
     assert!(files.iter().all(|(name, bytes)| expected[name] == *bytes));
-    // The next day, on a machine that is well.
+    // Later, on a working machine.
     let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |job| job.resume = true);
     assert_eq!((outcome.resumed.len(), outcome.reports.len()), (files.len() / 2, 30 - files.len() / 2));
     assert!(world.files("out") == expected);
 }
 
 #[test]
-fn a_model_that_gives_no_numbers_fails_its_files_and_no_other() {
-    let mut world = World::new(&[4000, 5000]);
+fn non_finite_gains_fail_only_their_files() {
+    let world = World::of(&[4000, 5000], |model| {
+        for source in &mut model.sources {
+            source.bases.slice_mut(ndarray::s![40.., ..]).fill(f32::MAX);
+        }
+    });
     world.record("broad.wav", 4000, RATE);
-    // A recording at half the rate has not got the upper bins, where this model's bases are as large as f32 can hold.
+    // A recording at half the rate lacks the upper bins, where this model's bases are as large as f32 can hold.
     world.record("narrow.wav", 4000, RATE / 2);
-    for source in &mut world.model.sources {
-        source.bases.slice_mut(ndarray::s![40.., ..]).fill(f32::MAX);
-    }
     let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |_| ());
     let ends = world.ends("out");
     assert_eq!((outcome.reports.len(), ends["narrow.wav"].as_ref()), (4, None));
@@ -348,8 +355,8 @@ fn a_model_that_gives_no_numbers_fails_its_files_and_no_other() {
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_read_fails_alone() {
-    // Too long for its samples to be kept from the first look to the second.
+fn a_file_that_changes_while_being_read_fails_alone() {
+    // It is too long for the first pass to keep its samples for the second.
     let world = World::new(&[4000, 5_000_000, 6000]);
     let expected = world.undisturbed();
     let long = world.path("in/01.wav");
@@ -387,7 +394,7 @@ impl Watch for StopAfterOne<'_> {
 }
 
 #[test]
-fn an_interrupted_job_finishes_what_it_began_and_goes_on_later() {
+fn an_interrupted_job_finishes_started_files_and_can_resume() {
     let world = World::new(&[4000; 60]);
     let stop = Box::leak(Box::new(AtomicBool::new(false)));
     let narrow = |job: &mut Job| (job.memory, job.threads) = (world.room(1), 1);
@@ -405,7 +412,7 @@ fn an_interrupted_job_finishes_what_it_began_and_goes_on_later() {
 }
 
 #[test]
-fn what_is_not_proven_done_is_done_again() {
+fn a_resumed_job_repeats_files_whose_results_do_not_match_the_manifest() {
     let world = World::new(&[4000, 5000, 6000, 7000]);
     let resume = |parameters: Option<&str>| {
         let mut stations = [alone(world.separator())];
@@ -425,7 +432,7 @@ fn what_is_not_proven_done_is_done_again() {
     let all = ["00.wav", "01.wav", "02.wav", "03.wav"];
     assert_eq!(resume(None), all);
     assert!(resume(None).is_empty());
-    // An output that is gone, one that was cut, and an input that is another.
+    // A missing output, a truncated output, and a changed input.
     std::fs::remove_file(world.path("out/00.one.wav")).unwrap();
     std::fs::File::options().write(true).open(world.path("out/01.other.wav")).unwrap().set_len(100).unwrap();
     world.record("02.wav", 6001, RATE);
@@ -436,7 +443,7 @@ fn what_is_not_proven_done_is_done_again() {
 }
 
 #[test]
-fn shards_are_parts_of_the_whole() {
+fn shards_together_give_the_outputs_of_the_whole_job() {
     let world = World::new(&[4000, 5000, 6000, 7000, 8000]);
     let expected = world.undisturbed();
     let mut names = Vec::new();
@@ -462,24 +469,24 @@ fn the_engine_s_time_is_counted_once() {
     let busy = world.run("out", &mut stations, &mut Unwatched, |job| job.memory = world.room(100)).busy;
     assert!(busy > 0.3 && busy <= 1.0, "{busy}");
     let idle = world.run("again", &mut stations, &mut Unwatched, |job| job.resume = true);
-    assert!(idle.busy <= 1.0, "what the first job took is counted again: {}", idle.busy);
+    assert!(idle.busy <= 1.0, "the time of the first job is counted again: {}", idle.busy);
 }
 
-/// Recordings that are separated as one are a panel each, their channels its segments, however little fits into a panel of
-/// others; they are not done in halves, and one too long for the memory fails by itself.
+/// A recording that is separated as a whole is a panel of its own, with its channels as segments, however narrow other
+/// panels must be. It is not halved, and one that does not fit in memory fails alone.
 #[test]
-fn a_recording_that_is_separated_as_one_stays_whole() {
+fn a_recording_separated_as_a_whole_is_not_divided() {
     let mut world = World::new(&[30_000, 5_000, 4_000]);
     world.record_channels("00.wav", vec![noise("left", 40_000), noise("right", 40_000)], RATE);
     world.record("02.wav", 9_000, 2 * RATE);
     world.scheme.whole = true;
     world.scheme.sample_rate = None;
-    let settings = BlindSettings {
-        options: Options::of(Divergence::KullbackLeibler, Lags { time: 3, pitch: 2 }, 5),
-        patterns: Patterns::Found { sources: 2, starts: 2, seed: 0 },
-        mask: Mask::Ratio(2.0),
-    };
-    let blind = |threads| Box::new(Blind::new(Cpu::new(Some(threads)).unwrap(), &settings)) as Box<dyn Separator>;
+    let own =
+        nmf2d::Separation { time_lags: Some(3), pitch_lags: Some(2), starts: Some(2), ..nmf2d::Separation::default() };
+    let method = Some(SeparationMethod::Nmf2d(own));
+    let separation = Separation { method, iterations: Some(5), ..Separation::default() };
+    let plan = Plan::new(None, &separation, &mut |_| Ok(())).unwrap();
+    let blind = |threads| plan.on(Cpu::new(Some(threads)).unwrap());
     let panels = Mutex::new(Vec::new());
     let noted = |_, columns: usize| {
         panels.lock().unwrap().push(columns);
@@ -493,7 +500,7 @@ fn a_recording_that_is_separated_as_one_stays_whole() {
     panels.sort_unstable();
     assert_eq!(panels, [frames(5_000), frames(9_000), 2 * frames(40_000)]);
 
-    // On one thread, on a device that is too small for the longest.
+    // On one thread, with a device that is too small for the longest recording.
     let small = |_, columns: usize| {
         let full = columns > 300;
         if full { Err(EngineError::OutOfMemory("300 columns are too many".into()).into()) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! Which files a user means.
+//! Expands a user's arguments into input files.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -8,43 +8,46 @@ use super::LeftOut;
 use crate::audio;
 use crate::{Error, Result};
 
-/// One file to work on.
+/// An input file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Input {
-    /// The file, as the user reaches it.
+    /// The path as the user wrote it or reached it.
     pub path: PathBuf,
-    /// Where it lies below the folder that was named; empty for a file that was named itself. Outputs keep it, so that files
-    /// of one name in two folders stay apart.
+    /// Its folder relative to the named folder. Empty for a file that was named itself. Outputs keep it, so that files
+    /// of one name in different folders stay apart.
     pub below: PathBuf,
-    /// Why there is no file to be read here, as of a folder that cannot be looked into: it fails with this, alone.
+    /// Why this input cannot be read, for example an unreadable folder. The input then fails alone with this error.
     pub problem: Option<String>,
 }
 
-/// What arguments amount to.
+/// The expansion of the arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The files, and what fails in place of files.
+    /// The files, and inputs that fail instead of being files.
     pub inputs: Vec<Input>,
-    /// What was passed over in folders.
+    /// Audio files in folders that were left out.
     pub left_out: LeftOut,
 }
 
-/// Expands files, folders (all audio files in them and below, by name), globs, and lists: `@list.txt` has one of these a
-/// line, `@list.jsonl` a JSON string or an object with an "input" a line; relative paths in a list are relative to the
-/// current folder. The order is that of the arguments; within a folder or glob, that of the names. A file that is reached
-/// twice, by links too, is taken once, as it is reached first. Links to folders are followed where they are named themselves.
+/// Expands files, folders, globs and lists. A folder stands for all audio files in it and below, by name. In a list,
+/// `@list.txt` has one of these per line; `@list.jsonl` has a JSON string, or an object with an "input", per line.
+/// Relative paths in a list are relative to the current folder.
 ///
-/// What is there is meant before any pattern is. In a list only `*` is a wildcard, since file names have `?` and `[` of their
-/// own, and a warning says that it was one. What a list names and is not there, and a folder that cannot be looked into, are
-/// inputs that fail.
+/// The order is that of the arguments; within a folder or glob it is that of the names. A file that is reached twice,
+/// also through links, appears once, under the path that reached it first. Links to folders are followed only if they
+/// are named themselves.
 ///
-/// What lies in the folder `except`, that of the results, is taken only where it is named itself: results are no inputs.
+/// An existing name takes precedence over any pattern. In a list only `*` is a wildcard, because file names may contain
+/// `?` and `[`, and its use is reported by a warning. A missing file in a list and an unreadable folder become inputs
+/// that fail.
+///
+/// Files in the results folder `except` count only if they are named themselves: results are not inputs.
 ///
 /// # Errors
-/// [`Error::Io`] for a list that is not there, [`Error::Input`] for a folder or glob that holds nothing, a list that holds
-/// nothing or what is no list, and for `except` named as a folder of inputs.
+/// [`Error::Io`] for a missing list. [`Error::Input`] for a folder, glob or list without files, for a damaged list, and
+/// if `except` is named as an input folder.
 pub fn list(arguments: &[String], except: Option<&Path>) -> Result<Listing> {
-    // A folder that is not there yet holds nothing.
+    // A folder that does not exist yet contains nothing.
     let except = except.and_then(|folder| folder.canonicalize().ok());
     let mut search = Search { except, found: Listing::default() };
     for argument in arguments {
@@ -60,7 +63,7 @@ pub fn list(arguments: &[String], except: Option<&Path>) -> Result<Listing> {
 }
 
 struct Search {
-    /// The folder whose files are not meant, without links.
+    /// The excluded folder, without links.
     except: Option<PathBuf>,
     found: Listing,
 }
@@ -71,7 +74,7 @@ impl Search {
         if path.is_dir() {
             return self.folder(path);
         }
-        // A file may be called anything, "[take 2].wav" or "@home.wav" too.
+        // A file may have any name, such as "[take 2].wav" or "@home.wav".
         if !is_there(path) {
             if let Some(list) = argument.strip_prefix('@') {
                 return self.list(Path::new(list));
@@ -84,7 +87,7 @@ impl Search {
         Ok(())
     }
 
-    /// A line of a list: what it names and is not there fails by itself, as files do.
+    /// Expands a line of a list. A missing file fails alone, like other files.
     fn entry(&mut self, entry: &OsStr) -> Result<()> {
         let path = Path::new(entry);
         if self.excepts(path) {
@@ -93,7 +96,7 @@ impl Search {
         let expanded = match entry.to_str() {
             _ if path.is_dir() => self.folder(path),
             Some(pattern) if pattern.contains('*') && !is_there(path) => {
-                log::warn!("'{pattern}' in a list is no file; it is taken as a wildcard");
+                log::warn!("'{pattern}' in a list is not a file; taken as a wildcard");
                 self.glob(pattern)
             }
             _ => {
@@ -128,14 +131,14 @@ impl Search {
         let left_out = std::mem::replace(&mut self.found.left_out, others);
         if self.found.inputs.len() == before {
             let left_out = if left_out.is_empty() { String::new() } else { format!("; {left_out}") };
-            return Err(Error::input(format!("{name}: no audio files that are read in this folder{left_out}")));
+            return Err(Error::input(format!("{name}: no audio files of a supported type in this folder{left_out}")));
         }
         self.found.left_out.add(left_out);
         Ok(())
     }
 
-    /// All audio files of a folder and below it. Links to folders are not followed: they may lead in a circle. A folder that
-    /// cannot be looked into fails by itself.
+    /// Scans a folder and its subfolders for audio files. Links to folders are not followed, because they may form
+    /// cycles. An unreadable folder fails alone.
     fn scan(&mut self, folder: &Path, below: &Path) {
         let mut entries = Vec::new();
         match std::fs::read_dir(folder) {
@@ -170,7 +173,7 @@ impl Search {
 
     fn glob(&mut self, pattern: &str) -> Result<()> {
         let paths = glob::glob(pattern).map_err(|cause| Error::input(format!("{pattern}: not a glob: {cause}")))?;
-        // A wildcard does not mean the results where it only meets them on its way.
+        // A wildcard does not include the results folder if it only passes through it.
         let fixed = Path::new(pattern).components().take_while(|part| !has_wildcard(part.as_os_str()));
         let root = Path::new(".").join(fixed.collect::<PathBuf>()).canonicalize();
         let except = self.except.clone().filter(|except| root.is_ok_and(|root| except.starts_with(root)));
@@ -215,7 +218,7 @@ impl Search {
         Ok(())
     }
 
-    /// Whether a folder is the one whose files are not meant.
+    /// Whether a folder is the excluded one.
     fn excepts(&self, folder: &Path) -> bool {
         self.except.as_ref().is_some_and(|except| folder.canonicalize().is_ok_and(|folder| folder == *except))
     }
@@ -225,12 +228,13 @@ fn has_wildcard(part: &OsStr) -> bool {
     part.as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
 }
 
-/// Whether there is something of this name, if only a link that leads nowhere.
+/// Whether the name exists, if only as a dangling link.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Not a folder, socket or the like. What cannot be looked at, as a link that leads nowhere, is found out when it is read, alone.
+/// Whether it is not a folder, socket or the like. A name that cannot be examined, such as a dangling link, fails alone
+/// when it is read.
 fn may_be_file(path: &Path) -> bool {
     std::fs::metadata(path).map_or(true, |found| found.is_file())
 }
@@ -240,7 +244,7 @@ fn json_entry(line: &[u8]) -> Option<OsString> {
     value.as_str().or_else(|| value["input"].as_str()).map(OsString::from)
 }
 
-/// A name as it stands there if there is such a file, else without the blanks around it.
+/// The whole line if such a file exists, otherwise the line without surrounding blanks.
 fn text_entry(line: &[u8]) -> Option<OsString> {
     let whole = os_string(line.strip_suffix(b"\r").unwrap_or(line))?;
     if is_there(Path::new(&whole)) { Some(whole) } else { os_string(line.trim_ascii()) }
@@ -252,7 +256,7 @@ fn os_string(bytes: &[u8]) -> Option<OsString> {
     Some(OsStr::from_bytes(bytes).into())
 }
 
-/// Names are Unicode here.
+/// On this system, names are Unicode.
 #[cfg(not(unix))]
 fn os_string(bytes: &[u8]) -> Option<OsString> {
     std::str::from_utf8(bytes).ok().map(OsString::from)
@@ -309,7 +313,7 @@ mod tests {
         assert!(error.contains("line 2"), "{error}");
     }
 
-    /// What is found of `arguments` with results in `out`, both below `root`, which only the paths may name.
+    /// Expands `arguments` with results in `out`, both below `root`; only the paths may contain its name.
     fn beside(root: &Path, out: &str, arguments: &[&str]) -> Result<Vec<String>> {
         let arguments: Vec<String> = arguments.iter().map(|name| root.join(name).to_str().unwrap().into()).collect();
         let found = list(&arguments, Some(&root.join(out)))?.inputs;
@@ -317,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn results_are_no_inputs_unless_they_are_named() {
+    fn results_are_inputs_only_if_named() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         for name in ["a.wav", "out/a.s.wav", "out/below/a.s.wav", "outer/b.wav", "in/c.wav"] {
@@ -327,7 +331,7 @@ mod tests {
         assert_eq!(beside(root, "in/../out", &["**/*.wav"]).unwrap(), ["a.wav", "in/c.wav", "outer/b.wav"]);
         assert_eq!(beside(root, "new", &["in"]).unwrap(), ["in/c.wav"]);
         assert_eq!(beside(root, "out", &["out/a.s.wav", "out/below"]).unwrap(), ["out/a.s.wav", "out/below/a.s.wav"]);
-        // Results above the inputs are not met on the way to them.
+        // A results folder above the inputs does not exclude them.
         assert_eq!(beside(root, "", &["in", "outer/*.wav"]).unwrap(), ["in/c.wav", "outer/b.wav"]);
         for (out, argument) in [("out", "out"), ("", ""), ("out", "in/../out/.")] {
             let error = beside(root, out, &[argument]).unwrap_err().to_string();
@@ -339,7 +343,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_to_files_are_followed_and_links_to_folders_only_where_they_are_named() {
+    fn links_to_folders_are_followed_only_if_named() {
         use std::os::unix::fs::symlink;
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
@@ -352,7 +356,7 @@ mod tests {
         symlink(root.join("store"), root.join("named")).unwrap();
         assert_eq!(names(&["in"], root), ["in/link.wav", "in/lost.wav", "in/own.wav"]);
         assert_eq!(names(&["in/*.wav"], root), ["in/link.wav", "in/lost.wav", "in/own.wav"]);
-        // One file, whichever way it is reached.
+        // Each file appears once, however it is reached.
         assert_eq!(names(&["named", "store", "in"], root), ["named/a.wav", "in/lost.wav", "in/own.wav"]);
         symlink(root.join("in"), root.join("results")).unwrap();
         assert!(beside(root, "results", &["in"]).is_err());
@@ -360,7 +364,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_scan_takes_names_that_are_not_unicode() {
+    fn a_scan_finds_names_that_are_not_unicode() {
         use std::ffi::OsString;
         use std::os::unix::ffi::OsStringExt;
         let root = tempfile::tempdir().unwrap();
@@ -373,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_found_is_an_error_that_names_it() {
+    fn an_argument_without_files_is_an_error_that_names_it() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name).to_str().unwrap().to_string();
         for (argument, reason) in [
@@ -385,7 +389,7 @@ mod tests {
             assert!(error.contains(reason), "{error}");
         }
         assert!(list(&[], None).is_err());
-        // A file that is not there is found missing when it is read, alone: the others are done.
+        // A missing file is an input that fails alone when it is read.
         assert_eq!(list(&[at("absent.wav")], None).unwrap().inputs.len(), 1);
     }
 }

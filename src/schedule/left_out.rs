@@ -1,4 +1,4 @@
-//! Audio files that a folder holds and a job passes over.
+//! Counts the audio files that a folder scan leaves out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,24 +6,25 @@ use std::path::Path;
 
 use serde::Serialize;
 
-/// Kinds of audio that are left out of a folder, by the ends of their names, unless [`is_audio_name`](crate::audio::is_audio_name) takes them.
+/// Extensions of audio types that a folder scan reports as left out, unless
+/// [`is_audio_name`](crate::audio::is_audio_name) accepts them.
 const OTHER_AUDIO: [&str; 35] = [
     "3ga", "8svx", "aa", "aac", "aax", "ac3", "alac", "amr", "ape", "au", "dff", "dsf", "dts", "eac3", "gsm", "m4b",
     "m4r", "mka", "mp1", "mp2", "mpa", "mpc", "mpga", "oma", "opus", "ra", "shn", "snd", "spx", "tak", "tta", "voc",
     "weba", "wma", "wv",
 ];
 
-/// Audio files of kinds that are not read, by the ends of their names, in lower case. As text, "3 files left out: 2 opus, 1 wma".
+/// The numbers of unsupported audio files by extension, in lower case. As text: "3 files left out: 2 opus, 1 wma".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LeftOut(BTreeMap<String, usize>);
 
 impl LeftOut {
-    /// Whether nothing was.
+    /// Whether no file was left out.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Counts a file, if it is one.
+    /// Counts a file if it has one of the extensions.
     pub(super) fn count(&mut self, path: &Path) {
         let kind = path.extension().unwrap_or_default().to_ascii_lowercase();
         if let Some(kind) = OTHER_AUDIO.iter().find(|&&other| kind == other) {
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_counted_and_named_with_the_most_first() {
+    fn extensions_are_listed_by_descending_count() {
         let of = |names: &[&str]| {
             let mut left_out = LeftOut::default();
             names.iter().for_each(|name| left_out.count(Path::new(name)));

@@ -1,11 +1,12 @@
-//! `manifest.jsonl`: a line for every file that was worked on, done or failed. Later lines overrule earlier ones.
+//! `manifest.jsonl`: one line for every file that was done or failed. Later lines replace earlier ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::parameters::{Parameters, Recorded, newer};
 use super::path_json;
 use crate::{Error, Result};
 
@@ -18,104 +19,73 @@ pub const MANIFEST: &str = "manifest.jsonl";
 pub enum Status {
     /// All its outputs are there.
     Done,
-    /// Its outputs are about to replace those of an earlier run. Where this is the last line of a file, a run was killed just then,
-    /// and `outputs` may be of either.
+    /// Its outputs are about to replace those of an earlier run. If this is the last line of a file, the run was killed at that
+    /// moment, and the outputs may be of either run.
     Begun,
-    /// The error says why. What an earlier run wrote of it is left as it was.
+    /// `error` says why. Outputs of an earlier run are left as they were.
     Failed,
 }
 
-/// What a result depends on beside the recording: equal here, equal bytes there (on one engine).
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Parameters {
-    /// Of the program.
-    pub version: String,
-    /// What it was separated by.
-    pub method: String,
-    /// SHA-256 of the model file, in hex; empty without one.
-    pub model: String,
-    /// How cells are shared.
-    pub mask: String,
-    /// How the gains are updated.
-    pub updates: String,
-    /// The most updates of the gains.
-    pub iterations: usize,
-    /// The relative change of the objective at which updates end; 0: never.
-    pub tolerance: f64,
-    /// The weights of the gain priors, one a source; none without priors.
-    pub prior_weights: Vec<String>,
-    /// Which gradient of them; empty without priors.
-    pub prior_gradient: String,
-    /// Options of the method, where no model has them.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub options: BTreeMap<String, String>,
-    /// What is written.
-    pub format: String,
-    /// The one source that is written; all of them if it is missing.
-    pub only: Option<String>,
-}
-
-/// What became of one input: a line of the manifest.
+/// The result for one input: a line of the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileReport {
     /// The file.
     #[serde(with = "path_json")]
     pub input: PathBuf,
-    /// SHA-256 of its bytes, in hex; missing where it could not be read.
+    /// SHA-256 of its bytes, in hex; missing if it could not be read.
     pub hash: Option<String>,
     /// The folder of the results, as it was named.
     #[serde(default, with = "path_json")]
     pub folder: PathBuf,
-    /// Its files in that folder, a source each; none of one that failed.
+    /// Its files in that folder, one per source; empty if it failed.
     #[serde(with = "path_json::list")]
     pub outputs: Vec<PathBuf>,
-    /// Sizes of `outputs`, one each.
+    /// The size of each of `outputs` in bytes.
     #[serde(default)]
     pub bytes: Vec<u64>,
-    /// What the outputs depend on.
+    /// Everything that the outputs depend on besides the recording.
     #[serde(default)]
-    pub parameters: Parameters,
-    /// Its length.
+    pub parameters: Recorded,
+    /// Its duration.
     pub seconds: f64,
     /// Channels.
     pub channels: usize,
     /// Hz.
     pub sample_rate: u32,
-    /// What it was computed on.
+    /// The engine that computed it.
     pub engine: String,
-    /// Iterations of every panel.
+    /// The most updates of any of its segments.
     pub iterations: usize,
-    /// The objective after the last, over all frames and channels.
+    /// The final objective over all frames and channels.
     pub objective: Option<f64>,
     /// How it ended.
     pub status: Status,
     /// Why it failed.
     pub error: Option<String>,
-    /// What was odd about it.
+    /// Warnings about the recording.
     pub warnings: Vec<String>,
 }
 
 impl FileReport {
-    /// The line, with its end.
+    /// The line, with its line end.
     ///
     /// # Errors
-    /// What serde_json says, as of a number that JSON has not got.
+    /// Those of serde_json, for example for a path that is not Unicode.
     pub fn to_line(&self) -> serde_json::Result<String> {
         Ok(serde_json::to_string(self)? + "\n")
     }
 
-    /// Where the outputs lie below the folder of the results.
+    /// The outputs' paths below the folder of the results.
     fn places(&self) -> impl Iterator<Item = &Path> {
         self.outputs.iter().map(|output| output.strip_prefix(&self.folder).unwrap_or(output))
     }
 }
 
-/// The lines of a manifest, in order. A last line without an end counts if it is whole; what a killed process began to write is
-/// left out.
+/// Reads the lines of a manifest, in order. A last line without a line end counts if it is complete. The torn line of a killed
+/// process is left out.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] naming a line that is none, or for a manifest of another program.
+/// [`Error::Io`]; [`Error::Input`] names a damaged line, or a line of a later version or of another program.
 pub fn read_manifest(path: &Path) -> Result<Vec<FileReport>> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read"))?;
     let mut lines = Vec::new();
@@ -125,19 +95,18 @@ pub fn read_manifest(path: &Path) -> Result<Vec<FileReport>> {
             (Err(_), true) if !line.ends_with(b"\n") => {}
             (Err(_), false) => return Err(foreign(path, &format!("line {}", index + 1))),
             (Err(cause), true) => {
-                return Err(Error::input(format!(
-                    "{}, line {}: damaged ({cause}); delete the line, its file is then done anew",
-                    path.display(),
-                    index + 1
-                )));
+                let fault = match newer(line) {
+                    Some(version) => format!("was written by partwise {version}; use that version or a later one"),
+                    None => format!("damaged ({cause}); delete the line, its file is then done anew"),
+                };
+                return Err(Error::input(format!("{}, line {}: {fault}", path.display(), index + 1)));
             }
         }
     }
     Ok(lines)
 }
 
-/// Whether bytes begin as lines do that [`FileReport::to_line`] makes, or are nothing: the zeros that some file systems leave
-/// after a crash where a line was going to be.
+/// Whether bytes begin like the lines of [`FileReport::to_line`], or are only zeros: some file systems leave zeros after a crash.
 pub(super) fn begins_like_a_line(bytes: &[u8]) -> bool {
     const INPUT: &[u8] = br#"{"input":"#;
     const HASH: &[u8] = br#","hash":"#;
@@ -162,19 +131,18 @@ pub(super) fn foreign(path: &Path, place: &str) -> Error {
     ))
 }
 
-/// What earlier runs left in a folder.
+/// The manifest of earlier runs into a folder.
 pub struct Record {
     folder: PathBuf,
     lines: Vec<FileReport>,
-    /// By an output's place below the folder, the last line that has it: so the folder may have been moved, or be named
-    /// otherwise than then.
+    /// The last line that has an output, by its path below the folder. So the folder may have been moved or renamed.
     last: HashMap<PathBuf, usize>,
-    /// By input, the last line that says that it was not done.
+    /// By input, the last line that is not [`Status::Done`].
     failed: HashMap<PathBuf, usize>,
 }
 
 impl Record {
-    /// Reads the manifest of `folder`; where there is none, nothing is recorded.
+    /// Reads the manifest of `folder`. Without one, the record is empty.
     ///
     /// # Errors
     /// Those of [`read_manifest`].
@@ -193,8 +161,7 @@ impl Record {
         Ok(Self { folder: folder.to_path_buf(), lines, last, failed })
     }
 
-    /// The line that says that this was done: same hash of the input, same parameters, all `outputs` there with the recorded
-    /// sizes.
+    /// The line that proves a file done: it has the same hash and parameters, and all `outputs` exist in the recorded sizes.
     pub fn proves(&self, hash: &str, parameters: &Parameters, outputs: &[PathBuf]) -> Option<&FileReport> {
         let places = outputs.iter().map(|output| output.strip_prefix(&self.folder).ok()).collect::<Option<Vec<_>>>()?;
         let index = *self.last.get(*places.first()?)?;
@@ -205,7 +172,7 @@ impl Record {
         let proven = line.status == Status::Done
             && self.failed.get(&line.input).is_none_or(|&failed| failed < index)
             && line.hash.as_deref() == Some(hash)
-            && line.parameters == *parameters
+            && line.parameters.is(parameters)
             && line.places().eq(places.iter().copied())
             && places.iter().all(|&place| self.last.get(place) == Some(&index))
             && line.bytes.len() == outputs.len()
@@ -217,9 +184,25 @@ impl Record {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::append::Manifest;
+    use super::super::parameters::Recorded;
     use super::*;
+    use crate::job::{Separation, SeparationMethod};
+    use crate::methods::gain_prior;
 
-    /// A file that was done into `folder`, of two outputs.
+    fn parameters() -> Parameters {
+        let separation = Separation { tolerance: 1.0 / 3.0, iterations: Some(40), ..Separation::default() };
+        Parameters { version: "0".into(), model: "model".into(), separation }
+    }
+
+    /// The parameters of a line of this version.
+    fn known(report: &mut FileReport) -> &mut Parameters {
+        match &mut report.parameters {
+            Recorded::Known(parameters) => parameters,
+            Recorded::Earlier(value) => panic!("{value}"),
+        }
+    }
+
+    /// A file that was done into `folder`, with two outputs.
     pub(in crate::schedule) fn report(folder: &Path, name: &str) -> FileReport {
         let output = |source: &str| folder.join(format!("{name}.{source}.wav"));
         FileReport {
@@ -228,7 +211,7 @@ pub(super) mod tests {
             folder: folder.into(),
             outputs: vec![output("a"), output("b")],
             bytes: vec![3, 4],
-            parameters: Parameters { version: "1".into(), tolerance: 1.0 / 3.0, ..Parameters::default() },
+            parameters: parameters().into(),
             seconds: 0.1,
             channels: 1,
             sample_rate: 8000,
@@ -252,7 +235,7 @@ pub(super) mod tests {
     fn proven(folder: &Path, report: &FileReport) -> bool {
         let outputs: Vec<PathBuf> = report.places().map(|place| folder.join(place)).collect();
         let record = Record::read(folder).unwrap();
-        record.proves(report.hash.as_deref().unwrap(), &report.parameters, &outputs).is_some()
+        record.proves(report.hash.as_deref().unwrap(), known(&mut report.clone()), &outputs).is_some()
     }
 
     #[test]
@@ -266,7 +249,7 @@ pub(super) mod tests {
         assert!(!proven(folder, &done), "no outputs");
         write_outputs(&done);
         let record = Record::read(folder).unwrap();
-        assert_eq!(record.proves("hash of x", &done.parameters, &done.outputs), Some(&done));
+        assert_eq!(record.proves("hash of x", &parameters(), &done.outputs), Some(&done));
 
         let other = |change: fn(&mut FileReport)| {
             let mut other = done.clone();
@@ -274,15 +257,17 @@ pub(super) mod tests {
             assert!(!proven(folder, &other), "{other:?}");
         };
         other(|report| report.hash = Some("another".into()));
-        other(|report| report.parameters.model = "another".into());
-        other(|report| report.parameters.tolerance = 0.0);
-        other(|report| report.parameters.prior_weights = vec!["0.1".into()]);
-        other(|report| report.parameters.prior_gradient = "paper".into());
-        other(|report| report.parameters.only = Some("a".into()));
+        other(|report| known(report).version = "0.0.1".into());
+        other(|report| known(report).model = "another".into());
+        other(|report| known(report).separation.tolerance = 0.0);
+        other(|report| known(report).separation.only = Some("a".into()));
+        other(|report| {
+            known(report).separation.method = Some(SeparationMethod::GainPrior(gain_prior::Separation::default()));
+        });
         other(|report| report.outputs.truncate(1));
         other(|report| report.outputs.reverse());
         other(|report| report.outputs[1].set_file_name("y.b.wav"));
-        assert!(record.proves("hash of x", &done.parameters, &[]).is_none());
+        assert!(record.proves("hash of x", &parameters(), &[]).is_none());
 
         std::fs::write(&done.outputs[1], "five!").unwrap();
         assert!(!proven(folder, &done), "another size");
@@ -307,7 +292,7 @@ pub(super) mod tests {
         let mut alone = FileReport { hash: Some("another".into()), ..done.clone() };
         alone.outputs.remove(0);
         alone.bytes.remove(0);
-        // Another run, which reaches the input by another name, was killed while it replaced what this one had written.
+        // Another run, which reached the input by another name, was killed while it replaced these outputs.
         let begun = FileReport { status: Status::Begun, input: "/abs/in/x.wav".into(), ..done.clone() };
         let mut manifest = Manifest::open(folder).unwrap();
         let lines = [(&done, true), (&failed, false), (&done, true), (&alone, false), (&done, true), (&begun, false)];
@@ -322,7 +307,7 @@ pub(super) mod tests {
     fn a_folder_may_be_moved_and_named_otherwise() {
         let root = tempfile::tempdir().unwrap();
         let (old, new) = (root.path().join("old"), root.path().join("new"));
-        // Two of one content and one name, the second of them changed since.
+        // Two inputs of one content and one name. The second was changed later.
         let mut lines = [report(&old, "x"), report(&old, "below/x")];
         lines[1].hash = lines[0].hash.clone();
         let changed = FileReport { hash: Some("changed".into()), ..lines[0].clone() };
@@ -335,7 +320,7 @@ pub(super) mod tests {
         for folder in [new.clone(), root.path().join("new/."), root.path().join("new/below/..")] {
             assert_eq!([&lines[0], &lines[1], &changed].map(|line| proven(&folder, line)), [false, true, true]);
         }
-        // Lines that say nothing of a folder prove nothing.
+        // Lines without a folder prove nothing.
         let line = std::fs::read_to_string(new.join(MANIFEST)).unwrap();
         let older = line.replace(&format!("\"folder\":{old:?},"), "").replace("\"bytes\":[3,4],", "");
         assert!(older.len() < line.len() - 90);
@@ -366,9 +351,9 @@ pub(super) mod tests {
         let line = report(root.path(), "77777/mix");
         write_outputs(&line);
         for _ in 0..1000 {
-            assert!(record.proves("hash of 77777/mix", &line.parameters, &line.outputs).is_some());
+            assert!(record.proves("hash of 77777/mix", &parameters(), &line.outputs).is_some());
         }
-        // A search through all lines for each would take minutes.
+        // Searching all lines for each output would take minutes.
         let seconds = started.elapsed().as_secs_f64();
         assert!(seconds < 10.0, "{seconds} s");
     }

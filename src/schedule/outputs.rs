@@ -1,4 +1,4 @@
-//! Where results go, and how they appear: whole or not at all.
+//! Names output files, and writes them so that they are complete or absent.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -9,14 +9,14 @@ use super::{Input, Track};
 use crate::audio::{FormatChoice, Writer};
 use crate::{Error, Result};
 
-/// What output files are called, and what they are.
+/// The names and the format of output files.
 #[derive(Debug, Clone)]
 pub struct Naming {
     /// The folder of all results.
     pub folder: PathBuf,
-    /// The name of a file, with {stem}, {source} and {ext} filled in.
+    /// The pattern of a file name, with {stem}, {source} and {ext} to fill in.
     pub pattern: String,
-    /// What is written.
+    /// The output format.
     pub format: FormatChoice,
 }
 
@@ -24,13 +24,17 @@ pub struct Naming {
 pub const PATTERN: &str = "{stem}.{source}.{ext}";
 
 impl Naming {
-    /// The output files of every input, in the order of `sources`. They lie where the input lies below the folder that was
-    /// named, and {stem} is the input's name without its extension. Inputs that would share files so keep instead the folders
-    /// in which their paths differ, and those of one folder their extension too: `a/x.speech.wav` and `b/x.speech.wav`,
-    /// `x.flac.speech.wav` and `x.mp3.speech.wav`. What is no file has no outputs, and changes no other's names.
+    /// Plans the output files of every input, in the order of `sources`.
+    ///
+    /// An output lies in the input's folder relative to the named folder, and {stem} is the input's name without its
+    /// extension. Inputs that would share outputs instead keep the folders in which their paths differ, and inputs of
+    /// the same folder also keep their extension. For example: `a/x.speech.wav` and `b/x.speech.wav`,
+    /// `x.flac.speech.wav` and `x.mp3.speech.wav`. An input that is not a file has no outputs and does not affect other
+    /// names.
     ///
     /// # Errors
-    /// [`Error::Input`] where a pattern cannot work, two outputs would be one file, or an output would overwrite an input.
+    /// [`Error::Input`] if the pattern is invalid, two outputs would be the same file, or an output would overwrite an
+    /// input.
     pub fn plan(&self, inputs: &[Input], sources: &[&str]) -> Result<Vec<Vec<PathBuf>>> {
         let pattern = &self.pattern;
         let places = pattern.replace("{stem}", "").replace("{source}", "").replace("{ext}", "");
@@ -85,22 +89,22 @@ impl Naming {
     }
 }
 
-/// What an output takes from its input.
+/// The parts of an output's path that come from its input.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Place {
-    /// The folder, below that of the results.
+    /// The folder, relative to the results folder.
     below: PathBuf,
     stem: OsString,
 }
 
-/// The places of all inputs, no two the same if that can be. Depends on the list alone, not on what is there.
+/// The places of all inputs, made distinct if possible. They depend only on the list, not on existing files.
 fn places_of(inputs: &[&Input]) -> Vec<Place> {
     let place = |input: &&Input| Place {
         below: input.below.clone(),
         stem: input.path.file_stem().unwrap_or_default().to_os_string(),
     };
     let mut places: Vec<Place> = inputs.iter().map(place).collect();
-    // Each twice: what was moved from one place may meet something at another.
+    // Do each step twice, because an input that was moved may collide at its new place.
     for _ in 0..2 {
         for group in shared(&places) {
             keep_folders(inputs, &group, &mut places);
@@ -114,7 +118,7 @@ fn places_of(inputs: &[&Input]) -> Vec<Place> {
     places
 }
 
-/// The indices of those that share a place, group by group.
+/// The indices of inputs that share a place, grouped.
 fn shared(places: &[Place]) -> Vec<Vec<usize>> {
     let mut groups: HashMap<&Place, Vec<usize>> = HashMap::new();
     for (index, place) in places.iter().enumerate() {
@@ -125,7 +129,7 @@ fn shared(places: &[Place]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Puts the inputs of a group into the folders in which their paths differ. Those of one folder stay where they are.
+/// Moves the inputs of a group into the folders in which their paths differ. Inputs of the same folder stay.
 fn keep_folders(inputs: &[&Input], group: &[usize], places: &mut [Place]) {
     let folders: Vec<Vec<OsString>> = group.iter().map(|&index| folders_above(&inputs[index].path)).collect();
     let common = folders.iter().skip(1).fold(folders[0].len(), |common, other| {
@@ -138,7 +142,7 @@ fn keep_folders(inputs: &[&Input], group: &[usize], places: &mut [Place]) {
     }
 }
 
-/// The names of the folders down to a file, from the root and without links, as far as they are there.
+/// The folder names from the root to a file, without links, as far as the folders exist.
 fn folders_above(file: &Path) -> Vec<OsString> {
     let folder = Path::new(".").join(file.parent().unwrap_or(file));
     let folder = folder.canonicalize().or_else(|_| std::path::absolute(&folder)).unwrap_or(folder);
@@ -146,16 +150,17 @@ fn folders_above(file: &Path) -> Vec<OsString> {
     folder.components().filter_map(name).collect()
 }
 
-/// A file being written beside its place; it gets its name when all of its recording are whole, and is removed if it never is.
+/// An output being written under a temporary name. It is renamed once all outputs of its recording are complete, and
+/// removed otherwise.
 pub(super) struct Pending {
-    /// Missing once the file is closed.
+    /// None once the file is closed.
     writer: Option<Writer>,
     partial: PathBuf,
     output: PathBuf,
 }
 
 impl Pending {
-    /// Begins an output of a track.
+    /// Starts an output of a track.
     pub(super) fn create(output: &Path, track: &Track, run: &Run) -> Result<Self> {
         if let Some(folder) = output.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
@@ -172,25 +177,25 @@ impl Pending {
         self.writer.as_mut().map_or(Ok(()), |writer| writer.write(block)).map_err(|error| about(&self.output, error))
     }
 
-    /// Ends the file, still under its temporary name; its size, and the number of samples clipped.
+    /// Closes the file under its temporary name. Returns its size and the number of clipped samples.
     pub(super) fn close(&mut self) -> Result<(u64, u64)> {
         let clipped = self.writer.take().map_or(Ok(0), Writer::finish).map_err(|error| about(&self.output, error))?;
         let size = std::fs::metadata(&self.partial).map_err(Error::io(&self.output, "write"))?.len();
         Ok((size, clipped))
     }
 
-    /// Whether there is something in its place.
+    /// Whether the output would replace an existing file.
     pub(super) fn replaces(&self) -> bool {
         self.output.symlink_metadata().is_ok()
     }
 
-    /// Gives a closed file its name.
+    /// Renames a closed file to its output name.
     fn name(self) -> Result<()> {
         std::fs::rename(&self.partial, &self.output).map_err(Error::io(&self.output, "write"))
     }
 }
 
-/// The error of an output: a user knows it by the name that it was going to have.
+/// Rewrites an error to name the output, which is the name that the user knows.
 fn about(output: &Path, error: Error) -> Error {
     match error {
         Error::Io { action, source, .. } => Error::Io { path: output.to_path_buf(), action, source },
@@ -199,13 +204,13 @@ fn about(output: &Path, error: Error) -> Error {
     }
 }
 
-/// Gives the closed files of a recording their names; where one cannot be named the others go.
+/// Renames the closed files of a recording to their output names. If one fails, the others are removed.
 pub(super) fn publish(files: Vec<Pending>) -> Result<()> {
     let mut named: Vec<PathBuf> = Vec::new();
     for file in files {
         let output = file.output.clone();
         if let Err(error) = file.name() {
-            // The first error is the one to report.
+            // Report the first error, not those of the removal.
             named.iter().for_each(|output| drop(std::fs::remove_file(output)));
             return Err(error);
         }
@@ -217,7 +222,7 @@ pub(super) fn publish(files: Vec<Pending>) -> Result<()> {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.writer = None;
-        // After a finished file there is nothing left to remove, and nowhere to report it if there is and it fails.
+        // A finished file has no temporary file left. If removing one fails, there is nowhere to report it.
         let _ = std::fs::remove_file(&self.partial);
     }
 }
@@ -250,25 +255,25 @@ mod tests {
     }
 
     #[test]
-    fn a_stem_that_looks_like_a_place_is_left_alone() {
+    fn a_stem_that_contains_a_placeholder_is_not_expanded() {
         let plan = naming(Path::new("out"), PATTERN).plan(&[input("{source}.wav", "")], &["s"]).unwrap();
         assert_eq!(plan, [[PathBuf::from("out/{source}.s.wav")]]);
     }
 
-    /// The outputs of one source, without the folder of the results.
+    /// The outputs of one source, relative to the results folder.
     fn planned(inputs: &[Input]) -> Vec<String> {
         let plan = naming(Path::new("out"), PATTERN).plan(inputs, &["s"]).unwrap();
         plan.iter().map(|outputs| outputs[0].strip_prefix("out").unwrap().to_str().unwrap().to_string()).collect()
     }
 
     #[test]
-    fn files_of_one_name_keep_the_folders_in_which_they_differ() {
+    fn files_with_one_name_keep_the_folders_in_which_they_differ() {
         let inputs = ["set/one/mix.wav", "set/two/stems/mix.wav", "set/mix.wav", "set/two/other.wav"];
         assert_eq!(
             planned(&inputs.map(|path| input(path, ""))),
             ["one/mix.s.wav", "two/stems/mix.s.wav", "mix.s.wav", "other.s.wav"]
         );
-        // Two folders that were named, each with one of this name at one place below it; the rest stays where it is.
+        // Two named folders contain a file of the same relative path. Other files keep their place.
         let named = [input("p/sub/x.wav", "sub"), input("q/sub/x.wav", "sub"), input("q/sub/y.wav", "sub")];
         assert_eq!(planned(&named), ["p/sub/x.s.wav", "q/sub/x.s.wav", "sub/y.s.wav"]);
         let mut reversed = inputs.map(|path| input(path, ""));
@@ -277,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_changes_no_names() {
+    fn an_input_that_is_not_a_file_does_not_affect_names() {
         let locked = Input { path: "in/x".into(), problem: Some("cannot be read".into()), ..Input::default() };
         let plan = naming(Path::new("out"), PATTERN).plan(&[locked, input("in/x.wav", "")], &["s"]).unwrap();
         assert_eq!(plan, [vec![], vec![PathBuf::from("out/x.s.wav")]]);
@@ -287,19 +292,19 @@ mod tests {
     fn files_of_one_folder_and_stem_keep_their_extension() {
         let inputs = ["d/tone.flac", "d/tone.mp3", "d/note.ogg"].map(|path| input(path, "d"));
         assert_eq!(planned(&inputs), ["d/tone.flac.s.wav", "d/tone.mp3.s.wav", "d/note.s.wav"]);
-        // Both at once, and one that a whole name would meet.
+        // Both cases at once, and a file whose name equals another's extended name.
         let inputs = ["a/x.flac", "a/x.mp3", "b/x.mp3", "b/x.mp3.wav"].map(|path| input(path, ""));
         assert_eq!(planned(&inputs), ["a/x.flac.s.wav", "a/x.mp3.s.wav", "b/x.s.wav", "x.mp3.s.wav"]);
         let inputs = ["x.flac", "x.mp3", "x.mp3.wav"].map(|path| input(path, ""));
         assert_eq!(planned(&inputs), ["x.flac.s.wav", "x.mp3.s.wav", "x.mp3.wav.s.wav"]);
-        // What has moved meets a file that lies there.
+        // A moved file collides with one that already has this place.
         let inputs = [input("p/a/x.wav", ""), input("p/b/x.wav", ""), input("q/a/x.wav", "a")];
         assert_eq!(planned(&inputs), ["p/a/x.s.wav", "b/x.s.wav", "q/a/x.s.wav"]);
     }
 
     #[cfg(unix)]
     #[test]
-    fn names_that_are_not_unicode_stay_what_they_are() {
+    fn names_that_are_not_unicode_are_kept() {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
         let file =
             |byte: u8| Input { path: OsString::from_vec(vec![b'a', byte, b'.', b'w']).into(), ..Input::default() };
@@ -310,7 +315,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn an_output_that_leads_to_an_input_is_refused() {
+    fn an_output_linked_to_an_input_is_refused() {
         use std::os::unix::fs::symlink;
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
@@ -327,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn plans_that_would_lose_something_are_refused() {
+    fn colliding_or_overwriting_outputs_are_refused() {
         let root = tempfile::tempdir().unwrap();
         let refused = |pattern: &str, inputs: &[Input], sources: &[&str], reason: &str| {
             let error = naming(root.path(), pattern).plan(inputs, sources).unwrap_err().to_string();
@@ -370,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_s_files_appear_whole_and_together_or_not_at_all() {
+    fn the_outputs_of_a_recording_appear_complete_and_together_or_not_at_all() {
         let root = tempfile::tempdir().unwrap();
         let outputs = ["sub/x.wav", "sub/y.wav"].map(|name| root.path().join(name));
         let track = track(&outputs);

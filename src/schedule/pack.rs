@@ -1,31 +1,30 @@
-//! Pieces to panels.
+//! Packs pieces into panels.
 
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
 use super::memory::panel_columns;
 use super::{Piece, Step};
-use crate::separate::Scheme;
-use crate::spectrogram::level_scale;
+use crate::separate::{self, Scheme};
 use crate::{Error, Result};
 
-/// The data of several pieces side by side.
+/// The data of several pieces, side by side.
 pub(super) struct Panel {
     pub(super) pieces: Vec<Piece>,
-    /// Frame by frame (N, F'), every piece's channels one after the other, scaled by their track's peak.
+    /// The data frame by frame (N, F'): every piece's channels one after another, scaled by their track's peak.
     pub(super) data: Array2<f32>,
-    /// The columns of the stretches that it is made of (sum N).
+    /// The columns of each stretch (sum N).
     pub(super) segments: Vec<usize>,
 }
 
-/// Packs pieces into panels of as many columns as the memory has room for, or of one piece; a recording that is separated as one
-/// is a panel. It runs beside the engines, so that the next panel is there when one has done the last. Ends when there are no more
-/// pieces, or nobody wants panels.
+/// Packs pieces into panels that fit in memory. A single piece may exceed the width, and a recording that is separated
+/// as a whole is a panel of its own. Packing runs beside the engines, so that the next panel is ready when one
+/// finishes. It ends when there are no more pieces or nobody receives panels.
 pub(super) struct Packer<'a> {
     pub(super) scheme: &'a Scheme,
     pub(super) memory: u64,
-    /// How many panels are about at once.
+    /// The number of panels in memory at once.
     pub(super) panels: u64,
 }
 
@@ -47,12 +46,12 @@ impl Packer<'_> {
             }
         }
         if !packed.is_empty() {
-            // Nobody is left to take it where every engine has given up.
+            // If every engine has given up, nobody receives the panel.
             send(packed, panels);
         }
     }
 
-    /// Whether a piece goes into a panel with others: of as many rows.
+    /// Whether a piece can join the packed ones: it has as many rows, and there is room.
     fn fits(&self, packed: &[Piece], piece: &Piece) -> bool {
         let Some(first) = packed.first() else { return true };
         let (view, columns) = (&first.track.view, packed.iter().map(Piece::columns).sum::<usize>());
@@ -61,7 +60,7 @@ impl Packer<'_> {
     }
 }
 
-/// Sends pieces as a panel; whether anybody wants more.
+/// Sends pieces as a panel. Returns whether anybody still receives panels.
 fn send(pieces: Vec<Piece>, panels: &SyncSender<Step<Panel>>) -> bool {
     match panel(&pieces) {
         Ok((data, segments)) => panels.send(Step::Part(Panel { pieces, data, segments })).is_ok(),
@@ -72,17 +71,13 @@ fn send(pieces: Vec<Piece>, panels: &SyncSender<Step<Panel>>) -> bool {
     }
 }
 
-/// The data of pieces, and its segments.
+/// The data of pieces, and their segments.
 fn panel(pieces: &[Piece]) -> Result<(Array2<f32>, Vec<usize>)> {
     let rows = pieces.first().map_or(0, |piece| piece.track.view.rows());
     let mut data = Array2::zeros((pieces.iter().map(Piece::columns).sum(), rows));
     let mut rest = data.view_mut();
     for piece in pieces {
-        for spectra in &piece.spectra {
-            let (channel, after) = rest.split_at(Axis(0), spectra.nrows());
-            piece.track.view.show(spectra.view(), level_scale(piece.track.peak), channel)?;
-            rest = after;
-        }
+        rest = separate::panel(&piece.track.view, &piece.spectra.channels, piece.track.peak, rest)?;
     }
     Ok((data, pieces.iter().flat_map(Piece::segments).collect()))
 }

@@ -1,5 +1,5 @@
-//! Paths in JSON: a string; where a path is not Unicode, the system's own form, as `{"Unix": [97, 255]}`. So every path can be
-//! written down, and no two become one.
+//! Paths in JSON. A Unicode path is a string; any other has the system's own form, such as `{"Unix": [97, 255]}`. So
+//! every path can be stored, and different paths stay different.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<PathBuf, D
     Form::deserialize(from).map(PathBuf::from)
 }
 
-/// The same for several.
+/// The same for a list of paths.
 pub(super) mod list {
     use super::*;
 

@@ -1,7 +1,7 @@
-//! The pipeline itself: threads that decode, one that packs, the engines, threads that encode.
+//! The pipeline: threads that decode, one that packs, the engines, and threads that encode.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
@@ -9,62 +9,27 @@ use std::time::Instant;
 
 use super::decode::{self, Begun, Opened, Stand, Views};
 use super::encode::Encoder;
-use super::manifest::{Parameters, Record};
+use super::manifest::Record;
 use super::memory::{at_once, bytes_for, panel_columns};
 use super::pack::{Packer, Panel};
 use super::relay::{Busy, Relay, Station};
 use super::reports::{Outcome, Reports, Watch};
-use super::{Input, Masked, Naming, Piece, Shard, Step, Track};
+use super::{Input, Job, Masked, Piece, Step, Track};
 use crate::audio::Reader;
-use crate::separate::{Scheme, Separated};
+use crate::separate::Separated;
 use crate::{Error, Result};
 
-/// What to do with the other files when one fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnError {
-    /// Do them.
-    Continue,
-    /// Finish what is in flight, begin no more.
-    Stop,
-}
-
-/// A separation job.
-pub struct Job<'a> {
-    /// What recordings are separated into, and how they are shown to the engines, which are to suit it.
-    pub scheme: &'a Scheme,
-    /// The files, see [`super::list`].
-    pub inputs: &'a [Input],
-    /// Which of them; all if it is missing.
-    pub shard: Option<Shard>,
-    /// Where results go.
-    pub naming: Naming,
-    /// The source to write; all of them if it is missing.
-    pub only: Option<usize>,
-    /// What the results depend on, for the manifest.
-    pub parameters: Parameters,
-    /// Whether files that the manifest and the outputs prove done are left as they are.
-    pub resume: bool,
-    /// What a failure means for the rest.
-    pub on_error: OnError,
-    /// Threads that decode and threads that encode, each; beside those of the engines.
-    pub threads: usize,
-    /// Bytes that the panels may take, on the host and on each device; see [`super::check_memory`].
-    pub memory: u64,
-    /// Once set, what is in flight is finished and no more begun.
-    pub stop: &'a AtomicBool,
-}
-
-/// Separates all files of a job. A file's outputs are the same bytes whatever else is in the job, whatever the order, the panels'
-/// width and the number of threads.
+/// Separates all files of a job. A file's outputs have the same bytes in every job: they depend neither on the other files, nor on
+/// their order, the width of panels or the number of threads.
 ///
 /// # Errors
-/// [`Error::Input`] where names would collide, the manifest is another program's or a thread cannot be started, [`Error::Io`]
-/// where the folder or the manifest cannot be written to. Once the job has begun there are no errors: a file that fails is
-/// reported, and so is what ends a job early.
+/// [`Error::Input`] if names collide, if the manifest is another program's, or if a thread cannot be started. [`Error::Io`] if the
+/// folder or the manifest cannot be written to. A job that has begun returns no error: its outcome reports files that failed, and
+/// why it ended early.
 pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result<Outcome> {
     let names: Vec<&str> = job.scheme.sources.iter().map(String::as_str).collect();
     let written: Vec<usize> = job.only.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);
-    // Names are given before the shards are parted, so that those of one shard do not depend on how many there are.
+    // Names are planned for all shards together, so that they do not depend on the number of shards.
     let plan = job.naming.plan(job.inputs, &written.iter().map(|&source| names[source]).collect::<Vec<_>>())?;
     let files: Vec<(usize, &Input, &[PathBuf])> = (job.inputs.iter().zip(&plan).enumerate())
         .filter(|&(index, _)| job.shard.is_none_or(|shard| shard.holds(index)))
@@ -73,7 +38,7 @@ pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result
     let panels_at_once = at_once(job.scheme, stations.iter().map(Station::lanes).sum(), files.len());
     let record = if job.resume { Some(Record::read(&job.naming.folder)?) } else { None };
     let reports = Reports::new(job, watch)?;
-    // A recording that is separated as one fills memory by itself: none is read ahead of its turn.
+    // A recording that is separated as a whole fills memory by itself, so none is read ahead.
     let (threads, ahead) = if job.scheme.whole { (1, 0) } else { (job.threads.max(1), 2 * job.threads.max(1)) };
     let views = Views::new(job.scheme);
     let decoder = Decoder {
@@ -112,7 +77,7 @@ pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result
             }
             Ok(())
         };
-        // Threads that have begun end when the others are not there.
+        // If one thread cannot start, those that have started end.
         begin().inspect_err(|_| reports.stop())
     })?;
     let (wall, count) = (started.elapsed().as_secs_f64(), stations.len().max(1) as f64);
@@ -126,19 +91,19 @@ fn spawn<'s>(scope: &'s Scope<'s, '_>, work: impl FnOnce() + Send + 's) -> Resul
     begun.map(drop).map_err(|cause| Error::input(format!("cannot start a thread: {cause}; give fewer --threads")))
 }
 
-/// What the decoding threads share.
+/// The state that decoding threads share.
 struct Decoder<'a> {
     job: &'a Job<'a>,
     files: &'a [(usize, &'a Input, &'a [PathBuf])],
     record: Option<&'a Record>,
     views: &'a Views<'a>,
     panels_at_once: u64,
-    /// The file that is begun next.
+    /// The next file to begin.
     next: AtomicUsize,
 }
 
 impl Decoder<'_> {
-    /// Reads files, one after the other, and hands on their pieces.
+    /// Reads files, one after the other, and sends their pieces.
     fn run(&self, reports: &Reports, pieces: &SyncSender<Step<Piece>>) {
         while !reports.stopped() {
             let Some(&(index, input, outputs)) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
@@ -154,7 +119,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// A file that is to be done, and the columns that a panel of it may have; `None` for one that was.
+    /// Opens a file. Returns it with the most columns of its panels, or `None` if an earlier run has done it.
     fn open(
         &self,
         index: usize,
@@ -165,7 +130,7 @@ impl Decoder<'_> {
         if let Some(problem) = &input.problem {
             return Err(Error::input(problem.as_str()));
         }
-        // The reader first: it knows what can be read at all, and does not wait at a pipe for somebody to write.
+        // The reader comes first: it refuses what cannot be read, and does not wait at a pipe for a writer.
         let (stand, reader) = (Stand::of(&input.path)?, Reader::open(&input.path)?);
         let hash = decode::hash(&input.path)?;
         if let Some(report) = self.record.and_then(|record| record.proves(&hash, &self.job.parameters, outputs)) {
@@ -189,7 +154,7 @@ impl Decoder<'_> {
     }
 }
 
-/// A thread that gives panels to an engine.
+/// A thread that sends panels to an engine.
 struct Lane<'a, 's, 'r> {
     relay: &'a mut Relay<'s>,
     busy: &'a Busy,
@@ -202,7 +167,7 @@ impl Lane<'_, '_, '_> {
     /// Computes the masks of panels and sends them to the encoders of their tracks.
     fn run(self) {
         let Self { relay, busy, panels, encoders, reports } = self;
-        // Whoever waits for a panel keeps the others waiting, who would find none either.
+        // Only one lane waits for a panel at a time. The others would find none either.
         let next = || panels.lock().unwrap_or_else(PoisonError::into_inner).recv();
         while let Ok(step) = next() {
             if reports.aborted() {
@@ -232,14 +197,14 @@ impl Lane<'_, '_, '_> {
                 }
             }
             for (encoder, queue) in encoders.iter().zip(queues).filter(|(_, queue)| !queue.is_empty()) {
-                // An encoder ends after all lanes; were it gone, its panic would end the scope.
+                // Encoders end after all lanes. If one is gone, it panicked, and that ends the scope.
                 let _ = encoder.send(queue);
             }
         }
     }
 }
 
-/// Every piece with its part of the panel's masks.
+/// Gives every piece its part of the panel's masks.
 fn hand_out(pieces: Vec<Piece>, separated: Arc<Separated>, engine: &Arc<str>) -> Vec<Masked> {
     let (mut column, mut segment) = (0, 0);
     let hand = |piece: Piece| {

@@ -1,4 +1,4 @@
-//! An engine at work, and what becomes of a panel when it fails.
+//! Runs an engine, and decides what happens to a panel if the engine fails.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,35 +9,36 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 use crate::separate::{Separated, Separator};
 use crate::{EngineError, Error, Result};
 
-/// Who is asked to take over.
+/// The kind of successor to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Successor {
-    /// The same device, opened anew: after it was lost.
+    /// The same device, reopened after it was lost.
     Reopened,
-    /// Another engine, that does not fail in this way: where the device cannot be opened, or fails again at the same panel.
+    /// Another engine, which does not fail in this way. Used if the device cannot be reopened, or fails again on the
+    /// same panel.
     Other,
 }
 
-/// Opens a successor; `None` where there is none of this kind.
+/// Opens a successor. `None` if there is none of this kind.
 type Open<'a> = dyn Fn(Successor) -> Option<Result<Box<dyn Separator + 'a>>> + Send + Sync + 'a;
 
-/// An engine, and those that take over from it. A panel that does not fit its memory is done again in halves; a device that was
-/// lost is opened anew; after that, and after any other failure, another engine goes on. Since columns are independent, a
-/// panel's halves have its bits.
+/// An engine and its successors. A panel that does not fit in the engine's memory is repeated in halves. A lost device
+/// is reopened. After that, or after any other failure, another engine takes over. Columns are independent, so a
+/// panel's halves give the same bits.
 pub struct Relay<'a> {
     separator: Box<dyn Separator + 'a>,
     open: Box<Open<'a>>,
     engine: Arc<str>,
-    /// Columns of a panel at most, once one did not fit.
+    /// The most columns of a panel, once one did not fit.
     widest: usize,
-    /// Whether it has been opened anew and has not done a panel since.
+    /// Whether the device was reopened and has not finished a panel since.
     reopened: bool,
-    /// Whether the last successor is at work.
+    /// Whether the last successor is running.
     last: bool,
 }
 
 impl<'a> Relay<'a> {
-    /// Begins with `first`.
+    /// Starts with the engine `first`.
     pub fn new(
         first: Box<dyn Separator + 'a>,
         open: impl Fn(Successor) -> Option<Result<Box<dyn Separator + 'a>>> + Send + Sync + 'a,
@@ -46,15 +47,15 @@ impl<'a> Relay<'a> {
         Self { separator: first, open: Box::new(open), engine, widest: usize::MAX, reopened: false, last: false }
     }
 
-    /// What it computes on now.
+    /// The description of the current engine.
     pub(super) fn engine(&self) -> Arc<str> {
         Arc::clone(&self.engine)
     }
 
-    /// The masks of a panel, see [`Separator::separate`].
+    /// Computes the masks of a panel, see [`Separator::separate`].
     ///
     /// # Errors
-    /// The engine's, where nobody can take over; any other at once.
+    /// The engine's error, if no successor can take over; any other error at once.
     pub(super) fn separate(&mut self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
         loop {
             match in_parts(&*self.separator, data, segments, self.widest) {
@@ -67,14 +68,14 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Sees to it that another attempt makes sense. There is an end to it: parts become narrower, a device is opened anew once a
-    /// panel, and the last successor has none.
+    /// Prepares another attempt. This ends, because parts become narrower, a device is reopened only once per panel,
+    /// and the last successor has no successor.
     fn mend(&mut self, cause: EngineError, columns: usize, segments: &[usize]) -> Result<()> {
         let widest = columns.min(self.widest);
         let divisible = self.separator.by_segment() && segments.iter().any(|&segment| segment < widest);
         if matches!(cause, EngineError::OutOfMemory(_)) && divisible {
             self.widest = widest / 2;
-            log::warn!("{}: {cause}; its panels are halved, to {} columns", self.engine, self.widest);
+            log::warn!("{}: {cause}; halving its panels, to {} columns", self.engine, self.widest);
             return Ok(());
         }
         if self.last {
@@ -84,12 +85,12 @@ impl<'a> Relay<'a> {
         if lost && !self.reopened {
             match (self.open)(Successor::Reopened) {
                 Some(Ok(separator)) => {
-                    log::warn!("{}: {cause}; it is opened anew and goes on", self.engine);
+                    log::warn!("{}: {cause}; reopened it", self.engine);
                     self.reopened = true;
                     self.hand_over(separator);
                     return Ok(());
                 }
-                Some(Err(why)) => log::warn!("{}: cannot be opened anew: {why}", self.engine),
+                Some(Err(why)) => log::warn!("{}: cannot be reopened: {why}", self.engine),
                 None => {}
             }
         }
@@ -115,8 +116,8 @@ impl<'a> Relay<'a> {
     }
 }
 
-/// A device and the lanes on it: two keep it busy where it would wait while a panel is brought up and its masks down. Every
-/// lane has an engine of its own, so that it is told of its own failures.
+/// A device and its lanes. Two lanes keep a device busy while a panel is uploaded and masks are downloaded. Every lane
+/// has its own engine, so that it receives its own failures.
 pub struct Station<'a> {
     pub(super) lanes: Vec<Relay<'a>>,
     pub(super) busy: Busy,
@@ -128,18 +129,18 @@ impl<'a> Station<'a> {
         Self { lanes, busy: Busy::default() }
     }
 
-    /// What its lanes compute on.
+    /// The descriptions of its lanes' engines.
     pub fn describe(&self) -> String {
         self.lanes.first().map_or_else(String::new, |lane| lane.engine.to_string())
     }
 
-    /// How many lanes it has.
+    /// The number of lanes.
     pub fn lanes(&self) -> usize {
         self.lanes.len()
     }
 }
 
-/// How long at least one lane of a station has been computing.
+/// Measures how long at least one lane of a station has been computing.
 #[derive(Default)]
 pub(super) struct Busy(Mutex<Meter>);
 
@@ -169,13 +170,13 @@ impl Busy {
         done
     }
 
-    /// The time until now; it begins anew.
+    /// The time since the last call.
     pub(super) fn take(&mut self) -> Duration {
         std::mem::take(&mut self.0.get_mut().unwrap_or_else(PoisonError::into_inner).sum)
     }
 }
 
-/// Separates a panel in parts of whole segments and at most `widest` columns, or of one segment.
+/// Separates a panel in parts of whole segments. Each part has at most `widest` columns, or a single segment.
 fn in_parts(separator: &dyn Separator, data: ArrayView2<f32>, segments: &[usize], widest: usize) -> Result<Separated> {
     if data.nrows() <= widest || !separator.by_segment() {
         return separator.separate(data, segments);
@@ -198,10 +199,10 @@ fn in_parts(separator: &dyn Separator, data: ArrayView2<f32>, segments: &[usize]
             }
         });
     }
-    whole.ok_or_else(|| Error::input("a panel without a segment"))
+    whole.ok_or_else(|| Error::input("a panel needs at least one segment"))
 }
 
-/// Masks (F, N) and (F, M) as one (F, N + M), stored frame by frame as they are.
+/// Joins masks (F, N) and (F, M) into (F, N + M), stored frame by frame like them.
 fn beside(left: &Array2<f32>, right: &Array2<f32>) -> Array2<f32> {
     let mut frames = Array2::zeros((left.ncols() + right.ncols(), left.nrows()));
     let (mut first, mut second) = frames.view_mut().split_at(Axis(0), left.ncols());
@@ -210,7 +211,7 @@ fn beside(left: &Array2<f32>, right: &Array2<f32>) -> Array2<f32> {
     frames.reversed_axes()
 }
 
-/// The segments in runs of at most `widest` columns, or of one segment.
+/// Divides segments into runs of at most `widest` columns, or of one segment.
 fn parts(segments: &[usize], widest: usize) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     let mut width = 0;

@@ -1,48 +1,62 @@
-//! How files end: to the manifest, to whoever watches, and into the outcome.
+//! Reports how files end: to the manifest, to the watcher and in the outcome.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::append::Manifest;
-use super::encode::Finished;
 use super::manifest::{FileReport, Status};
 use super::outputs::{Pending, publish};
 use super::unfinished::Run;
 use super::{Input, Job, Masked, OnError, Track};
 use crate::{Error, Result};
 
-/// Hears how a job goes. Called from several threads, one at a time.
+/// Observes a job. Called from several threads, but one at a time.
 pub trait Watch: Send {
-    /// So many more bytes of the inputs are done.
+    /// `bytes` more bytes of the inputs are done.
     fn advanced(&mut self, bytes: u64);
     /// A file is done or has failed.
     fn finished(&mut self, report: &FileReport);
 }
 
-/// What a job amounts to.
+/// The outcome of a job.
 #[derive(Debug)]
 pub struct Outcome {
-    /// One for every file that was begun, in the order in which they ended.
+    /// One report per started file, in the order in which they ended.
     pub reports: Vec<FileReport>,
-    /// Files that an earlier run had done.
+    /// Reports of files that an earlier run finished.
     pub resumed: Vec<FileReport>,
-    /// Files that were not begun, or not finished, because the job was stopped.
+    /// The number of files that were not started or not finished because the job was stopped.
     pub left: usize,
-    /// Whether it was stopped because there is no room for results. What was in flight is left too.
+    /// Whether the job stopped because the disk is full. Files in progress then also count as `left`.
     pub full: bool,
-    /// The share of the time that the engines were computing, on average over the stations.
+    /// The share of time in which the engines were computing, averaged over the stations.
     pub busy: f64,
-    /// Why it ended before its end, if not because it was asked to: no engine is left, or the manifest cannot be written.
+    /// Why the job ended early, unless it was asked to: no engine is left, or the manifest cannot be written.
     pub failure: Option<Error>,
 }
 
-/// Where every thread says how files end.
+/// What a finished track amounts to.
+#[derive(Default)]
+pub(super) struct Finished {
+    /// The objective of all its columns.
+    pub(super) objective: f64,
+    /// The most updates that any of its columns took.
+    pub(super) iterations: usize,
+    /// What it was computed on, one after the other.
+    pub(super) engines: Vec<String>,
+    /// Samples beyond full scale that the format could not hold.
+    pub(super) clipped: u64,
+    /// The sizes of its files.
+    pub(super) bytes: Vec<u64>,
+}
+
+/// Collects how files end, from all threads.
 pub(super) struct Reports<'a> {
     job: &'a Job<'a>,
-    /// No file is begun any more.
+    /// No more files are started.
     stop: AtomicBool,
-    /// There is no room for results: no file is finished any more.
+    /// The disk is full: no more files are finished.
     full: AtomicBool,
     run: Run,
     ledger: Mutex<Ledger<'a>>,
@@ -64,27 +78,27 @@ impl<'a> Reports<'a> {
         Ok(Self { job, stop: AtomicBool::new(false), full: AtomicBool::new(false), run, ledger: Mutex::new(ledger) })
     }
 
-    /// What this run's unfinished files are called by.
+    /// The run that names this job's unfinished files.
     pub(super) fn run(&self) -> &Run {
         &self.run
     }
 
-    /// Whether no more files are to be begun.
+    /// Whether no more files should be started.
     pub(super) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.job.stop.load(Ordering::Relaxed)
     }
 
-    /// Whether not even what is begun is to be finished.
+    /// Whether not even started files should be finished.
     pub(super) fn aborted(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Has no more files begun.
+    /// Makes the job start no more files.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the job before its end.
+    /// Ends the job early with an error.
     pub(super) fn give_up(&self, failure: Error) {
         self.stop();
         self.ledger().failure.get_or_insert(failure);
@@ -96,24 +110,25 @@ impl<'a> Reports<'a> {
         self.ledger().watch.advanced(share(piece.frames.end) - share(piece.frames.start));
     }
 
-    /// A file that an earlier run has done.
+    /// Reports a file that an earlier run finished.
     pub(super) fn resumed(&self, bytes: u64, report: FileReport) {
         let mut ledger = self.ledger();
         ledger.watch.advanced(bytes);
         ledger.resumed.push(report);
     }
 
-    /// A file of which no samples could be had.
+    /// Reports a file without readable samples.
     pub(super) fn unreadable(&self, input: &Input, error: &Error) {
         self.add(FileReport { error: Some(error.to_string()), ..self.blank(input) });
     }
 
-    /// A file whose outputs are whole: they get their names, and the manifest its line, as one step for all that write to the
-    /// folder. So the last line of a place says whose its files are. Where files are replaced, a line that says so comes first:
-    /// a run that is killed between them leaves no older line that vouches for them.
+    /// Reports a file whose outputs are complete: renames them and adds the manifest line, in one step for all
+    /// processes that write to the folder. So the last line of an output says which run wrote it. If files are
+    /// replaced, a line that says so is added first. If the run is then killed, no older line vouches for the replaced
+    /// files.
     ///
     /// # Errors
-    /// Where they cannot be named; then none of them is there.
+    /// The error of renaming. None of the outputs exists then.
     pub(super) fn done(&self, track: &Track, finished: Finished, files: Vec<Pending>) -> Result<()> {
         let mut report = self.known(track);
         report.status = Status::Done;
@@ -123,7 +138,7 @@ impl<'a> Reports<'a> {
         report.engine = finished.engines.join(", then ");
         if finished.clipped > 0 {
             report.warnings.push(format!(
-                "{} samples are beyond full scale and were clipped; {} cannot hold them",
+                "{} samples were clipped, because they exceed the full scale of {}",
                 finished.clipped, track.format
             ));
         }
@@ -146,7 +161,7 @@ impl<'a> Reports<'a> {
         Ok(())
     }
 
-    /// A file that failed on its way; told once. One that met a full disk stops the job, and others that are begun are left.
+    /// Reports a failed file once. If the disk is full, this stops the job, and other started files are left.
     pub(super) fn failed(&self, track: &Track, error: &Error) {
         let left = if error.is_full() { self.full.swap(true, Ordering::Relaxed) } else { self.aborted() };
         if !left && !track.failed.swap(true, Ordering::Relaxed) {
@@ -165,7 +180,7 @@ impl<'a> Reports<'a> {
         }
     }
 
-    /// A report that knows nothing of the file yet.
+    /// A report without any data about the file.
     fn blank(&self, input: &Input) -> FileReport {
         FileReport {
             input: input.path.clone(),
@@ -182,7 +197,7 @@ impl<'a> Reports<'a> {
             status: Status::Failed,
             error: None,
             warnings: Vec::new(),
-            parameters: self.job.parameters.clone(),
+            parameters: self.job.parameters.clone().into(),
         }
     }
 
@@ -192,7 +207,7 @@ impl<'a> Reports<'a> {
         self.end(&mut ledger, report, added);
     }
 
-    /// A file has ended, and its line is in the manifest, or cannot be added.
+    /// Ends a file: its line is in the manifest, or could not be added.
     fn end(&self, ledger: &mut Ledger, report: FileReport, added: Result<()>) {
         let fails = report.status == Status::Failed && self.job.on_error == OnError::Stop;
         if fails || self.aborted() || added.is_err() {
@@ -210,7 +225,7 @@ impl<'a> Reports<'a> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it all amounts to, of so many files.
+    /// The outcome for `files` files.
     pub(super) fn outcome(self, files: usize, busy: f64) -> Outcome {
         let ledger = self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
         let left = files - ledger.ended.len() - ledger.resumed.len();

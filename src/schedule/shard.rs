@@ -1,11 +1,11 @@
-//! A job divided among several processes.
+//! Divides a job among several processes.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// The I-th of N parts of a job, I from 1: every N-th input from the I-th on. As text, I/N.
+/// Part I of N of a job, I from 1: every N-th input, starting with the I-th. As text: I/N.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     number: usize,
@@ -13,7 +13,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether the input of this index, from 0, is in this part.
+    /// Whether this part contains the input of this index, from 0.
     pub fn holds(self, index: usize) -> bool {
         index % self.of == self.number - 1
     }
@@ -26,10 +26,10 @@ impl FromStr for Shard {
         let numbers = text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
         match numbers {
             Some((0, _)) => {
-                Err(Error::input(format!("shard {text}: shards are numbered from 1; with indices from 0 add 1")))
+                Err(Error::input(format!("shard {text}: shards are numbered from 1; add 1 to an index from 0")))
             }
             Some((number, of)) if number > of => {
-                Err(Error::input(format!("shard {text}: there is none beyond {of}/{of}")))
+                Err(Error::input(format!("shard {text}: the last shard is {of}/{of}")))
             }
             Some((number, of)) => Ok(Self { number, of }),
             None => Err(Error::input(format!("shard '{text}': use I/N, such as 2/8 for the second of eight"))),
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_divide_a_job_with_nothing_left_over_and_nothing_twice() {
+    fn every_input_is_in_exactly_one_shard() {
         for of in 1..6 {
             let shards: Vec<Shard> = (1..=of).map(|number| format!("{number}/{of}").parse().unwrap()).collect();
             for index in 0..20 {
@@ -60,12 +60,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_shard_is_refused_with_what_to_do() {
+    fn an_invalid_shard_gives_an_error_that_says_what_to_do() {
         for (text, reason) in [
-            ("0/8", "shards are numbered from 1; with indices from 0 add 1"),
+            ("0/8", "shards are numbered from 1; add 1 to an index from 0"),
             ("0/0", "numbered from 1"),
-            ("9/8", "none beyond 8/8"),
-            ("1/0", "none beyond 0/0"),
+            ("9/8", "the last shard is 8/8"),
+            ("1/0", "the last shard is 0/0"),
             ("2", "use I/N"),
             ("-1/8", "use I/N"),
             ("1/8/2", "use I/N"),

@@ -1,4 +1,4 @@
-//! Files that are not whole yet: what they are called, whose they are, and what becomes of those that a killed run has left.
+//! Unfinished files: their names, the runs that own them, and the cleanup after killed runs.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,25 +9,26 @@ use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
-/// What the names of hidden files end with that are there for the time of a run.
+/// The suffix of hidden files that exist only during a run.
 const END: &str = ".partial";
-/// What the name of a run's mark begins with.
+/// The prefix of a run's mark.
 const MARK: &str = ".run-";
 
-/// A run at work in a folder of results. Its unfinished files carry its name, so no two runs ever write to one. Its mark, a file
-/// that it keeps locked as long as it lives, tells them from those of a killed run.
+/// A run in progress in a results folder. Its unfinished files carry its name, so no two runs write to the same file.
+/// Its mark is a file that it keeps locked while it runs. The lock distinguishes it from a killed run.
 pub(super) struct Run {
     name: String,
-    /// Removed with it.
+    /// Removed together with the run.
     _mark: NamedTempFile<File>,
 }
 
 impl Run {
-    /// Begins a run in `folder` and removes what killed ones have left there and below. The folder's manifest is to be locked
-    /// meanwhile: between the making of a mark and its lock, nobody may take it for a dead run's.
+    /// Starts a run in `folder`, and removes the files of killed runs in and below it. The caller must hold the lock of
+    /// the folder's manifest: otherwise another process could see the new mark before it is locked and take it for a
+    /// killed run's.
     ///
     /// # Errors
-    /// [`Error::Io`] where nothing can be written.
+    /// [`Error::Io`] if the folder is not writable.
     pub(super) fn begin(folder: &Path) -> Result<Self> {
         let dead = dead_runs(folder);
         if !dead.is_empty() {
@@ -36,14 +37,14 @@ impl Run {
         let builder = &mut tempfile::Builder::new();
         let mark = builder.prefix(MARK).suffix(END).rand_bytes(12).make_in(folder, |path| File::create_new(path));
         let mark = mark.map_err(Error::io(folder, "write to"))?;
-        // Where files cannot be locked, nobody can tell whether a run is dead, and nothing is removed.
+        // Without file locks nobody can tell whether a run is dead, so nothing is removed.
         let _ = mark.as_file().try_lock();
         let name = mark.path().file_name().unwrap_or_default().to_string_lossy();
         let name = name.trim_start_matches(MARK).trim_end_matches(END).to_string();
         Ok(Self { name, _mark: mark })
     }
 
-    /// Where an output is written until it is whole: beside its place, so that it only has to be renamed, under a name that is
+    /// The path for an output until it is complete: in the same folder, so that a rename suffices, under a name that is
     /// never too long.
     pub(super) fn partial(&self, output: &Path) -> PathBuf {
         let hash = Sha256::digest(output.file_name().unwrap_or_default().as_encoded_bytes());
@@ -52,20 +53,20 @@ impl Run {
     }
 }
 
-/// The ends of the names of all files of runs that are dead.
+/// The suffixes of all files of dead runs.
 fn dead_runs(folder: &Path) -> Vec<OsString> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let dead = names.filter_map(|name| {
         let run = name.to_str()?.strip_prefix(MARK).filter(|run| run.ends_with(END))?;
-        // Some file systems lock only what may be written to.
+        // Some file systems only lock files that are open for writing.
         let mark = File::options().read(true).write(true).open(folder.join(&name)).ok()?;
         mark.try_lock().is_ok().then(|| run.into())
     });
     dead.collect()
 }
 
-/// Removes files of dead runs, in a folder and below it; the marks last, so that a removal that is broken off is taken up again.
-/// What cannot be removed does no harm.
+/// Removes the files of dead runs in and below a folder. The marks go last, so that an interrupted removal is repeated.
+/// Files that cannot be removed do no harm.
 fn remove_left_over(folder: &Path, dead: &[OsString]) {
     let (mut marks, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
     while let Some(folder) = folders.pop() {
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_files_have_short_names_of_their_own_in_every_run() {
+    fn unfinished_files_have_short_names_unique_to_their_run() {
         let root = tempfile::tempdir().unwrap();
         let runs = [(); 2].map(|()| Run::begin(root.path()).unwrap());
         let long = "x".repeat(251);
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_goes_and_what_a_living_one_writes_stays() {
+    fn files_of_killed_runs_are_removed_and_those_of_running_ones_kept() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path();
         std::fs::create_dir(folder.join("below")).unwrap();
@@ -133,13 +134,13 @@ mod tests {
             std::fs::write(folder.join(other), "another's").unwrap();
         }
         let before = names(folder).len();
-        // As kill -9 does: the lock goes, the files stay.
+        // Like kill -9: the lock is released, the files stay.
         let (file, path) = killed._mark.into_parts();
         path.keep().unwrap();
         drop(file);
         let next = Run::begin(folder).unwrap();
         assert!(kept.iter().all(|partial| partial.exists()));
-        // The dead run's file and mark, and the mark of the new one.
+        // The dead run's file and mark are gone, the new run's mark was added.
         assert_eq!(names(folder).len(), before - 2 + 1);
         assert_eq!(names(&folder.join("below")).len(), 1);
         drop((living, next));

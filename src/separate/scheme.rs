@@ -1,26 +1,26 @@
-//! What recordings are separated into, and what of them a separator is shown.
+//! The sources of a job, and how its recordings are shown to a separator.
 
 use crate::Result;
 use crate::model::Model;
 use crate::spectrogram::{BandMap, Front, Length, Transform, View};
 
-/// What the recordings of a job are separated into, and how.
+/// The sources of a job, and how its recordings are shown to a separator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scheme {
-    /// The sources' names, in the order of the masks.
+    /// The names of the sources, in the order of the masks.
     pub sources: Vec<String>,
-    /// What recordings are resampled to, in Hz; if it is missing, each keeps its own sample rate.
+    /// The sample rate in Hz to which recordings are resampled; if it is missing, each keeps its own.
     pub sample_rate: Option<u32>,
-    /// How they are shown to the separator.
+    /// Turns samples into data.
     pub front: Front,
-    /// Whether a recording must be separated as one, each channel a segment. Otherwise it is cut into stretches.
+    /// Whether a recording must be separated as a whole, each channel a segment. Otherwise it is cut into stretches.
     pub whole: bool,
-    /// What the engine holds of each column beside the data: so many numbers a row, and so many more.
+    /// The numbers that the engine holds for each column besides the data: so many per row, and so many more.
     pub held: (usize, usize),
 }
 
 impl Scheme {
-    /// That of a trained model.
+    /// The scheme of a trained model.
     pub fn of_model(model: &Model) -> Self {
         let (window, hop) = (Length::Samples(model.stft.window), Length::Samples(model.stft.hop));
         let components = model.sources.iter().map(|source| source.bases.ncols()).sum::<usize>();
@@ -38,12 +38,12 @@ impl Scheme {
                 bands: Some(BandMap::Linear),
             },
             whole: false,
-            // The gains of some points of their path.
+            // The gains of several points of an extrapolated path.
             held: (0, 6 * components),
         }
     }
 
-    /// How recordings of a sample rate are shown.
+    /// The view of recordings of this sample rate.
     ///
     /// # Errors
     /// Those of [`Front::view`].
@@ -51,7 +51,7 @@ impl Scheme {
         self.front.view(self.sample_rate.unwrap_or(recording_rate), recording_rate)
     }
 
-    /// Bytes of a column in flight: its spectrum, its data twice, its masks, and what the engine holds.
+    /// The bytes of a column in flight: its spectrum, its data twice, its masks, and what the engine holds.
     pub fn column_bytes(&self, view: &View) -> u64 {
         let rows = view.rows();
         let numbers = 2 * view.stft.bins() + (2 + self.sources.len() + self.held.0) * rows + self.held.1;

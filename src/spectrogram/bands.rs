@@ -1,5 +1,5 @@
-//! Bins to bands of logarithmic frequency and back, as Schmidt and Mørup group them for the nonnegative matrix factor 2-D
-//! deconvolution (2006): there a pitch is a shift along the bands.
+//! Groups bins into bands of logarithmic frequency and back, as Schmidt and Mørup do for nonnegative matrix factor 2-D
+//! deconvolution (2006). In such bands, a change of pitch is a shift.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,25 +12,26 @@ use crate::{Error, Result};
 
 const MOST_BANDS: usize = 1 << 16;
 
-/// How a spectrum's bins become the F rows that are factorized; `linear` or `log:24:50-8000` in words.
+/// The map from a spectrum's bins to the F rows that are factorized. In text: `linear` or, for example,
+/// `log:24:50-8000`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BandMap {
     /// The bins themselves.
     Linear,
     /// [`Bands::log`].
     Log {
-        /// Bands an octave, from 1.
+        /// Bands per octave, 1 or more.
         per_octave: usize,
-        /// From the first edge to at least the last, in Hz.
+        /// The first edge in Hz, and a frequency that the last edge does not exceed.
         range_hz: Range<f64>,
     },
 }
 
 impl BandMap {
-    /// The bands of a transform of `fft` points; none where bins are taken as they are.
+    /// The bands for a transform of `fft` points. None if bins are used as they are.
     ///
     /// # Errors
-    /// Those of [`Bands::log`].
+    /// See [`Bands::log`].
     pub fn bands(&self, sample_rate: u32, fft: usize) -> Result<Option<Bands>> {
         match self {
             Self::Linear => Ok(None),
@@ -64,7 +65,7 @@ impl FromStr for BandMap {
         };
         let (per_octave, range_hz) = numbers().ok_or_else(|| {
             Error::input(format!(
-                "bands '{text}' are not known; use linear, or bands an octave and Hz as in log:24:50-8000"
+                "bands '{text}' are unknown; use linear, or bands per octave and a range in Hz, as in log:24:50-8000"
             ))
         })?;
         count(per_octave, &range_hz)?;
@@ -72,27 +73,28 @@ impl FromStr for BandMap {
     }
 }
 
-/// Which bands a bin belongs to.
+/// The assignment of bins to bands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grouping {
-    /// Bin k is the interval (k ± ½)·sample rate/fft and is shared among bands by length: no band is empty, however narrow.
+    /// Bin k is the interval (k ± ½)·sample rate/fft and is shared among bands by length. No band is empty, however
+    /// narrow.
     Overlap,
-    /// Bin k belongs to the band that its centre k·sample rate/fft lies in: bands narrower than a bin may be empty.
+    /// Bin k belongs to the band that contains its centre k·sample rate/fft. Bands narrower than a bin may be empty.
     Centre,
 }
 
-/// A map M (B x F) between the F bins of a transform and B bands, B ≤ 65536. Only what is not zero is kept.
+/// A sparse map M (B x F) between the F bins of a transform and B bands, B ≤ 65536.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bands {
-    /// B + 1, in Hz.
+    /// The B + 1 edges in Hz.
     edges: Vec<f64>,
-    /// The columns of M, by bin.
+    /// The columns of M, one per bin.
     columns: Vec<Column>,
-    /// The bins that a band touches. They have no gaps, since bands have none.
+    /// The bins that overlap a band. They are contiguous, because bands are.
     touched: Range<usize>,
 }
 
-/// What is not zero of a column of M: a weight for each of the bands from `first` on.
+/// The nonzero entries of a column of M: the weights of consecutive bands from `first` on.
 #[derive(Debug, Clone, PartialEq)]
 struct Column {
     first: usize,
@@ -100,20 +102,22 @@ struct Column {
 }
 
 impl Bands {
-    /// Bands with edges fmin·2^(b/per_octave), b = 0 ..= ⌊per_octave·log₂(fmax/fmin)⌋, where `range_hz` is fmin..fmax, by
-    /// [`Grouping::Overlap`]. 24 an octave from 50 to 8000 Hz are the 175 bands of the paper, up to 7833.94 Hz.
+    /// Bands with edges fmin·2^(b/per_octave), b = 0 ..= ⌊per_octave·log₂(fmax/fmin)⌋, where `range_hz` is fmin..fmax,
+    /// with [`Grouping::Overlap`].
+    ///
+    /// For example, 24 bands per octave from 50 to 8000 Hz are the paper's 175 bands, which end at 7833.94 Hz.
     ///
     /// # Errors
-    /// [`Error::Input`] where 0 < fmin < fmax ≤ sample_rate/2 does not hold, where the range is shorter than a band or
-    /// makes more than 65536, or where `fft` is not 1 to 2^20.
+    /// [`Error::Input`] unless 0 < fmin < fmax ≤ sample_rate/2, if the range is narrower than a band or has more than
+    /// 65536 bands, or if `fft` is not in 1 to 2^20.
     pub fn log(sample_rate: u32, fft: usize, per_octave: usize, range_hz: Range<f64>) -> Result<Self> {
         Self::log_grouped(Grouping::Overlap, sample_rate, fft, per_octave, range_hz)
     }
 
-    /// [`Bands::log`] with another grouping.
+    /// Like [`Bands::log`], with another grouping.
     ///
     /// # Errors
-    /// Those of [`Bands::log`], and [`Error::Input`] where no bin has its centre in a band.
+    /// See [`Bands::log`]; also [`Error::Input`] if no bin has its centre in a band.
     pub fn log_grouped(
         grouping: Grouping,
         sample_rate: u32,
@@ -149,25 +153,25 @@ impl Bands {
         Ok(Self { edges, columns, touched: first..last + 1 })
     }
 
-    /// B + 1 edges in Hz: band b is from edge b to edge b + 1.
+    /// The B + 1 edges in Hz. Band b lies between edges b and b + 1.
     pub fn edges(&self) -> &[f64] {
         &self.edges
     }
 
-    /// B.
+    /// The number of bands, B.
     pub fn bands(&self) -> usize {
         self.edges.len() - 1
     }
 
-    /// F = fft/2 + 1.
+    /// The number of bins, F = fft/2 + 1.
     pub fn bins(&self) -> usize {
         self.columns.len()
     }
 
-    /// The bands (N,B) of frames (N,F) of magnitudes: M |x| of each frame x.
+    /// Groups frames of magnitudes (N, F) into bands (N, B): M |x| for each frame x.
     ///
     /// # Errors
-    /// [`Error::Input`] if F is not the transform's.
+    /// [`Error::Input`] if F is not the transform's number of bins.
     pub fn group<T: Sample>(&self, data: ArrayView2<T>) -> Result<Array2<T>> {
         check(data, self.bins(), "bins")?;
         let columns: Vec<_> = self.columns.iter().map(|column| column.weighted::<T>(1.0)).collect();
@@ -182,12 +186,14 @@ impl Bands {
         Ok(out)
     }
 
-    /// Masks of bins (N,F) from masks of bands (N,B): the mean of the masks of the bands that a bin touches, weighted by M.
-    /// Bins that no band touches copy the nearest that one touches. Masks of several sources that sum to 1 still do; one
-    /// that is 0 or 1 in every band becomes a fraction where a bin touches several.
+    /// Spreads masks of bands (N, B) to masks of bins (N, F). A bin's mask is the mean over the bands that it overlaps,
+    /// weighted by M. A bin that overlaps no band copies the nearest bin that does.
+    ///
+    /// If the masks of several sources sum to 1, their results do too. A binary mask becomes fractional in bins that
+    /// overlap several bands.
     ///
     /// # Errors
-    /// [`Error::Input`] if B is not this map's.
+    /// [`Error::Input`] if B is not this map's number of bands.
     pub fn spread<T: Sample>(&self, masks: ArrayView2<T>) -> Result<Array2<T>> {
         check(masks, self.bands(), "bands")?;
         let nearest = |k: usize| &self.columns[k.clamp(self.touched.start, self.touched.end - 1)];
@@ -204,31 +210,31 @@ impl Bands {
 }
 
 impl Column {
-    /// The first band, and the weights divided by `total`.
+    /// The index of the first band, and the weights divided by `total`.
     fn weighted<T: Sample>(&self, total: f64) -> (usize, Vec<T>) {
         (self.first, self.weights.iter().map(|weight| T::rounded(weight / total)).collect())
     }
 }
 
-/// The number of bands, once the range can have some.
+/// The number of bands in a valid range.
 fn count(per_octave: usize, range_hz: &Range<f64>) -> Result<usize> {
     let &Range { start, end } = range_hz;
     let refused = |reason: &str| Err(Error::input(format!("bands log:{per_octave}:{start}-{end} {reason}")));
     if !(start > 0.0 && start < end && end.is_finite()) {
-        return refused("have no range; use one that begins above 0 Hz and ends above that");
+        return refused("have an empty range; use one that begins above 0 Hz and ends above that");
     }
-    // What rounding takes from a whole number of bands is not a band less.
+    // Rounding must not turn a whole number of bands into one fewer.
     let bands = (per_octave as f64 * (end / start).log2() + 1e-9).floor();
     if bands < 1.0 {
-        return refused("are none: a band is wider than the range; use more an octave or a wider range");
+        return refused("are empty: a band is wider than the range; use more per octave or a wider range");
     }
     if bands > MOST_BANDS as f64 {
-        return refused(&format!("are more than {MOST_BANDS}; use fewer an octave or a narrower range"));
+        return refused(&format!("are more than {MOST_BANDS}; use fewer per octave or a narrower range"));
     }
     Ok(bands as usize)
 }
 
-/// The column of bin k, an interval of 1 bin, by what of it lies in each band.
+/// The column of bin k, the interval k ± ½: the length of its overlap with each band.
 fn overlap(edges: &[f64], k: f64, width: f64) -> Column {
     let (from, to) = ((k - 0.5) * width, (k + 0.5) * width);
     let first = edges.partition_point(|&edge| edge <= from).saturating_sub(1);
@@ -238,7 +244,7 @@ fn overlap(edges: &[f64], k: f64, width: f64) -> Column {
     Column { first, weights }
 }
 
-/// The column of the bin centred at so many Hz: one band or none.
+/// The column of the bin centred at `hz`: one band or none.
 fn centre(edges: &[f64], hz: f64) -> Column {
     match edges.partition_point(|&edge| edge <= hz) {
         above if above == 0 || above == edges.len() => Column { first: 0, weights: Vec::new() },
@@ -250,7 +256,7 @@ fn check<T>(frames: ArrayView2<T>, expected: usize, of: &str) -> Result<()> {
     if frames.ncols() == expected {
         return Ok(());
     }
-    Err(Error::input(format!("frames of {} {of} do not fit a map of {expected}", frames.ncols())))
+    Err(Error::input(format!("frames with {} {of} do not fit a map with {expected}", frames.ncols())))
 }
 
 #[cfg(test)]
@@ -259,7 +265,7 @@ mod tests {
 
     use super::*;
 
-    /// M (B x F): identity frames are grouped into its transpose.
+    /// The matrix M (B x F), found by grouping identity frames.
     fn map(bands: &Bands) -> Array2<f64> {
         bands.group(Array2::<f64>::eye(bands.bins()).view()).unwrap().reversed_axes()
     }
@@ -274,27 +280,27 @@ mod tests {
     }
 
     #[test]
-    fn edges_by_hand() {
+    fn edges_equal_hand_computed_ones() {
         let close = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
         let octaves = Bands::log(8000, 16, 1, 500.0..4000.0).unwrap();
         assert!(close(octaves.edges(), &[500.0, 1000.0, 2000.0, 4000.0]), "{:?}", octaves.edges());
-        // Half an octave more would pass 3900 Hz.
+        // Another half octave would exceed 3900 Hz.
         let halves = Bands::log(8000, 16, 2, 1000.0..3900.0).unwrap();
         let root = 2f64.sqrt();
         assert!(close(halves.edges(), &[1000.0, 1000.0 * root, 2000.0, 2000.0 * root]), "{:?}", halves.edges());
         let paper = Bands::log(16_000, 2048, 24, 50.0..8000.0).unwrap();
         assert_eq!((paper.bands(), paper.bins()), (175, 1025));
         assert!((paper.edges()[175] - 7833.94).abs() < 0.005, "{}", paper.edges()[175]);
-        // An upper end that is an edge, but for rounding either way, loses no band.
+        // A range that ends on an edge, up to rounding in either direction, keeps its last band.
         for b in 1..=84 {
             let fmax = 55.0 * 2f64.powf(f64::from(b) / 12.0);
             assert_eq!(Bands::log(16_000, 16, 12, 55.0..fmax).unwrap().bands(), b as usize, "up to {fmax} Hz");
         }
     }
 
-    /// Bins of 500 Hz from -250 Hz on, bands from 500, 1000 and 2000 to 4000 Hz.
+    /// Bins of 500 Hz from -250 Hz on; bands from 500, 1000 and 2000 to 4000 Hz.
     #[test]
-    fn maps_by_hand() {
+    fn maps_equal_hand_computed_ones() {
         let octaves = Bands::log(8000, 16, 1, 500.0..4000.0).unwrap();
         let expected = array![
             [0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
@@ -309,20 +315,20 @@ mod tests {
             [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0]
         ];
         near(&map(&centres), &expected);
-        // Bin 1, from 250 to 750 Hz, holds a whole band, from 300 to 600 Hz, and parts of both its neighbours.
+        // Bin 1, from 250 to 750 Hz, contains the band from 300 to 600 Hz and parts of both its neighbours.
         let narrow = Bands::log(8000, 16, 1, 150.0..1200.0).unwrap();
         near(&map(&narrow).slice(s![.., 1..2]).to_owned(), &array![[0.1], [0.6], [0.3]]);
     }
 
     #[test]
-    fn frames_are_grouped_and_masks_spread_by_hand() {
+    fn grouped_frames_and_spread_masks_equal_hand_computed_ones() {
         let octaves = Bands::log(8000, 16, 1, 500.0..4000.0).unwrap();
         let frames = array![[9.0, 2.0, 4.0, 1.0, 6.0, 0.0, 0.0, 5.0, 8.0], [1.0; 9]];
         near(&octaves.group(frames.view()).unwrap(), &array![[3.0, 6.0, 12.0], [1.0, 2.0, 4.0]]);
         let masks = octaves.spread(array![[0.2, 0.6, 1.0]].view()).unwrap();
-        // Bin 0 is touched by no band and copies bin 1.
+        // Bin 0 overlaps no band and copies bin 1.
         near(&masks, &array![[0.2, 0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0]]);
-        // Bins of 750 Hz, bands from 625, 1250 and 2500 Hz.
+        // Bins of 750 Hz; bands from 625, 1250 and 2500 Hz.
         let few = Bands::log(9000, 12, 1, 625.0..2500.0).unwrap();
         near(
             &map(&few),
@@ -333,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bin_inside_the_range_is_shared_out_whole() {
+    fn the_weights_of_a_bin_inside_the_range_sum_to_one() {
         for (sample_rate, fft, per_octave, range) in
             [(16_000, 2048, 24, 50.0..8000.0), (44_100, 4096, 24, 50.0..22_050.0), (44_100, 441, 12, 27.5..20_000.0)]
         {
@@ -354,12 +360,13 @@ mod tests {
     }
 
     #[test]
-    fn a_transform_of_44100_hz_has_its_bands_where_the_tone_is() {
+    fn a_tone_at_44100_hz_falls_into_its_band() {
         for grouping in [Grouping::Overlap, Grouping::Centre] {
             let bands = Bands::log_grouped(grouping, 44_100, 4096, 12, 55.0..14_080.0).unwrap();
             assert_eq!((bands.bands(), bands.bins()), (96, 2049));
             let mut frame = Array2::<f32>::zeros((1, 2049));
-            // 40 bins of 10.77 Hz are 430.7 Hz, between 415.3 and 440 Hz, which are 35 and 36 semitones above 55 Hz.
+            // Bin 40 of 10.77 Hz is 430.7 Hz. It lies between 415.3 and 440 Hz, which are 35 and 36 semitones above 55
+            // Hz.
             frame[[0, 40]] = 3.0;
             let grouped = bands.group(frame.view()).unwrap();
             assert!(
@@ -370,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_that_sum_to_one_still_do() {
+    fn spread_masks_of_sources_still_sum_to_one() {
         for grouping in [Grouping::Overlap, Grouping::Centre] {
             let bands = Bands::log_grouped(grouping, 16_000, 2048, 24, 50.0..8000.0).unwrap();
             let first = scattered(3, 175);
@@ -391,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_do_not_touch_each_other() {
+    fn frames_do_not_affect_each_other() {
         let bands = Bands::log(16_000, 256, 12, 100.0..8000.0).unwrap();
         let (frames, masks) = (scattered(7, bands.bins()), scattered(7, bands.bands()));
         let (grouped, spread) = (bands.group(frames.view()).unwrap(), bands.spread(masks.view()).unwrap());
@@ -400,13 +407,13 @@ mod tests {
             assert_eq!(bands.group(frames.slice(alone)).unwrap(), grouped.slice(alone));
             assert_eq!(bands.spread(masks.slice(alone)).unwrap(), spread.slice(alone));
         }
-        // Whatever way the array lies in memory.
+        // The memory layout of the array has no effect.
         let turned = frames.t().as_standard_layout().into_owned();
         assert_eq!(bands.group(turned.t()).unwrap(), grouped);
     }
 
     #[test]
-    fn bands_that_cannot_be_are_refused() {
+    fn invalid_bands_are_refused() {
         let nan = f64::NAN;
         for (sample_rate, fft, per_octave, range, part) in [
             (16_000, 2048, 24, 0.0..8000.0, "above 0 Hz"),
@@ -418,7 +425,7 @@ mod tests {
             (16_000, 2048, 24, 8000.0..50.0, "above 0 Hz"),
             (16_000, 2048, 24, 50.0..8000.5, "up to 8000.5 Hz do not fit a sample rate of 16000"),
             (0, 2048, 24, 50.0..8000.0, "sample rate of 0"),
-            (16_000, 2048, 0, 50.0..8000.0, "log:0:50-8000 are none"),
+            (16_000, 2048, 0, 50.0..8000.0, "log:0:50-8000 are empty"),
             (16_000, 2048, 1, 50.0..99.0, "wider than the range"),
             (16_000, 2048, 1 << 20, 50.0..8000.0, "more than 65536"),
             (16_000, 2048, usize::MAX, 50.0..8000.0, "more than 65536"),
@@ -439,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn words_by_hand() {
+    fn band_maps_parse_and_display() {
         let map = |per_octave, range_hz| BandMap::Log { per_octave, range_hz };
         for (text, expected) in [
             ("linear", BandMap::Linear),
@@ -461,7 +468,7 @@ mod tests {
             "Linear",
         ] {
             let error = text.parse::<BandMap>().unwrap_err().to_string();
-            assert!(error.contains(&format!("'{text}' are not known")), "{error}");
+            assert!(error.contains(&format!("'{text}' are unknown")), "{error}");
         }
         for text in ["log:24:0-8000", "log:24:8000-50", "log:0:50-8000", "log:24:50-NaN", "log:99999:50-8000"] {
             let error = text.parse::<BandMap>().unwrap_err().to_string();

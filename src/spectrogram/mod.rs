@@ -1,4 +1,4 @@
-//! Samples to frames and back, and bins of frames to bands and back.
+//! Transforms samples to frames and back, and bins of frames to bands and back.
 
 mod bands;
 mod overlap_add;

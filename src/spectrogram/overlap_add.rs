@@ -1,4 +1,4 @@
-//! The inverse short-time Fourier transform, frame by frame.
+//! The streaming inverse short-time Fourier transform.
 
 use std::iter::zip;
 
@@ -9,27 +9,34 @@ use realfft::num_complex::Complex;
 use super::{Sample, Stft, stft::LEAST_WEIGHT};
 use crate::{Error, Result};
 
-/// The streaming inverse of an [`Stft`]: frames go in, in order and in blocks of any size; finished samples come out.
+/// The streaming inverse of an [`Stft`]. Push frames in order, in blocks of any size; it returns finished samples.
 ///
-/// The least-squares inverse (Griffin and Lim, 1984): frames are windowed again and overlap-added, then divided by the
-/// overlap-added squared window; samples where that is not above 1e-10 are 0. The bits depend neither on how the
-/// frames were cut into blocks nor on the thread count. Between calls it holds one window.
+/// This is the least-squares inverse (Griffin and Lim, 1984). Frames are windowed again and overlap-added, then divided
+/// by the overlap-added squared window. Samples where that sum is at most 1e-10 become 0. The bits depend neither on
+/// the block sizes nor on the thread count. Memory between calls is one window.
 pub struct OverlapAdd<T: Sample> {
     stft: Stft<T>,
     samples: usize,
     frames: usize,
-    /// Frames taken so far.
+    /// Frames pushed so far.
     taken: usize,
-    /// Padding zeros before the signal that are still to be dropped.
+    /// Padding zeros before the signal that remain to be dropped.
     lead: usize,
-    /// Samples of the signal written so far.
+    /// Signal samples written so far.
     written: usize,
-    /// The overlap-added frames, one window long, from the first sample that the next frame reaches.
+    /// The overlap-added frames, one window long, from the first sample that the next frame covers.
     sum: Vec<T>,
-    /// The overlap-added squared windows of the same samples.
+    /// The overlap-added squared windows at the same samples.
     weight: Vec<f64>,
     /// The squared window.
     square: Vec<f64>,
+}
+
+impl<T: Sample> Stft<T> {
+    /// The streaming inverse for a signal of `samples` samples.
+    pub fn overlap_add(&self, samples: usize) -> OverlapAdd<T> {
+        OverlapAdd::new(self.clone(), samples)
+    }
 }
 
 impl<T: Sample> OverlapAdd<T> {
@@ -49,12 +56,12 @@ impl<T: Sample> OverlapAdd<T> {
         }
     }
 
-    /// Takes the next frames, an (N,F) array, and appends the samples that are now finished to `out`.
-    /// The imaginary parts at frequency 0 and at half the sample rate are ignored.
+    /// Pushes the next frames (N, F) and appends the samples that they finish to `out`. The imaginary parts at 0 Hz and
+    /// at half the sample rate are ignored.
     ///
     /// # Errors
-    /// [`Error::Input`] if F is not the transform's, or where there are more frames than the signal has. Nothing is
-    /// taken then.
+    /// [`Error::Input`] if F is not the transform's number of bins, or if there are more frames than the signal has. On
+    /// error no frame is pushed.
     pub fn push(&mut self, frames: ArrayView2<Complex<T>>, out: &mut Vec<T>) -> Result<()> {
         let (count, bins) = frames.dim();
         if bins != self.stft.bins() {
@@ -77,7 +84,7 @@ impl<T: Sample> OverlapAdd<T> {
         Ok(())
     }
 
-    /// Appends the last samples to `out`: all that was written has the signal's length now.
+    /// Appends the last samples to `out`. The total output then has the signal's length.
     ///
     /// # Errors
     /// [`Error::Input`] if frames are missing.
@@ -93,7 +100,7 @@ impl<T: Sample> OverlapAdd<T> {
         Ok(())
     }
 
-    /// The frames in time, windowed again, one after the other.
+    /// Inverts the frames and windows them again. The results are concatenated.
     fn to_time(&self, frames: ArrayView2<Complex<T>>) -> Vec<T> {
         let (plan, window) = (self.stft.inverse(), self.stft.window());
         let scale = T::rounded(1.0 / plan.len() as f64);
@@ -115,13 +122,13 @@ impl<T: Sample> OverlapAdd<T> {
         time
     }
 
-    /// Adds a windowed frame to what is there.
+    /// Adds a windowed frame to the sums.
     fn add(&mut self, frame: &[T]) {
         zip(&mut self.sum, frame).for_each(|(sum, &sample)| *sum = *sum + sample);
         zip(&mut self.weight, &self.square).for_each(|(weight, square)| *weight += square);
     }
 
-    /// Writes the first `count` samples, which no later frame reaches, and moves on.
+    /// Writes the first `count` samples, which no later frame covers, and advances.
     fn write(&mut self, count: usize, out: &mut Vec<T>) {
         let from = self.lead.min(count);
         let to = count.min(from + self.samples - self.written);
@@ -154,7 +161,7 @@ mod tests {
         Stft::new(StftParams { window, hop, fft, shape, pad }).unwrap()
     }
 
-    /// There and back, the frames cut into blocks of `block`.
+    /// Transforms and inverts, pushing the frames in blocks of `block`.
     fn round_trip<T: Sample>(stft: &Stft<T>, signal: &[T], block: usize) -> Vec<T> {
         let mut inverse = stft.overlap_add(signal.len());
         let mut out = vec![];
@@ -166,7 +173,7 @@ mod tests {
         out
     }
 
-    /// Anything but periodic, so that a shifted or reversed copy cannot pass.
+    /// A signal without periodicity, so that a shifted or reversed copy fails the test.
     fn chirp(samples: usize) -> Vec<f64> {
         (0..samples).map(|n| (0.003 * (n * n) as f64 + 0.5).sin()).collect()
     }
@@ -188,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn single_precision_reconstructs_to_its_rounding() {
+    fn f32_reconstruction_is_exact_up_to_rounding() {
         let stft = stft::<f32>(480, 192, 512, Shape::Hamming, Pad::Full);
         let signal: Vec<f32> = chirp(5003).into_iter().map(f32::rounded).collect();
         let worst = zip(round_trip(&stft, &signal, 7), &signal).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -196,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_do_not_change_a_bit() {
+    fn block_sizes_do_not_change_the_bits() {
         let stft = stft::<f32>(30, 7, 45, Shape::Hann, Pad::Full);
         let signal: Vec<f32> = chirp(997).into_iter().map(f32::rounded).collect();
         let whole = round_trip(&stft, &signal, usize::MAX);
@@ -206,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_do_not_change_a_bit() {
+    fn the_thread_count_does_not_change_the_bits() {
         let stft = stft::<f32>(30, 7, 45, Shape::Hann, Pad::Full);
         let signal: Vec<f32> = chirp(997).into_iter().map(f32::rounded).collect();
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -214,7 +221,7 @@ mod tests {
         assert_eq!(one.install(|| round_trip(&stft, &signal, 50)), three.install(|| round_trip(&stft, &signal, 50)));
     }
 
-    /// Window (0, 1/2, 1, 1/2) at samples 0 and 2, no padding: samples 0 and 6 get nothing.
+    /// Window (0, 1/2, 1, 1/2) at samples 0 and 2 without padding. Samples 0 and 6 have no weight.
     #[test]
     fn samples_that_no_frame_covers_are_zero() {
         let stft = stft::<f64>(4, 2, 4, Shape::Hann, Pad::None);
@@ -225,9 +232,10 @@ mod tests {
         assert_eq!(round_trip(&stft, &[1.0; 3], 1), [0.0; 3], "shorter than a window");
     }
 
-    /// One frame alone, at the first of two samples: sum x w^2 / sum w^2 is not x, because the second is lost.
+    /// A single frame at the first of two samples. sum x w^2 / sum w^2 differs from x because the second frame is
+    /// missing.
     #[test]
-    fn what_the_frames_say_is_weighted_by_the_window() {
+    fn frames_are_weighted_by_the_window() {
         let stft = stft::<f64>(2, 1, 2, Shape::Hamming, Pad::Full);
         let mut spectra = stft.forward(&[3.0, 5.0], 0, 0..3);
         spectra.row_mut(1).fill(Complex::new(0.0, 0.0));
@@ -240,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_do_not_fit_are_refused() {
+    fn frames_of_the_wrong_shape_or_number_are_refused() {
         let stft = stft::<f64>(4, 2, 4, Shape::Hann, Pad::Full);
         let mut out = vec![];
         let mut inverse = stft.overlap_add(3);

@@ -1,4 +1,4 @@
-//! What of a complex spectrum is factorized.
+//! The data that are factorized: power or magnitude of the complex spectrum.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The nonnegative datum made of a complex bin X.
+/// The nonnegative datum computed from a complex bin X.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spectrum {
-    /// |X|²: the sources' powers add in expectation. What IS models.
+    /// |X|². The powers of sources add in expectation; this is the model behind IS.
     Power,
-    /// |X|: compresses the range; what KL and EU are used with.
+    /// |X|, which compresses the dynamic range. Usual with KL and EU.
     Magnitude,
 }
 
 impl Spectrum {
-    /// What suits a β-divergence: the power for β < 1/2, the magnitude above.
+    /// The usual choice for a β-divergence: power for β < 1/2, magnitude otherwise.
     pub fn suiting(beta: f64) -> Self {
         if beta < 0.5 { Self::Power } else { Self::Magnitude }
     }
 
-    /// The datum of a bin.
+    /// Computes the datum of a bin.
     pub fn of(self, bin: Complex<f32>) -> f32 {
         match self {
             Self::Power => bin.norm_sqr(),
@@ -32,7 +32,7 @@ impl Spectrum {
         }
     }
 
-    /// The exponent that turns the datum into a power.
+    /// The exponent that converts the datum to a power.
     pub fn power_exponent(self) -> f64 {
         match self {
             Self::Power => 1.0,
@@ -41,8 +41,8 @@ impl Spectrum {
     }
 }
 
-/// What spectra are multiplied by so that a recording's level does not matter: 1 over its peak, or 0 for a peak below 1e-30,
-/// which counts as silence.
+/// The factor on spectra that makes the result independent of a recording's level: 1 over its peak. It is 0 for a peak
+/// below 1e-30, which counts as silence.
 pub fn level_scale(peak: f32) -> f32 {
     if peak > 1e-30 { 1.0 / peak } else { 0.0 }
 }
@@ -63,7 +63,7 @@ impl FromStr for Spectrum {
         match text {
             "power" => Ok(Self::Power),
             "magnitude" => Ok(Self::Magnitude),
-            _ => Err(Error::input(format!("spectrum '{text}' is not known; use power or magnitude"))),
+            _ => Err(Error::input(format!("spectrum '{text}' is unknown; use power or magnitude"))),
         }
     }
 }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_by_hand() {
+    fn data_equal_hand_computed_values() {
         let bin = Complex::new(3.0, -4.0);
         assert_eq!((Spectrum::Power.of(bin), Spectrum::Magnitude.of(bin)), (25.0, 5.0));
         for spectrum in [Spectrum::Power, Spectrum::Magnitude] {
@@ -83,12 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn power_for_is_and_magnitude_for_the_rest() {
+    fn is_uses_power_and_other_divergences_magnitude() {
         assert_eq!([0.0, 1.0, 2.0].map(Spectrum::suiting), [Spectrum::Power, Spectrum::Magnitude, Spectrum::Magnitude]);
     }
 
     #[test]
-    fn any_level_is_brought_to_one_and_silence_stays_silent() {
+    fn any_peak_is_scaled_to_one_and_silence_to_zero() {
         for peak in [1.0f32, 1e-3, 1e-20, 3e4] {
             assert!((peak * level_scale(peak) - 1.0).abs() < 1e-6);
         }

@@ -1,4 +1,4 @@
-//! The short-time Fourier transform. Its streaming inverse is [`OverlapAdd`].
+//! The short-time Fourier transform. Its streaming inverse is [`OverlapAdd`](super::OverlapAdd).
 
 use std::{ops::Range, sync::Arc};
 
@@ -7,22 +7,22 @@ use rayon::prelude::*;
 use realfft::{ComplexToReal, FftNum, RealFftPlanner, RealToComplex, num_complex::Complex};
 use serde::{Deserialize, Serialize};
 
-use super::{OverlapAdd, Shape};
+use super::Shape;
 use crate::{Error, Result};
 
-/// Where the overlap-added squared window is not above this, the inverse writes 0 instead of dividing by it.
+/// If the overlap-added squared window is at most this, the inverse writes 0 instead of dividing by it.
 pub(super) const LEAST_WEIGHT: f64 = 1e-10;
 
-/// The least share of the most weight that a sample may have in the overlap-added squared window. What a mask leaves is divided
-/// by the weight: below this share sources came out louder than the mixture (a Hann window at 416 of 512 samples has 1.4e-2 and
-/// is fine, at 448 it has 2.9e-3 and is not).
+/// The least weight of a sample in the overlap-added squared window, relative to the largest. Masked frames are divided
+/// by this weight. Below this limit, sources came out louder than the mixture: a Hann window of 512 samples with hop
+/// 416 has 1.4e-2 and works, with hop 448 it has 2.9e-3 and does not.
 const EVEN: f64 = 1e-2;
 
 pub(super) const LARGEST_FFT: usize = 1 << 20;
 
-/// A sample type: f32 for the engines, f64 for the reference.
+/// A sample type: f32 on the engines, f64 in the reference.
 pub trait Sample: FftNum {
-    /// The nearest value of this type.
+    /// Rounds to the nearest value of this type.
     fn rounded(value: f64) -> Self;
 }
 
@@ -38,15 +38,15 @@ impl Sample for f64 {
     }
 }
 
-/// What lies before and after the signal.
+/// The padding before and after the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pad {
-    /// `window - hop` zeros before the signal and as many after it as the last frame needs: every sample is covered
-    /// by all the frames that can reach it, so the inverse is exact.
+    /// `window - hop` zeros before the signal, and enough after it to complete the last frame. All frames that can
+    /// cover a sample then do, so the inverse is exact.
     #[default]
     Full,
-    /// Nothing: frames lie inside the signal, samples that no frame covers come back as 0.
+    /// No padding. Frames lie inside the signal, and samples that no frame covers come back as 0.
     None,
 }
 
@@ -58,28 +58,28 @@ impl Pad {
 
 /// The geometry of a transform, in samples.
 ///
-/// Frame t takes the padded samples t·hop .. t·hop + window, multiplies them by the window, appends zeros up to `fft`
-/// and is transformed without scaling; the `fft/2 + 1` bins of nonnegative frequency are kept.
+/// Frame t takes the padded samples t·hop .. t·hop + window and multiplies them by the window. It appends zeros up to
+/// `fft` and is transformed without scaling. The `fft/2 + 1` bins of nonnegative frequency are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StftParams {
     /// Window length.
     pub window: usize,
-    /// Step between frames, 1 to `window`; it need not divide the window.
+    /// Step between frames, 1 to `window`. It need not divide the window.
     pub hop: usize,
-    /// Transform length, `window` to 2^20; it may be odd.
+    /// Transform length, `window` to 2^20. It may be odd.
     pub fft: usize,
     /// Window shape.
     pub shape: Shape,
-    /// Padding; [`Pad::Full`] is left out of files and assumed where they do not say.
+    /// Padding. Files omit [`Pad::Full`], the default.
     #[serde(default, skip_serializing_if = "Pad::is_full")]
     pub pad: Pad,
 }
 
 impl StftParams {
-    /// Checks the ranges, and that with [`Pad::Full`] every sample can be reconstructed, from masked frames too.
+    /// Checks the ranges. With [`Pad::Full`], also checks that every sample can be reconstructed from masked frames.
     ///
     /// # Errors
-    /// [`Error::Input`] names the parameter that does not fit.
+    /// [`Error::Input`] names the invalid parameter.
     pub fn check(&self) -> Result<()> {
         let &Self { window, hop, fft, shape, pad } = self;
         if hop < 1 || hop > window {
@@ -98,8 +98,8 @@ impl StftParams {
         let (least, most) = (0..hop).map(weight).fold((f64::INFINITY, 0.0), bounds);
         if pad == Pad::Full && (least <= LEAST_WEIGHT || least < EVEN * most) {
             return Err(Error::input(format!(
-                "{shape} windows of {window} samples every {hop} leave samples nearly without weight, {least:.1e} where others \
-                 have {most:.1e}; use a smaller hop, such as half the window"
+                "{shape} windows of {window} samples with a hop of {hop} leave samples nearly without weight \
+                 ({least:.1e}, others {most:.1e}); use a smaller hop, such as half the window"
             )));
         }
         Ok(())
@@ -119,7 +119,7 @@ impl<T: Sample> Stft<T> {
     /// Plans the transform.
     ///
     /// # Errors
-    /// Those of [`StftParams::check`].
+    /// See [`StftParams::check`].
     pub fn new(params: StftParams) -> Result<Self> {
         params.check()?;
         let mut planner = RealFftPlanner::new();
@@ -141,7 +141,7 @@ impl<T: Sample> Stft<T> {
         self.params.fft / 2 + 1
     }
 
-    /// The number of frames, N, of a signal of so many samples; an empty signal has none.
+    /// The number of frames, N, of a signal of `samples` samples. An empty signal has none.
     pub fn frames(&self, samples: usize) -> usize {
         let StftParams { window, hop, pad, .. } = self.params;
         match pad {
@@ -152,11 +152,11 @@ impl<T: Sample> Stft<T> {
         }
     }
 
-    /// The frames `range` of a signal's transform, an (N,F) array: each frame is contiguous.
+    /// Transforms the frames `range` of a signal into an (N, F) array with contiguous frames.
     ///
-    /// `signal` holds the samples from `start` on: 0 for a whole signal, more for the part of a long one that these frames
-    /// reach. What lies outside counts as zeros, also for frames after the last of [`Stft::frames`].
-    /// Frames are transformed in parallel; the bits depend neither on the thread count nor on the range or the part.
+    /// `signal` begins at sample `start`: 0 for a whole signal, or more for the excerpt of a long signal that covers
+    /// these frames. Samples outside count as zeros, also for frames after the last of [`Stft::frames`]. Frames are
+    /// transformed in parallel. The bits depend neither on the thread count nor on the range or the excerpt.
     pub fn forward(&self, signal: &[T], start: usize, range: Range<usize>) -> Array2<Complex<T>> {
         let shape = (range.len(), self.bins());
         let mut spectra = vec![Complex::new(T::zero(), T::zero()); shape.0 * shape.1];
@@ -167,19 +167,14 @@ impl<T: Sample> Stft<T> {
                 self.forward.process_with_scratch(frame, spectrum, scratch).expect("buffers are of the plan's lengths");
             },
         );
-        Array2::from_shape_vec(shape, spectra).expect("one row a frame")
+        Array2::from_shape_vec(shape, spectra).expect("one row per frame")
     }
 
-    /// The samples that frames reach, padding left out: from the first of the first to the end of the last.
+    /// The samples that the frames cover, without padding: from the start of the first frame to the end of the last.
     pub fn reach(&self, frames: Range<usize>) -> Range<usize> {
         let StftParams { window, hop, .. } = self.params;
         let end = if frames.is_empty() { 0 } else { (frames.end - 1) * hop + window };
         (frames.start * hop).saturating_sub(self.lead())..end.saturating_sub(self.lead())
-    }
-
-    /// The streaming inverse, for a signal of so many samples.
-    pub fn overlap_add(&self, samples: usize) -> OverlapAdd<T> {
-        OverlapAdd::new(self.clone(), samples)
     }
 
     /// The number of padding zeros before the signal.
@@ -195,15 +190,15 @@ impl<T: Sample> Stft<T> {
         &self.window
     }
 
-    /// The plan of the inverse transform, which does not divide by its length.
+    /// The plan of the inverse transform. It does not divide by its length.
     pub(super) fn inverse(&self) -> &dyn ComplexToReal<T> {
         &*self.inverse
     }
 
-    /// Fills the whole of `frame`: windowed samples, then zeros. `signal` begins at its sample `start`.
+    /// Fills `frame` with windowed samples and then zeros. `signal` begins at its sample `start`.
     fn cut(&self, signal: &[T], start: usize, index: usize, frame: &mut [T]) {
         frame.fill(T::zero());
-        // Both in samples of the padded signal.
+        // Both are positions in the padded signal.
         let (from, signal_from) = (index * self.params.hop, self.lead() + start);
         let rest = signal.get(from.saturating_sub(signal_from)..).unwrap_or_default();
         let before = signal_from.saturating_sub(from);
@@ -222,16 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn frames_by_hand() {
+    fn frame_counts_equal_hand_computed_ones() {
         let full = Stft::<f64>::new(params(4, 2, 4, Shape::Hann, Pad::Full)).unwrap();
         assert_eq!([0, 1, 2, 3, 4, 5].map(|n| full.frames(n)), [0, 2, 2, 3, 3, 4]);
         let none = Stft::<f64>::new(params(4, 3, 4, Shape::Hann, Pad::None)).unwrap();
         assert_eq!([0, 3, 4, 6, 7].map(|n| none.frames(n)), [0, 0, 1, 1, 2]);
     }
 
-    /// Window (0, 1/2, 1, 1/2); the padded signal is 0 0 | 1 2 3 | 0 0 0, cut into 0012, 1230 and 3000.
+    /// Window (0, 1/2, 1, 1/2). The padded signal 0 0 | 1 2 3 | 0 0 0 is cut into 0012, 1230 and 3000.
     #[test]
-    fn spectra_by_hand() {
+    fn spectra_equal_hand_computed_ones() {
         let stft = Stft::<f64>::new(params(4, 2, 4, Shape::Hann, Pad::Full)).unwrap();
         let (c, signal) = (Complex::new, [1.0, 2.0, 3.0]);
         let expected = [
@@ -255,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_a_cut_of_the_whole_bit_for_bit() {
+    fn a_range_of_frames_has_the_bits_of_the_whole() {
         let stft = Stft::<f32>::new(params(30, 7, 45, Shape::Hamming, Pad::Full)).unwrap();
         let signal: Vec<f32> = (0..211).map(|n| (n as f32 * 0.7).sin()).collect();
         let frames = stft.frames(signal.len());
@@ -270,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sliding_part_of_the_signal_gives_the_bits_of_the_whole() {
+    fn an_excerpt_of_the_signal_gives_the_bits_of_the_whole() {
         for pad in [Pad::Full, Pad::None] {
             let stft = Stft::<f32>::new(params(30, 7, 45, Shape::Hamming, pad)).unwrap();
             let signal: Vec<f32> = (0..211).map(|n| (n as f32 * 0.7).sin()).collect();
@@ -287,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_before_a_part_counts_as_zeros() {
+    fn samples_before_an_excerpt_count_as_zeros() {
         let stft = Stft::<f64>::new(params(4, 2, 4, Shape::Rect, Pad::Full)).unwrap();
         let zeroed = stft.forward(&[0.0, 0.0, 0.0, 4.0, 5.0], 0, 0..4);
         assert_eq!(stft.forward(&[4.0, 5.0], 3, 0..4), zeroed);
@@ -295,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn geometry_that_cannot_work_is_refused() {
+    fn invalid_geometry_is_refused() {
         for (bad, part) in [
             (params(8, 0, 8, Shape::Hann, Pad::Full), "hop of 0"),
             (params(0, 0, 8, Shape::Hann, Pad::Full), "window of 0"),
@@ -303,7 +298,7 @@ mod tests {
             (params(8, 4, 7, Shape::Hann, Pad::Full), "fft of 7"),
             (params(8, 4, (1 << 20) + 1, Shape::Hann, Pad::Full), "fft of 1048577"),
             (params(8, 8, 8, Shape::Hann, Pad::Full), "smaller hop"),
-            (params(512, 448, 512, Shape::Hann, Pad::Full), "nearly without weight, 2.9e-3"),
+            (params(512, 448, 512, Shape::Hann, Pad::Full), "nearly without weight (2.9e-3"),
             (params(512, 511, 512, Shape::Hann, Pad::Full), "smaller hop"),
             (params(512, 500, 512, Shape::SqrtHann, Pad::Full), "smaller hop"),
             (params(512, 512, 512, Shape::Hamming, Pad::Full), "smaller hop"),
@@ -320,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn files_leave_full_padding_out() {
+    fn files_omit_full_padding() {
         let full = params(480, 192, 512, Shape::SqrtHann, Pad::Full);
         let text = r#"{"window":480,"hop":192,"fft":512,"shape":"sqrt-hann"}"#;
         assert_eq!(serde_json::to_string(&full).unwrap(), text);

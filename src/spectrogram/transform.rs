@@ -1,10 +1,10 @@
-//! The transform, as a user gives it.
+//! The transform's parameters as a user gives them.
 
 use super::stft::LARGEST_FFT;
 use super::{Pad, Shape, StftParams};
 use crate::{Error, Result};
 
-/// A length of time, as a user gives it.
+/// A duration as a user gives it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Length {
     /// In samples.
@@ -14,7 +14,7 @@ pub enum Length {
 }
 
 impl Length {
-    /// One part of so many, rounded up to a sample.
+    /// This length divided by `parts`, rounded up to a sample.
     pub fn part(self, parts: usize) -> Self {
         match self {
             Self::Samples(samples) => Self::Samples(samples.div_ceil(parts)),
@@ -49,30 +49,32 @@ impl std::str::FromStr for Length {
         };
         length.ok_or_else(|| {
             Error::input(format!(
-                "'{text}' is no length; use 1 to {LARGEST_FFT} samples (480), or up to 10000 milliseconds (30ms)"
+                "'{text}' is not a length; use 1 to {LARGEST_FFT} samples (480), or up to 10000 milliseconds (30ms)"
             ))
         })
     }
 }
 
-/// The transform, as a user gives it: what is missing follows from the rest once the sample rate is known.
+/// The transform's parameters as a user gives them. Missing values follow from the others once the sample rate is
+/// known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Transform {
-    /// The window; by default 128 ms.
+    /// Window length, 128 ms by default.
     pub window: Option<Length>,
-    /// The hop; by default a quarter of the window.
+    /// Hop, a quarter of the window by default.
     pub hop: Option<Length>,
-    /// The transform's length; by default the power of two that holds the window.
+    /// Transform length, by default the smallest power of two not below the window.
     pub fft: Option<usize>,
-    /// The window's shape.
+    /// Window shape.
     pub shape: Shape,
 }
 
 impl Transform {
-    /// In samples.
+    /// Converts the parameters to samples.
     ///
     /// # Errors
-    /// [`Error::Input`] where at this sample rate the window has no sample or too many, or the hop none or more than the window.
+    /// [`Error::Input`] if at this sample rate the window has no sample or too many, or the hop has none or more than
+    /// the window.
     pub fn at(&self, sample_rate: u32) -> Result<StftParams> {
         let in_samples = |option: &str, length: Length, most: usize| {
             let samples = length.at(sample_rate);
@@ -103,12 +105,12 @@ mod tests {
         }
         assert_eq!("2.5ms".parse::<Length>().unwrap().at(16_000), 40);
         for bad in ["", "0", "-3", "ms", "0ms", "-1ms", "nanms", "1e9ms", "3s", "4.5", "1048577"] {
-            assert!(bad.parse::<Length>().is_err(), "{bad} was taken");
+            assert!(bad.parse::<Length>().is_err(), "{bad} was accepted");
         }
     }
 
     #[test]
-    fn the_transform_fills_in_what_is_missing() {
+    fn missing_parameters_get_their_defaults() {
         let transform = |window, hop, fft| Transform { window, hop, fft, shape: Shape::Hann };
         let sizes = |transform: Transform, rate| {
             let stft = transform.at(rate).unwrap();

@@ -1,4 +1,4 @@
-//! What of a recording is factorized: from samples to data, and from masks of the data to masks of the spectrum.
+//! Converts spectra to the data that are factorized, and masks of the data to masks of the spectrum.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2, s};
 use realfft::num_complex::Complex;
@@ -6,55 +6,55 @@ use realfft::num_complex::Complex;
 use super::{BandMap, Bands, Spectrum, Stft, Transform};
 use crate::{Error, Result};
 
-/// How recordings are shown to a separator, whatever their sample rate.
+/// The conversion of recordings to data, for any sample rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Front {
     /// The transform.
     pub transform: Transform,
-    /// What of it is factorized.
+    /// The kind of data: power or magnitude.
     pub spectrum: Spectrum,
-    /// As bins or in bands; if it is missing, in bands of 24 an octave from 50 Hz to 8 kHz, or half the sample rate where that is
-    /// less.
+    /// The map from bins to rows. Default: bands, 24 per octave, from 50 Hz to 8 kHz or half the sample rate, whichever
+    /// is lower.
     pub bands: Option<BandMap>,
 }
 
 impl Front {
-    /// How recordings of `recording_rate` Hz are shown, brought to `sample_rate` Hz.
+    /// The view of recordings of `recording_rate` Hz that are resampled to `sample_rate` Hz.
     ///
     /// # Errors
-    /// Those of [`Stft::new`] and of [`Bands::log`].
+    /// See [`Stft::new`] and [`Bands::log`].
     pub fn view(&self, sample_rate: u32, recording_rate: u32) -> Result<View> {
         let stft = Stft::new(self.transform.at(sample_rate)?)?;
         let nyquist = f64::from(sample_rate) / 2.0;
         let usual = || BandMap::Log { per_octave: 24, range_hz: 50.0..nyquist.min(8000.0) };
         let bands = self.bands.clone().unwrap_or_else(usual).bands(sample_rate, stft.params().fft)?;
-        // Above its own Nyquist frequency a recording has nothing to explain. Were the empty bins kept, IS would weigh each of them
-        // like a full one and pull all gains down.
+        // Above its own Nyquist frequency a recording is empty. If these bins were kept, IS would weight each like a
+        // full one and pull all gains down.
         let share = f64::from(recording_rate) / f64::from(sample_rate);
         let usable = (share * stft.params().fft as f64 / 2.0).floor() as usize + 1;
         Ok(View { sample_rate, spectrum: self.spectrum, bins: usable.min(stft.bins()), bands, stft })
     }
 }
 
-/// How recordings of one sample rate are shown to a separator.
+/// The conversion of recordings to data, for one sample rate.
 pub struct View {
-    /// What they are resampled to, in Hz.
+    /// The sample rate in Hz after resampling.
     pub sample_rate: u32,
     /// The transform.
     pub stft: Stft<f32>,
     spectrum: Spectrum,
-    /// The lowest bins, which hold something.
+    /// The number of lowest bins that are not empty.
     bins: usize,
     bands: Option<Bands>,
 }
 
 impl View {
-    /// F, the rows of the data: bands, or bins that hold something.
+    /// F, the number of rows of the data: bands, or bins that are not empty.
     pub fn rows(&self) -> usize {
         self.bands.as_ref().map_or(self.bins, Bands::bands)
     }
 
-    /// The exponent that turns data into powers.
+    /// The exponent that converts data to powers.
     pub fn power_exponent(&self) -> f64 {
         self.spectrum.power_exponent()
     }
@@ -62,10 +62,14 @@ impl View {
     /// Fills `data` (N, F) from spectra (N, bins) times `scale`.
     ///
     /// # Errors
-    /// [`Error::Input`] where shapes do not fit.
+    /// [`Error::Input`] if the shapes do not fit.
     pub fn show(&self, spectra: ArrayView2<Complex<f32>>, scale: f32, mut data: ArrayViewMut2<f32>) -> Result<()> {
         if (spectra.nrows(), self.rows()) != data.dim() || spectra.ncols() != self.stft.bins() {
-            return Err(Error::input(format!("spectra {:?} do not make data {:?}", spectra.dim(), data.dim())));
+            return Err(Error::input(format!(
+                "spectra of shape {:?} do not fit data of shape {:?}",
+                spectra.dim(),
+                data.dim()
+            )));
         }
         match &self.bands {
             None => data.zip_mut_with(&spectra.slice(s![.., ..self.bins]), |datum, &bin| {
@@ -79,10 +83,10 @@ impl View {
         Ok(())
     }
 
-    /// Masks (N, bins) from masks of the data (N, F); bins that hold nothing may be missing.
+    /// Spreads masks of the data (N, F) to masks of the bins (N, bins). Empty bins may be missing from the result.
     ///
     /// # Errors
-    /// [`Error::Input`] where F does not fit.
+    /// [`Error::Input`] if F does not fit.
     pub fn spread<'a>(&self, masks: ArrayView2<'a, f32>) -> Result<CowArray<'a, f32, Ix2>> {
         match &self.bands {
             None => Ok(masks.into()),
@@ -110,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn bins_that_a_recording_cannot_fill_are_left_out() {
+    fn bins_above_the_recordings_nyquist_are_left_out() {
         let linear = front(Spectrum::Power, Some(BandMap::Linear));
         let spectra = Array2::from_shape_fn((2, 9), |(n, k)| Complex::new(k as f32, n as f32));
         let whole = linear.view(8000, 8000).unwrap();
@@ -122,16 +126,16 @@ mod tests {
         assert_eq!(shown(&part, &spectra, 0.5), powers.slice(s![.., ..6]));
         let masks = array![[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]];
         assert_eq!(part.spread(masks.view()).unwrap(), masks);
-        // A recording of a higher rate has all.
+        // A recording with a higher rate has all bins.
         assert_eq!(linear.view(8000, 44_100).unwrap().rows(), 9);
     }
 
     #[test]
-    fn bands_take_magnitudes_together_and_give_masks_to_all_bins() {
+    fn bands_sum_magnitudes_and_spread_masks_to_all_bins() {
         let octaves = Some(BandMap::Log { per_octave: 1, range_hz: 500.0..4000.0 });
         let view = front(Spectrum::Magnitude, octaves).view(8000, 8000).unwrap();
         let spectra = Array2::from_shape_fn((1, 9), |(_, k)| Complex::new(0.0, -(k as f32)));
-        // Half of bin 1 and of bin 2; half of bin 2, bin 3 and half of bin 4; half of bin 4, bins 5 to 7 and half of bin 8.
+        // Half of bins 1 and 2; half of bin 2, bin 3, half of bin 4; half of bin 4, bins 5 to 7, half of bin 8.
         assert_eq!(shown(&view, &spectra, 2.0), array![[3.0, 12.0, 48.0]]);
         let masks = array![[0.2, 0.6, 1.0]];
         let masks = view.spread(masks.view()).unwrap();
@@ -140,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_bands_end_where_the_sample_rate_does() {
+    fn the_default_bands_end_at_half_the_sample_rate() {
         let of = |rate: u32| {
             let window = Some(Length::Milliseconds(128.0));
             let transform = Transform { window, hop: None, fft: None, shape: Shape::Hann };
@@ -153,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn shapes_that_do_not_fit_are_refused() {
         let view = front(Spectrum::Power, Some(BandMap::Linear)).view(8000, 8000).unwrap();
         let spectra = Array2::<Complex<f32>>::zeros((2, 9));
         for shape in [(1, 9), (2, 8)] {

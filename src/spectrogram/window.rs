@@ -1,4 +1,4 @@
-//! The shapes of an analysis window.
+//! Analysis window shapes.
 
 use std::{f64::consts::PI, fmt, str::FromStr};
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The shape of a window. All are periodic: the sample after the last would be the first again, so that copies
-/// shifted by a divisor of the length sum to a constant.
+/// A window shape. All windows are periodic: the sample after the last would equal the first. So copies shifted by a
+/// divisor of the length sum to a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
@@ -22,7 +22,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Every shape, in the order in which messages list them.
+    /// All shapes, in the order in which messages list them.
     pub const ALL: [Self; 4] = [Self::Hamming, Self::Hann, Self::SqrtHann, Self::Rect];
 
     /// The window's `length` samples (N).
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_of_four_samples_by_hand() {
+    fn windows_of_four_samples_equal_hand_computed_ones() {
         let half = 0.5f64.sqrt();
         for (shape, expected) in [
             (Shape::Hamming, [0.08, 0.54, 1.0, 0.54]),
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_same_to_users_and_to_files() {
+    fn displayed_and_serialized_names_are_equal() {
         for (shape, name) in Shape::ALL.into_iter().zip(["hamming", "hann", "sqrt-hann", "rect"]) {
             assert_eq!(shape.to_string(), name);
             assert_eq!(name.parse::<Shape>().unwrap(), shape);

@@ -1,4 +1,4 @@
-//! What several test files share.
+//! Helpers shared by several test files.
 #![allow(dead_code, reason = "each test file is a program of its own and takes what it needs")]
 
 pub(crate) mod world;
@@ -7,8 +7,8 @@ use std::io::Write;
 
 use partwise::engine::{Gpu, GpuChoice};
 
-/// The best gpu, software ones included. Without any, the test says so and is left out, or fails where
-/// `PARTWISE_REQUIRE_GPU` is 1.
+/// The best GPU, software adapters included. Without one, the test reports SKIPPED, or fails if `PARTWISE_REQUIRE_GPU`
+/// is 1.
 pub(crate) fn gpu() -> Option<Gpu> {
     match Gpu::open(&GpuChoice::Best) {
         Ok(gpu) => Some(gpu),
@@ -16,7 +16,7 @@ pub(crate) fn gpu() -> Option<Gpu> {
             panic!("PARTWISE_REQUIRE_GPU is 1, and {cause}")
         }
         Err(cause) => {
-            // Not by eprintln!, which the test harness keeps to itself when a test passes.
+            // Not eprintln!, because the test harness hides it if a test passes.
             let _ =
                 writeln!(std::io::stderr(), "SKIPPED: {}: {cause}", std::thread::current().name().unwrap_or("a test"));
             None

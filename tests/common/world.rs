@@ -1,4 +1,4 @@
-//! A small world of recordings for tests of the built program.
+//! A folder of recordings for tests of the built program.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub(crate) struct World {
 pub(crate) const RATE: u32 = 8000;
 
 impl World {
-    /// Low tones against hiss: easy to tell apart.
+    /// Low tones and hiss, which are easy to separate.
     pub(crate) fn new() -> Self {
         let world = Self { folder: tempfile::tempdir().unwrap() };
         for (name, pitch) in [("a", 200.0), ("b", 310.0)] {
@@ -60,7 +60,7 @@ impl World {
         audio::read(&self.path(name)).unwrap()
     }
 
-    /// Runs the program in the folder, on the CPU engine unless told otherwise.
+    /// Runs the program in the folder, on the CPU engine unless the arguments name another.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
         command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG");
@@ -75,7 +75,7 @@ impl World {
         self.run(&[&["separate", "--model", "m.safetensors", "-o", "out", "--iterations", "10"], arguments].concat())
     }
 
-    /// All files below a folder, hidden ones too.
+    /// All files in and below a folder, including hidden ones.
     pub(crate) fn files(&self, name: &str) -> Vec<String> {
         fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
             for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -121,7 +121,7 @@ pub(crate) fn json(output: &Output) -> serde_json::Value {
         .unwrap_or_else(|cause| panic!("{cause}: {}{}", stdout(output), stderr(output)))
 }
 
-/// The largest difference between the sum of the sources and the input, as a share of the input's peak.
+/// The largest difference between the sum of the sources and the input, relative to the input's peak.
 pub(crate) fn sum_error(input: &Recording, sources: &[Recording]) -> f32 {
     let mut worst = 0.0f32;
     for (c, channel) in input.channels.iter().enumerate() {
@@ -133,13 +133,14 @@ pub(crate) fn sum_error(input: &Recording, sources: &[Recording]) -> f32 {
     worst / input.peak()
 }
 
-/// Asserts that a command was refused: its exit status, one line on stderr that holds all of `parts`, no panic.
+/// Asserts that a command failed with this exit status and one line on stderr that contains all `parts`, without a
+/// panic.
 pub(crate) fn refused(output: &Output, status: i32, parts: &[&str]) {
     let text = stderr(output);
     assert_eq!(output.status.code(), Some(status), "{text}");
     let last = text.trim_end().lines().last().unwrap_or_default();
     assert!(last.starts_with("partwise: ") && !text.contains("panicked"), "{text}");
-    assert!(last.matches("os error").count() < 2, "its cause is told twice: {text}");
+    assert!(last.matches("os error").count() < 2, "the cause appears twice: {text}");
     for part in parts {
         assert!(last.contains(part), "'{part}' is not in: {text}");
     }

@@ -1,9 +1,9 @@
-//! What symphonia's own demuxers read: AAC and ALAC in M4A and MP4.
+//! Decodes the containers that symphonia demuxes: AAC and ALAC in M4A and MP4.
 
 use super::timeline::Timeline;
 use super::{Decoder, Decoding, Packets, refuse, undecodable};
 use crate::audio::implausible;
-use crate::audio::reader::{Blocks, Shape, Source};
+use crate::audio::source::{Blocks, Shape, Source};
 use crate::{Error, Result};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
 
-/// Opens the first track of sound.
+/// Opens the default audio track.
 pub(super) fn open(path: &Path, mut source: impl Source) -> Result<(Shape, Box<dyn Blocks>)> {
     let length = source.seek(SeekFrom::End(0)).map_err(Error::io(path, "read"))?;
     source.rewind().map_err(Error::io(path, "read"))?;
@@ -28,10 +28,10 @@ pub(super) fn open(path: &Path, mut source: impl Source) -> Result<(Shape, Box<d
         .collect();
     let default = format.default_track(TrackType::Audio).map(|track| track.id);
     let Some(&(track, parameters, total)) = sounds.iter().find(|(id, ..)| Some(*id) == default) else {
-        return Err(Error::audio(path, "has no audio track that is known; convert it to wav"));
+        return Err(Error::audio(path, "has no audio track of a supported codec; convert it to wav"));
     };
     if holds_upper_band(parameters) {
-        return Err(Error::audio(path, "is HE-AAC, of which only half the band could be read; convert it to wav"));
+        return Err(Error::audio(path, "is HE-AAC, and only half of its band can be decoded; convert it to wav"));
     }
     let shape = Shape {
         channels: parameters.channels.as_ref().map_or(0, Channels::count),
@@ -63,10 +63,10 @@ pub(super) fn open(path: &Path, mut source: impl Source) -> Result<(Shape, Box<d
     Ok(Decoding::open(path, shape, container, line))
 }
 
-/// Bits of a sample where it is stored as an integer, without loss.
+/// Bits per sample of lossless integer codecs.
 fn integer_bits(parameters: &AudioCodecParameters) -> Option<u32> {
     let bits = match parameters.codec {
-        // Of ALAC, symphonia leaves it to the decoder's own configuration.
+        // For ALAC, symphonia leaves the bit depth in the decoder's own configuration.
         CODEC_ID_ALAC => Some(u32::from(*parameters.extra_data.as_ref()?.get(5)?)),
         CODEC_ID_FLAC => parameters.bits_per_sample,
         _ => None,
@@ -74,8 +74,8 @@ fn integer_bits(parameters: &AudioCodecParameters) -> Option<u32> {
     bits.filter(|bits| (1..=32).contains(bits))
 }
 
-/// Whether AAC has its upper half of the band in an extension, SBR, that its decoder does not know: whether its
-/// configuration begins with such a type, or ends with the mark of one.
+/// Whether an AAC stream carries the upper half of its band in SBR, which symphonia's decoder does not support. Such a
+/// configuration begins with an SBR object type, or ends with the SBR sync extension.
 fn holds_upper_band(parameters: &AudioCodecParameters) -> bool {
     let configuration = parameters.extra_data.as_deref().unwrap_or_default();
     parameters.codec == CODEC_ID_AAC
@@ -86,7 +86,7 @@ fn holds_upper_band(parameters: &AudioCodecParameters) -> bool {
         }
 }
 
-/// A source of known length, as symphonia wants it.
+/// A source of known length, as symphonia requires.
 struct Known<S> {
     source: S,
     length: u64,
@@ -114,17 +114,17 @@ impl<S: Source> MediaSource for Known<S> {
     }
 }
 
-/// A track being decoded packet by packet.
+/// Decodes a track packet by packet.
 struct Container {
     path: PathBuf,
     format: Box<dyn FormatReader>,
     track: u32,
-    /// Tracks of sound beside it.
+    /// Number of other audio tracks.
     others: usize,
-    /// Samples of each channel, where the file says so.
+    /// Samples per channel, if the file says so.
     total: Option<u64>,
     decoder: Decoder,
-    /// Samples of the packet before.
+    /// Samples per channel of the previous packet.
     packet: u64,
     decoded: bool,
     damaged: bool,
@@ -170,7 +170,7 @@ impl Packets for Container {
             _ => {}
         }
         if self.others > 0 {
-            warnings.push(format!("{} more audio tracks in it were not read", self.others));
+            warnings.push(format!("ignored {} more audio tracks", self.others));
         }
         Ok(())
     }

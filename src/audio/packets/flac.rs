@@ -1,13 +1,13 @@
-//! The frames of a FLAC.
+//! Finds and decodes the frames of a FLAC.
 //!
-//! A frame has no length: it ends where the next one begins, and its checksum says whether it does. A frame that fails
-//! it is silent; the next good one says by its number when it sounds.
+//! A frame states no length: it ends where the next one begins, and its checksum confirms the end. A frame with a wrong
+//! checksum becomes silence. The number of the next good frame restores the time.
 
 use super::flac_frame::{Header, INFO, Info, MASK_COMMENT};
 use super::timeline::Timeline;
 use super::window::Window;
 use super::{Decoder, Decoding, Packets, changes, undecodable};
-use crate::audio::reader::{Blocks, Shape, Source};
+use crate::audio::source::{Blocks, Shape, Source};
 use crate::{Error, Result};
 use memchr::memchr;
 use std::io::{Read, Take};
@@ -17,11 +17,11 @@ use symphonia::core::io::Monitor;
 
 /// Bytes of the longest header of a frame.
 const MAX_HEADER: usize = 16;
-/// Bytes of comments in which a mask is looked for.
+/// Bytes of comments that are searched for a channel mask.
 const MAX_COMMENTS: usize = 1 << 16;
-/// So many frames may seem to begin within one before it is given up.
+/// The number of possible next headers within a frame after which the frame is given up.
 const MAX_DOUBTS: usize = 4;
-/// Opens the FLAC from `start` to `end`, where tags begin.
+/// Opens the FLAC between `start` and `end`. Trailing tags begin at `end`.
 pub(super) fn open(path: &Path, source: impl Source, start: u64, end: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let mut window = Window::new(source.take(end - start), start);
     let info = begin(path, &mut window)?;
@@ -46,7 +46,7 @@ pub(super) fn open(path: &Path, source: impl Source, start: u64, end: u64) -> Re
     Ok(Decoding::open(path, shape, flac, line))
 }
 
-/// Passes the marker and the blocks of metadata.
+/// Skips the marker and the metadata blocks.
 fn begin<S: Read>(path: &Path, window: &mut Window<S>) -> Result<Info> {
     let (mut info, mut mask) = (None, None);
     window.pass(4).map_err(Error::io(path, "read"))?;
@@ -72,7 +72,7 @@ fn begin<S: Read>(path: &Path, window: &mut Window<S>) -> Result<Info> {
     info.ok_or_else(|| Error::audio(path, "cannot be decoded: its header is damaged; copy it again"))
 }
 
-/// The mask of channels that a block of comments tells.
+/// The channel mask in a comment block, if it has one.
 fn commented_mask(block: &[u8]) -> Option<u32> {
     let name = MASK_COMMENT.as_bytes();
     let at = block.windows(name.len()).position(|bytes| bytes.eq_ignore_ascii_case(name))? + name.len();
@@ -86,33 +86,34 @@ struct Flac<S> {
     window: Window<Take<S>>,
     info: Info,
     decoder: Decoder,
-    /// Where on the line this stream's sample 0 is: files that were joined have several, a part of a stream one before 0.
+    /// Timeline position of the stream's sample 0. Concatenated files hold several streams. The excerpt of a stream has
+    /// its sample 0 before the file begins.
     base: i64,
-    /// Samples of a frame, where frames are counted; 0 before the first.
+    /// Samples per frame in streams that number frames; 0 before the first frame.
     block: u32,
-    /// Bytes of the frame before.
+    /// Bytes of the previous frame.
     size: usize,
-    /// What is damaged since the last good frame.
+    /// The damage since the last good frame.
     damage: Option<Damage>,
-    /// Frames.
+    /// Number of decoded frames.
     decoded: u64,
-    /// Whether anything was damaged, so that the checksum of the whole cannot be right.
+    /// Whether anything was damaged. If so, the checksum of the whole stream cannot match.
     broken: bool,
-    /// What there is to say of it.
+    /// Warnings so far.
     odd: Vec<String>,
 }
 
 #[derive(Default)]
 struct Damage {
     bytes: u64,
-    /// Where a frame ends that has a good header and nothing good behind it, in samples of this stream.
+    /// Where the last frame with a good header but a bad body ends, in samples of this stream.
     ends: Option<u64>,
 }
 
-/// How far a frame goes.
+/// The extent of a frame.
 enum Extent {
     Good(usize),
-    /// Something may begin so many bytes further on.
+    /// The frame is bad. The next one may begin this many bytes further on.
     Damaged(usize),
 }
 
@@ -153,22 +154,22 @@ impl<S: Source> Packets for Flac<S> {
 }
 
 impl<S: Source> Flac<S> {
-    /// The sample of this stream with which a frame begins.
+    /// The stream sample at which a frame begins.
     fn start(&self, header: &Header) -> u64 {
         let block = if self.info.shortest == self.info.longest { self.info.longest } else { self.block };
         if header.counts_frames { header.number * u64::from(block.max(1)) } else { header.number }
     }
 
-    /// The number that the frame after this one has.
+    /// The number that the next frame should have.
     fn next_number(header: &Header) -> u64 {
         header.number + if header.counts_frames { 1 } else { u64::from(header.samples) }
     }
 
-    /// How far the frame goes that stands here: to the next that its checksum says is one.
+    /// Finds the end of the current frame: the next header at which the frame's checksum is right.
     fn extent(&mut self, header: &Header) -> Result<Extent> {
         let most = self.info.frame_bytes();
         let mut sum = Crc16Ansi::new(0);
-        // Bytes that the sum has, and bytes in which no frame begins.
+        // `summed` counts the bytes in the checksum, `at` the bytes in which no frame begins.
         let (mut summed, mut at) = (0, 6);
         let mut doubts = Vec::new();
         let mut wanted = (self.size + self.size / 4 + 1024).min(most);
@@ -187,7 +188,8 @@ impl<S: Source> Flac<S> {
                     if let Some(marker) = joint(&bytes[..at]) {
                         return self.alone(header, marker, 1);
                     }
-                    // This is the next frame by its number, so the one before it is damaged. Any other may be chance.
+                    // Its number proves that this is the next frame, so the frame before it is damaged. Any other
+                    // number may be chance.
                     if next.number == Self::next_number(header) {
                         return self.alone(header, at, at);
                     }
@@ -210,14 +212,14 @@ impl<S: Source> Flac<S> {
         }
     }
 
-    /// How far the frame goes that stands here where no header follows it that fits: as its sound goes, within `within`
-    /// bytes. Otherwise it is damaged, and what may be the next is `next` bytes on.
+    /// Decides the extent of a frame that no fitting header follows. Parses its subframes within `within` bytes. If
+    /// they do not match the checksum, the frame is damaged and the search goes on `next` bytes further.
     fn alone(&mut self, header: &Header, within: usize, next: usize) -> Result<Extent> {
         let size = header.size(self.window.seen(within), &self.info);
         Ok(size.map_or(Extent::Damaged(next), Extent::Good))
     }
 
-    /// Takes a good frame, and silence before it where frames were lost.
+    /// Decodes a good frame, after silence for the frames lost before it.
     fn take(&mut self, header: &Header, size: usize, line: &mut Timeline) -> Result<()> {
         if self.block == 0 {
             self.block = header.samples;
@@ -225,7 +227,7 @@ impl<S: Source> Flac<S> {
         let (start, here) = (self.start(header), line.position() as i64);
         let lost = self.base + start as i64 - here;
         let first = self.decoded == 0;
-        // A stream that begins with another number than 0 is a part of one; one that jumps back was joined.
+        // A stream that does not begin with number 0 is an excerpt. A stream whose numbers jump back was concatenated.
         let believed = match &self.damage {
             None => !first,
             Some(damage) => !first || self.could_hold(damage, lost.unsigned_abs()),
@@ -233,7 +235,7 @@ impl<S: Source> Flac<S> {
         if lost != 0 && !(lost > 0 && believed && line.gap(lost.unsigned_abs())) {
             self.base = here - start as i64;
             if !first {
-                self.odd.push("its frames are not numbered one after the other".to_owned());
+                self.odd.push("its frame numbers are not consecutive".to_owned());
             }
         }
         self.broken |= lost != 0;
@@ -250,20 +252,20 @@ impl<S: Source> Flac<S> {
         self.window.pass(size as u64).map_err(Error::io(&self.path, "read"))
     }
 
-    /// Whether the bytes that are damaged may have held so many samples.
+    /// Whether the damaged bytes can have held this many samples.
     fn could_hold(&self, damage: &Damage, samples: u64) -> bool {
         let frames = 1 + 4 * damage.bytes / (self.size as u64).max(256);
         samples <= frames * u64::from(self.info.longest)
     }
 
-    /// Passes bytes that are no good frame.
+    /// Skips bytes that form no good frame.
     fn damaged(&mut self, size: u64) -> Result<()> {
         self.broken = true;
         self.damage.get_or_insert_default().bytes += size;
         self.window.pass(size).map_err(Error::io(&self.path, "read"))
     }
 
-    /// Looks for what may be the next frame.
+    /// Searches for the next possible frame.
     fn search(&mut self) -> Result<()> {
         loop {
             let bytes = self.window.peek(MAX_HEADER).map_err(Error::io(&self.path, "read"))?;
@@ -274,7 +276,7 @@ impl<S: Source> Flac<S> {
         }
     }
 
-    /// Another FLAC follows.
+    /// Continues with another FLAC stream that follows this one.
     fn join(&mut self, line: &mut Timeline) -> Result<()> {
         self.finish(line)?;
         let info = begin(&self.path, &mut self.window)?;
@@ -289,11 +291,11 @@ impl<S: Source> Flac<S> {
         Ok(())
     }
 
-    /// Holds what was found against what the header says.
+    /// Compares the samples found with the header's count and checksum.
     fn finish(&mut self, line: &mut Timeline) -> Result<()> {
         let found = (line.position() as i64 - self.base).max(0) as u64;
         let (total, damage) = (self.info.total, self.damage.take());
-        // Where the file ends within a frame, it was cut. Where the last frame is damaged, its time is kept.
+        // A file that ends within a frame was truncated. A damaged last frame keeps its duration as silence.
         let ends = damage.as_ref().and_then(|damage| match (total, damage.ends) {
             (Some(total), Some(ends)) if ends < total => None,
             _ if damage.bytes < self.info.smallest => None,
@@ -310,10 +312,10 @@ impl<S: Source> Flac<S> {
                 self.broken = true;
             }
             (Some(total), _) if found > total => {
-                self.odd.push(format!("its header counts {total} samples, but {found} are there; all were read"));
+                self.odd.push(format!("its header counts {total} samples, but {found} were found; read all"));
                 self.broken = true;
             }
-            (_, Some(damage)) => self.odd.push(format!("{} bytes after its last frame were not used", damage.bytes)),
+            (_, Some(damage)) => self.odd.push(format!("ignored {} bytes after its last frame", damage.bytes)),
             _ => {}
         }
         if !self.broken && !self.decoder.verified() {
@@ -323,7 +325,7 @@ impl<S: Source> Flac<S> {
     }
 }
 
-/// Where in `bytes` another FLAC begins.
+/// The position in `bytes` where another FLAC stream begins.
 fn joint(bytes: &[u8]) -> Option<usize> {
     let begins = |bytes: &[u8]| bytes.starts_with(b"fLaC") && bytes[4] & 0x7F == 0 && bytes[5..] == [0, 0, 0x22];
     bytes.windows(8).position(begins)

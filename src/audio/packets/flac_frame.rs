@@ -1,8 +1,8 @@
-//! What a FLAC says of itself, and what its frames say of themselves.
+//! Parses FLAC's STREAMINFO block and frame headers.
 
 use super::{Decoder, parameters};
 use crate::Result;
-use crate::audio::reader::Shape;
+use crate::audio::source::Shape;
 use std::path::Path;
 use symphonia::core::checksum::{Crc8Ccitt, Crc16Ansi};
 use symphonia::core::codecs::audio::well_known::CODEC_ID_FLAC;
@@ -10,28 +10,28 @@ use symphonia::core::io::Monitor;
 
 /// Bytes of the STREAMINFO block.
 pub(super) const INFO: usize = 34;
-/// Channel masks as WAV has them, of one to eight channels as FLAC and Vorbis order them.
+/// Channel masks in WAV's format for one to eight channels, in the channel order of FLAC and Vorbis.
 pub(in crate::audio) const MASKS: [u32; 8] = [0x4, 0x3, 0x7, 0x33, 0x37, 0x3F, 0x70F, 0x63F];
-/// What a comment begins with that has another mask.
+/// The prefix of a comment that states another mask.
 pub(in crate::audio) const MASK_COMMENT: &str = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK=";
 
-/// What a file says of itself.
+/// The fields of STREAMINFO.
 #[derive(Clone)]
 pub(super) struct Info {
-    /// The block as it is in the file.
+    /// The raw block.
     pub(super) bytes: Vec<u8>,
-    /// Samples of the shortest and longest frames.
+    /// Samples of the shortest and the longest frame.
     pub(super) shortest: u32,
     pub(super) longest: u32,
-    /// Bytes of the smallest frame; 0 if it does not say.
+    /// Bytes of the smallest frame; 0 if unknown.
     pub(super) smallest: u64,
     pub(super) channels: usize,
     pub(super) sample_rate: u32,
     pub(super) bits: u32,
-    /// Samples of each channel; None if it does not say.
+    /// Samples per channel; None if unknown.
     pub(super) total: Option<u64>,
     pub(super) checksum: bool,
-    /// As WAV has it.
+    /// Channel mask in WAV's format.
     pub(super) mask: u32,
 }
 
@@ -45,7 +45,7 @@ impl Info {
             bytes: block.to_vec(),
             shortest: number(0..2) as u32,
             longest: number(2..4) as u32,
-            // An encoder that does not know the sizes may leave them the wrong way round.
+            // An encoder that does not know the sizes may leave them in the wrong order.
             smallest: Some(number(4..7)).filter(|&smallest| smallest <= number(7..10)).unwrap_or(0),
             channels: (packed >> 41 & 7) as usize + 1,
             sample_rate: (packed >> 44) as u32,
@@ -67,28 +67,28 @@ impl Info {
         Decoder::new(path, &parameters, &self.shape(), self.checksum)
     }
 
-    /// More bytes than an encoder needs for a frame.
+    /// An upper bound on the bytes of a frame.
     pub(super) fn frame_bytes(&self) -> usize {
         self.longest as usize * self.channels * (self.bits as usize / 8 + 2) + (1 << 12)
     }
 }
 
-/// What a frame says of itself.
+/// The fields of a frame header.
 #[derive(Clone, Copy)]
 pub(super) struct Header {
-    /// Samples of each channel.
+    /// Samples per channel.
     pub(super) samples: u32,
     pub(super) number: u64,
-    /// Whether frames are counted, not samples.
+    /// Whether `number` counts frames, not samples.
     pub(super) counts_frames: bool,
     /// Bytes of this header.
     bytes: usize,
-    /// The channel that holds a difference, with a bit more than the others.
+    /// The side channel (the difference of the two), which has one more bit than the others.
     side: Option<usize>,
 }
 
 impl Header {
-    /// The header at the start of `bytes`, if there is one that suits the file.
+    /// Parses the header at the start of `bytes`. Returns None unless it fits the file.
     pub(super) fn parse(bytes: &[u8], info: &Info) -> Option<Self> {
         let &[0xFF, sync, sizes, kinds, ..] = bytes else { return None };
         if sync & 0xFE != 0xF8 || kinds & 1 != 0 {
@@ -133,8 +133,8 @@ impl Header {
         (fits && sum.crc() == *bytes.get(at)?).then_some(header)
     }
 
-    /// The size of the frame that begins `bytes` with this header, as its sound goes, if its checksum is right. Nothing is
-    /// decoded: it may be damaged, and no decoder needs to bear it.
+    /// Finds the end of the frame at the start of `bytes` by parsing its subframes. Returns its size if the checksum is
+    /// right. Decodes no samples: the frame may be damaged, and no decoder has to survive it.
     pub(super) fn size(&self, bytes: &[u8], info: &Info) -> Option<usize> {
         let mut bits = Bits { bytes, at: 8 * self.bytes };
         for channel in 0..info.channels {
@@ -146,7 +146,7 @@ impl Header {
         (sum.crc() == 0).then_some(size)
     }
 
-    /// Passes a channel whose samples have so many bits.
+    /// Skips a subframe with samples of `width` bits.
     fn pass_channel(&self, bits: &mut Bits, width: u32) -> Option<()> {
         let kind = bits.take(7)?;
         let wasted = if bits.take(1)? == 1 { bits.zeros()? + 1 } else { 0 };
@@ -169,7 +169,7 @@ impl Header {
         }
     }
 
-    /// Passes what a predictor of an order leaves over.
+    /// Skips the residual of a predictor of this order.
     fn pass_residual(&self, bits: &mut Bits, order: usize) -> Option<()> {
         let width = match bits.take(2)? {
             0 => 4,
@@ -194,7 +194,7 @@ impl Header {
     }
 }
 
-/// Bits from the highest of a byte to the lowest.
+/// Reads bits from the most significant of each byte to the least.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -209,7 +209,7 @@ impl Bits<'_> {
         })
     }
 
-    /// Passes zeros and the one behind them; how many zeros there are.
+    /// Skips a run of zeros and the one after it. Returns the number of zeros.
     fn zeros(&mut self) -> Option<u32> {
         let begin = self.at;
         loop {
@@ -228,7 +228,7 @@ impl Bits<'_> {
     }
 }
 
-/// A number as UTF-8 would code it, with up to 36 bits, and its length.
+/// A number of up to 36 bits in UTF-8 style coding, and its length in bytes.
 fn coded_number(bytes: &[u8]) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
     let length = match first.leading_ones() {

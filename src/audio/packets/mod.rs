@@ -1,10 +1,11 @@
-//! Packets to samples: MP3, FLAC, Ogg and what symphonia's own demuxers read.
+//! Decodes packets: MP3, FLAC, Ogg, and the containers that symphonia demuxes.
 //!
-//! Frames and pages of MP3, FLAC and Ogg are found here, and symphonia decodes them one by one. Its demuxers would
-//! guess the length of an MP3 from its first frames and cut it there, and pass over what is damaged as if it had never
-//! been: what follows would come too early.
+//! This module finds the frames and pages of MP3, FLAC and Ogg itself, and symphonia decodes them one by one.
+//! symphonia's demuxers are not used for them: they guess the length of an MP3 from its first frames and cut it there,
+//! and they skip damaged parts without a gap, so later samples would come too early.
 
 mod containers;
+mod decoding;
 mod flac;
 mod flac_frame;
 mod mp3;
@@ -17,21 +18,16 @@ pub(super) use flac_frame::{MASK_COMMENT, MASKS};
 pub(super) use mpeg::{Found, find};
 
 use super::kind::Kind;
-use super::reader::{Blocks, Shape, Source};
+use super::source::{Blocks, Shape, Source};
 use crate::{Error, Result};
+use decoding::{Decoder, Decoding, Packets, changes, contained, parameters, refuse, undecodable};
 use std::io::SeekFrom;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
-use symphonia::core::errors::Error as Fault;
-use symphonia::core::packet::PacketRef;
-use symphonia::core::units::{Duration, Timestamp};
-use timeline::Timeline;
+use std::path::Path;
 
-/// Opens a file of a packed kind, which begins at `start`: tags are passed.
+/// Opens a compressed file that begins at `start`, after leading tags.
 ///
-/// What cannot be decoded becomes silence, so that what follows keeps its time, and a warning says how much was lost and
-/// where; a file that ends within a packet gives what came before. A file of which nothing can be decoded is an error.
+/// A part that cannot be decoded becomes silence, so later samples keep their time; a warning gives its length and
+/// place. A file that ends within a packet gives the samples before it. It is an error if nothing can be decoded.
 pub(super) fn open(path: &Path, kind: Kind, mut source: impl Source, start: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let end = super::tags::trailing(&mut source).map_err(Error::io(path, "read"))?;
     source.seek(SeekFrom::Start(start)).map_err(Error::io(path, "read"))?;
@@ -41,131 +37,4 @@ pub(super) fn open(path: &Path, kind: Kind, mut source: impl Source, start: u64)
         Kind::Ogg => ogg::open(path, source, start, end),
         Kind::Container | Kind::Wav | Kind::Wave64 | Kind::Aiff | Kind::Caf => containers::open(path, source),
     })
-}
-
-/// A stream of packets.
-trait Packets: Send + Sync {
-    /// Puts the samples of the next packet or so on the line, if there are any; false at the end.
-    fn step(&mut self, line: &mut Timeline) -> Result<bool>;
-
-    /// What there is to say of the stream once all is read; what is held back is released.
-    fn end(&mut self, line: &mut Timeline, warnings: &mut Vec<String>) -> Result<()>;
-}
-
-/// Packets being decoded to blocks.
-struct Decoding<P> {
-    path: PathBuf,
-    packets: P,
-    line: Timeline,
-    ended: bool,
-}
-
-impl<P: Packets + 'static> Decoding<P> {
-    fn open(path: &Path, shape: Shape, packets: P, line: Timeline) -> (Shape, Box<dyn Blocks>) {
-        (shape, Box::new(Self { path: path.into(), packets, line, ended: false }))
-    }
-}
-
-impl<P: Packets> Blocks for Decoding<P> {
-    fn next(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool> {
-        let Self { path, packets, line, ended } = self;
-        contained(path, || {
-            loop {
-                if line.next(block) {
-                    return Ok(true);
-                }
-                if *ended {
-                    return Ok(false);
-                }
-                if !packets.step(line)? {
-                    *ended = true;
-                    packets.end(line, warnings)?;
-                    warnings.extend(line.warning());
-                }
-            }
-        })
-    }
-}
-
-/// Runs a foreign decoder. None of those here is known to panic, but they read what anyone may have written, and one
-/// file must not end the job of ten thousand: a panic becomes that file's error. The decoder is not used again.
-fn contained<R>(path: &Path, work: impl FnOnce() -> Result<R>) -> Result<R> {
-    let result = catch_unwind(AssertUnwindSafe(work));
-    result.unwrap_or_else(|_| Err(Error::audio(path, "makes its decoder fail; convert it to wav")))
-}
-
-/// Where a format changes midway, there is no one recording.
-fn changes(path: &Path) -> Error {
-    Error::audio(path, "changes its channels or sample rate midway; split it there")
-}
-
-fn undecodable(path: &Path) -> Error {
-    Error::audio(path, "nothing in it can be decoded; copy it again")
-}
-
-fn refuse(path: &Path, fault: Fault) -> Error {
-    match fault {
-        Fault::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::audio(path, "ends before its first sample; record or copy it again")
-        }
-        Fault::IoError(error) => Error::io(path, "read")(error),
-        fault => Error::audio(path, format!("cannot be decoded: {fault}; convert it to wav")),
-    }
-}
-
-/// One of symphonia's decoders, for packets that were found here.
-struct Decoder {
-    decoder: Box<dyn AudioDecoder>,
-    channels: usize,
-    sample_rate: u32,
-}
-
-impl Decoder {
-    /// With `verify` the samples are held against the checksum that the parameters may have.
-    fn new(path: &Path, parameters: &AudioCodecParameters, shape: &Shape, verify: bool) -> Result<Self> {
-        let options = AudioDecoderOptions::default().verify(verify);
-        let decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &options);
-        let decoder = decoder.map_err(|fault| refuse(path, fault))?;
-        Ok(Self { decoder, channels: shape.channels, sample_rate: shape.sample_rate })
-    }
-
-    /// Replaces `block` by the samples of a packet, which may be none; false if it cannot be decoded.
-    fn decode(&mut self, path: &Path, packet: &[u8], block: &mut Vec<Vec<f32>>) -> Result<bool> {
-        let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, packet);
-        match self.decoder.decode_ref(&packet) {
-            Ok(buffer) => {
-                if buffer.num_planes() != self.channels || buffer.spec().rate() != self.sample_rate {
-                    return Err(changes(path));
-                }
-                if buffer.frames() > 0 {
-                    buffer.copy_to_vecs_planar(block);
-                } else {
-                    block.iter_mut().for_each(Vec::clear);
-                }
-                Ok(true)
-            }
-            Err(Fault::DecodeError(_) | Fault::IoError(_)) => Ok(false),
-            Err(fault) => Err(refuse(path, fault)),
-        }
-    }
-
-    /// Forgets the packets before: what comes next does not follow them.
-    fn reset(&mut self) {
-        self.decoder.reset();
-    }
-
-    /// Whether the samples are those of the checksum, if there is one.
-    fn verified(&mut self) -> bool {
-        self.decoder.finalize().verify_ok != Some(false)
-    }
-}
-
-/// Parameters of a codec as symphonia wants them.
-fn parameters(codec: symphonia::core::codecs::audio::AudioCodecId, header: Vec<u8>) -> AudioCodecParameters {
-    let mut parameters = AudioCodecParameters::new();
-    parameters.for_codec(codec);
-    if !header.is_empty() {
-        parameters.with_extra_data(header.into_boxed_slice());
-    }
-    parameters
 }

@@ -1,26 +1,26 @@
-//! The frames of an MP3, to its end, whatever its tag counts.
+//! Finds and decodes the frames of an MP3, to the end of the file, whatever frame count its tag states.
 //!
-//! A frame is taken for one where another follows it, or the end, or a tag. Where none does, bytes are damaged or lost:
-//! the next frame that is followed by another is looked for, and what lies between is silent for as many frames as its
-//! bytes would hold.
+//! A frame counts as sound if another frame, a tag or the end of the file follows it. Otherwise bytes are damaged or
+//! lost. The search then goes on to the next frame that is followed by another. The bytes between become silence: as
+//! many frames as they would hold.
 
 use super::mpeg::{Header, MAX_FRAME, StreamTag, chain};
 use super::timeline::Timeline;
 use super::window::Window;
 use super::{Decoder, Decoding, Packets, changes, parameters, undecodable};
-use crate::audio::reader::{Blocks, Shape, Source};
+use crate::audio::source::{Blocks, Shape, Source};
 use crate::audio::tags;
 use crate::{Error, Result};
 use std::io::Take;
 use std::path::{Path, PathBuf};
 use symphonia::core::codecs::audio::well_known::CODEC_ID_MP3;
 
-/// Bytes looked at from a frame on: those of three, and a header's.
+/// Bytes to look ahead from a frame: three frames and a header.
 const LOOK: usize = 3 * MAX_FRAME + tags::HEAD;
-/// Frames whose mean size tells how many there were in a gap.
+/// The number of recent frames whose mean size estimates the frames lost in a gap.
 const RECENT: u32 = 64;
 
-/// Opens the frames from `start` to `end`, where tags begin.
+/// Opens the frames between `start` and `end`. Trailing tags begin at `end`.
 pub(super) fn open(path: &Path, source: impl Source, start: u64, end: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let mut window = Window::new(source.take(end - start), start);
     let head = window.peek(LOOK).map_err(Error::io(path, "read"))?;
@@ -52,46 +52,46 @@ struct Mp3<S> {
     path: PathBuf,
     window: Window<Take<S>>,
     decoder: Decoder,
-    /// Of all frames.
+    /// The format of all frames.
     format: Header,
     part: Part,
     mean: Mean,
-    /// Whether nothing was found yet.
+    /// Whether no frame was found yet.
     first: bool,
-    /// Frames.
+    /// Number of decoded frames.
     decoded: u64,
-    /// Bytes between frames that are none, and too few for one.
+    /// Bytes between frames that are not audio, and too few for a frame.
     passed: u64,
-    /// Bytes behind the last frame that are none.
+    /// Bytes after the last frame that are not audio.
     left: u64,
     /// Whether the file ends inside a frame.
     cut: bool,
-    /// What there is to say of parts whose tag counts otherwise.
+    /// Warnings about parts whose tag states another frame count.
     odd: Vec<String>,
 }
 
-/// What lies between two tags of encoders: files that were joined have several.
+/// The frames between two encoder tags. Concatenated files have several parts.
 #[derive(Default)]
 struct Part {
     tag: Option<StreamTag>,
-    /// Frames, lost ones included.
+    /// Number of frames, including lost ones.
     found: u64,
 }
 
 impl Part {
-    /// What there is to say of it.
+    /// A warning if the tag's count differs from the frames found.
     fn oddity(&self) -> Option<String> {
         let (counted, found) = (u64::from(self.tag?.frames?), self.found);
         let what = format!("its tag counts {counted} frames");
         match counted.cmp(&found) {
             std::cmp::Ordering::Equal => None,
-            std::cmp::Ordering::Less => Some(format!("{what}, but {found} are there; all were read")),
-            std::cmp::Ordering::Greater => Some(format!("cut short: {what}, but {found} are there")),
+            std::cmp::Ordering::Less => Some(format!("{what}, but {found} were found; read all")),
+            std::cmp::Ordering::Greater => Some(format!("cut short: {what}, but {found} were found")),
         }
     }
 }
 
-/// The mean size of frames: exact where the bitrate does not change.
+/// The mean frame size. Exact for a constant bitrate.
 #[derive(Default)]
 struct Mean {
     bitrate: u32,
@@ -109,13 +109,13 @@ impl Mean {
         self.bytes += (size - self.bytes) / f64::from(self.count);
     }
 
-    /// How many frames as many bytes would be.
+    /// The number of frames that `bytes` bytes would hold.
     fn frames(&self, bytes: u64) -> u64 {
         if self.count == 0 { 0 } else { (bytes as f64 / self.bytes).round() as u64 }
     }
 }
 
-/// What stands at a certain place.
+/// The element at the current position.
 enum Here {
     Frame(Header),
     Tag(u64),
@@ -143,7 +143,7 @@ impl<S: Source> Packets for Mp3<S> {
             return Err(undecodable(&self.path));
         }
         let oddity = self.part.oddity();
-        // The padding that a tag tells is at the end that it counts to, and only there.
+        // Trim the padding only if the file ends at the tag's frame count. Only there does the padding end the audio.
         line.release(oddity.is_some() && self.part.tag.is_some_and(|tag| tag.frames != Some(0)));
         let says_so = self.odd.iter().chain(&oddity).any(|odd| odd.starts_with("cut short"));
         if self.cut && !says_so {
@@ -152,17 +152,17 @@ impl<S: Source> Packets for Mp3<S> {
         warnings.append(&mut self.odd);
         warnings.extend(oddity);
         if self.passed > 0 {
-            warnings.push(format!("damaged: {} bytes between its frames were not used", self.passed));
+            warnings.push(format!("damaged: ignored {} bytes between its frames", self.passed));
         }
         if self.left > 0 {
-            warnings.push(format!("{} bytes after its last frame were not used", self.left));
+            warnings.push(format!("ignored {} bytes after its last frame", self.left));
         }
         Ok(())
     }
 }
 
 impl<S: Source> Mp3<S> {
-    /// What stands where the window does. A frame is one that something fitting follows.
+    /// Identifies the element at the window. A frame must be followed by something that fits.
     fn look(&mut self) -> Result<Here> {
         let bytes = self.window.peek(LOOK).map_err(Error::io(&self.path, "read"))?;
         if bytes.is_empty() {
@@ -175,13 +175,13 @@ impl<S: Source> Mp3<S> {
             return Ok(Here::Nothing);
         };
         let Some(next) = bytes.get(header.bytes..) else { return Ok(Here::Nothing) };
-        // A few bytes that are left over can be no frame, and say nothing against this one.
+        // Fewer than 4 leftover bytes cannot be a header, so they do not speak against this frame.
         let follows =
             next.len() < 4 || Header::parse(next).is_some_and(|next| next.is_like(&self.format)) || tag(next).is_some();
         Ok(if follows { Here::Frame(header) } else { Here::Nothing })
     }
 
-    /// Takes a frame: the tag of an encoder, or sound.
+    /// Takes a frame: an encoder tag or sound.
     fn take(&mut self, header: &Header, frame: &[u8], line: &mut Timeline) -> Result<()> {
         let first = std::mem::take(&mut self.first);
         if let Some(tag) = StreamTag::parse(frame, header) {
@@ -205,10 +205,10 @@ impl<S: Source> Mp3<S> {
         Ok(())
     }
 
-    /// Looks for the next frame, or tag, behind bytes that are none.
+    /// Searches for the next frame or tag, after bytes that are neither.
     fn search(&mut self, line: &mut Timeline) -> Result<()> {
         let begin = self.window.position();
-        // The header of what stands here may be right: what is behind it is not.
+        // The header here may be right even though the bytes after its frame are not.
         let bytes = self.window.seen(LOOK);
         let doubtful = Header::parse(bytes).filter(|header| header.is_like(&self.format));
         let doubtful = doubtful.map(|header| (header, bytes.get(..header.bytes).map(<[u8]>::to_vec)));
@@ -246,7 +246,8 @@ impl<S: Source> Mp3<S> {
         }
         let mut lost = self.mean.frames(bytes);
         if !found {
-            // Nothing follows that would have to keep its time: frames are missed where a tag has counted them.
+            // At the end of the file no later sample has to keep its time. So frames are lost only as far as a tag has
+            // counted them.
             let counted = self.part.tag.and_then(|tag| tag.frames).map_or(0, u64::from);
             lost = lost.min(counted.saturating_sub(self.part.found));
         }
@@ -262,10 +263,10 @@ impl<S: Source> Mp3<S> {
     }
 }
 
-/// The size of a tag between frames.
+/// The size of the tag at the start of `bytes`.
 fn tag(bytes: &[u8]) -> Option<u64> {
     match bytes {
-        // One of the first version says nothing of itself: it is one where a frame, another tag or the end follows.
+        // ID3v1 has no other mark than its name. It counts as a tag if a frame, another tag or the end follows.
         [b'T', b'A', b'G', ..] => {
             let next = bytes.get(128..)?;
             (next.is_empty() || Header::parse(next).is_some() || tags::leading(next).is_some()).then_some(128)

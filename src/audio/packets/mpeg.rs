@@ -1,33 +1,33 @@
-//! Headers of MPEG audio: of frames, and of what encoders say in the first of them.
+//! Parses MPEG audio frame headers, and the encoder tag in the first frame.
 
 use symphonia::core::checksum::Crc16AnsiLe;
 use symphonia::core::io::Monitor;
 
-/// Bytes of the longest frame of layer III.
+/// Bytes of the longest layer III frame.
 pub(super) const MAX_FRAME: usize = 1441;
-/// Bytes of a frame's header.
+/// Bytes of a frame header.
 const HEADER: usize = 4;
-/// Samples that every decoder adds in front: LAME's figure.
+/// Samples that every decoder adds in front, by LAME's figure.
 const DECODER_DELAY: u32 = 529;
 
-/// The header of a frame.
+/// A frame header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     /// 1 to 3.
     pub(super) layer: u32,
-    /// As in the header: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5.
+    /// As coded in the header: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5.
     version: u32,
     /// Hz.
     pub(super) sample_rate: u32,
     pub(super) channels: usize,
-    /// Bits a second.
+    /// Bits per second.
     pub(super) bitrate: u32,
-    /// Bytes of the frame, this header included.
+    /// Bytes of the frame, including this header.
     pub(super) bytes: usize,
 }
 
 impl Header {
-    /// The header at the start of `bytes`, if there is one. Frames of free bitrate have no size, and are none here.
+    /// Parses the header at the start of `bytes`. Returns None for free bitrate too, because such frames state no size.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let word = u32::from_be_bytes(*bytes.first_chunk::<HEADER>()?);
         let field = |shift: u32, bits: u32| word >> shift & ((1 << bits) - 1);
@@ -35,7 +35,7 @@ impl Header {
         if word >> 21 != 0x7FF || version == 1 || layer == 4 || matches!(bitrate, 0 | 15) || rate == 3 {
             return None;
         }
-        // 2 is no emphasis of the standard.
+        // The emphasis value 2 is reserved.
         if field(0, 2) == 2 {
             return None;
         }
@@ -58,7 +58,7 @@ impl Header {
         Some(Self { layer, version, sample_rate, channels, bitrate, bytes: bytes as usize })
     }
 
-    /// Samples of each channel.
+    /// Samples per channel.
     pub(super) fn samples(&self) -> u64 {
         match self.layer {
             1 => 384,
@@ -67,13 +67,13 @@ impl Header {
         }
     }
 
-    /// Whether two frames can be of one recording.
+    /// Whether two frames can belong to one recording.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let key = |header: &Self| (header.layer, header.version, header.sample_rate, header.channels);
         key(self) == key(other)
     }
 
-    /// Where the side information ends, and a tag of the encoder may begin.
+    /// The end of the side information, where an encoder tag may begin.
     fn side_end(&self) -> usize {
         HEADER
             + match (self.version == 3, self.channels) {
@@ -85,8 +85,8 @@ impl Header {
     }
 }
 
-/// How many frames that are alike stand one after the other from the start of `bytes` on, at most `most`, and whether
-/// they go on to the last byte. A header counts as a frame.
+/// Counts the consecutive frames of one format from the start of `bytes`, at most `most`. Also returns whether they
+/// reach the last byte. A header alone counts as a frame.
 pub(super) fn chain(bytes: &[u8], most: usize) -> (usize, bool) {
     let (mut at, mut count, mut first) = (0, 0, None);
     while count < most {
@@ -100,21 +100,21 @@ pub(super) fn chain(bytes: &[u8], most: usize) -> (usize, bool) {
     (count, at == bytes.len())
 }
 
-/// What an encoder says of a stream in a frame of its own, which holds no sound: the tag of Xing and LAME, or VBRI.
+/// The tag in a silent frame that describes the stream: Xing/LAME or VBRI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StreamTag {
-    /// How many frames follow, where it says so.
+    /// The number of frames that follow, if stated.
     pub(super) frames: Option<u32>,
-    /// Samples that the encoder put in front of the recording, and behind it; those of the decoder included.
+    /// Samples that the encoder added before and after the recording, including the decoder's delay.
     pub(super) delay: u32,
     pub(super) padding: u32,
 }
 
 impl StreamTag {
-    /// The tag that `frame` is, if it is one.
+    /// Parses `frame` as a tag. Returns None if it is not one.
     pub(super) fn parse(frame: &[u8], header: &Header) -> Option<Self> {
         let side_end = header.side_end();
-        // With a checksum, two bytes more come before the side information; LAME's tag does not mind.
+        // A frame checksum adds two bytes before the side information. LAME's tag position ignores them.
         let silent = |to: usize| frame.get(HEADER + 2..to).is_some_and(|side| side.iter().all(|&byte| byte == 0));
         let number = |at: usize| Some(u32::from_be_bytes(*frame.get(at..)?.first_chunk()?));
         if matches!(frame.get(side_end..side_end + 4), Some(b"Xing" | b"Info")) && silent(side_end) {
@@ -133,8 +133,8 @@ impl StreamTag {
     }
 }
 
-/// The delay and padding of LAME's part of a tag, which begins at `at`: where it is there, is of an encoder that is known
-/// to fill them in, and its checksum is right or missing.
+/// The delay and padding in the LAME part of a tag, which begins at `at`. Returns None unless an encoder known to fill
+/// them in wrote it and its checksum is right or missing.
 fn trimmed(frame: &[u8], at: usize) -> Option<(u32, u32)> {
     let part = frame.get(at..at + 24)?;
     let encoder = &part[..4];
@@ -154,19 +154,19 @@ fn trimmed(frame: &[u8], at: usize) -> Option<(u32, u32)> {
     Some((delay + DECODER_DELAY, padding.saturating_sub(DECODER_DELAY)))
 }
 
-/// What [`find`] found.
+/// The result of [`find`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::audio) enum Found {
-    /// Frames of layer III, from this byte on.
+    /// Layer III frames, from this byte on.
     Mp3(usize),
-    /// Frames of layer I or II.
+    /// Layer I or II frames.
     OtherLayer(u32),
     /// AAC in ADTS.
     Adts,
 }
 
-/// Frames that are followed by others, at the start of `bytes` or, behind what is no audio, within the first `within`
-/// bytes of them. `bytes` end where the file ends, or three frames later.
+/// Finds the first frames that are followed by others: at the start of `bytes`, or after junk within the first `within`
+/// bytes. `bytes` must end with the file or three frames after that.
 pub(in crate::audio) fn find(bytes: &[u8], within: usize) -> Option<Found> {
     for at in 0..bytes.len().min(within) {
         if bytes[at] != 0xFF {
@@ -176,7 +176,8 @@ pub(in crate::audio) fn find(bytes: &[u8], within: usize) -> Option<Found> {
         if adts(rest) {
             return Some(Found::Adts);
         }
-        // Noise has two headers in a row once in half a gigabyte, three never. At the very start one may be enough.
+        // In noise, two headers in a row occur once per half gigabyte, and three never. At the very start one may be
+        // enough.
         let (count, to_the_end) = chain(rest, 3);
         if count == 3 || to_the_end && count + usize::from(at == 0) >= 2 || at == 0 && count == 2 {
             let layer = Header::parse(rest)?.layer;
@@ -186,7 +187,7 @@ pub(in crate::audio) fn find(bytes: &[u8], within: usize) -> Option<Found> {
     None
 }
 
-/// Whether three frames of ADTS, or two and the end, stand at the start of `bytes`.
+/// Whether `bytes` begins with three ADTS frames, or with two that end the file.
 fn adts(bytes: &[u8]) -> bool {
     let (mut at, mut count) = (0, 0);
     while count < 3 {
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_tell_size_rate_and_channels() {
+    fn a_header_gives_size_rate_and_channels() {
         let found = |word: [u8; 4]| {
             let header = Header::parse(&word)?;
             Some((header.layer, header.sample_rate, header.channels, header.bytes, header.samples()))
@@ -224,7 +225,7 @@ mod tests {
         assert_eq!(found([0xFF, 0xE3, 0x18, 0xC0]), Some((3, 8000, 1, 72, 576)));
         assert_eq!(found([0xFF, 0xFD, 0xA4, 0x00]), Some((2, 48_000, 2, 576, 1152)));
         assert_eq!(found([0xFF, 0xFB, 0xE8, 0x00]).unwrap().3, MAX_FRAME - 1, "the longest, without padding");
-        // Free bitrate, no bitrate, no rate, no layer, no version, no emphasis.
+        // Free bitrate, invalid bitrate, reserved rate, reserved layer, reserved version, reserved emphasis.
         for word in [[0xFF, 0xFB, 0x00, 0x00], [0xFF, 0xFB, 0xF0, 0x00], [0xFF, 0xFB, 0x9C, 0x00]] {
             assert_eq!(found(word), None);
         }
@@ -234,12 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_found_behind_junk_and_not_in_noise() {
+    fn frames_are_found_after_junk_but_not_in_noise() {
         let frames = frame().repeat(3);
         for junk in [&[][..], &[0; 4096], b"HTTP/1.1 200 OK\r\n\r\n", &[0xFF; 100]] {
             assert_eq!(find(&[junk, &frames].concat(), 1 << 16), Some(Found::Mp3(junk.len())));
         }
-        assert_eq!(find(&frame(), 1), Some(Found::Mp3(0)), "one frame that is all of the file");
+        assert_eq!(find(&frame(), 1), Some(Found::Mp3(0)), "a single frame that fills the file");
         assert_eq!(find(&[&b"junk"[..], &frame()].concat(), 1 << 16), None, "one frame behind junk may be chance");
         let mut state = 1_u64;
         let noise = (0..1 << 20).map(|_| {
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_tell_frames_delay_and_padding() {
+    fn a_tag_gives_frame_count_delay_and_padding() {
         let header = Header::parse(&frame()).unwrap();
         let mut tag = frame();
         assert_eq!(StreamTag::parse(&tag, &header), None);
@@ -272,7 +273,7 @@ mod tests {
         tag[82..84].copy_from_slice(&sum.crc().to_be_bytes());
         assert_eq!(StreamTag::parse(&tag, &header), Some(whole));
         tag[83] ^= 1;
-        assert_eq!(StreamTag::parse(&tag, &header), Some(bare), "what a wrong checksum covers is not believed");
+        assert_eq!(StreamTag::parse(&tag, &header), Some(bare), "fields under a wrong checksum are ignored");
         tag[20] = 1;
         assert_eq!(StreamTag::parse(&tag, &header), None, "a frame with sound is no tag");
         let mut vbri = frame();

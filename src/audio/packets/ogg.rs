@@ -1,14 +1,14 @@
-//! The pages of an Ogg, and the packets of Vorbis or FLAC in them.
+//! Finds the pages of an Ogg and the Vorbis or FLAC packets in them.
 //!
-//! A page has a checksum, a number, and says at which sample its last packet ends. So what follows damaged pages comes
-//! at its time: the samples of the next good one end where it says.
+//! Each page has a checksum, a sequence number, and the sample position at which its last packet ends. After damaged
+//! pages, that position restores the time: the samples of the next good page end there.
 
 use super::flac_frame::{INFO, Info, MASKS};
 use super::timeline::Timeline;
 use super::window::Window;
 use super::{Decoder, Decoding, Packets, changes, parameters, undecodable};
 use crate::audio::implausible;
-use crate::audio::reader::{Blocks, Shape, Source};
+use crate::audio::source::{Blocks, Shape, Source};
 use crate::{Error, Result};
 use std::io::{Read, Take};
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ use symphonia::core::checksum::Crc32;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
 use symphonia::core::io::Monitor;
 
-/// Bytes of a page before its table of segments, and of the longest page.
+/// `HEAD`: bytes of a page before its segment table. `MAX_PAGE`: bytes of the longest page.
 const HEAD: usize = 27;
 const MAX_PAGE: usize = HEAD + 255 + 255 * 255;
 
-/// Opens the Ogg from `start` to `end`, where tags begin.
+/// Opens the Ogg between `start` and `end`. Trailing tags begin at `end`.
 pub(super) fn open(path: &Path, source: impl Source, start: u64, end: u64) -> Result<(Shape, Box<dyn Blocks>)> {
     let mut pages = Pages { window: Window::new(source.take(end - start), start), path: path.into(), waiting: None };
     let (link, early) = Link::begin(path, &mut pages, 0)?;
@@ -31,23 +31,23 @@ pub(super) fn open(path: &Path, source: impl Source, start: u64, end: u64) -> Re
     Ok(Decoding::open(path, shape, ogg, line))
 }
 
-/// A page whose checksum is right.
+/// A page with a correct checksum.
 struct Page {
-    /// Samples before the end of the last packet that ends here; None if none does.
+    /// The sample position at which the last packet that ends in this page ends. None if no packet ends here.
     ends: Option<u64>,
     serial: u32,
     number: u32,
     continues: bool,
     first: bool,
     last: bool,
-    /// The packets, or their parts: all but the last end here.
+    /// The packets or parts of packets in the page. All but the last end here.
     packets: Vec<Vec<u8>>,
-    /// Whether the last of them ends here too.
+    /// Whether the last one ends here too.
     complete: bool,
 }
 
 impl Page {
-    /// The page at the start of `bytes` and its size, if there is one that is whole.
+    /// Parses the complete page at the start of `bytes`. Also returns its size.
     fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let head = bytes.first_chunk::<HEAD>().filter(|head| head.starts_with(b"OggS\0"))?;
         let table = bytes.get(HEAD..HEAD + usize::from(head[26]))?;
@@ -86,16 +86,16 @@ impl Page {
     }
 }
 
-/// The pages of a file.
+/// Iterates over the pages of a file.
 struct Pages<S> {
     path: PathBuf,
     window: Window<Take<S>>,
-    /// A page that was read ahead of its turn.
+    /// A page that was read ahead.
     waiting: Option<Page>,
 }
 
 impl<S: Read> Pages<S> {
-    /// The next page that is whole, and the bytes before it that are none; None for the page at the end.
+    /// Returns the next good page, or None at the end, and the number of bytes skipped before it.
     fn next(&mut self) -> Result<(Option<Page>, u64)> {
         if let Some(page) = self.waiting.take() {
             return Ok((Some(page), 0));
@@ -119,19 +119,20 @@ impl<S: Read> Pages<S> {
     }
 }
 
-/// What the packets of a stream are.
+/// The codec of a stream.
 enum Codec {
-    /// Its first header.
+    /// With its identification header.
     Vorbis(Vec<u8>),
     Flac(Info),
 }
 
 impl Codec {
-    /// What the first packet of a stream says; the name of what is not read, or None for what is no sound.
+    /// Detects the codec from the first packet of a stream. The error names an unsupported codec, or is None for a
+    /// stream without sound.
     fn of(packet: &[u8]) -> std::result::Result<Self, Option<&'static str>> {
         match packet {
             [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => Ok(Self::Vorbis(packet.to_vec())),
-            // The version, the number of headers, the marker and the head of the block come before STREAMINFO.
+            // The version, the header count, the marker and the block header precede STREAMINFO.
             [0x7F, b'F', b'L', b'A', b'C', rest @ ..] if rest.len() >= 12 + INFO => {
                 Info::parse(&rest[12..]).map(Self::Flac).ok_or(None)
             }
@@ -141,7 +142,7 @@ impl Codec {
         }
     }
 
-    /// The decoder of a stream whose further headers are `headers`: of Vorbis a comment and the setup.
+    /// Creates the decoder of a stream from its further headers: for Vorbis the comment and the setup.
     fn decoder(self, path: &Path, headers: &[Vec<u8>]) -> Result<(Shape, Decoder)> {
         let damaged = || Error::audio(path, "cannot be decoded: its header is damaged; copy it again");
         match self {
@@ -162,7 +163,8 @@ impl Codec {
     }
 }
 
-/// The packets that end in a page; the start of one that does not is kept in `part`. False where one has lost a part.
+/// Returns the packets that end in this page, and keeps the start of an unfinished one in `part`. Returns false if a
+/// part of a packet is missing.
 fn packets(page: Page, part: &mut Option<Vec<u8>>) -> (Vec<Vec<u8>>, bool) {
     let Page { continues, mut packets, complete, .. } = page;
     let mut whole = true;
@@ -186,37 +188,37 @@ fn packets(page: Page, part: &mut Option<Vec<u8>>) -> (Vec<Vec<u8>>, bool) {
     (packets, whole)
 }
 
-/// One stream; files that were joined have several, one after the other.
+/// One stream of the file. Concatenated files have several, one after the other.
 struct Link {
     shape: Shape,
     decoder: Decoder,
-    /// Whether it is Vorbis, whose first packet after a reset gives no samples; otherwise FLAC.
+    /// Whether the codec is Vorbis, whose first packet after a reset gives no samples. Otherwise it is FLAC.
     vorbis: bool,
     serial: u32,
-    /// The number that the next page should have.
+    /// The sequence number that the next page should have.
     number: u32,
-    /// The start of a packet that goes on in the next page.
+    /// The start of a packet that continues in the next page.
     part: Option<Vec<u8>>,
-    /// Where on the line it begins.
+    /// Timeline position at which this stream begins.
     base: u64,
-    /// The sample that is there, which is another than 0 in a part of a stream; None before it is known.
+    /// Stream position of the first sample. It is not 0 in an excerpt. None before it is known.
     origin: Option<u64>,
-    /// Samples since the last page that said where it ends, or since what is damaged.
+    /// Samples since the last page with a position, or since the last damage.
     pending: Vec<Vec<Vec<f32>>>,
-    /// Whether something was lost before what is pending.
+    /// Whether packets were lost before the pending samples.
     lost: bool,
-    /// Whether its last page was there.
+    /// Whether the stream's last page was read.
     ended: bool,
-    /// Streams beside it that hold sound too.
+    /// Number of parallel streams that also hold sound.
     others: usize,
 }
 
 impl Link {
-    /// Reads the headers of the next stream that can be decoded, which begins at `base`; packets of sound may follow them
-    /// in the same page.
+    /// Reads the headers of the next decodable stream and places it at `base`. Also returns the sound packets that
+    /// follow the headers in the same page.
     fn begin<S: Read>(path: &Path, pages: &mut Pages<S>, base: u64) -> Result<(Self, Vec<Vec<u8>>)> {
         let (mut found, mut others, mut known) = (None, 0, None);
-        // The streams of a file begin together, each with a page of its own.
+        // All parallel streams of a file begin together, each with a page of its own.
         while let (Some(page), _) = pages.next()? {
             if !page.first {
                 pages.waiting = Some(page);
@@ -231,7 +233,7 @@ impl Link {
         let Some((codec, serial, number)) = found else {
             let what = known.map_or_else(
                 || "is an ogg without vorbis or flac".to_owned(),
-                |name| format!("is {name} in ogg, which is not read"),
+                |name| format!("is {name} in ogg, which is not supported"),
             );
             return Err(Error::audio(path, format!("{what}; convert it to wav")));
         };
@@ -258,9 +260,10 @@ impl Link {
         Ok((link, early))
     }
 
-    /// Decodes a packet; false if it cannot be.
+    /// Decodes a packet. Returns false if that fails.
     fn decode(&mut self, path: &Path, packet: &[u8], line: &mut Timeline) -> Result<bool> {
-        // Headers are no sound: those of Vorbis are odd, those of FLAC are no frames.
+        // Skip header packets. Vorbis headers have an odd first byte. FLAC headers do not begin with 0xFF, as frames
+        // do.
         let sound = packet.first().is_some_and(|&first| if self.vorbis { first & 1 == 0 } else { first == 0xFF });
         if !sound {
             return Ok(true);
@@ -275,20 +278,21 @@ impl Link {
         Ok(true)
     }
 
-    /// Something is lost here: what comes next does not follow what came before.
+    /// Marks a loss: the next packet does not follow the previous one.
     fn lose(&mut self, line: &mut Timeline) {
         self.pending.drain(..).for_each(|block| line.put(block));
         self.decoder.reset();
         self.lost = true;
     }
 
-    /// Puts what is pending at its time: it ends before the sample `ends` of the stream.
+    /// Places the pending samples on the timeline so that they end at stream sample `ends`.
     fn place(&mut self, ends: u64, line: &mut Timeline) {
         let length = |block: &Vec<Vec<f32>>| block.first().map_or(0, Vec::len) as u64;
         let mut count: u64 = self.pending.iter().map(length).sum();
         let here = line.position() - self.base;
         match (self.origin, self.lost) {
-            // The first page that ends early, and is not the last, has samples that come before the recording.
+            // If the first page ends too early and is not the last, its first samples come before the recording. Drop
+            // them.
             (None, false) => {
                 let mut early = if self.ended { 0 } else { count.saturating_sub(ends) };
                 count -= early;
@@ -309,7 +313,7 @@ impl Link {
             }
             (Some(_), false) => {}
         }
-        // The last page says how much of its last packets is meant.
+        // The position of the last page trims its last packets.
         let end = ends.saturating_sub(self.origin.unwrap_or(0));
         let mut excess = (line.position() - self.base + count).saturating_sub(end);
         if self.ended && excess < count {
@@ -324,19 +328,19 @@ impl Link {
     }
 }
 
-/// An Ogg being decoded page by page.
+/// Decodes an Ogg page by page.
 struct Ogg<S> {
     path: PathBuf,
     pages: Pages<S>,
     link: Link,
-    /// Packets that came with the headers.
+    /// Sound packets that came with the headers.
     early: Vec<Vec<u8>>,
-    /// Whether anything was lost.
+    /// Whether packets were lost.
     damaged: bool,
-    /// Bytes between pages, and after the last, that are none.
+    /// Bytes between pages and after the last one that belong to none.
     passed: u64,
     left: u64,
-    /// What there is to say of the streams before the last.
+    /// Warnings about the streams before the last.
     odd: Vec<String>,
 }
 
@@ -358,7 +362,7 @@ impl<S: Source> Packets for Ogg<S> {
         if page.serial != self.link.serial {
             return Ok(true);
         }
-        // Some writers count their pages wrong; where nothing was passed and none can be missing, none is.
+        // Some writers number their pages wrongly. If no bytes were skipped and no page can be missing, none is lost.
         let follows = page.number == self.link.number || passed == 0 && page.number < self.link.number;
         self.link.number = page.number.wrapping_add(1);
         self.link.ended = page.last;
@@ -384,7 +388,7 @@ impl<S: Source> Packets for Ogg<S> {
 
     fn end(&mut self, line: &mut Timeline, warnings: &mut Vec<String>) -> Result<()> {
         if self.left > 0 && self.link.ended {
-            self.odd.push(format!("{} bytes after its last page were not used", self.left));
+            self.odd.push(format!("ignored {} bytes after its last page", self.left));
         }
         self.finish(line);
         if line.position() == 0 && (self.damaged || !self.link.ended) {
@@ -392,10 +396,10 @@ impl<S: Source> Packets for Ogg<S> {
         }
         warnings.append(&mut self.odd);
         if self.passed > 0 {
-            warnings.push(format!("damaged: {} bytes between its pages were not used", self.passed));
+            warnings.push(format!("damaged: ignored {} bytes between its pages", self.passed));
         }
         if self.damaged && line.warning().is_none() {
-            warnings.push("damaged: packets that could not be decoded are left out".to_owned());
+            warnings.push("damaged: left out packets that cannot be decoded".to_owned());
         }
         Ok(())
     }
@@ -410,21 +414,21 @@ impl<S: Source> Ogg<S> {
         Ok(())
     }
 
-    /// Ends a stream.
+    /// Ends the current stream and adds its warnings.
     fn finish(&mut self, line: &mut Timeline) {
         self.link.pending.drain(..).for_each(|block| line.put(block));
         if !self.link.ended {
-            self.odd.push("cut short: its last page is not there".to_owned());
+            self.odd.push("cut short: its last page is missing".to_owned());
         }
         if self.link.others > 0 {
-            self.odd.push(format!("{} more streams of sound in it were not read", self.link.others));
+            self.odd.push(format!("ignored {} more audio streams", self.link.others));
         }
         if self.link.ended && !self.damaged && !self.link.decoder.verified() {
             self.odd.push("damaged: its samples do not match the checksum in its header".to_owned());
         }
     }
 
-    /// Goes on with the stream that follows.
+    /// Continues with the next stream.
     fn join(&mut self, line: &mut Timeline) -> Result<()> {
         self.finish(line);
         let shape = self.link.shape;

@@ -1,30 +1,30 @@
-//! Samples on their way from packets to blocks: each at its time.
+//! Queues decoded samples at their time, on the way from packets to blocks.
 
 use std::collections::VecDeque;
 
-/// The most samples of a channel in a block.
+/// The most samples per channel in a block.
 const BLOCK: usize = 1 << 16;
-/// The longest gap that is believed, in samples: an hour and a half at 48 kHz. A longer one is a broken number.
+/// The longest plausible gap in samples: an hour and a half at 48 kHz. A longer one comes from a broken number.
 const MAX_GAP: u64 = 1 << 28;
-/// So many gaps are told one by one.
+/// The most gaps that a warning lists one by one.
 const TOLD: usize = 5;
 
-/// Samples that were decoded and not given yet, with silence where some were lost.
+/// The queue of decoded samples, with silence in place of lost ones.
 pub(super) struct Timeline {
     channels: usize,
     sample_rate: u32,
     ready: VecDeque<Run>,
-    /// Samples of each channel in `ready`.
+    /// Samples per channel in `ready`.
     waiting: u64,
-    /// Samples before the next one that is put on.
+    /// Samples put on the timeline so far.
     position: u64,
-    /// Samples that the next blocks lack at their start: the delay of an encoder.
+    /// Samples to drop from the next blocks: the encoder delay.
     skip: u64,
-    /// The last so many samples are not given before it is known whether they are meant.
+    /// The last `held` samples stay in the queue until it is known whether they are padding.
     held: u64,
-    /// Blocks whose memory can be used again.
+    /// Blocks whose memory can be reused.
     spare: Vec<Vec<Vec<f32>>>,
-    /// Where gaps are, the first ones; how many there are, and how many samples they have.
+    /// Positions of the first gaps; the number of gaps; the total of lost samples.
     gaps: Vec<u64>,
     gap_count: u64,
     lost: u64,
@@ -52,22 +52,22 @@ impl Timeline {
         }
     }
 
-    /// Samples put on so far.
+    /// Samples put on the timeline so far.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
 
-    /// Leaves out the next `count` samples that are put on.
+    /// Drops the next `count` samples.
     pub(super) fn skip(&mut self, count: u64) {
         self.skip = count;
     }
 
-    /// Keeps the last `count` samples back from now on, until [`release`](Self::release).
+    /// Holds the last `count` samples back until [`release`](Self::release).
     pub(super) fn hold(&mut self, count: u64) {
         self.held = count;
     }
 
-    /// Gives what was held back, or takes it away.
+    /// Releases the held samples if `wanted`, or else drops them.
     pub(super) fn release(&mut self, wanted: bool) {
         let mut unwanted = if wanted { 0 } else { self.held.min(self.waiting) };
         self.held = 0;
@@ -83,12 +83,12 @@ impl Timeline {
         }
     }
 
-    /// An empty block (C, 0) to decode into.
+    /// An empty block (C, 0) to decode into, with recycled memory.
     pub(super) fn block(&mut self) -> Vec<Vec<f32>> {
         self.spare.pop().unwrap_or_else(|| vec![Vec::new(); self.channels])
     }
 
-    /// Puts on samples (C, n).
+    /// Appends samples (C, n).
     pub(super) fn put(&mut self, mut block: Vec<Vec<f32>>) {
         let length = block.first().map_or(0, Vec::len);
         let skipped = self.skip.min(length as u64) as usize;
@@ -109,7 +109,7 @@ impl Timeline {
         }
     }
 
-    /// Puts silence in the place of `count` samples that were lost. False where nobody can have lost so many.
+    /// Appends silence for `count` lost samples. Returns false if the gap is implausibly long.
     pub(super) fn gap(&mut self, count: u64) -> bool {
         if count > MAX_GAP {
             return false;
@@ -133,10 +133,10 @@ impl Timeline {
         self.ready.push_back(run);
     }
 
-    /// Replaces `block` by the next samples; false where there are none to give.
+    /// Replaces `block` by the next samples. Returns false if none are available.
     pub(super) fn next(&mut self, block: &mut Vec<Vec<f32>>) -> bool {
         let Some(front) = self.ready.front() else { return false };
-        // Of what is held back in part, all waits; at the end nothing is.
+        // A run that is held back in part waits as a whole. At the end nothing is held.
         if self.held > 0 && self.waiting - front.len() < self.held {
             return false;
         }
@@ -163,7 +163,7 @@ impl Timeline {
         true
     }
 
-    /// What there is to say of the gaps.
+    /// The warning about all gaps.
     pub(super) fn warning(&self) -> Option<String> {
         if self.gap_count == 0 {
             return None;
@@ -174,7 +174,7 @@ impl Timeline {
         if self.gap_count > self.gaps.len() as u64 {
             places += &format!(" and {} more places", self.gap_count - self.gaps.len() as u64);
         }
-        Some(format!("damaged: {lost} samples ({:.3} s) are lost and silent, at {places}", seconds(lost)))
+        Some(format!("damaged: {lost} samples ({:.3} s) are lost and became silence, at {places}", seconds(lost)))
     }
 }
 
@@ -208,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_gap_keeps_its_time() {
+    fn samples_after_a_gap_keep_their_time() {
         let mut line = Timeline::new(1, 1000);
         line.put(vec![vec![1.0; 3]]);
         assert!(line.gap(2));
         line.put(vec![vec![2.0]]);
         assert_eq!(all(&mut line), [1.0, 1.0, 1.0, 0.0, 0.0, 2.0]);
         let warning = line.warning().unwrap();
-        assert_eq!(warning, "damaged: 2 samples (0.002 s) are lost and silent, at 0.003 s");
+        assert_eq!(warning, "damaged: 2 samples (0.002 s) are lost and became silence, at 0.003 s");
         assert!(!line.gap(MAX_GAP + 1));
         (0..6).for_each(|_| assert!(line.gap(1)));
         let warning = line.warning().unwrap();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn delay_is_left_out_and_padding_held_back_until_it_is_known() {
+    fn delay_is_dropped_and_padding_is_held_until_release() {
         for (wanted, expected) in [(true, &[2.0, 2.0, 3.0, 3.0][..]), (false, &[2.0])] {
             let mut line = Timeline::new(1, 1000);
             line.skip(5);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_of_bounded_length() {
+    fn blocks_have_a_bounded_length() {
         let mut line = Timeline::new(1, 1000);
         line.put(vec![vec![1.0; 2 * BLOCK + 1]]);
         assert!(line.gap(BLOCK as u64 + 1));

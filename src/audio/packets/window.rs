@@ -1,33 +1,34 @@
-//! A source through a window that can be looked at before it is passed.
+//! A byte source with lookahead.
 
 use std::io::{Read, Result};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 16;
 
-/// The bytes of a source from a certain place on.
+/// Reads a source and lets the caller peek before advancing.
 pub(super) struct Window<S> {
     source: S,
-    /// What was read and not passed yet is `bytes[start..]`.
+    /// `bytes[start..]` was read but not consumed yet.
     bytes: Vec<u8>,
     start: usize,
-    /// Where in the file the window stands.
+    /// The window's position in the file.
     position: u64,
     ended: bool,
 }
 
 impl<S: Read> Window<S> {
-    /// `position` is where in its file the source stands.
+    /// `position` is the position of `source` in its file.
     pub(super) fn new(source: S, position: u64) -> Self {
         Self { source, bytes: Vec::new(), start: 0, position, ended: false }
     }
 
-    /// Where in the file the window stands.
+    /// The window's position in the file.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
 
-    /// The next `count` bytes; fewer at the end alone. Memory grows with what is there, not with what is asked for.
+    /// The next `count` bytes, or fewer at the end of the source. Memory grows with the bytes that exist, not with
+    /// `count`.
     pub(super) fn peek(&mut self, count: usize) -> Result<&[u8]> {
         if self.bytes.len() - self.start < count && !self.ended {
             self.bytes.drain(..self.start);
@@ -38,12 +39,12 @@ impl<S: Read> Window<S> {
         Ok(&self.bytes[self.start..self.bytes.len().min(self.start.saturating_add(count))])
     }
 
-    /// What was looked at last, as far as `count` bytes.
+    /// The bytes of the last peek, at most `count`.
     pub(super) fn seen(&self, count: usize) -> &[u8] {
         &self.bytes[self.start..self.bytes.len().min(self.start.saturating_add(count))]
     }
 
-    /// Passes `count` bytes, or all that are left.
+    /// Consumes `count` bytes, or all that are left.
     pub(super) fn pass(&mut self, mut count: u64) -> Result<()> {
         while count > 0 {
             let now = self.peek(count.min(CHUNK as u64) as usize)?.len();
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_looked_at_before_they_are_passed() {
+    fn peeking_does_not_consume_bytes() {
         let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
         let mut window = Window::new(&bytes[..], 10);
         assert_eq!(window.peek(3).unwrap(), [0, 1, 2]);

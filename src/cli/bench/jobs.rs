@@ -1,4 +1,4 @@
-//! Whole jobs, from files to files.
+//! Benchmarks of whole jobs, from files to files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use partwise::audio::{self, Format, FormatChoice, Recording};
-use partwise::kernels::Mask;
-use partwise::model::{Model, Source, Training};
+use partwise::methods::nmf::Updates;
+use partwise::model::{Model, Parts, Source, Summary};
 use partwise::random::Stream;
 use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Station, Watch};
-use partwise::separate::{PriorSettings, Scheme, Settings, Updates};
+use partwise::separate::Plan;
 use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
-use partwise::{Divergence, Error};
+use partwise::{AnyEngine, Divergence, Error, Separation};
 use serde::Serialize;
 
-use super::super::engine::AnyEngine;
+use super::super::engine::{arguments, choice, engines};
 use super::super::memory::Memory;
-use super::super::stations::{Task, stations};
+use super::super::progress::advanced;
 use super::super::{Common, separate};
-use super::{advanced, kernels};
+use super::kernels;
 
-/// Length of a clip.
+/// Seconds per clip.
 pub(super) const SECONDS: usize = 10;
 pub(super) const SAMPLE_RATE: u32 = 16_000;
 /// The transform of the clips.
@@ -31,22 +31,22 @@ pub(super) const STFT: StftParams =
     StftParams { window: 1024, hop: 256, fft: 1024, shape: Shape::SqrtHann, pad: Pad::Full };
 /// Components of each of the two sources.
 pub(super) const RANK: usize = 32;
-/// Updates of the gains.
+/// Updates of the gains per clip.
 pub(super) const ITERATIONS: usize = 100;
 
 #[derive(Serialize)]
 pub(super) struct JobTime {
     pub(super) clips: usize,
     pub(super) audio_seconds: f64,
-    /// Of a process that does nothing else, from its start to its end.
+    /// The time of a process that does nothing else, from its start to its end.
     pub(super) cold_seconds: f64,
-    /// Of a process that has done such a job before.
+    /// The time in a process that has done such a job before.
     pub(super) warm_seconds: f64,
     pub(super) cold_real_time_factor: f64,
     pub(super) warm_real_time_factor: f64,
 }
 
-/// Times the separation of so many clips, for each of `clips`.
+/// Times the separation of each number of clips in `clips`.
 pub(super) fn times(
     engine: &AnyEngine,
     common: &Common,
@@ -55,20 +55,17 @@ pub(super) fn times(
     bar: &ProgressBar,
 ) -> anyhow::Result<Vec<JobTime>> {
     let world = World::new(clips.iter().copied().max().unwrap_or(0))?;
-    let settings = Settings {
-        updates: Updates::Alternating,
-        iterations: ITERATIONS,
-        tolerance: 0.0,
-        mask: Mask::Ratio(world.model.spectrum.power_exponent()),
-        priors: PriorSettings::default(),
-    };
-    let mut stations = stations(common, Task::Model(&world.model, &settings))?;
+    let separation =
+        Separation { updates: Some(Updates::Alternating), iterations: Some(ITERATIONS), ..Separation::default() };
+    let plan = Plan::new(Some(&world.model), &separation, &mut |_| Ok(()))?;
+    let engines = engines(common);
+    let mut stations = schedule::stations(&plan, &engines, &choice(common))?;
     if let Some(&first) = clips.first() {
-        world.separate(&mut stations, common, first)?;
+        world.separate(&mut stations, &plan, common, first)?;
     }
     let mut time = |&clips: &usize| {
         let cold_seconds = advanced(bar, shortest(least, || world.separate_in_new_process(engine, common, clips))?);
-        let warm_seconds = advanced(bar, shortest(least, || world.separate(&mut stations, common, clips))?);
+        let warm_seconds = advanced(bar, shortest(least, || world.separate(&mut stations, &plan, common, clips))?);
         let audio_seconds = (clips * SECONDS) as f64;
         Ok(JobTime {
             clips,
@@ -82,7 +79,7 @@ pub(super) fn times(
     clips.iter().map(&mut time).collect()
 }
 
-/// The shortest time of a job, in seconds, of all that `least` has room for.
+/// The shortest time of a job, in seconds, over all runs that fit in `least`.
 fn shortest(least: Duration, mut job: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
     let (started, mut best) = (Instant::now(), f64::INFINITY);
     while best.is_infinite() || started.elapsed() < least {
@@ -101,22 +98,19 @@ struct World {
 
 impl World {
     fn new(clips: usize) -> anyhow::Result<Self> {
-        let source = |name: &str| Source {
-            name: name.into(),
-            bases: kernels::numbers(name, STFT.fft / 2 + 1, RANK),
-            mixture: None,
-        };
+        let source = |name: &str| Source { name: name.into(), bases: kernels::numbers(name, STFT.fft / 2 + 1, RANK) };
         let model = Model {
             divergence: Divergence::ItakuraSaito,
             sample_rate: SAMPLE_RATE,
             spectrum: Spectrum::Power,
             sources: vec![source("one"), source("other")],
-            leakage: None,
+            parts: Parts::Nmf,
             normalize: None,
-            training: Training { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
+            options: None,
+            training: Summary { seed: 0, engine: String::new(), version: String::new(), sources: Vec::new() },
             stft: STFT,
         };
-        let world = Self { folder: tempfile::tempdir().context("a folder for temporary files")?, model };
+        let world = Self { folder: tempfile::tempdir().context("cannot create a folder for temporary files")?, model };
         world.write(&world.model_file(), &world.model.to_bytes()?)?;
         for index in 0..clips {
             let noise = Stream::new(index as u64, "clip");
@@ -140,7 +134,7 @@ impl World {
         self.folder.path().join(format!("{index:05}.wav"))
     }
 
-    /// The first clips, as an argument.
+    /// Writes a list of the first clips, and returns it as an argument.
     fn list(&self, clips: usize) -> anyhow::Result<String> {
         let list = self.folder.path().join("list.txt");
         let lines: String = (0..clips).map(|index| format!("{}\n", self.clip(index).display())).collect();
@@ -152,15 +146,19 @@ impl World {
         Ok(std::fs::write(path, bytes).map_err(Error::io(path, "write"))?)
     }
 
-    fn separate(&self, stations: &mut [Station], common: &Common, clips: usize) -> anyhow::Result<()> {
+    fn separate(&self, stations: &mut [Station], plan: &Plan, common: &Common, clips: usize) -> anyhow::Result<()> {
         let inputs = schedule::list(&[self.list(clips)?], None)?.inputs;
         let job = Job {
-            scheme: &Scheme::of_model(&self.model),
+            scheme: &plan.scheme,
             inputs: &inputs,
             shard: None,
             naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: FormatChoice::Same },
             only: None,
-            parameters: Parameters::default(),
+            parameters: Parameters {
+                version: env!("CARGO_PKG_VERSION").into(),
+                model: schedule::hash(&self.model_file())?,
+                separation: plan.separation.clone(),
+            },
             resume: false,
             on_error: OnError::Stop,
             threads: separate::stage_threads(common),
@@ -174,21 +172,21 @@ impl World {
         }
     }
 
-    /// The same, as a user would have it done.
+    /// Runs the same job as a user would, in a new process.
     fn separate_in_new_process(&self, engine: &AnyEngine, common: &Common, clips: usize) -> anyhow::Result<()> {
-        let program = std::env::current_exe().context("where this program is")?;
+        let program = std::env::current_exe().context("cannot find this program")?;
         let output = Command::new(program)
             .args(["separate", &self.list(clips)?, "--on-error", "stop", "--quiet"])
             .args(["--updates", "alternating", "--iterations", &ITERATIONS.to_string()])
-            .args(engine.arguments(common))
+            .args(arguments(engine, common))
             .arg("--model")
             .arg(self.model_file())
             .arg("--output")
             .arg(self.output())
             .output()
-            .context("a process of its own")?;
+            .context("cannot start a new process")?;
         let complaint = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "in a process of its own: {}", complaint.trim());
+        anyhow::ensure!(output.status.success(), "in a new process: {}", complaint.trim());
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The kernels, and what of the machine they use.
+//! Benchmarks of the kernels against the machine's peaks.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -16,35 +16,42 @@ use partwise::random::Stream;
 use partwise::report::Roof;
 use serde::Serialize;
 
-use super::{Plan, advanced};
+use super::super::progress::advanced;
 
-/// How long a run must last to count: many times what it takes to submit it.
+/// The least duration of a run that counts: many times the cost of submitting it.
 const LONG_ENOUGH: Duration = Duration::from_millis(5);
 
-/// Peaks are measured for so many times as long as a kernel: everything is held against them.
+/// Peaks are measured this many times as long as a kernel, because everything is compared with them.
 const PEAK_TIMES: u32 = 4;
 
 /// Components of the mixtures.
 const MIXTURES: usize = 32;
 
-/// A problem's size: data F x N, of rank K.
+/// The plan: what is measured, and for how long.
+pub(super) struct Plan {
+    pub(super) shapes: Vec<Shape>,
+    pub(super) divergences: Vec<Divergence>,
+    pub(super) least: Duration,
+}
+
+/// The size of a problem: data F x N, rank K.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Shape {
     bins: usize,
     frames: usize,
     components: usize,
-    /// T of time and Φ of pitch, where components are patterns that move.
+    /// T time lags and Φ pitch lags, for patterns that move.
     lags: Option<[usize; 2]>,
 }
 
 impl Shape {
-    /// 1 of each where nothing moves.
+    /// The lags; 1 and 1 for patterns that do not move.
     fn lags(self) -> Lags {
         let [time, pitch] = self.lags.unwrap_or([1, 1]);
         Lags { time, pitch }
     }
 
-    /// Its numbers, with something between them.
+    /// Its numbers, joined by `between`.
     pub(super) fn joined(self, between: &str) -> String {
         let numbers = [self.bins, self.frames, self.components].into_iter().chain(self.lags.into_iter().flatten());
         numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(between)
@@ -63,34 +70,34 @@ impl FromStr for Shape {
                 let lags = match *lags {
                     [] => None,
                     [time @ 1..=4096, pitch @ 1..=4096] => Some([time, pitch]),
-                    _ => return Err("expected lags of time and of pitch, such as 175x500x2x7x18".into()),
+                    _ => return Err("use two lags, of time and of pitch, such as 175x500x2x7x18".into()),
                 };
                 Ok(Self { bins, frames, components, lags })
             }
-            _ => Err("expected bins, frames and at least 2 components, such as 257x1000x64".into()),
+            _ => Err("use bins, frames and at least 2 components, such as 257x1000x64".into()),
         }
     }
 }
 
-/// What an engine reached.
+/// The measurements of an engine.
 #[derive(Serialize)]
 pub(super) struct Measured {
     pub(super) engine: String,
-    /// None for the reference.
+    /// The peaks. None for the reference.
     pub(super) peaks: Option<PeakRates>,
     pub(super) kernels: Vec<KernelTime>,
 }
 
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct PeakRates {
-    /// Of multiply-adds in registers.
+    /// The rate of multiply-adds in registers.
     pub(super) gflops: f64,
-    /// Of a copy, read and written.
+    /// The rate of a copy, read and written bytes together.
     pub(super) gigabytes_per_second: f64,
 }
 
 impl PeakRates {
-    /// What these peaks allow a kernel.
+    /// The roofline of these peaks.
     pub(super) fn roof(self) -> Roof {
         Roof { flops: self.gflops * 1e9, bytes: self.gigabytes_per_second * 1e9 }
     }
@@ -99,28 +106,29 @@ impl PeakRates {
 #[derive(Serialize)]
 pub(super) struct KernelTime {
     pub(super) kernel: &'static str,
-    /// None where it does not matter.
+    /// The divergence. None if the kernel has none.
     pub(super) divergence: Option<String>,
     #[serde(flatten)]
     pub(super) shape: Shape,
-    /// By the wall's clock.
+    /// Time by the wall clock.
     pub(super) milliseconds: f64,
-    /// By the device's own, where it has one. What follows is by this clock then.
+    /// Time by the device's own clock, if it has one. The following members then use this clock.
     pub(super) device_milliseconds: Option<f64>,
-    /// What must be computed, and moved.
+    /// The operations that must be computed; below, the bytes that must be moved.
     pub(super) flop: f64,
     pub(super) bytes: f64,
     pub(super) flop_per_byte: f64,
     pub(super) gflops: f64,
     pub(super) gigabytes_per_second: f64,
     pub(super) share_of_peak_flops: Option<f64>,
-    /// The share of what the peaks allow together at this many flop per byte.
+    /// The share of the roofline at this many flop per byte.
     pub(super) share_of_roofline: Option<f64>,
-    /// The other engine's wall time over this one.
+    /// The other engine's wall time divided by this one's.
     pub(super) times_faster: Option<f64>,
 }
 
-/// What a kernel works on: V, W and H, of two sources; where components move, T bases and Φ times the gains.
+/// The operands of a kernel: V, W and H of two sources. For patterns that move, W has T bases and H has Φ times the
+/// gains.
 struct Problem<'a, E: Engine> {
     v: &'a E::Panel,
     w: E::Matrix,
@@ -128,28 +136,28 @@ struct Problem<'a, E: Engine> {
     rule: Rule,
     shifts: ShiftRule,
     sources: [Range<usize>; 2],
-    /// Of both sources, of [`MIXTURES`] components.
+    /// The priors of both sources, with [`MIXTURES`] components each.
     priors: Vec<Prior<E::Matrix>>,
     weights: E::Panel,
 }
 
-/// What a kernel must do at least: its flop, and its bytes with each operand moved once.
+/// The least cost of a kernel: its flop, and its bytes with each operand moved once.
 struct Cost {
     flop: f64,
     bytes: f64,
 }
 
-/// A row of the table: a kernel, what it does and what that must cost.
+/// A row of the table: a kernel, its function and its least cost.
 struct Kernel<E: Engine> {
     name: &'static str,
     cost: fn(&Sizes) -> Cost,
     run: fn(&E, &mut Problem<'_, E>) -> partwise::Result<()>,
 }
 
-/// What costs are made of: a product of F x N x K in flop, at every pair of lags, and operands in bytes.
+/// The parts of a cost: the flop of a product F x N x K at every pair of lags, and the bytes of the operands.
 struct Sizes {
     product: f64,
-    /// Products of an update: Λ, Wᵀ P and Wᵀ Q, or their like; where Q is 1 the last is but a sum.
+    /// Products per update: Λ, Wᵀ P and Wᵀ Q or the like. If Q is 1, the last is only a sum.
     update: f64,
     v: f64,
     w: f64,
@@ -170,7 +178,7 @@ impl Sizes {
     }
 }
 
-/// The kernels that a divergence matters to.
+/// The kernels that depend on the divergence.
 fn updates<E: GainPrior>() -> Vec<Kernel<E>> {
     vec![
         Kernel {
@@ -193,7 +201,7 @@ fn updates<E: GainPrior>() -> Vec<Kernel<E>> {
         },
         Kernel {
             name: "gains, prior",
-            // Four multiply-adds for every gain and component: the square of a difference, and two products.
+            // Four multiply-adds for every gain and component: a squared difference, and two products.
             cost: |s| Cost { flop: s.update * s.product + 2.0 * MIXTURES as f64 * s.h, bytes: s.v + s.w + 2.0 * s.h },
             run: |engine, p| engine.update_gains_under(p.v, &p.w, &mut p.h, &p.rule, &p.priors, &p.weights),
         },
@@ -205,7 +213,7 @@ fn updates<E: GainPrior>() -> Vec<Kernel<E>> {
     ]
 }
 
-/// The kernels that know no divergence.
+/// The kernels without a divergence.
 fn others<E: Glue>() -> Vec<Kernel<E>> {
     vec![Kernel {
         name: "masks",
@@ -214,7 +222,7 @@ fn others<E: Glue>() -> Vec<Kernel<E>> {
     }]
 }
 
-/// The updates of components that move.
+/// The updates of patterns that move.
 fn shifted<E: Shifts>() -> Vec<Kernel<E>> {
     vec![
         Kernel {
@@ -230,12 +238,12 @@ fn shifted<E: Shifts>() -> Vec<Kernel<E>> {
     ]
 }
 
-/// The kernels of a shape: those that a divergence matters to, and the others.
+/// The kernels of a shape: those that depend on the divergence, and the others.
 fn of_shape<E: GainPrior + Glue + Shifts>(shape: Shape) -> [Vec<Kernel<E>>; 2] {
     if shape.lags.is_some() { [shifted(), Vec::new()] } else { [updates(), others()] }
 }
 
-/// Steps of the bar that [`measure`] takes.
+/// The number of steps of the progress bar in [`measure`].
 pub(super) fn steps(plan: &Plan) -> usize {
     let of_each = plan.shapes.iter().map(|&shape| {
         let [updates, others] = of_shape::<Cpu>(shape);
@@ -250,7 +258,8 @@ pub(super) fn measure<E: GainPrior + Glue + Shifts + Peak>(
     plan: &Plan,
     bar: &ProgressBar,
 ) -> partwise::Result<Measured> {
-    // Before the kernels and after them: whatever else the machine did at one time, the kernels are held against its best.
+    // Peaks are measured before and after the kernels, and the better one counts, so that other load does not lower
+    // them.
     let before = advanced(bar, engine.peaks(PEAK_TIMES * plan.least)?);
     let mut kernels = Vec::new();
     for &shape in &plan.shapes {
@@ -273,19 +282,19 @@ pub(super) fn measure<E: GainPrior + Glue + Shifts + Peak>(
     Ok(Measured { engine: engine.describe(), peaks, kernels })
 }
 
-/// Says how many times faster each kernel is than on another engine.
+/// Sets how many times faster each kernel is than on another engine.
 pub(super) fn compare(kernels: &mut [KernelTime], others: &[KernelTime]) {
     for (time, other) in kernels.iter_mut().zip(others) {
         time.times_faster = Some(other.milliseconds / time.milliseconds);
     }
 }
 
-/// What every kernel of a shape starts from: V on the engine, W and H to be brought up anew for every run, since updates
-/// repeated for long enough take numbers to where arithmetic is slow.
+/// The start of every kernel of a shape: V on the engine, W and H to be uploaded anew for every run. Long series of
+/// updates would otherwise lead to numbers for which arithmetic is slow.
 struct Given<E: Engine> {
     shape: Shape,
     v: E::Panel,
-    /// One for each lag of time.
+    /// The bases, one per time lag.
     w: Vec<Array2<f32>>,
     h: Array2<f32>,
 }
@@ -309,7 +318,7 @@ pub(super) fn numbers(name: &str, rows: usize, columns: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, columns), at)
 }
 
-/// Priors of some rows of gains each.
+/// One prior for each range of rows of the gains.
 fn priors<E: Engine, const N: usize>(engine: &E, rows: [Range<usize>; N]) -> partwise::Result<Vec<Prior<E::Matrix>>> {
     let prior = |rows: Range<usize>| {
         let values = |name| numbers(name, MIXTURES, rows.len()).mapv(f64::from);
@@ -321,7 +330,7 @@ fn priors<E: Engine, const N: usize>(engine: &E, rows: [Range<usize>; N]) -> par
     rows.into_iter().map(prior).collect()
 }
 
-/// The shortest time of a kernel, and what it makes of it.
+/// The shortest time of a kernel, and its rates.
 fn time<E: GainPrior>(
     engine: &E,
     kernel: &Kernel<E>,
@@ -333,7 +342,8 @@ fn time<E: GainPrior>(
     let middle = shape.components / 2;
     let divergence = of.unwrap_or(Divergence::ItakuraSaito);
     let bases: Vec<_> = given.w.iter().map(|w| w.view()).collect();
-    // A card lowers its clock while the host brings up a problem, and raises it again under work: it is given some first.
+    // A card lowers its clock while the host uploads a problem, and raises it again under load. So give it some work
+    // first.
     let rests = Cell::new(false);
     let timing = Timing::shortest(least, LONG_ENOUGH, |times| {
         let mut problem = Problem {
@@ -377,7 +387,7 @@ fn rates(Peaks { flops, bytes }: Peaks) -> PeakRates {
     PeakRates { gflops: flops / 1e9, gigabytes_per_second: bytes / 1e9 }
 }
 
-/// Holds a kernel against the peaks.
+/// Compares a kernel with the peaks.
 fn share(time: &mut KernelTime, peaks: PeakRates) {
     time.share_of_peak_flops = Some(time.gflops / peaks.gflops);
     time.share_of_roofline = Some(time.gflops * 1e9 / peaks.roof().at(time.flop_per_byte));
@@ -388,8 +398,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn costs_by_hand() {
-        // F 2, N 3, K 5: a product is 60 flop, V 24 bytes, W 40, H 60.
+    fn costs_equal_hand_computed_ones() {
+        // F 2, N 3, K 5: a product has 60 flop, V 24 bytes, W 40, H 60.
         let shape: Shape = "2x3x5".parse().unwrap();
         let costs = |divergence, kernels: Vec<Kernel<partwise::Cpu>>| -> Vec<(f64, f64)> {
             let costs = kernels.iter().map(|kernel| (kernel.cost)(&Sizes::of(shape, divergence)));
@@ -400,7 +410,7 @@ mod tests {
         let kl = costs(Some(Divergence::KullbackLeibler), updates());
         assert_eq!(kl, [(120.0, 184.0), (120.0, 164.0), (240.0, 348.0), (3960.0, 184.0), (180.0, 224.0)]);
         assert_eq!(costs(None, others()), [(60.0, 148.0)]);
-        // With 2 lags of time and 4 of pitch a product is 480 flop, W 80 bytes, H 240.
+        // With 2 time lags and 4 pitch lags a product has 480 flop, W 80 bytes, H 240.
         let shape: Shape = "2x3x5x2x4".parse().unwrap();
         let shifted = |divergence| {
             let costs = shifted::<partwise::Cpu>().into_iter().map(|k| (k.cost)(&Sizes::of(shape, Some(divergence))));
@@ -411,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_by_hand() {
+    fn roofline_shares_equal_hand_computed_ones() {
         let engine = partwise::Reference;
         let given = Given::of(&engine, "2x3x4".parse().unwrap()).unwrap();
         let mut time = time(&engine, &updates()[0], &given, Some(Divergence::Euclidean), Duration::ZERO).unwrap();
@@ -424,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_three_numbers_or_five() {
+    fn a_shape_has_three_or_five_numbers() {
         let shape = Shape { bins: 257, frames: 1000, components: 64, lags: None };
         assert_eq!("257x1000x64".parse(), Ok(shape));
         let moving = Shape { lags: Some([7, 18]), ..shape };

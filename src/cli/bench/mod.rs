@@ -3,7 +3,7 @@
 mod jobs;
 mod kernels;
 mod plot;
-mod text;
+mod report;
 mod transforms;
 
 use std::path::PathBuf;
@@ -12,29 +12,30 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use partwise::Divergence;
-use partwise::engine::Adapter;
-use serde::Serialize;
+use partwise::{AnyEngine, Divergence, with_engine};
 
-use self::jobs::JobTime;
-use self::kernels::{Measured, Shape};
-use self::transforms::TransformTime;
-use super::engine::{AnyEngine, Choice, open, with_engine};
-use super::{Common, Ending, check_output, print, progress, write_whole};
+use self::kernels::{Measured, Plan, Shape};
+use self::report::Report;
+use super::choice::Choice;
+use super::engine::open;
+use super::progress::{self, advanced};
+use super::{Common, Ending, check_output, print, write_whole};
 
 /// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
 ///
-/// A kernel's GFLOP/s and GB/s are those of the products it must do (6FNK flop for a factor, 4FNK under KL, 2FNK for the
-/// masks of two sources; TP times as many for patterns that move over T lags of time and P of pitch) and of each operand moved once, over the time that the device itself says it took or, where it
-/// does not say, over the wall's. "of FMA" is the share of the flop/s that multiply-adds reach in registers; "of roof"
-/// the share of what that and the bandwidth of a copy allow together. Times are the shortest of many runs.
+/// GFLOP/s and GB/s count the products that a kernel must compute (6FNK flop per factor, 4FNK under KL, 2FNK for the
+/// masks of two sources; TP times as many for patterns that move over T time lags and P pitch lags) and each operand
+/// moved once. They use the time by the device's own clock or, without such a clock, the wall time. "of FMA" is the
+/// share of the peak rate of multiply-adds in registers. "of roof" is the share of what this rate and the bandwidth of
+/// a copy allow together. Times are the shortest of many runs.
 ///
-/// A job is cold when a new process does it, from its start to its end, and warm in a process that has done one before.
-/// On two cores everything takes about two minutes, most of it for 256 clips, which take 400 MB of temporary files too.
-/// What else runs meanwhile is measured with it: leave the machine alone.
+/// A cold job runs in a new process, timed from its start to its end. A warm job runs in a process that has done one
+/// before. On two cores the whole benchmark takes about two minutes. Most of this is for 256 clips, which also need 400
+/// MB of temporary files. Other load on the machine distorts the results: leave the machine alone.
 #[derive(Args)]
 pub(super) struct Bench {
-    /// Bins, frames and components of the kernels' problems, and where patterns move lags of time and of pitch; one or several
+    /// Problem sizes of the kernels: bins, frames, components and, for patterns that move, time lags and pitch lags;
+    /// one or several
     #[arg(
         long,
         value_name = "FxNxK[xTxP]",
@@ -45,14 +46,14 @@ pub(super) struct Bench {
     /// The divergences of the updates: eu, kl, is or beta:B; one or several
     #[arg(long, value_name = "DIVERGENCE", num_args = 1.., default_values = ["is", "kl"])]
     divergence: Vec<Divergence>,
-    /// How many clips of 10 s the whole jobs have, one or several; 0 for no jobs
+    /// Numbers of 10 s clips in the whole jobs, one or several; 0 for no jobs
     #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1, 16, 256], value_parser = clap::value_parser!(u16).range(..=10_000))]
     clips: Vec<u16>,
-    /// Seconds to measure each kernel, transform and job for, at least; peaks four times as long
+    /// Least seconds to measure each kernel, transform and job; peaks take four times as long
     #[arg(long, value_name = "S", default_value_t = 0.3)]
     seconds: f64,
-    /// Another engine whose kernels are measured too, for comparison: cpu, gpu, reference or none
-    /// [default: cpu where a real GPU is measured, else none]
+    /// Measure the kernels of another engine too, for comparison: cpu, gpu, reference or none [default: cpu if a real
+    /// GPU is measured, else none]
     #[arg(long, value_name = "ENGINE")]
     against: Option<Against>,
     /// Draw the kernels under the roofline of this machine
@@ -60,7 +61,7 @@ pub(super) struct Bench {
     plot: Option<PathBuf>,
 }
 
-/// `--against`
+/// The value of `--against`.
 #[derive(Clone, Copy)]
 struct Against(Option<Choice>);
 
@@ -76,38 +77,17 @@ impl FromStr for Against {
     }
 }
 
-/// What is measured, and for how long.
-struct Plan {
-    shapes: Vec<Shape>,
-    divergences: Vec<Divergence>,
-    least: Duration,
-}
-
-#[derive(Serialize)]
-struct Report {
-    version: &'static str,
-    system: String,
-    cores: usize,
-    /// Where a gpu is measured.
-    adapter: Option<Adapter>,
-    #[serde(flatten)]
-    measured: Measured,
-    against: Option<Measured>,
-    transforms: Vec<TransformTime>,
-    jobs: Vec<JobTime>,
-}
-
 impl Bench {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let seconds = self.seconds;
-        anyhow::ensure!(seconds > 0.0 && seconds <= 60.0, "--seconds {seconds}: use 0 to 60");
+        anyhow::ensure!(seconds > 0.0 && seconds <= 60.0, "--seconds {seconds}: use more than 0, at most 60");
         if let Some(plot) = &self.plot {
             check_output(plot, std::iter::empty())?;
         }
         let engine = open(common)?;
         anyhow::ensure!(
             self.plot.is_none() || !matches!(engine, AnyEngine::Reference(_)),
-            "--plot: the reference engine has no peaks to draw; use another engine"
+            "--plot: the reference engine has no peaks; use another engine"
         );
         let other = self.other(&engine).map(|choice| open(&Common { engine: choice, ..common.clone() })).transpose()?;
         let plan = Plan { shapes: self.shape, divergences: self.divergence, least: Duration::from_secs_f64(seconds) };
@@ -124,10 +104,7 @@ impl Bench {
             version: env!("CARGO_PKG_VERSION"),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            adapter: match &engine {
-                AnyEngine::Gpu(gpu) => Some(gpu.adapter().clone()),
-                AnyEngine::Cpu(_) | AnyEngine::Reference(_) => None,
-            },
+            adapter: engine.adapter().cloned(),
             measured,
             against,
             transforms: advanced(&bar, transforms::times(plan.least)?),
@@ -138,7 +115,7 @@ impl Bench {
             let svg = plot::roofline(&report.measured, peaks)?;
             write_whole(path, |path| std::fs::write(path, svg))?;
         }
-        print(common.json, &report, || text::report(&report))?;
+        print(common.json, &report, || report::text(&report))?;
         Ok(Ending::Done)
     }
 
@@ -154,10 +131,4 @@ impl Bench {
 
 fn measure(engine: &AnyEngine, plan: &Plan, bar: &ProgressBar) -> partwise::Result<Measured> {
     with_engine!(engine, |engine| kernels::measure(engine, plan, bar))
-}
-
-/// A value, with the bar one step on.
-fn advanced<T>(bar: &ProgressBar, value: T) -> T {
-    bar.inc(1);
-    value
 }

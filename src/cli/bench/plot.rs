@@ -1,11 +1,11 @@
-//! The kernels under the roofline.
+//! Plots the kernels under the roofline.
 
 use partwise::report::{Point, roofline as drawn};
 
 use super::kernels::{KernelTime, Measured, PeakRates};
-use super::text::name;
+use super::report::name;
 
-/// The picture, as SVG.
+/// The plot as SVG.
 pub(super) fn roofline(measured: &Measured, peaks: PeakRates) -> partwise::Result<String> {
     let points: Vec<Point> = measured.kernels.iter().map(point).collect();
     drawn(&measured.engine, peaks.roof(), &points)

@@ -1,4 +1,4 @@
-//! The transforms of the host, between files and kernels.
+//! Benchmarks of the host's transforms, between files and kernels.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::jobs::{SAMPLE_RATE, STFT};
 
-/// Length of the signal.
+/// Seconds of the signal.
 const SECONDS: usize = 60;
-/// How long a run must last to count.
+/// The least duration of a run that counts.
 const LONG_ENOUGH: Duration = Duration::from_millis(5);
 
 #[derive(Serialize)]
@@ -23,7 +23,7 @@ pub(super) struct TransformTime {
     pub(super) real_time_factor: f64,
 }
 
-/// Times the short-time Fourier transform of the whole jobs, and its inverse, on all threads.
+/// Times the short-time Fourier transform of the whole jobs and its inverse, on all threads.
 pub(super) fn times(least: Duration) -> partwise::Result<Vec<TransformTime>> {
     let noise = Stream::new(0, "noise");
     let signal: Vec<f32> =

@@ -1,4 +1,4 @@
-//! Mixtures whose sources are known: what the demonstration separates.
+//! Makes the demo's mixtures, whose sources are known.
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,9 @@ pub(super) struct Clip {
     pub(super) name: String,
 }
 
-/// Mixes every test recording of the first source with a stretch of one of the second, whose recordings take turns and of
-/// which no stretch is used twice while there is more; of each, the first channel. Writes mixtures and what they are sums of
-/// below `folder`.
+/// Mixes every test recording of the first source with a stretch of a recording of the second source. The second
+/// source's recordings take turns, and no stretch is reused before all are used. Only the first channels are used.
+/// Writes the mixtures and their sources below `folder`.
 pub(super) fn write(names: [&str; 2], recordings: &Path, folder: &Path) -> anyhow::Result<Vec<Clip>> {
     let [mixtures, references] = ["mixtures", "references"].map(|below| folder.join(below));
     for folder in [&mixtures, &references] {
@@ -30,7 +30,7 @@ pub(super) fn write(names: [&str; 2], recordings: &Path, folder: &Path) -> anyho
         let turn = index % backgrounds.len();
         let (background_stem, background) = &backgrounds[turn];
         let rate = foreground.sample_rate;
-        ensure!(background.sample_rate == rate, "{background_stem} is not at {rate} Hz, as {stem} is; resample it");
+        ensure!(background.sample_rate == rate, "{background_stem}: is not at {rate} Hz like {stem}; resample it");
         let start = if used[turn] + foreground.frames() > background.frames() { 0 } else { used[turn] };
         let (sources, mixture) = mix(&foreground.channels[0], &background.channels[0][start..]);
         used[turn] = start + mixture.len();
@@ -48,7 +48,7 @@ pub(super) fn write(names: [&str; 2], recordings: &Path, folder: &Path) -> anyho
     Ok(clips)
 }
 
-/// The recordings of a folder, with the stems of their names, in order.
+/// The recordings of a folder and the stems of their names, in order.
 fn read(folder: &Path) -> anyhow::Result<Vec<(String, Recording)>> {
     let text = folder.to_str().with_context(|| format!("{}: is not UTF-8", folder.display()))?;
     let read = schedule::list(&[text.to_string()], None)?.inputs.into_iter().map(|input| {
@@ -59,8 +59,8 @@ fn read(folder: &Path) -> anyhow::Result<Vec<(String, Recording)>> {
     read.collect()
 }
 
-/// Two signals at 0 dB, that is of equal RMS over the length of the shorter, and their sum, scaled so that the sum's peak is
-/// [`PEAK`].
+/// Mixes two signals at 0 dB, which means equal RMS over the length of the shorter. Returns the scaled signals and
+/// their sum, whose peak is [`PEAK`].
 fn mix(one: &[f32], other: &[f32]) -> ([Vec<f32>; 2], Vec<f32>) {
     let length = one.len().min(other.len());
     let level = |signal: &[f32]| -> Vec<f32> {
@@ -83,8 +83,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mixture_by_hand() {
-        // RMS 0.1 and 0.5 over three samples; at RMS 1 they are [1, -1, 1] and [1, 1, 1], with the peak 2.
+    fn a_mixture_equals_the_hand_computed_one() {
+        // RMS 0.1 and 0.5 over three samples. At RMS 1 they are [1, -1, 1] and [1, 1, 1], and their sum has the peak 2.
         let ([one, other], mixture) = mix(&[0.1, -0.1, 0.1, 9.0], &[0.5, 0.5, 0.5]);
         for (found, wanted) in [(one, [0.25, -0.25, 0.25]), (other, [0.25; 3]), (mixture, [0.5, 0.0, 0.5])] {
             assert_eq!(found.len(), 3);
@@ -93,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn silence_stays_silence() {
+    fn silent_signals_stay_silent() {
         let ([one, other], mixture) = mix(&[0.0, 0.0], &[1.0, -1.0]);
         assert_eq!((one, other, mixture), (vec![0.0, 0.0], vec![0.5, -0.5], vec![0.5, -0.5]));
         assert_eq!(mix(&[], &[1.0]).1, Vec::<f32>::new());
     }
 
     #[test]
-    fn stretches_follow_one_another_and_begin_anew_when_there_is_no_more() {
+    fn stretches_are_consecutive_and_restart_when_used_up() {
         let folder = tempfile::tempdir().unwrap();
         let save = |path: PathBuf, samples: Vec<f32>| {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -17,19 +17,17 @@ use super::separate::Separate;
 use super::train::Train;
 use super::{Common, Ending, print};
 use mixing::Clip;
-use results::{ClipScores, Results, SourceScores};
+use results::{ClipScores, Results, SOURCES, SourceScores};
 
-/// The repository's recordings, so that the demonstration runs anywhere, from the binary alone.
+/// The repository's recordings, embedded so that the demo runs from the binary alone.
 static RECORDINGS: Dir = include_dir!("$CARGO_MANIFEST_DIR/examples/audio");
-/// The sources, in the order of the model. The gain of the first is what is promised.
-const SOURCES: [&str; 2] = ["speech", "piano"];
-/// The promised mean gain of SDR in dB. Less means that something is broken.
+/// The promised mean SDR gain in dB. A lower gain means that something is broken.
 const LEAST_GAIN: f64 = 5.0;
 
-/// Train on the recordings that come with the program, separate speech from piano it has not heard, and report the gain
+/// Train on the bundled recordings, separate speech from piano in unseen mixtures, and report the gain
 #[derive(Args)]
 pub(super) struct Demo {
-    /// The folder of everything that is written
+    /// The folder for all output
     #[arg(short, long, value_name = "DIR", default_value = "partwise-demo")]
     output: PathBuf,
 }
@@ -72,7 +70,7 @@ impl Demo {
     }
 }
 
-/// The commands, word by word: what runs here and what is shown to be typed are the same.
+/// The commands as words. The demo runs them and shows them to be typed.
 struct Words<'a> {
     folder: &'a str,
 }
@@ -86,8 +84,8 @@ impl Words<'_> {
         }
         words.push("-o".into());
         words.push(format!("{folder}/model.safetensors"));
-        if common.seed != 0 {
-            words.extend(["--seed".into(), common.seed.to_string()]);
+        if let Some(seed) = common.seed {
+            words.extend(["--seed".into(), seed.to_string()]);
         }
         words
     }
@@ -117,14 +115,14 @@ impl Words<'_> {
     }
 }
 
-/// A command from its words, its name first; as if typed, but for the options of every command.
+/// Parses a command from its words, of which the first is its name. The common options are left out.
 fn parse<A: Args>(words: &[String]) -> anyhow::Result<A> {
-    // The common options were parsed with the demonstration's own and are handed on; they are skipped here.
+    // The common options were parsed with the demo's own options, which are passed on.
     let parser = super::Common::augment_args(A::augment_args(clap::Command::new("partwise")));
     Ok(A::from_arg_matches(&parser.try_get_matches_from(words)?)?)
 }
 
-/// A command as one types it in a shell.
+/// A command as typed in a shell.
 fn typed(words: &[String]) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./=+,:@%".contains(c);
     let quoted = words.iter().map(|word| {
@@ -137,12 +135,12 @@ fn typed(words: &[String]) -> String {
     format!("partwise {}", quoted.collect::<Vec<_>>().join(" "))
 }
 
-/// Whether the mean gain is what it should be: a demonstration that only shows what happened would pass off any fault.
+/// Checks that the mean gain reaches the promise. A demo that only reports the result would hide faults.
 fn promised(mean: &[SourceScores]) -> anyhow::Result<Ending> {
     match mean.first().map(|first| first.sdr.gain) {
         Some(gain) if gain >= LEAST_GAIN => Ok(Ending::Done),
         gain => bail!(
-            "the mean gain of {} is {:.1} dB, less than the {LEAST_GAIN} dB that it should be; please report it",
+            "the mean gain of {} is {:.1} dB, below the expected {LEAST_GAIN} dB; please report it",
             SOURCES[0],
             gain.unwrap_or(f64::NAN)
         ),
@@ -169,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn commands_survive_a_shell() {
+    fn commands_are_quoted_for_a_shell() {
         let words = ["separate", "my demo/mixtures", "it's", "a=b/c.wav", ""].map(String::from);
         assert_eq!(typed(&words), r"partwise separate 'my demo/mixtures' 'it'\''s' a=b/c.wav ''");
     }
 
     #[test]
-    fn the_recordings_are_in_the_binary_with_their_licences() {
+    fn the_binary_contains_the_recordings_and_their_licences() {
         for source in SOURCES {
             for part in ["train", "test"] {
                 let folder = RECORDINGS.get_dir(format!("{source}/{part}")).unwrap();

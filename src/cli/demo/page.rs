@@ -1,4 +1,4 @@
-//! The demonstration's report.
+//! The demo's report page.
 
 use std::path::{Path, PathBuf};
 
@@ -6,13 +6,12 @@ use partwise::report::{Axis, Panel, figure, heatmap, html, spectrogram};
 use partwise::{Error, audio};
 
 use super::super::train;
-use super::SOURCES;
 use super::mixing::Clip;
-use super::results::Results;
+use super::results::{Results, SOURCES};
 
-/// Clips that are shown, of those that are scored.
+/// The number of clips shown; all are scored.
 const SHOWN: usize = 3;
-/// The range of the pictures in dB, down from the loudest cell of the mixture.
+/// The range of the pictures in dB below the loudest cell of the mixture.
 const RANGE: f32 = 80.0;
 
 /// Writes report.html and figure.svg, the spectrograms of the first clip.
@@ -40,14 +39,14 @@ fn save(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(std::fs::write(path, text).map_err(Error::io(path, "write"))?)
 }
 
-/// A clip's mixture and estimates: titles, and files relative to the demonstration's folder.
+/// A clip's mixture and estimates: titles, and paths relative to the demo's folder.
 fn recordings(clip: &Clip) -> Vec<(&'static str, PathBuf)> {
     let mixture = ("mixture", Path::new("mixtures").join(format!("{}.wav", clip.name)));
     let estimate = |source| (source, Path::new("separated").join(format!("{}.{source}.wav", clip.name)));
     std::iter::once(mixture).chain(SOURCES.map(estimate)).collect()
 }
 
-/// The spectrograms of a clip, which share their axes and colours.
+/// The spectrograms of a clip, with common axes and colours.
 struct Pictures {
     panels: Vec<Panel>,
     time: Axis,
@@ -80,9 +79,9 @@ impl Pictures {
 fn introduction(results: &Results) -> String {
     let seconds = |source: usize| results.training.sources.get(source).map_or(0.0, |source| source.seconds);
     let mut html = format!(
-        "<p>A model was learned from {:.0} s of speech and {:.0} s of piano, each alone. Then {} mixtures of the same speaker \
-         with the same piano, saying and playing what the model has not heard, both equally loud, were separated. \
-         By so much are the results better than the mixtures:</p>\n<div class=\"gains\">\n",
+        "<p>The model was trained on {:.0} s of speech and {:.0} s of piano, each alone. Then it separated {} mixtures of the same speaker \
+         and the same piano, with words and music that the model has not heard, both equally loud. \
+         The results improve on the mixtures by:</p>\n<div class=\"gains\">\n",
         seconds(0),
         seconds(1),
         results.clips.len()
@@ -97,19 +96,19 @@ fn introduction(results: &Results) -> String {
     }
     html += "</div>\n<h2>Listen and look</h2>\n";
     html + &format!(
-        "<p>The first clips. Each picture shows the {RANGE} dB below the loudest point of the mixture; bright is loud.</p>\n"
+        "<p>The first clips. Each picture shows the {RANGE} dB below the loudest point of the mixture. Bright is loud.</p>\n"
     )
 }
 
 fn training(results: &Results) -> String {
     format!(
         "<h2>All clips</h2>\n\
-         <p>In dB. SDR is that of BSS Eval v3 (512 taps), SI-SDR the scale-invariant ratio; \
+         <p>All values are in dB. SDR is from BSS Eval v3 (512 taps), SI-SDR is the scale-invariant ratio; \
          the mixture is scored as if it were the estimate.</p>\n{}\
          <h2>Training</h2>\n{}\
          <p class=\"note\">partwise {}, seed {}, on {}.</p>\n\
          <h2>The same by hand</h2>\n{}\
-         <p class=\"note\">Whose recordings these are, and under which licences: recordings/README.md.</p>\n",
+         <p class=\"note\">The authors and licences of the recordings: recordings/README.md.</p>\n",
         html::table(&results.rows()),
         html::table(&train::rows(&results.training)),
         html::escape(&results.training.version),

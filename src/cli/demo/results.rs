@@ -1,29 +1,31 @@
-//! What the demonstration measures, and its table.
+//! The demo's measurements and their table.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use partwise::evaluate::{Measures, Scores};
-use partwise::model::Training;
+use partwise::model::Summary;
 use serde::Serialize;
 
 use super::super::evaluate::Evaluation;
 use super::super::{escaped, shown, table};
-use super::SOURCES;
 
-/// What the demonstration comes to.
+/// The sources, in the order of the model. The promise is about the gain of the first.
+pub(super) const SOURCES: [&str; 2] = ["speech", "piano"];
+
+/// The results of the demo.
 #[derive(Serialize)]
 pub(super) struct Results {
     pub(super) clips: Vec<ClipScores>,
     /// The means over the clips, by source.
     pub(super) mean: Vec<SourceScores>,
-    pub(super) training: Training,
+    pub(super) training: Summary,
     pub(super) training_seconds: f64,
     pub(super) separation_seconds: f64,
     pub(super) real_time_factor: f64,
     pub(super) engine: String,
     pub(super) report: PathBuf,
-    /// What gives the same, typed by hand; of the evaluations, the first.
+    /// Commands that reproduce the results by hand. Of the evaluations, only the first.
     pub(super) commands: Vec<String>,
 }
 
@@ -33,7 +35,7 @@ pub(super) struct ClipScores {
     pub(super) sources: Vec<SourceScores>,
 }
 
-/// How well a source was separated, in dB.
+/// The scores of a source in dB.
 #[derive(Serialize)]
 pub(super) struct SourceScores {
     pub(super) source: &'static str,
@@ -41,7 +43,7 @@ pub(super) struct SourceScores {
     pub(super) si_sdr: Change,
 }
 
-/// From the mixture to the estimate.
+/// The change from the mixture to the estimate.
 #[derive(Serialize, Clone, Copy)]
 pub(super) struct Change {
     pub(super) mixture: f64,
@@ -53,7 +55,7 @@ impl ClipScores {
     pub(super) fn new(clip: &str, evaluation: Evaluation) -> anyhow::Result<Self> {
         let scored = SOURCES.into_iter().zip(evaluation.sources).map(|(source, scored)| {
             let Scores { measures, improvement, .. } = scored.scores;
-            let improvement = improvement.context("there is no mixture to compare with")?;
+            let improvement = improvement.context("no mixture was given to compare with")?;
             let change = |of: fn(&Measures) -> f64| {
                 let (estimate, gain) = (of(&measures), of(&improvement));
                 Change { mixture: estimate - gain, estimate, gain }
@@ -64,7 +66,7 @@ impl ClipScores {
     }
 }
 
-/// The mean over the clips, source by source.
+/// The mean over the clips, for each source.
 pub(super) fn mean(clips: &[ClipScores]) -> Vec<SourceScores> {
     let of = |source: usize| {
         let scores: Vec<&SourceScores> = clips.iter().filter_map(|clip| clip.sources.get(source)).collect();
@@ -80,7 +82,7 @@ pub(super) fn mean(clips: &[ClipScores]) -> Vec<SourceScores> {
 }
 
 impl Results {
-    /// A row for every source of every clip, under a heading, and the means.
+    /// The table: a heading, a row per source of every clip, and the means.
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
         let heading = ["clip", "source", "SDR, mixture", "estimate", "gain", "SI-SDR, mixture", "estimate", "gain"];
         let row = |clip: &str, scores: &SourceScores| {
@@ -113,7 +115,7 @@ impl Results {
     }
 }
 
-/// The value to a tenth, where -0.04 is 0 rather than -0.
+/// Rounds to a tenth, with 0 instead of -0 for values such as -0.04.
 fn unsigned_zero(value: f64) -> f64 {
     (value * 10.0).round() / 10.0 + 0.0
 }
@@ -123,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_and_rows_by_hand() {
+    fn means_and_rows_equal_hand_computed_ones() {
         let change = |mixture: f64, estimate: f64| Change { mixture, estimate, gain: estimate - mixture };
         let clip = |speech: f64, piano: f64| ClipScores {
             clip: "c".into(),
@@ -137,7 +139,7 @@ mod tests {
         let results = Results {
             mean: mean(&clips),
             clips,
-            training: Training { seed: 0, engine: "e".into(), version: "v".into(), sources: Vec::new() },
+            training: Summary { seed: 0, engine: "e".into(), version: "v".into(), sources: Vec::new() },
             training_seconds: 1.0,
             separation_seconds: 2.0,
             real_time_factor: 3.0,

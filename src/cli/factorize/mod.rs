@@ -1,104 +1,29 @@
 //! `partwise factorize`
 
+mod matrices;
+mod options;
 mod shifted;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{anyhow, bail};
-use clap::{Args, ValueEnum};
-use ndarray::{Array, Array1, Array2, ArrayD, Dimension, IntoDimension, Ix2};
+use anyhow::bail;
+use ndarray::{Array1, Array2, Ix2};
 use ndarray_npy::NpzWriter;
-use partwise::arrays;
-use partwise::divergence::Divergence;
 use partwise::engine::Engine;
-use partwise::kernels::{Glue, Momentum, Norm, Products, Rule};
-use partwise::methods::nmf::{self, Fit, Learn, Normalization, Options, Updates};
-use partwise::train::MAX_RANK;
+use partwise::job::MAX_RANK;
+use partwise::kernels::{Glue, Momentum, Products, Rule};
+use partwise::methods::nmf::{self, Fit, Normalization, Options, Updates};
+use partwise::with_engine;
 use serde::Serialize;
 
-use self::shifted::Shifted;
-use super::engine::{open, with_engine};
+pub(super) use self::options::Factorize;
+
+use self::matrices::{check_level, check_written, level, read_factors, read_matrix};
+use self::options::Method;
+use super::engine::open;
 use super::{Common, Ending, check_output, memory, print, progress, shown, write_whole};
-
-/// Factorize any nonnegative matrix, F rows by N columns: V ≈ W H
-#[derive(Args)]
-pub(super) struct Factorize {
-    /// The matrix: floats, integers or bool; or an .npz that holds it alone
-    #[arg(value_name = "V.npy")]
-    matrix: PathBuf,
-    /// Components
-    #[arg(long, value_name = "K")]
-    rank: usize,
-    /// nmf, or nmf2d: patterns that move in time and, where rows are log-frequencies, in pitch
-    #[arg(long, value_name = "nmf|nmf2d", default_value = "nmf")]
-    method: Method,
-    #[command(flatten)]
-    shifted: Shifted,
-    /// The result: W (F,K), H (K,N) and objective (a value for each look: before the first iteration, and after each)
-    #[arg(short, long, value_name = "OUT.npz")]
-    output: PathBuf,
-    /// Start from W (F,K) and H (K,N) of this file instead of random numbers; either may be missing. nmf2d: W (T,F,K), H (P,K,N)
-    #[arg(long, value_name = "INIT.npz")]
-    init: Option<PathBuf>,
-    /// Keep a factor as it is
-    #[arg(long, value_name = "w|h")]
-    fix: Option<Fixed>,
-    /// What the fit is measured by: eu, kl, is or beta:B
-    #[arg(long, default_value = "kl")]
-    divergence: Divergence,
-    /// alternating: H, then W. joint: both from one pass over the data, never rising. extrapolated: each from a point further
-    /// along the last step, for fewer iterations
-    #[arg(long, default_value = "alternating", value_name = "alternating|joint|extrapolated")]
-    updates: Updates,
-    /// Iterations at most; one is H, then W, then normalisation
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    iterations: usize,
-    /// Look at the objective after every so many iterations; 0: after the last alone
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    trace_every: usize,
-    /// Stop when an iteration, or as many as --trace-every says, brought the objective down by less than this share of it
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
-    tolerance: f64,
-    /// The weight of an L1 penalty on H, where W's columns have norm 1
-    #[arg(long, value_name = "L", default_value_t = 0.0)]
-    sparsity: f64,
-    /// Scale W's columns, or with nmf2d whole patterns, to norm 1, and H's rows so that the model stays: none, l1 or l2
-    /// [default: none, or l2 where there is a sparsity]
-    #[arg(long, value_name = "none|l1|l2", value_parser = ["none", "l1", "l2"])]
-    normalize: Option<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Method {
-    Nmf,
-    Nmf2d,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Fixed {
-    W,
-    H,
-}
-
-impl Fixed {
-    fn name(self) -> &'static str {
-        match self {
-            Self::W => "w",
-            Self::H => "h",
-        }
-    }
-
-    /// Checks that what is to be kept is among what --init gives.
-    fn check<T>(self, [w, h]: &[Option<T>; 2]) -> anyhow::Result<()> {
-        let given = match self {
-            Self::W => w.is_some(),
-            Self::H => h.is_some(),
-        };
-        if given { Ok(()) } else { bail!("--fix {}: is not in the file of --init; put it there", self.name()) }
-    }
-}
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -107,10 +32,10 @@ struct Summary<'a> {
     rank: usize,
     iterations: usize,
     converged: bool,
-    /// Missing where --trace-every 0 has nothing looked at before the first iteration.
+    /// None if --trace-every is 0: the objective is then not computed before the first iteration.
     first_objective: Option<f64>,
     final_objective: f64,
-    /// The iterations and their looks at the objective, without files.
+    /// The time of the iterations and the objectives, without files.
     seconds: f64,
     engine: String,
     output: &'a Path,
@@ -123,14 +48,14 @@ impl Factorize {
             bail!("--rank {}: use 1 to {MAX_RANK}", self.rank);
         }
         if let Some(fixed) = self.fix.filter(|_| self.init.is_none()) {
-            bail!("--fix {}: give the factor that is to be kept with --init", fixed.name());
+            bail!("--fix {}: give this factor with --init", fixed.name());
         }
         check_output(
             &self.output,
             [Some(&self.matrix), self.init.as_ref()].into_iter().flatten().map(PathBuf::as_path),
         )?;
         if self.sparsity > 0.0 && self.normalize.as_deref() == Some("none") && self.fix.is_none() {
-            log::warn!("--sparsity with --normalize none: W grows as H shrinks, and the penalty says nothing");
+            log::warn!("--sparsity with --normalize none: W grows as H shrinks, and the penalty has no effect");
         }
         if self.method == Method::Nmf2d {
             return shifted::run(&self, common);
@@ -138,7 +63,7 @@ impl Factorize {
         self.shifted.check_absent()?;
         let v = read_matrix(&self.matrix)?;
         self.announce(&v)?;
-        let (w, h) = self.start(&v, common.seed)?;
+        let (w, h) = self.start(&v, common.seed())?;
         check_level(&self.matrix, &v, self.norm()?.is_some())?;
         let options = Options {
             updates: self.updates,
@@ -149,7 +74,7 @@ impl Factorize {
             ..Options::of(self.divergence, self.iterations)
         };
         let (scale, beta) = (level(&v), self.divergence.exponent_beta());
-        // d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much for the minimum to stay where it is.
+        // d(mv|mλ) = m^β d(v|λ), so the penalty must be scaled alike to keep the minimum in place.
         let rule = Rule { sparsity: self.sparsity * scale.powf(1.0 - beta), ..options.rule };
         let options = Options { rule, ..options };
         let engine = open(common)?;
@@ -180,17 +105,17 @@ impl Factorize {
         Ok(Ending::Done)
     }
 
-    /// Says what memory data that have been read and their factors take: f64 on the host as they are given, scaled and read back,
-    /// f32 on the engine and in the file. Extrapolation keeps four more gains.
+    /// Announces the memory for the data and the factors: f64 on the host for the originals, the scaled copies and the
+    /// results; f32 on the engine and in the file. Extrapolation keeps four more gains.
     fn announce(&self, v: &Array2<f64>) -> anyhow::Result<()> {
         let cells = |rows: usize, columns: usize| rows as u64 * columns as u64;
         let (rows, columns) = v.dim();
         let factors = cells(rows, self.rank) + cells(self.rank, columns);
         let each = if self.updates == Updates::Extrapolated { 28 + 16 } else { 28 };
-        memory::announce(each * factors + 20 * cells(rows, columns), "give a lower --rank, or fewer columns")
+        memory::announce(each * factors + 20 * cells(rows, columns), "use a lower --rank, or fewer columns")
     }
 
-    /// W and H to start from.
+    /// The initial W and H.
     fn start(&self, v: &Array2<f64>, seed: u64) -> anyhow::Result<(Array2<f64>, Array2<f64>)> {
         let (w, h) = nmf::random_start(v.view(), self.rank, seed);
         let (mut w, mut h) = (w.mapv(f64::from), h.mapv(f64::from));
@@ -208,142 +133,28 @@ impl Factorize {
         }
         Ok((w, h))
     }
-
-    /// The factors that are not fixed.
-    fn learn(&self) -> Learn {
-        match self.fix {
-            None => Learn::Both,
-            Some(Fixed::W) => Learn::Gains,
-            Some(Fixed::H) => Learn::Bases,
-        }
-    }
-
-    /// What W's columns are scaled by.
-    fn norm(&self) -> partwise::Result<Option<Norm>> {
-        match self.normalize.as_deref() {
-            None => Ok((self.sparsity > 0.0).then_some(Norm::L2)),
-            Some("none") => Ok(None),
-            Some(norm) => norm.parse().map(Some),
-        }
-    }
-
-    /// What the objective was before the first iteration, if it was looked at there.
-    fn first_objective(&self, first: Option<&f64>) -> Option<f64> {
-        first.copied().filter(|_| self.trace_every > 0)
-    }
 }
 
-/// Runs on an engine; W, H, how it went, and for how many seconds.
+/// Factorizes on an engine. Returns W, H, the fit and the seconds it took.
 fn factorize<E: Products + Momentum + Glue>(
     engine: &E,
     v: &Array2<f64>,
     w: &Array2<f64>,
     h: &Array2<f64>,
     options: &Options,
-    watch: impl FnMut(usize) + Send,
+    mut watch: impl FnMut(usize) + Send,
 ) -> partwise::Result<(Array2<f64>, Array2<f64>, Fit, f64)> {
     let (v, mut w, mut h) = (engine.panel(v.view())?, engine.matrix(w.view())?, engine.panel(h.view())?);
-    // Reading a factor back waits until it is there: before, for the data to be up, and after, for the last update.
+    // Reading a factor back waits for the engine: before, for the upload of the data; after, for the last update.
     engine.read_matrix::<f32>(&w)?;
     let started = Instant::now();
-    let fit = nmf::factorize(engine, &v, &mut w, &mut h, options, watch)?;
+    let fit = nmf::factorize(engine, &v, &mut w, &mut h, options, |iteration| {
+        watch(iteration);
+        Ok(())
+    })?;
     let w = engine.read_matrix(&w)?;
     let seconds = started.elapsed().as_secs_f64();
     Ok((w, engine.read_panel(&h)?, fit, seconds))
-}
-
-/// What to divide data by so that the floors of the engines, which suppose data near 1, do not cut into them: 1 for data of an
-/// ordinary level, else the power of two of their largest entry.
-fn level(v: &Array2<f64>) -> f64 {
-    let largest = v.iter().copied().fold(0.0, f64::max);
-    if largest == 0.0 || (1e-3..=1e6).contains(&largest) {
-        return 1.0;
-    }
-    let scale = largest.log2().round().exp2();
-    log::info!("the largest entry is {largest:.1e}: the data are divided by {scale:.1e} for the computation");
-    scale
-}
-
-/// Checks that factors of data at this level can be numbers of f32. Scaled bases leave the level to the gains, others share it.
-fn check_level(path: &Path, v: &Array2<f64>, scaled: bool) -> anyhow::Result<()> {
-    let largest = v.iter().copied().fold(0.0, f64::max);
-    // In parts: a sum of the largest numbers is infinite.
-    let mean: f64 = v.iter().map(|x| x / v.len() as f64).sum();
-    let of_factor = |level: f64| if scaled { level } else { level.sqrt() };
-    if largest == 0.0 || [largest, mean].iter().all(|&level| (LEAST..=MOST).contains(&of_factor(level))) {
-        return Ok(());
-    }
-    let (least, most) = if scaled { (LEAST, MOST) } else { (LEAST * LEAST, MOST * MOST) };
-    bail!(
-        "{}: its largest entry is {largest:.1e}; W and H are written in f32, which holds those of data from {least:.0e} to \
-         {most:.0e}; scale the data",
-        path.display()
-    )
-}
-
-/// Checks that a factor comes out of f32 as more than zeros and infinities.
-fn check_written<D: Dimension>(path: &Path, name: &str, factor: &Array<f64, D>) -> anyhow::Result<()> {
-    let largest = factor.iter().copied().fold(0.0, f64::max);
-    if largest == 0.0 || (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&largest) {
-        return Ok(());
-    }
-    bail!("{}: {name} would have {largest:.1e}, which is out of the range of f32; scale the data", path.display())
-}
-
-/// The levels of factors, with room in f32 for entries that are smaller and larger.
-const LEAST: f64 = 1e-34;
-const MOST: f64 = 1e36;
-
-fn read_matrix(path: &Path) -> anyhow::Result<Array2<f64>> {
-    let matrix: Array2<f64> = of_axes(arrays::read(path)?, &path.display().to_string(), "a matrix")?;
-    if matrix.is_empty() {
-        bail!("{}: is {} x {}; there is nothing to factorize", path.display(), matrix.nrows(), matrix.ncols());
-    }
-    check(&matrix, &path.display().to_string(), ["row", "column"])?;
-    Ok(matrix)
-}
-
-/// An array of as many axes as D has; `wanted` is what one is called that has them.
-fn of_axes<D: Dimension>(array: ArrayD<f64>, what: &str, wanted: &str) -> anyhow::Result<Array<f64, D>> {
-    let axes = |count: usize| if count == 1 { "1 axis".to_string() } else { format!("{count} axes") };
-    let (got, want) = (axes(array.ndim()), D::NDIM.map(|count| count.to_string()).unwrap_or_default());
-    array.into_dimensionality().map_err(|_| anyhow!("{what}: has {got}; {wanted} has {want}"))
-}
-
-/// W and H of an .npz file, of which one may be missing; `axes` are what the places in each are called.
-fn read_factors<D: Dimension, const A: usize>(
-    path: &Path,
-    axes: [[&str; A]; 2],
-) -> anyhow::Result<[Option<Array<f64, D>>; 2]> {
-    let mut archive = arrays::Archive::open(path)?;
-    let mut read = |name: &str, axes| {
-        if !archive.names().iter().any(|known| known == name) {
-            return Ok(None);
-        }
-        let what = format!("{}: {name}", path.display());
-        let factor = of_axes(archive.read(name)?, &what, "this factor")?;
-        check(&factor, &what, axes)?;
-        anyhow::Ok(Some(factor))
-    };
-    let [of_w, of_h] = axes;
-    match [read("W", of_w)?, read("H", of_h)?] {
-        [None, None] => bail!("{}: holds neither W nor H", path.display()),
-        factors => Ok(factors),
-    }
-}
-
-/// Checks that an array is finite and not negative; `axes` are what its places are called.
-fn check<D: Dimension, const A: usize>(array: &Array<f64, D>, what: &str, axes: [&str; A]) -> anyhow::Result<()> {
-    let wrong = ndarray::indices_of(array).into_iter().zip(array).find(|(_, x)| !(x.is_finite() && **x >= 0.0));
-    let Some((place, x)) = wrong else { return Ok(()) };
-    let place = place.into_dimension();
-    let place: Vec<String> = axes.iter().zip(place.slice()).map(|(axis, at)| format!("{axis} {at}")).collect();
-    bail!("{what}: has {x} at {}; it must be finite and not negative", place.join(", "))
-}
-
-/// A run's first objective, for the text: with what leads to the last.
-fn from(first: Option<f64>) -> String {
-    first.map_or_else(String::new, |first| format!("{first:.6e} -> "))
 }
 
 fn write_npz(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> std::io::Result<()> {
@@ -362,7 +173,7 @@ fn text(summary: &Summary) -> String {
         summary.rows,
         summary.columns,
         summary.rank,
-        from(summary.first_objective),
+        options::before(summary.first_objective),
         summary.final_objective,
         summary.iterations,
         if summary.converged { " (converged)" } else { "" },

@@ -4,48 +4,22 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::bail;
-use clap::Args;
 use ndarray::{Array1, Array3, Axis};
 use ndarray_npy::NpzWriter;
 use partwise::engine::Engine;
 use partwise::kernels::{Lags, Rule};
 use partwise::methods::nmf::Updates;
 use partwise::methods::nmf2d::{self, Found, Options, Start};
+use partwise::with_engine;
 use serde::Serialize;
 
-use super::super::engine::{open, with_engine};
+use super::super::engine::open;
 use super::super::{Common, Ending, memory, print, progress, shown, write_whole};
-use super::{Factorize, check_level, check_written, from, level, read_factors, read_matrix};
+use super::matrices::{check_level, check_written, level, read_factors, read_matrix};
+use super::options::{Factorize, Shifted, before};
 
-/// Options of patterns that move.
-#[derive(Args)]
-pub(super) struct Shifted {
-    /// nmf2d: columns that a pattern reaches over [default: those of --init, or 7]
-    #[arg(long, value_name = "T")]
-    time_lags: Option<usize>,
-    /// nmf2d: rows that a pattern moves over; 1 is NMFD [default: those of --init, or 18]
-    #[arg(long, value_name = "P")]
-    pitch_lags: Option<usize>,
-    /// nmf2d: random starts, of which the one with the least objective is kept [default: 1]
-    #[arg(long, value_name = "S")]
-    starts: Option<usize>,
-}
-
-/// More starts than anyone waits for, and lags than any pattern has.
+/// The most starts and lags. Nobody waits for more starts, and no pattern has more lags.
 const MOST: usize = 4096;
-
-impl Shifted {
-    pub(super) fn check_absent(&self) -> anyhow::Result<()> {
-        for (option, value) in
-            [("--time-lags", self.time_lags), ("--pitch-lags", self.pitch_lags), ("--starts", self.starts)]
-        {
-            if value.is_some() {
-                bail!("{option} is for --method nmf2d");
-            }
-        }
-        Ok(())
-    }
-}
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -55,13 +29,13 @@ struct Summary<'a> {
     time_lags: usize,
     pitch_lags: usize,
     iterations: usize,
-    /// Of the start that was kept; missing where --trace-every 0 has nothing looked at before the first iteration.
+    /// Of the kept start. None if --trace-every is 0: the objective is then not computed before the first iteration.
     first_objective: Option<f64>,
     /// Of every start, in order.
     final_objectives: Vec<f64>,
-    /// The start that was kept; each has the seed of the run and its own number added.
+    /// The number of the kept start. Its seed is the run's seed plus this number.
     start: usize,
-    /// The iterations and their looks at the objective, without files.
+    /// The time of the iterations and the objectives, without files.
     seconds: f64,
     engine: String,
     output: &'a Path,
@@ -70,12 +44,12 @@ struct Summary<'a> {
 pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending> {
     let unfit = [("--updates", command.updates != Updates::Alternating), ("--tolerance", command.tolerance > 0.0)];
     if let Some((option, _)) = unfit.into_iter().find(|(_, given)| *given) {
-        bail!("{option} does not go with --method nmf2d");
+        bail!("{option}: cannot be used with --method nmf2d; leave it out");
     }
     let Shifted { time_lags, pitch_lags, starts } = command.shifted;
     let starts = starts.unwrap_or(1);
     if command.init.is_some() && starts > 1 {
-        bail!("--starts {starts} does not go with --init, which is one start");
+        bail!("--starts {starts}: --init gives a single start; use one of the two");
     }
     let v = read_matrix(&command.matrix)?;
     check_level(&command.matrix, &v, true)?;
@@ -98,14 +72,14 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         normalize: command.norm()?,
         ..Options::of(command.divergence, lags, command.iterations)
     };
-    // As for plain factors: d(mv|mλ) = m^β d(v|λ), so the penalty must grow by as much.
+    // As for plain factors, d(mv|mλ) = m^β d(v|λ), so the penalty must be scaled alike.
     options.rule.rule = Rule { sparsity: command.sparsity * scale.powf(1.0 - beta), ..options.rule.rule };
     let v = v / scale;
     let (mut bases, mut gains);
     let start = if command.init.is_none() {
-        Start::Random { components: command.rank, starts, seed: common.seed }
+        Start::Random { components: command.rank, starts, seed: common.seed() }
     } else {
-        (bases, gains) = nmf2d::random_start(&[v.view()], command.rank, lags, common.seed);
+        (bases, gains) = nmf2d::random_start(&[v.view()], command.rank, lags, common.seed());
         if let Some(w) = w {
             bases = w.outer_iter().map(|w| w.to_owned()).collect();
         }
@@ -118,7 +92,11 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     let engine = open(common)?;
     let bar = progress::bar(common, command.iterations as u64, "factorizing");
     let (found, name) = with_engine!(&engine, |engine| {
-        (nmf2d::search(engine, &[v.view()], start, &options, |_| bar.inc(1))?, engine.describe())
+        let watch = |_| {
+            bar.inc(1);
+            Ok(())
+        };
+        (nmf2d::search(engine, &[v.view()], start, &options, watch)?, engine.describe())
     });
     bar.finish_and_clear();
     let Found { bases, gains, fit, start, seconds } = found;
@@ -148,13 +126,13 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     Ok(Ending::Done)
 }
 
-/// Says what memory data F x N and their factors take, in f64 and, once for every start, what the engine has beside them.
+/// Announces the memory for data F x N and their factors: in f64, and on the engine once per start.
 fn announce((rows, columns): (usize, usize), rank: usize, lags: Lags, starts: usize) -> anyhow::Result<()> {
     let product = |sizes: &[usize]| sizes.iter().map(|&size| size as u64).product::<u64>();
     let factors = product(&[lags.time, rows, rank]) + product(&[lags.pitch, rank, columns]);
     let data = product(&[rows, columns]);
     let bytes = (24 + 24 * starts as u64) * factors + (16 + 16 * starts as u64) * data;
-    memory::announce(bytes, "give a lower --rank, fewer --starts or lags, or fewer columns")
+    memory::announce(bytes, "use a lower --rank, fewer --starts or lags, or fewer columns")
 }
 
 /// W (T,F,D) and H (Φ,D,N) of --init, for data F x N.
@@ -173,11 +151,13 @@ fn given(command: &Factorize, (rows, columns): (usize, usize)) -> anyhow::Result
     Ok(factors)
 }
 
-/// How many lags there are: as many as the factor has that is given, or as are asked for.
+/// The number of lags: that of the given factor, or as asked for.
 fn lags(option: &str, asked: Option<usize>, factor: Option<&Array3<f64>>, default: usize) -> anyhow::Result<usize> {
     let given = factor.map(|factor| factor.len_of(Axis(0)));
     match asked.zip(given) {
-        Some((asked, given)) if asked != given => bail!("{option} {asked}: the factor of --init has {given}"),
+        Some((asked, given)) if asked != given => {
+            bail!("{option} {asked}: the factor of --init has {given}; leave the option out")
+        }
         _ => Ok(given.or(asked).unwrap_or(default)),
     }
 }
@@ -205,7 +185,7 @@ fn text(summary: &Summary) -> String {
         summary.rank,
         summary.time_lags,
         summary.pitch_lags,
-        from(summary.first_objective),
+        before(summary.first_objective),
         last.get(summary.start).copied().unwrap_or_default(),
         summary.iterations,
         summary.seconds,

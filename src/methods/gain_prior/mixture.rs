@@ -7,53 +7,53 @@ use crate::kernels::{Density, GainPrior, Mixture};
 use crate::random::Stream;
 use crate::{Error, Result};
 
-/// The least variance of a log-gain: components sharper than a factor of e would hold gains where a few frames had them.
+/// The least variance of a log-gain. Components narrower than a factor of e would tie gains to the values of a few frames.
 pub const VARIANCE_FLOOR: f64 = 1.0;
 
-/// Columns that starting means are drawn from, at most: to draw C of them takes C passes over these.
+/// The most columns from which the first means are drawn. Drawing C means takes C passes over them.
 const SAMPLE: usize = 8192;
 
-/// A component that is responsible for less than so many columns is dead.
+/// A component that is responsible for fewer columns than this is dead.
 const DEAD: f64 = 1.0;
 
-/// How a mixture is learned.
+/// The options of learning a mixture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fitting {
     /// C.
     pub components: usize,
-    /// Steps at most.
+    /// The most steps.
     pub iterations: usize,
-    /// Steps end where one raises the log-likelihood of a column by no more than this, in the mean; 0: never.
+    /// Stop when a step raises the mean log-likelihood of a column by no more than this; 0: never.
     pub tolerance: f64,
-    /// Starts, of which the one that ends best is kept.
+    /// The number of starts. The best result is kept.
     pub starts: usize,
     /// The least variance.
     pub variance_floor: f64,
-    /// Of the starts.
+    /// The seed of the starts.
     pub seed: u64,
 }
 
 impl Fitting {
-    /// C components, the other options as `train` has them.
+    /// C components, with the other options of `train`.
     pub fn of(components: usize, seed: u64) -> Self {
         Self { components, iterations: 100, tolerance: 1e-3, starts: 3, variance_floor: VARIANCE_FLOOR, seed }
     }
 }
 
-/// A mixture that was learned.
+/// A learned mixture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
-    /// The best.
+    /// The best mixture.
     pub mixture: Mixture,
-    /// Its log-likelihood before every step and after the last. It can fall where a variance reached its floor and where a
-    /// component was seeded anew, nowhere else.
+    /// Its log-likelihood before every step and after the last. It falls only if a variance reaches its floor, or if a component
+    /// is seeded again.
     pub log_likelihood: Vec<f64>,
-    /// Components that died on the way and were seeded anew.
+    /// Components that died and were seeded again.
     pub reseeded: usize,
 }
 
-/// A step of expectation-maximization: the log-likelihood of X (K x N) under a mixture, and the mixture that maximises what is
-/// expected under it. A component that is responsible for nothing keeps its mean and variance.
+/// One step of expectation-maximization. Returns the log-likelihood of X (K x N) under `mixture`, and the mixture that maximises
+/// the expected log-likelihood. A component that is responsible for no column keeps its mean and variance.
 ///
 /// # Errors
 /// [`Error::Input`] where shapes do not fit, [`Error::Engine`].
@@ -75,8 +75,8 @@ fn maximize(moments: &Moments, mixture: &Mixture, columns: usize, variance_floor
     next
 }
 
-/// Learns a mixture of the columns of X (K x N) by expectation-maximization from a k-means++ start. Random numbers are those of
-/// the seed, on every engine.
+/// Learns a mixture of the columns of X (K x N) by expectation-maximization, from a k-means++ start. The seed gives the same
+/// random numbers on every engine.
 ///
 /// # Errors
 /// [`Error::Input`] where there are fewer columns than components, [`Error::Diverged`] where the log-likelihood is not finite,
@@ -105,7 +105,7 @@ pub fn fit<E: GainPrior>(engine: &E, x: &E::Panel, fitting: &Fitting) -> Result<
     })
 }
 
-/// Steps from one start. Dead components are seeded anew in the first half of the steps, so that all have time to settle.
+/// Takes steps from one start. Dead components are seeded again in the first half of the steps, so that all have time to settle.
 fn climb<E: GainPrior>(
     engine: &E,
     x: &E::Panel,
@@ -141,7 +141,7 @@ fn climb<E: GainPrior>(
     }
 }
 
-/// Means drawn by k-means++ from a sample of the columns, and the variances given.
+/// A mixture with means drawn by k-means++ from a sample of the columns, and these variances.
 fn seeded(values: ArrayView2<f32>, variances: &Array1<f64>, components: usize, stream: Stream) -> Mixture {
     let columns = values.ncols();
     let mut counter = 0..;
@@ -154,7 +154,7 @@ fn seeded(values: ArrayView2<f32>, variances: &Array1<f64>, components: usize, s
     let mut distances = vec![1.0; sample.len()];
     let mut means = Array2::zeros((components, values.nrows()));
     for (component, mut mean) in means.outer_iter_mut().enumerate() {
-        // The first column is drawn evenly, each further one by its squared distance to the nearest that was drawn.
+        // The first column is drawn uniformly, each further one by its squared distance to the nearest drawn column.
         let mut left = uniform() * distances.iter().sum::<f64>();
         let drawn = distances.iter().position(|&distance| {
             left -= distance;
@@ -174,7 +174,7 @@ fn seeded(values: ArrayView2<f32>, variances: &Array1<f64>, components: usize, s
     }
 }
 
-/// The variance of every row, floored. It goes column by column, as the values stand in memory.
+/// The variance of every row, floored. The loop runs column by column, in the order of memory.
 fn spread(values: ArrayView2<f32>, floor: f64) -> Array1<f64> {
     let count = values.ncols() as f64;
     let mut mean = Array1::<f64>::zeros(values.nrows());
@@ -189,7 +189,7 @@ fn spread(values: ArrayView2<f32>, floor: f64) -> Array1<f64> {
     squares.mapv_into(|sum| (sum / count).max(floor))
 }
 
-/// Puts dead components to the columns that the mixture explains worst.
+/// Moves dead components to the columns that the mixture explains worst.
 fn reseed(
     mixture: &mut Mixture,
     dead: &[usize],
@@ -214,7 +214,7 @@ mod tests {
 
     use super::super::tests::{mixture, values};
     use super::*;
-    use crate::engine::gpu::tests::gpu;
+    use crate::engine::testing::gpu;
     use crate::engine::{Cpu, Reference};
 
     /// Columns around two places far apart.
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn starting_means_are_far_from_each_other() {
-        // Three places of ten columns each: one that was drawn is at no distance, and is not drawn again.
+        // Three places of ten columns each. A drawn column has distance 0, so its place is not drawn again.
         let values = Array2::from_shape_fn((2, 30), |(_, column)| -5.0 * (column / 10) as f32);
         for seed in 0..8 {
             let variances = Array1::from_vec(vec![1.0, 2.0]);
@@ -327,7 +327,7 @@ mod tests {
         let x = clouds(30);
         let values = x.mapv(|x| x as f32);
         let fitting = Fitting { iterations: 20, ..Fitting::of(2, 0) };
-        // One component where nothing is, the other in the middle.
+        // One component where no column is, the other in the middle.
         let means = Array2::from_shape_fn((2, 5), |(component, _)| [-5.0, 1e4][component]);
         let start = Mixture { weights: Array1::from_elem(2, 0.5), variances: Array2::ones((2, 5)), means };
         let fitted = climb(&Reference, &vec![x], values.view(), &Array1::ones(5), start, &fitting).unwrap();
@@ -341,7 +341,7 @@ mod tests {
         let values = x.mapv(|x| x as f32);
         let means = Array2::from_shape_fn((2, 2), |(component, _)| [-1.0, 1e4][component]);
         let start = Mixture { weights: Array1::from_elem(2, 0.5), variances: Array2::ones((2, 2)), means };
-        // Too wide to win a column: dead again at every step.
+        // Too wide to win a column, so it dies at every step.
         let variances = Array1::from_elem(2, 1e9);
         let fitting = Fitting { iterations: 20, ..Fitting::of(2, 0) };
         let fitted = climb(&Reference, &vec![x], values.view(), &variances, start, &fitting).unwrap();

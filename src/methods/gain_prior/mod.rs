@@ -1,23 +1,31 @@
-//! Gains under priors: mixtures learned from the gains of each source alone say which gains belong together, and gains of a
-//! recording are found under bases and mixtures at once.
+//! Gains under priors. For each source, a mixture of Gaussians is learned from the gains of the source alone: it knows which gains
+//! occur together. The gains of a recording are then found under the bases and these priors.
 //!
 //! Grais & Erdogan, "Gaussian mixture gain priors for regularized nonnegative matrix factorization in single-channel source
 //! separation" (2012). Gains minimise Σ d(v|λ) − Σ_j α_j L_j under any divergence; see [`crate::kernels::prior`].
 
+mod file;
+mod leakage;
 mod mixture;
+mod options;
+pub(crate) mod separate;
+pub(crate) mod train;
 
 use ndarray::Axis;
 
 use crate::Result;
 use crate::kernels::{GainPrior, Prior, Rule};
+pub use file::Learned;
+pub use leakage::{Leakage, claims};
 pub use mixture::{Fitted, Fitting, VARIANCE_FLOOR, fit, step};
+pub use options::{Separation, Training, Weight};
 
-/// Gains below this share of their column's norm count as that, in training and in separation: 60 dB below in a power spectrum,
-/// 120 dB in a magnitude. Below it a multiplicative update leaves what depends on how long it ran, not on the source.
+/// Gains below this share of their column's norm count as this share, in training and in separation: 60 dB below in a power
+/// spectrum, 120 dB in a magnitude spectrum. Smaller gains depend on the number of updates, not on the source.
 pub const FLOOR: f64 = 1e-6;
 
-/// Finds gains under fixed bases and priors from those given: one plain update, and all others under the priors, with α of every
-/// prior and column from `weights` (priors x N). Columns are independent of each other.
+/// Updates gains under fixed bases and priors, from the given gains. The first update is plain, all others are under the priors.
+/// `weights` (priors x N) has α of every prior and column. Columns are independent of each other.
 ///
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) where shapes do not fit, [`Error::Engine`](crate::Error::Engine).
@@ -43,7 +51,7 @@ pub fn update_gains<E: GainPrior>(
     })
 }
 
-/// Σ_n L of a source's gains, the rows of H that a prior names.
+/// Σ_n L of the gains of one source: the rows of H that the prior names.
 ///
 /// # Errors
 /// As above.
@@ -59,7 +67,7 @@ mod tests {
 
     use super::*;
     use crate::divergence::Divergence;
-    use crate::engine::gpu::tests::{gpu, numbers};
+    use crate::engine::testing::{gpu, numbers};
     use crate::engine::{Cpu, Engine, Reference};
     use crate::kernels::{Density, Gradient, Mixture, Momentum};
     use crate::methods::nmf::{self, Until, Updates};
@@ -151,11 +159,11 @@ mod tests {
         }
     }
 
-    /// Whether priors of weight 0 change no bit: all of them, one, or where a column has none.
+    /// Priors of weight 0 change no bit: all priors, one of them, or in some columns.
     fn assert_weightless<E: GainPrior + Momentum>(engine: &E) {
         let (v, w) =
             (engine.panel(numbers(1, 37, 70).view()).unwrap(), engine.matrix(numbers(2, 37, 9).view()).unwrap());
-        // Zeros stay zeros where no prior raises them.
+        // Zeros stay zeros if no prior raises them.
         let mut start = numbers(3, 9, 70);
         start.slice_mut(s![.., 5]).fill(0.0);
         let start = || engine.panel(start.view()).unwrap();

@@ -1,142 +1,30 @@
-//! Nonnegative matrix factor 2-D deconvolution: sources whose spectra are a pattern in time and log-frequency, moved to wherever
-//! they sound. Each component of the model is a source. With one lag of pitch this is NMFD.
+//! Nonnegative matrix factor 2-D deconvolution: each source is a pattern in time and log-frequency, which moves to wherever it
+//! sounds. Each component of the model is a source. With one lag of pitch this is NMFD.
 //!
 //! Schmidt & Mørup, "Nonnegative matrix factor 2-D deconvolution for blind single channel source separation" (2006): the updates
 //! (14), (15) for least squares and (22), (23) for KL.
 
+mod factorize;
+mod options;
+pub(crate) mod patterns;
 mod search;
+pub(crate) mod separate;
 
-use ndarray::{Array2, Axis};
-
+pub use factorize::{Fit, Options, factorize};
+pub use options::Separation;
 pub use search::{Factors, Found, Start, random_start, search};
-
-use super::nmf::{Learn, check_norm};
-use crate::divergence::Divergence;
-use crate::kernels::{Lags, Norm, Rule, ShiftRule, Shifts};
-use crate::{Error, Result};
-
-/// What to do, and for how long.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// Divergence, exponent, floor, lags and edges of the updates, and the penalty on the gains. Of `rule.rule.norm` nothing is
-    /// asked: the norm that patterns keep is `normalize`.
-    pub rule: ShiftRule,
-    /// How many iterations.
-    pub iterations: usize,
-    /// The objective is looked at before the first iteration, after every so many, and after the last; 0: after the last alone.
-    pub trace_every: usize,
-    /// Which factors are updated.
-    pub learn: Learn,
-    /// Scales patterns to unit norm after each update of the bases, and gains with them. Without it a sparsity says nothing
-    /// where bases are learned: W grows as H shrinks.
-    pub normalize: Option<Norm>,
-}
-
-impl Options {
-    /// `iterations` of a divergence's plain update.
-    pub fn of(divergence: Divergence, lags: Lags, iterations: usize) -> Self {
-        Self { rule: ShiftRule::of(divergence, lags), iterations, trace_every: 1, learn: Learn::Both, normalize: None }
-    }
-}
-
-/// What a factorization did.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fit {
-    /// The objective Σ d(v|λ) + λ Σ h of every stack of bases, over all segments that share it, wherever it was looked at:
-    /// (stacks, looks), the last after the last iteration.
-    pub objective: Array2<f64>,
-}
-
-impl Fit {
-    /// The stack of the least objective at the end, the first of them: of several starts from the same data, the one to keep.
-    pub fn best(&self) -> usize {
-        let last = self.objective.columns().into_iter().next_back();
-        let ranked = last.into_iter().flatten().enumerate();
-        ranked.min_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(stack, _)| stack)
-    }
-}
-
-/// Factorizes V (F x N) from the given W (stacks of T bases F x D) and H (ΦD x N), in place: every iteration updates all W^τ,
-/// then, with the new Λ, all H^φ. `watch` is told the number of each iteration done.
-///
-/// A stack of bases and its segments go their way as if they were alone, to the bit.
-///
-/// # Errors
-/// [`Error::Input`] where shapes or options do not fit, [`Error::Diverged`] where an objective is not finite, [`Error::Engine`].
-pub fn factorize<E: Shifts>(
-    engine: &E,
-    v: &E::Panel,
-    w: &mut E::Matrix,
-    h: &mut E::Panel,
-    options: &Options,
-    mut watch: impl FnMut(usize) + Send,
-) -> Result<Fit> {
-    let norm = options.normalize.filter(|_| options.learn != Learn::Gains);
-    norm.map_or(Ok(()), |norm| check_norm(&options.rule.rule, norm))?;
-    let rule = ShiftRule { rule: Rule { norm, ..options.rule.rule }, ..options.rule };
-    let due = |done: usize| {
-        done == options.iterations || (options.trace_every > 0 && done.is_multiple_of(options.trace_every))
-    };
-    engine.within(|| {
-        let stacks = engine.matrices(w) / rule.lags.time.max(1);
-        if let Some(norm) = rule.rule.basis_norm() {
-            engine.normalize_patterns(w, h, rule.lags, norm)?;
-        }
-        let mut objective = Array2::zeros((stacks, 0));
-        for done in 0..=options.iterations {
-            if done > 0 {
-                if options.learn != Learn::Gains {
-                    engine.update_shifted_bases(v, w, h, &rule)?;
-                    if let Some(norm) = norm {
-                        engine.normalize_patterns(w, h, rule.lags, norm)?;
-                    }
-                }
-                if options.learn != Learn::Bases {
-                    engine.update_shifted_gains(v, w, h, &rule)?;
-                }
-                watch(done);
-            }
-            if due(done) {
-                let now = look(engine, v, w, h, &rule, stacks)?;
-                if now.iter().any(|objective| !objective.is_finite()) {
-                    let what = format!("factorization ({})", rule.rule.divergence);
-                    return Err(Error::Diverged { what, iteration: done });
-                }
-                objective.push_column(ndarray::aview1(&now)).map_err(|cause| Error::input(cause.to_string()))?;
-            }
-        }
-        Ok(Fit { objective })
-    })
-}
-
-/// The objective of every stack of bases.
-fn look<E: Shifts>(
-    engine: &E,
-    v: &E::Panel,
-    w: &E::Matrix,
-    h: &E::Panel,
-    rule: &ShiftRule,
-    stacks: usize,
-) -> Result<Vec<f64>> {
-    let mut columns = engine.shifted_costs(v, w, h, rule.lags, rule.rule.divergence)?;
-    if rule.rule.sparsity != 0.0 {
-        let gains = engine.read_panel::<f64>(h)?.sum_axis(Axis(0));
-        columns.iter_mut().zip(gains).for_each(|(cost, gains)| *cost += rule.rule.sparsity * gains);
-    }
-    let mut rest = columns.as_slice();
-    let of_segment = |columns: usize| rest.split_off(..columns).into_iter().flatten().sum();
-    let of_segments: Vec<f64> = engine.segments(v).1.into_iter().map(of_segment).collect();
-    Ok(of_segments.chunks(of_segments.len().div_ceil(stacks).max(1)).map(|segments| segments.iter().sum()).collect())
-}
 
 #[cfg(test)]
 mod tests {
-    use ndarray::s;
+    use ndarray::{Array2, s};
 
     use super::*;
+    use crate::Error;
+    use crate::divergence::Divergence;
     use crate::engine::{Cpu, Engine, Reference};
     use crate::kernels::Edges;
-    use crate::methods::nmf;
+    use crate::kernels::{Lags, Norm, Shifts};
+    use crate::methods::nmf::{self, Learn};
     use crate::random::Stream;
 
     const LAGS: Lags = Lags { time: 3, pitch: 2 };
@@ -146,10 +34,10 @@ mod tests {
         Array2::from_shape_fn((9, 14), |(f, n)| (stream.uniform((f * 14 + n) as u64) + 0.05) as f32)
     }
 
-    /// From some seeds, each start with bases of its own.
+    /// Several starts from one seed, each with bases of its own.
     fn run(options: &Options, starts: usize, seed: u64) -> Found {
         let start = Start::Random { components: 2, starts, seed };
-        search(&Reference, &[data().view()], start, options, |_| ()).unwrap()
+        search(&Reference, &[data().view()], start, options, |_| Ok(())).unwrap()
     }
 
     #[test]
@@ -182,7 +70,7 @@ mod tests {
                 let mut options = Options { normalize: Some(norm), ..Options::of(divergence, LAGS, 30) };
                 options.rule.rule.sparsity = sparsity;
                 let start = Start::Random { components: 2, starts: 2, seed };
-                let found = search(engine, &matrices, start, &options, |_| ());
+                let found = search(engine, &matrices, start, &options, |_| Ok(()));
                 if (divergence, norm) == (Divergence::KullbackLeibler, Norm::L1) {
                     assert!(found.unwrap_err().to_string().contains("l2"));
                     continue;
@@ -197,9 +85,9 @@ mod tests {
 
     #[test]
     fn a_sparse_objective_never_rises() {
-        check_sparse(&Reference, 1e-12, 5, &crate::divergence::tests::ALL);
-        check_sparse(&Cpu::new(Some(1)).unwrap(), 1e-5, 2, &crate::divergence::tests::ALL);
-        if let Some(gpu) = crate::engine::gpu::tests::gpu() {
+        check_sparse(&Reference, 1e-12, 5, &crate::divergence::ALL);
+        check_sparse(&Cpu::new(Some(1)).unwrap(), 1e-5, 2, &crate::divergence::ALL);
+        if let Some(gpu) = crate::engine::testing::gpu() {
             let some = [Divergence::KullbackLeibler, Divergence::Euclidean, Divergence::ItakuraSaito];
             check_sparse(&gpu, 1e-5, 1, &some);
         }
@@ -216,7 +104,7 @@ mod tests {
                 order: nmf::Order::BasesFirst,
                 ..nmf::Options::of(divergence, fit.objective.ncols() - 1)
             };
-            let plain = nmf::factorize(&Reference, &v, &mut plain_w, &mut plain_h, &options, |_| ()).unwrap();
+            let plain = nmf::factorize(&Reference, &v, &mut plain_w, &mut plain_h, &options, |_| Ok(())).unwrap();
             let near = |a: &Array2<f64>, b: &Array2<f64>| (a - b).iter().all(|error| error.abs() < 1e-12);
             assert!(near(&bases[0], &plain_w[0]) && near(&gains[0], &plain_h[0]));
             let objective = Array2::from_shape_vec((1, plain.objective.len()), plain.objective).unwrap();
@@ -231,7 +119,7 @@ mod tests {
         let objective = |time: usize| {
             let options = Options::of(Divergence::KullbackLeibler, Lags { time, pitch: 1 }, 300);
             let start = Start::Random { components: 1, starts: 1, seed: 0 };
-            search(&Reference, &[v.view()], start, &options, |_| ()).unwrap().fit.objective[(0, 300)]
+            search(&Reference, &[v.view()], start, &options, |_| Ok(())).unwrap().fit.objective[(0, 300)]
         };
         assert!(objective(2) < 1e-3 && objective(1) > 1.0, "{} and {}", objective(2), objective(1));
     }
@@ -258,20 +146,20 @@ mod tests {
             let matrices = [v.slice(s![.., ..6]), v.slice(s![.., 6..])];
             let options = Options::of(Divergence::KullbackLeibler, LAGS, 9);
             let from = |starts, seed| Start::Random { components: 2, starts, seed };
-            let found = search(engine, &matrices, from(3, 1), &options, |_| ()).unwrap();
+            let found = search(engine, &matrices, from(3, 1), &options, |_| Ok(())).unwrap();
             assert_eq!((found.fit.objective.nrows(), found.gains[0].dim(), found.gains[1].dim()), (3, (4, 6), (4, 8)));
             for start in 0..3 {
-                let alone = search(engine, &matrices, from(1, 1 + start), &options, |_| ()).unwrap();
+                let alone = search(engine, &matrices, from(1, 1 + start), &options, |_| Ok(())).unwrap();
                 assert_eq!(alone.fit.objective.row(0), found.fit.objective.row(start as usize));
                 let kept = (&alone.bases, &alone.gains) == (&found.bases, &found.gains);
                 assert_eq!(kept, start as usize == found.start);
             }
-            let one = search(engine, &matrices[1..], from(1, 1 + found.start as u64), &options, |_| ()).unwrap();
+            let one = search(engine, &matrices[1..], from(1, 1 + found.start as u64), &options, |_| Ok(())).unwrap();
             assert_ne!(one.bases, found.bases, "of both matrices");
         }
         check(&Reference);
         check(&Cpu::new(None).unwrap());
-        if let Some(gpu) = crate::engine::gpu::tests::gpu() {
+        if let Some(gpu) = crate::engine::testing::gpu() {
             check(&gpu);
         }
     }
@@ -282,13 +170,13 @@ mod tests {
         let (bases, _) = random_start(&[v.view()], 2, LAGS, 4);
         let given = Start::Given { bases: &bases, gains: None };
         let mut options = Options { learn: Learn::Gains, ..Options::of(Divergence::KullbackLeibler, LAGS, 20) };
-        let fixed = search(&Reference, &[v.view()], given, &options, |_| ()).unwrap();
+        let fixed = search(&Reference, &[v.view()], given, &options, |_| Ok(())).unwrap();
         assert_eq!(fixed.bases, bases);
         let trace = fixed.fit.objective.row(0);
         assert!(trace[20] < 0.9 * trace[0] && trace.windows(2).into_iter().all(|pair| pair[1] <= pair[0]));
         // Gains that are all alike begin where the model has the mean of the data.
         let none = Options { iterations: 0, ..options.clone() };
-        let found = search(&Reference, &[v.view()], given, &none, |_| ()).unwrap();
+        let found = search(&Reference, &[v.view()], given, &none, |_| Ok(())).unwrap();
         let w = found.bases.iter().map(|w| w.sum()).sum::<f64>() * LAGS.pitch as f64 / 9.0;
         let mean = v.iter().map(|&v| f64::from(v)).sum::<f64>() / v.len() as f64;
         assert!(found.gains[0].iter().all(|&h| (h * w / mean - 1.0).abs() < 1e-12));
@@ -296,10 +184,10 @@ mod tests {
         let mut sparse = none.clone();
         sparse.rule.rule.sparsity = 0.7;
         let [plain, sparse] = [none, sparse]
-            .map(|options| search(&Reference, &[v.view()], given, &options, |_| ()).unwrap().fit.objective[(0, 0)]);
+            .map(|options| search(&Reference, &[v.view()], given, &options, |_| Ok(())).unwrap().fit.objective[(0, 0)]);
         assert!((sparse - plain - 0.7 * found.gains[0].sum()).abs() < 1e-12 * sparse);
         options.learn = Learn::Bases;
-        let learned = search(&Reference, &[v.view()], given, &options, |_| ()).unwrap();
+        let learned = search(&Reference, &[v.view()], given, &options, |_| Ok(())).unwrap();
         assert_eq!((&learned.gains, learned.bases == bases), (&found.gains, false));
     }
 
@@ -337,7 +225,7 @@ mod tests {
             normalize: Some(Norm::L2),
             ..Options::of(Divergence::KullbackLeibler, LAGS, 3)
         };
-        assert_eq!(search(&Reference, &[data().view()], given, &options, |_| ()).unwrap().bases, bases);
+        assert_eq!(search(&Reference, &[data().view()], given, &options, |_| Ok(())).unwrap().bases, bases);
     }
 
     #[test]
@@ -345,7 +233,7 @@ mod tests {
         let v = vec![Array2::from_elem((2, 2), f64::MAX)];
         let (mut w, mut h) = (vec![Array2::ones((2, 1))], vec![Array2::ones((1, 2))]);
         let options = Options::of(Divergence::Euclidean, Lags { time: 1, pitch: 1 }, 3);
-        let error = factorize(&Reference, &v, &mut w, &mut h, &options, |_| ()).unwrap_err();
+        let error = factorize(&Reference, &v, &mut w, &mut h, &options, |_| Ok(())).unwrap_err();
         assert!(matches!(error, Error::Diverged { iteration: 0, .. }), "{error}");
     }
 }

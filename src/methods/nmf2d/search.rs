@@ -1,32 +1,32 @@
-//! Where a factorization begins, and which of several ends is kept.
+//! Factorizations from one or several starts, of which the best result is kept.
 
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-use super::{Fit, Options, factorize};
+use super::factorize::{Fit, Options, factorize};
 use crate::Result;
 use crate::engine::Real;
 use crate::kernels::{Lags, Shifts};
 use crate::random::Stream;
 
-/// Where a factorization begins.
+/// The start of a factorization.
 #[derive(Debug, Clone, Copy)]
 pub enum Start<'a> {
-    /// Both factors at random, several times over.
+    /// Both factors at random, several times.
     Random {
         /// D.
         components: usize,
-        /// How many times; the end with the least objective is kept.
+        /// How many starts; the result with the least objective is kept.
         starts: usize,
-        /// Of the first start; each has the seed of the one before and 1.
+        /// The seed of the first start. Each further start adds 1.
         seed: u64,
     },
-    /// Once, at factors that are given.
+    /// Once, from the given factors.
     Given {
         /// W^τ (F x D), T of them.
         bases: &'a [Array2<f64>],
-        /// H (ΦD x N) of every matrix of the data; if they are missing, all gains begin alike.
+        /// H (ΦD x N) of every matrix of the data; if they are missing, all gains start equal.
         gains: Option<&'a [Array2<f64>]>,
     },
 }
@@ -34,23 +34,23 @@ pub enum Start<'a> {
 /// W^τ (F x D), T of them, and H (ΦD x N) of every matrix of the data.
 pub type Factors = (Vec<Array2<f64>>, Vec<Array2<f64>>);
 
-/// The factors that were kept.
+/// The result that was kept.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// W^τ (F x D), T of them.
     pub bases: Vec<Array2<f64>>,
     /// H (ΦD x N) of every matrix of the data; row φD + d is row d of H^φ.
     pub gains: Vec<Array2<f64>>,
-    /// How all starts went: (starts, looks).
+    /// The course of all starts: (starts, checks).
     pub fit: Fit,
-    /// Which of them was kept.
+    /// The start that was kept.
     pub start: usize,
-    /// What the iterations and their looks at the objective took, without the way to the device.
+    /// The time of the iterations and of their objectives, without the way to the device.
     pub seconds: f64,
 }
 
-/// Factorizes matrices V (F x N, N of each its own), whose bases are the same, from `start`. Several starts are factorized side by
-/// side, and each goes its way as if it were alone, to the bit.
+/// Factorizes matrices V (F x N, each with its own N) that share their bases, from `start`. Several starts are factorized side by
+/// side. The result of each is the one that it has alone, to the bit.
 ///
 /// # Errors
 /// Those of [`factorize`].
@@ -59,7 +59,7 @@ pub fn search<E: Shifts, T: Real>(
     data: &[ArrayView2<T>],
     start: Start,
     options: &Options,
-    watch: impl FnMut(usize) + Send,
+    watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Found> {
     let lags = options.rule.lags;
     let begun: Vec<Factors> = match start {
@@ -75,7 +75,7 @@ pub fn search<E: Shifts, T: Real>(
     let v: Vec<_> = begun.iter().flat_map(|_| data.iter().copied()).collect();
     let v = engine.packed(&v)?;
     let (mut w, mut h) = (engine.stack(&bases)?, engine.packed(&gains)?);
-    // Reading a factor back waits until it is there: before, for the data to be up, and after, for the last update.
+    // Reading a factor back waits for the device: here for the data to arrive, and below for the last update.
     engine.read_matrix::<f32>(&w)?;
     let started = Instant::now();
     let fit = factorize(engine, &v, &mut w, &mut h, options, watch)?;
@@ -117,7 +117,7 @@ pub fn random_start<T: Real>(data: &[ArrayView2<T>], components: usize, lags: La
     (bases, data.iter().enumerate().map(of_matrix).collect())
 }
 
-/// Gains that are all alike, under which Λ has the mean of V.
+/// Equal gains, with which Λ has the mean of V.
 fn flat_gains<T: Real>(data: &[ArrayView2<T>], bases: &[Array2<f64>], lags: Lags) -> Vec<Array2<f64>> {
     let (rows, components) = bases.first().map_or((0, 0), Array2::dim);
     let of_model = bases.iter().map(|w| w.sum()).sum::<f64>() * lags.pitch as f64 / rows.max(1) as f64;

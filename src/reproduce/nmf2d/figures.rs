@@ -1,4 +1,4 @@
-//! The pictures of the experiment, as in the paper's figures 2 to 4.
+//! The experiment's figures, as in the paper's figures 2 to 4.
 
 use ndarray::{Array2, ArrayView2, Axis as Dimension};
 
@@ -9,11 +9,11 @@ use crate::divergence::Divergence;
 use crate::report::{Axis, Drawing, Strip, Tile, grid, heatmap};
 use crate::reproduce::Figure;
 
-/// What pictures show, in dB below the loudest.
+/// The range of the pictures, in dB below the loudest.
 const SHOWN: f64 = 40.0;
 
-/// Factors of NMFD and of the NMF2D that moves the furthest, both by least squares as in the paper, and what the latter
-/// separates.
+/// Draws the factors of NMFD and of the NMF2D with the most pitch lags, both by least squares as in the paper, and the
+/// latter's separated sources.
 pub(super) fn all(scene: &Scene, attempts: &[Attempt]) -> Result<Vec<Figure>> {
     let of = |whole: bool| {
         let fit =
@@ -31,7 +31,7 @@ pub(super) fn all(scene: &Scene, attempts: &[Attempt]) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Figure 2: W of each component at the left, its gains on top.
+/// Figure 2: W of each component at the left, its gains at the top.
 fn nmfd(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     let mut order: Vec<usize> = (0..attempt.arm.components).collect();
     order.sort_by_key(|&component| attempt.owners[component]);
@@ -55,7 +55,7 @@ fn nmfd(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
         name: "nmfd".into(),
         caption: format!(
             "{}: the spectrogram of the mixture, the {} components' patterns at its left and their gains above it. Components are \
-             sorted by the source that they were given to; pictures are in dB below their own loudest, gains shares of their own \
+             sorted by their assigned source. Pictures are in dB below their own loudest, gains relative to their own \
              largest.",
             attempt.arm.name(),
             order.len()
@@ -64,7 +64,7 @@ fn nmfd(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     })
 }
 
-/// Figure 3: W of each source at the left, its gains by pitch on top.
+/// Figure 3: W of each source at the left, its gains by pitch at the top.
 fn nmf2d(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     let semitones = (attempt.arm.lags.pitch * 12) as f64 / PER_OCTAVE as f64;
     let rows = scene.names.iter().map(|_| Strip { size: 90.0, axis: Axis::new("semitones", 0.0..semitones) });
@@ -79,7 +79,7 @@ fn nmf2d(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     Ok(Figure {
         name: "nmf2d".into(),
         caption: format!(
-            "{}: the spectrogram of the mixture, each source's pattern at its left, and above it when and at which pitch the \
+            "{}: the spectrogram of the mixture, each source's pattern at its left, and above it the times and pitches at which the \
              pattern sounds. Pictures are in dB below their own loudest.",
             attempt.arm.name()
         ),
@@ -92,7 +92,7 @@ fn pattern(attempt: &Attempt, component: usize, place: (usize, usize), title: St
     Ok(Tile { place, title, drawing: picture(attempt.pattern(component).view())? })
 }
 
-/// Tiles of factors around the spectrogram: a row for each of the gains and a column for each of the patterns.
+/// Arranges tiles of factors around the spectrogram: one row per gains, one column per pattern.
 fn factors(scene: &Scene, attempt: &Attempt, mut rows: Vec<Strip>, mut tiles: Vec<Tile>) -> Result<String> {
     let lag = Axis::new("lag in s", 0.0..attempt.arm.lags.time as f64 * hop(scene));
     let mut columns: Vec<Strip> = rows.iter().map(|_| Strip { size: 100.0, axis: lag.clone() }).collect();
@@ -106,7 +106,7 @@ fn factors(scene: &Scene, attempt: &Attempt, mut rows: Vec<Strip>, mut tiles: Ve
     grid(&rows, &columns, &tiles, Some(&Axis::new("dB", -SHOWN..0.0)))
 }
 
-/// Figure 4: the mixture and what was separated, as spectrograms and as waveforms.
+/// Figure 4: the mixture and the separated sources, as spectrograms and as waveforms.
 fn separated(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     let mixture = ("mixture".to_string(), &scene.mixture);
     let signals: Vec<_> = std::iter::once(mixture).chain(scene.names.iter().cloned().zip(&attempt.estimates)).collect();
@@ -125,27 +125,27 @@ fn separated(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     Ok(Figure {
         name: "separated".into(),
         caption: format!(
-            "The mixture and what {} made of it with soft masks: spectrograms in dB below the mixture's loudest, and waveforms.",
+            "The mixture and the sources that {} separated with soft masks: spectrograms in dB below the mixture's loudest, and waveforms.",
             attempt.arm.name()
         ),
         svg: grid(&rows, &columns, &tiles, Some(&Axis::new("dB", -SHOWN..0.0)))?,
     })
 }
 
-/// Magnitudes in dB below the largest.
+/// Draws magnitudes in dB below the largest.
 fn picture(values: ArrayView2<f64>) -> Result<Drawing> {
     let most = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let decibels: Array2<f32> = values.mapv(|value| (20.0 * (value / most).log10()) as f32);
     Ok(Drawing::Cells(heatmap(decibels.view(), -SHOWN as f32..0.0)?))
 }
 
-/// In s.
+/// The hop in seconds.
 fn hop(scene: &Scene) -> f64 {
     scene.stft.params().hop as f64 / f64::from(scene.sample_rate)
 }
 
 impl Scene {
-    /// Time, from half a hop before the middle of the first frame to half a hop after that of the last.
+    /// The time axis, from half a hop before the middle of the first frame to half a hop after the middle of the last.
     fn axis(&self) -> Axis {
         let half = (self.stft.params().window as f64 / f64::from(self.sample_rate) - hop(self)) / 2.0;
         let frames = self.data.len_of(Dimension(1)) as f64;

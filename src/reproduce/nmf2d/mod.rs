@@ -1,76 +1,34 @@
-//! Instruments told apart by patterns that move in time and pitch: Schmidt & Mørup (2006), section 3.
+//! Separates instruments by patterns that move in time and pitch: Schmidt & Mørup (2006), section 3.
 
+mod attempt;
 mod figures;
+mod options;
 mod scene;
 mod tables;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use ndarray::Array2;
-use rayon::prelude::*;
+pub use options::Nmf2dOptions;
 
 use super::Findings;
 use crate::divergence::Divergence;
 use crate::kernels::{Lags, Mask, Shifts};
-use crate::methods::nmf2d::{self, Found, Start};
-use crate::spectrogram::{Length, Shape, Transform};
 use crate::{Error, Result};
 
-use scene::{PER_OCTAVE, Scene, together};
+use attempt::{Arm, Attempt, Bound, SOFT};
+use scene::{PER_OCTAVE, Scene};
 
 const PAPER: &str = "M. N. Schmidt, M. Mørup: Nonnegative matrix factor 2-D deconvolution for blind single channel source \
                      separation. ICA 2006, section 3";
 const DIVERGENCES: [Divergence; 2] = [Divergence::KullbackLeibler, Divergence::Euclidean];
-/// What estimates are judged by where nothing else is said; the paper has [`Mask::Hard`].
-const SOFT: Mask = Mask::Ratio(2.0);
-
-/// What is tried.
-#[derive(Debug, Clone)]
-pub struct Nmf2dOptions {
-    /// T of NMF2D.
-    pub time_lags: usize,
-    /// T of NMFD: each is tried.
-    pub nmfd_lags: Vec<usize>,
-    /// Φ of NMF2D: each is tried.
-    pub pitch_lags: Vec<usize>,
-    /// Random starts of each model.
-    pub starts: usize,
-    /// Of each start.
-    pub iterations: usize,
-    /// D of NMFD; NMF2D has one for each source.
-    pub components: usize,
-    /// The transform.
-    pub transform: Transform,
-    /// Of the first start; each has the seed of the one before and 1.
-    pub seed: u64,
-}
-
-impl Default for Nmf2dOptions {
-    /// Those of the paper, and beside its 12 lags of pitch as many as the melody of its score needs; for NMFD also few lags of time,
-    /// with which a component is no more than a note.
-    fn default() -> Self {
-        let (window, hop) = (Some(Length::Samples(2048)), Some(Length::Samples(1024)));
-        Self {
-            time_lags: 7,
-            nmfd_lags: vec![2, 7],
-            pitch_lags: vec![12, 18],
-            starts: 8,
-            iterations: 300,
-            components: 6,
-            transform: Transform { window, hop, fft: None, shape: Shape::Hann },
-            seed: 0,
-        }
-    }
-}
-
-/// Mixes recordings of instruments alone, and separates the mixture by NMF2D with one component a source and by NMFD with several.
-/// Nothing is learned from the recordings themselves; they are what results are judged by and, for NMFD, what its components are
-/// grouped by. `watch` is told how many iterations of how many are done.
+/// Mixes recordings of single instruments, and separates the mixture by NMF2D with one component per source and by NMFD
+/// with several. The models learn nothing from the recordings themselves. The recordings serve to score the results
+/// and, for NMFD, to group its components. `watch` receives the number of iterations done, and their total.
 ///
 /// # Errors
-/// [`Error::Input`] for options out of range, [`Error::Audio`] for recordings that are no mixture or cannot be read; those of the
-/// factorization.
+/// [`Error::Input`] for options out of range, [`Error::Audio`] for recordings that cannot be mixed or read; also the
+/// errors of the factorization.
 pub fn nmf2d<E: Shifts>(
     engine: &E,
     files: &[PathBuf],
@@ -80,7 +38,7 @@ pub fn nmf2d<E: Shifts>(
     let Nmf2dOptions { time_lags, nmfd_lags, pitch_lags, .. } = options;
     let counts = [*time_lags, options.starts, options.iterations, options.components, pitch_lags.len()];
     if counts.iter().chain(nmfd_lags).chain(pitch_lags).any(|&count| count == 0) {
-        return Err(Error::input("the experiment needs a lag, a start, an iteration and a component, or more of each"));
+        return Err(Error::input("the experiment needs at least one lag, start, iteration and component"));
     }
     let scene = Scene::new(files, &options.transform)?;
     let (bands, frames) = scene.data.dim();
@@ -100,6 +58,7 @@ pub fn nmf2d<E: Shifts>(
         let mut tick = |_: usize| {
             done += 1;
             watch(done, of);
+            Ok(())
         };
         attempts.push(Attempt::new(engine, &scene, arm, options, &mut tick)?);
     }
@@ -130,29 +89,18 @@ fn setting(scene: &Scene, options: &Nmf2dOptions, engine: &str) -> Vec<(String, 
         (
             "data",
             format!(
-                "magnitudes, {} bands from {:.0} to {:.0} Hz, {PER_OCTAVE} an octave, by {} frames",
+                "magnitudes, {} bands from {:.0} to {:.0} Hz, {PER_OCTAVE} per octave, by {} frames",
                 scene.data.nrows(),
                 edges[0],
                 edges[edges.len() - 1],
                 scene.data.ncols()
             ),
         ),
-        ("starts, iterations", format!("{} of each model, {}", options.starts, options.iterations)),
+        ("starts, iterations", format!("{} per model, {}", options.starts, options.iterations)),
         ("seed, engine", format!("{}, {engine}", options.seed)),
     ];
     let warnings = scene.warnings.iter().map(|warning| ("warning", warning.clone()));
     rows.into_iter().chain(warnings).map(|(name, value)| (name.to_string(), value)).collect()
-}
-
-/// A model that is tried.
-#[derive(Debug, Clone, Copy)]
-struct Arm {
-    divergence: Divergence,
-    lags: Lags,
-    /// D.
-    components: usize,
-    /// Whether each component is a source; otherwise they are given to the sources that they sound like.
-    whole: bool,
 }
 
 fn arms(sources: usize, options: &Nmf2dOptions) -> Vec<Arm> {
@@ -169,133 +117,12 @@ fn arms(sources: usize, options: &Nmf2dOptions) -> Vec<Arm> {
     DIVERGENCES.into_iter().flat_map(of_divergence).collect()
 }
 
-impl Arm {
-    fn name(&self) -> String {
-        let Self { divergence, lags, .. } = self;
-        if self.whole {
-            format!("NMF2D, {divergence}, {} pitch lags", lags.pitch)
-        } else {
-            format!("NMFD, {divergence}, {} time lags", lags.time)
-        }
-    }
-
-    /// (TF + ΦN)D, of data of F bands and N frames.
-    fn parameters(&self, (bands, frames): (usize, usize)) -> usize {
-        (self.lags.time * bands + self.lags.pitch * frames) * self.components
-    }
-}
-
-/// SDR in dB of each source, with masks of the sources' own spectra.
-struct Bound {
-    soft: Vec<f64>,
-    hard: Vec<f64>,
-}
-
-/// What became of a model.
-struct Attempt {
-    arm: Arm,
-    /// At the end of every start.
-    objectives: Vec<f64>,
-    /// SDR in dB of each source after every start, with soft masks.
-    soft: Vec<Vec<f64>>,
-    /// The start of the least objective.
-    best: usize,
-    /// Its SDR with hard masks.
-    hard: Vec<f64>,
-    /// Its factors.
-    found: Found,
-    /// The source of each of its components.
-    owners: Vec<usize>,
-    /// Its soft estimate of each source.
-    estimates: Vec<Vec<f32>>,
-}
-
-impl Attempt {
-    fn new<E: Shifts>(
-        engine: &E,
-        scene: &Scene,
-        arm: Arm,
-        options: &Nmf2dOptions,
-        tick: &mut (dyn FnMut(usize) + Send),
-    ) -> Result<Self> {
-        let how = nmf2d::Options { trace_every: 0, ..nmf2d::Options::of(arm.divergence, arm.lags, options.iterations) };
-        let (mut ends, mut models) = (Vec::new(), Vec::new());
-        for start in 0..options.starts {
-            // One by one, since all are judged and a search keeps the factors of its best alone.
-            let seed = options.seed.wrapping_add(start as u64);
-            let from = Start::Random { components: arm.components, starts: 1, seed };
-            let found = nmf2d::search(engine, &[scene.data.view()], from, &how, &mut *tick)?;
-            models.push(components(engine, &found, arm.lags)?);
-            ends.push(found);
-        }
-        let objectives: Vec<f64> = ends.iter().filter_map(|found| found.fit.objective.last().copied()).collect();
-        let best = least(&objectives);
-        let outcomes = models.into_par_iter().map(|models| Outcome::new(scene, &arm, &models));
-        let mut outcomes = outcomes.collect::<Result<Vec<Outcome>>>()?;
-        let soft = outcomes.iter().map(|outcome| outcome.sdr.clone()).collect();
-        let (found, Outcome { models, owners, estimates, .. }) = (ends.swap_remove(best), outcomes.swap_remove(best));
-        let hard = scene.sdr(&scene.estimates(models, Mask::Hard)?)?.1;
-        Ok(Self { arm, objectives, soft, best, hard, found, owners, estimates })
-    }
-
-    /// W (bands, T) of a component.
-    fn pattern(&self, component: usize) -> Array2<f64> {
-        let rows = self.found.bases.first().map_or(0, Array2::nrows);
-        Array2::from_shape_fn((rows, self.found.bases.len()), |(f, time)| self.found.bases[time][(f, component)])
-    }
-
-    /// H (Φ, N) of a component.
-    fn score(&self, component: usize) -> Array2<f64> {
-        let gains = &self.found.gains[0];
-        Array2::from_shape_fn((self.arm.lags.pitch, gains.ncols()), |(pitch, n)| {
-            gains[(pitch * self.arm.components + component, n)]
-        })
-    }
-}
-
-/// The part of Λ (bands, N) that is each component's.
-fn components<E: Shifts>(engine: &E, found: &Found, lags: Lags) -> Result<Vec<Array2<f64>>> {
-    let bases: Vec<_> = found.bases.iter().map(|w| w.view()).collect();
-    let (w, h) = (engine.stack(&bases)?, engine.panel(found.gains[0].view())?);
-    let each: Vec<_> = (0..found.bases[0].ncols()).map(|d| d..d + 1).collect();
-    engine.shifted_models(&w, &h, &each, lags)?.iter().map(|model| engine.read_panel(model)).collect()
-}
-
-/// What the end of one start is worth.
-struct Outcome {
-    /// Of each source.
-    models: Vec<Array2<f64>>,
-    owners: Vec<usize>,
-    estimates: Vec<Vec<f32>>,
-    /// In dB.
-    sdr: Vec<f64>,
-}
-
-impl Outcome {
-    /// From the models of the components.
-    fn new(scene: &Scene, arm: &Arm, models: &[Array2<f64>]) -> Result<Self> {
-        let sources = scene.names.len();
-        let owners = if arm.whole { (0..sources).collect() } else { scene.owners(models, SOFT)? };
-        let estimates = scene.estimates(together(models, &owners, sources), SOFT)?;
-        // Which estimate is which source's is known only now.
-        let (order, sdr) = scene.sdr(&estimates)?;
-        let mut source = vec![0; sources];
-        order.iter().enumerate().for_each(|(of, &estimate)| source[estimate] = of);
-        let owners: Vec<usize> = owners.into_iter().map(|estimate| source[estimate]).collect();
-        let estimates = order.iter().map(|&estimate| estimates[estimate].clone()).collect();
-        Ok(Self { models: together(models, &owners, sources), owners, estimates, sdr })
-    }
-}
-
-/// The index of the least, the first of equals.
-fn least(values: &[f64]) -> usize {
-    values.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::attempt::{components, least};
     use super::*;
     use crate::engine::Reference;
+    use crate::methods::nmf2d::{self, Start};
 
     fn options() -> Nmf2dOptions {
         Nmf2dOptions {
@@ -321,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn every_model_is_tried_once_under_both_costs() {
+    fn every_model_is_tried_once_with_both_divergences() {
         let names: Vec<String> = arms(2, &options()).iter().map(Arm::name).collect();
         let expected = [
             "NMF2D, kl, 1 pitch lags",
@@ -337,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_as_the_paper_counts_them() {
+    fn parameter_counts_equal_the_papers() {
         let arm = |pitch, components| Arm {
             divergence: Divergence::Euclidean,
             lags: Lags { time: 7, pitch },
@@ -348,16 +175,16 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_the_least_objective_is_kept_and_judged() {
+    fn the_start_with_the_lowest_objective_is_kept_and_scored() {
         let scene = scene();
         for arm in arms(2, &options()) {
-            let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| ()).unwrap();
+            let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| Ok(())).unwrap();
             let start = Start::Random { components: arm.components, starts: 3, seed: 4 };
             let how = nmf2d::Options { trace_every: 0, ..nmf2d::Options::of(arm.divergence, arm.lags, 25) };
-            let search = nmf2d::search(&Reference, &[scene.data.view()], start, &how, |_| ()).unwrap();
+            let search = nmf2d::search(&Reference, &[scene.data.view()], start, &how, |_| Ok(())).unwrap();
             assert_eq!((attempt.best, &attempt.found.bases), (search.start, &search.bases));
             assert_eq!(attempt.objectives, search.fit.objective.column(0).to_vec());
-            // Scores are of the estimates that are shown, source by source.
+            // The scores belong to the shown estimates, source by source.
             let (order, sdr) = scene.sdr(&attempt.estimates).unwrap();
             assert_eq!((order, &sdr), (vec![0, 1], &attempt.soft[attempt.best]));
             assert!(sdr.iter().chain(&attempt.hard).all(|&sdr| sdr > 5.0), "{}: {sdr:?}", arm.name());
@@ -366,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn factors_are_shown_by_component() {
+    fn a_components_pictures_multiply_to_its_model() {
         let scene = scene();
         let arm = arms(2, &options())[1];
-        let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| ()).unwrap();
-        // Λ at a cell, from the pictures of one component.
+        let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| Ok(())).unwrap();
+        // Λ at a cell, computed from the pictures of one component.
         let (w, h) = (attempt.pattern(1), attempt.score(1));
         let lambda: f64 =
             (0..2).flat_map(|t| (0..3).map(move |p| (t, p))).map(|(t, p)| w[(60 - p, t)] * h[(p, 9 - t)]).sum();
@@ -380,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_is_the_first_of_equals() {
+    fn least_returns_the_first_of_equal_values() {
         assert_eq!((least(&[3.0, 1.0, 2.0, 1.0]), least(&[]), least(&[f64::NAN, 5.0])), (1, 0, 1));
     }
 }

@@ -1,4 +1,4 @@
-//! Recordings of instruments alone, their sum, and what models of them make of it.
+//! Recordings of single instruments, their sum, and the estimates that models give.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -13,38 +13,40 @@ use crate::kernels::glue::share;
 use crate::spectrogram::{Bands, Spectrum, Stft, Transform, level_scale};
 use crate::{Error, Result};
 
-/// Bands an octave: two a semitone.
+/// Bands per octave: two per semitone.
 pub(super) const PER_OCTAVE: usize = 24;
-/// In Hz; the last is half the sample rate where that is lower.
+/// The range of the bands in Hz. It ends at half the sample rate if that is lower.
 const RANGE: Range<f64> = 50.0..8000.0;
 
 /// J sources, their mixture and its transform.
 pub(super) struct Scene {
-    /// Of the sources, after their files.
+    /// The names of the sources, taken from their files.
     pub(super) names: Vec<String>,
-    /// What was odd about the files, a line each.
+    /// Oddities of the files, one line each.
     pub(super) warnings: Vec<String>,
     pub(super) sample_rate: u32,
-    /// Of each source, at the level at which the mixture's peak is 1.
+    /// The samples of each source, at the level at which the mixture's peak is 1.
     sources: Vec<Vec<f32>>,
     pub(super) mixture: Vec<f32>,
     pub(super) stft: Stft<f32>,
     pub(super) bands: Bands,
-    /// The mixture's (N, F).
+    /// The mixture's spectrum (N, F).
     spectrum: Array2<Complex<f32>>,
-    /// V (bands, N): the mixture's magnitudes, grouped.
+    /// V (bands, N): the mixture's magnitudes, grouped into bands.
     pub(super) data: Array2<f32>,
 }
 
 impl Scene {
-    /// The first channels of recordings, cut to the shortest, and their sum.
+    /// Reads the first channels of the recordings, cuts them to the shortest, and sums them.
     ///
     /// # Errors
-    /// [`Error::Input`] and [`Error::Audio`] where there are fewer than two, two have one name or different sample rates, one is
-    /// empty or silent, or all cancel out; those of reading and of the transform.
+    /// [`Error::Input`] or [`Error::Audio`] if there are fewer than two recordings, two have the same name or different
+    /// sample rates, one is empty or silent, or all cancel out; also the errors of reading and of the transform.
     pub(super) fn new(files: &[PathBuf], transform: &Transform) -> Result<Self> {
         if files.len() < 2 {
-            return Err(Error::input("one recording is no mixture; give --sources two instruments alone, or more"));
+            return Err(Error::input(
+                "one recording is no mixture; give --sources two or more recordings, each of one instrument",
+            ));
         }
         let (mut names, mut warnings, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         let mut sample_rate = 0;
@@ -55,11 +57,11 @@ impl Scene {
             }
             let recording = audio::read(file)?;
             if recording.sample_rate != sample_rate && sample_rate > 0 {
-                let rates = format!("{} Hz beside {sample_rate} Hz", recording.sample_rate);
-                return Err(Error::audio(file, format!("{rates}; bring all sources to one sample rate")));
+                let rates = format!("is at {} Hz, others at {sample_rate} Hz", recording.sample_rate);
+                return Err(Error::audio(file, format!("{rates}; resample all sources to one rate")));
             }
             if recording.frames() == 0 {
-                return Err(Error::audio(file, "holds no samples; give recordings of an instrument alone"));
+                return Err(Error::audio(file, "holds no samples; give recordings of single instruments"));
             }
             sample_rate = recording.sample_rate;
             warnings.extend(recording.warnings.iter().map(|warning| format!("{name}: {warning}")));
@@ -69,14 +71,17 @@ impl Scene {
         let samples = sources.iter().map(Vec::len).min().unwrap_or(0);
         sources.iter_mut().for_each(|source| source.truncate(samples));
         if let Some(silent) = sources.iter().position(|source| source.iter().all(|&sample| sample == 0.0)) {
-            return Err(Error::audio(&files[silent], format!("is silent in the {samples} samples that all have")));
+            return Err(Error::audio(
+                &files[silent],
+                format!("is silent in the first {samples} samples, the length of the shortest recording"),
+            ));
         }
         let sum = |sources: &[Vec<f32>]| -> Vec<f32> {
             (0..samples).map(|n| sources.iter().map(|source| source[n]).sum()).collect()
         };
         let scale = level_scale(sum(&sources).iter().fold(0.0, |peak: f32, sample| peak.max(sample.abs())));
         if scale == 0.0 {
-            return Err(Error::input("the sources cancel out; there is nothing to separate"));
+            return Err(Error::input("the sources cancel out, so there is nothing to separate; give other recordings"));
         }
         sources.iter_mut().flatten().for_each(|sample| *sample *= scale);
         let stft = Stft::new(transform.at(sample_rate)?)?;
@@ -97,12 +102,13 @@ impl Scene {
         grouped(&self.bands, &self.stft.forward(signal, 0, 0..self.stft.frames(signal.len())))
     }
 
-    /// The magnitudes of the sources themselves: the best that models in these bands could say.
+    /// The magnitudes of the sources themselves: the best possible models in these bands.
     pub(super) fn truth(&self) -> Result<Vec<Array2<f64>>> {
         self.sources.iter().map(|source| Ok(self.magnitudes(source)?.mapv(f64::from))).collect()
     }
 
-    /// What models (bands, N) of several parts make of the mixture: each cell is shared by a mask, and keeps its phase.
+    /// Turns models (bands, N) of several parts into estimates: a mask shares each cell of the mixture, and the phase
+    /// is kept.
     pub(super) fn estimates(&self, models: Vec<Array2<f64>>, mask: Mask) -> Result<Vec<Vec<f32>>> {
         let estimate = |mask: Array2<f64>| {
             let mask = self.bands.spread(mask.t().mapv(|share| share as f32).view())?;
@@ -116,13 +122,14 @@ impl Scene {
         share(models, f64::MIN_POSITIVE, mask).into_iter().map(estimate).collect()
     }
 
-    /// Which estimate is each source's, by the best mean SIR, and its SDR in dB.
+    /// The estimate of each source, by the best mean SIR, and its SDR in dB.
     pub(super) fn sdr(&self, estimates: &[Vec<f32>]) -> Result<(Vec<usize>, Vec<f64>)> {
         let (order, scores) = bss_eval_permuted(&double(&self.sources), &double(estimates), TAPS)?;
         Ok((order, scores.into_iter().map(|score| score.sdr).collect()))
     }
 
-    /// For each of several parts the source whose recording its estimate correlates best with; the first of equals.
+    /// For each of several parts: the source whose recording correlates best with the part's estimate; of equal ones,
+    /// the first.
     pub(super) fn owners(&self, models: &[Array2<f64>], mask: Mask) -> Result<Vec<usize>> {
         let estimates = self.estimates(models.to_vec(), mask)?;
         let correlation = |estimate: &[f32], source: &[f32]| {
@@ -146,7 +153,7 @@ fn double(signals: &[Vec<f32>]) -> Vec<Vec<f64>> {
     signals.iter().map(|signal| signal.iter().map(|&sample| f64::from(sample)).collect()).collect()
 }
 
-/// The models of sources, each the sum of those of the parts that it owns.
+/// The models of the sources, each the sum of the parts that it owns.
 pub(super) fn together(models: &[Array2<f64>], owners: &[usize], sources: usize) -> Vec<Array2<f64>> {
     let shape = models.first().map_or((0, 0), Array2::dim);
     let mut sums = vec![Array2::zeros(shape); sources];
@@ -196,14 +203,14 @@ pub(super) mod tests {
         for (n, sample) in scene.mixture.iter().enumerate() {
             assert!((scene.sources[0][n] + scene.sources[1][n] - sample).abs() < 1e-6);
         }
-        // 300 Hz is 24 log2(6) = 62.04 bands above 50 Hz, 2000 Hz 127.7.
+        // 300 Hz is 24 log2(6) = 62.04 bands above 50 Hz, 2000 Hz is 127.7.
         let truth = scene.truth().unwrap();
         let loudest = |j: usize| (0..151).max_by(|&a, &b| truth[j][(a, 10)].total_cmp(&truth[j][(b, 10)])).unwrap();
         assert!(loudest(0).abs_diff(62) <= 2 && loudest(1).abs_diff(127) <= 1, "{} {}", loudest(0), loudest(1));
     }
 
     #[test]
-    fn the_truth_separates_and_masks_sum_to_the_mixture() {
+    fn the_true_magnitudes_separate_and_masks_sum_to_the_mixture() {
         let scene = scene();
         for mask in [Mask::Ratio(2.0), Mask::Hard] {
             let estimates = scene.estimates(scene.truth().unwrap(), mask).unwrap();
@@ -219,9 +226,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn parts_belong_to_the_source_that_they_sound_like() {
+    fn parts_are_assigned_to_the_source_that_they_resemble() {
         let scene = scene();
-        // Parts: the high source before and after the middle, and between them the low one.
+        // Three parts: the high source before the middle, the low source, and the high source after the middle.
         let truth = scene.truth().unwrap();
         let half = |late: bool| {
             let mut part = truth[1].clone();
@@ -237,7 +244,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn recordings_that_are_no_mixture_are_refused() {
+    fn recordings_that_cannot_be_mixed_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, samples| save(folder.path(), name, samples);
         let good = file("a.wav", tone(300.0, 900));
@@ -246,8 +253,8 @@ pub(super) mod tests {
         late.push(1.0);
         std::fs::create_dir(folder.path().join("c")).unwrap();
         for (other, part) in [
-            (file("silent.wav", vec![0.0; 900]), "is silent in the 900 samples"),
-            (file("late.wav", late), "is silent in the 900 samples"),
+            (file("silent.wav", vec![0.0; 900]), "is silent in the first 900 samples"),
+            (file("late.wav", late), "is silent in the first 900 samples"),
             (file("empty.wav", vec![]), "holds no samples"),
             (inverse, "cancel out"),
             (file("c/a.wav", tone(400.0, 900)), "two sources are called a"),

@@ -1,4 +1,4 @@
-//! The numbers of the experiment.
+//! The experiment's tables.
 
 use super::scene::Scene;
 use super::{Arm, Attempt, Bound, PER_OCTAVE};
@@ -6,12 +6,12 @@ use crate::divergence::Divergence;
 use crate::kernels::Lags;
 use crate::reproduce::{Cell, Table};
 
-/// Starts end near the best where they cost at most so many times as much.
+/// A start ends near the best if its objective is at most this factor above the lowest.
 const NEAR: f64 = 1.05;
-/// A component sounds at a pitch whose gains sum to this share of those of its loudest, or more.
+/// A component sounds at a pitch if its gains there sum to at least this share of those at its loudest pitch.
 const SOUNDS: f64 = 0.1;
 
-/// SDR of each source, by soft and by hard masks.
+/// SDR of each source, with soft and with hard masks.
 pub(super) fn separation(scene: &Scene, attempts: &[Attempt], truth: &Bound) -> Table {
     let mut heading = vec!["model".to_string()];
     for mask in ["soft", "hard"] {
@@ -29,16 +29,16 @@ pub(super) fn separation(scene: &Scene, attempts: &[Attempt], truth: &Bound) -> 
         title: "SDR in dB of each source".into(),
         heading,
         rows,
-        note: "BSS Eval, 512 taps; estimates in the order of the best mean SIR. Of all starts the one of the least objective, \
-               chosen without the sources. Soft masks share a cell by the squares of the models, hard ones, the paper's, give it to \
-               the largest. NMFD: each component was given to the source that its own estimate correlates best with, so the \
-               sources were known; the paper grouped by hand. Masks of the sources, from their own magnitudes in the same bands, \
-               are about what masks in these bands can reach."
+        note: "BSS Eval, 512 taps, estimates in the order of the best mean SIR. The start with the lowest objective was \
+               chosen, without the sources. Soft masks share a cell by the squares of the models. Hard masks, as in the paper, give it to \
+               the largest. NMFD: each component was assigned to the source with which its estimate correlates best, so the \
+               sources were known; the paper grouped by hand. Masks of the sources come from their own magnitudes in the same bands \
+               and show about the most that masks in these bands can reach."
             .into(),
     }
 }
 
-/// Whether the least objective is a good choice.
+/// Shows whether the lowest objective selects a good start.
 pub(super) fn starts(attempts: &[Attempt]) -> Table {
     let row = |attempt: &Attempt| {
         let least = attempt.objectives[attempt.best];
@@ -48,25 +48,25 @@ pub(super) fn starts(attempts: &[Attempt]) -> Table {
         let scores = [means[attempt.best], low, middle, high].map(Cell::Decibels);
         let cells = [
             Cell::Text(attempt.arm.name()),
-            // What is beyond six digits differs from engine to engine.
+            // Digits beyond the sixth differ between engines.
             Cell::Number(format!("{least:.5e}").parse().unwrap_or(least)),
             Cell::Text(format!("{near} of {}", attempt.objectives.len())),
         ];
         cells.into_iter().chain(scores).collect()
     };
     Table {
-        title: "Does the least objective choose well? Mean SDR in dB over the sources, soft masks".into(),
-        heading: ["model", "least objective", "within 5 %", "of the least", "min", "median", "max"]
+        title: "Does the lowest objective select a good start? Mean SDR in dB over the sources, soft masks".into(),
+        heading: ["model", "lowest objective", "within 5 %", "of the lowest", "min", "median", "max"]
             .map(String::from)
             .to_vec(),
         rows: attempts.iter().map(row).collect(),
-        note: "Within 5 %: starts that end at no more than 1.05 times the least objective. Min, median, max: over all starts. \
-               Objectives are of data at the level where the mixture's peak is 1."
+        note: "Within 5 %: starts that end at no more than 1.05 times the lowest objective. Min, median, max: over all starts. \
+               Objectives are for data scaled so that the mixture's peak is 1."
             .into(),
     }
 }
 
-/// How far apart the pitches lie at which components sound.
+/// The distances between the pitches at which components sound.
 pub(super) fn reach(scene: &Scene, attempts: &[Attempt]) -> Table {
     let row = |attempt: &Attempt| {
         let span = |source: usize| {
@@ -84,9 +84,9 @@ pub(super) fn reach(scene: &Scene, attempts: &[Attempt]) -> Table {
         heading: ["model".to_string(), "at most".into()].into_iter().chain(scene.names.iter().cloned()).collect(),
         rows: moving.map(row).collect(),
         note: format!(
-            "From the lowest to the highest pitch whose gains sum to {:.0} % of the loudest's or more. A melody over s semitones \
-             needs more than {} s lags, {} bands being a semitone: with fewer, its outer notes cannot be one pattern that moves, \
-             and what is left of them goes to other sources. The paper speaks of three whole notes and takes 12 lags; a melody \
+            "From the lowest to the highest pitch whose gains sum to at least {:.0} % of the loudest pitch's. A melody over s semitones \
+             needs more than {} s lags, because a semitone is {} bands. With fewer lags, one moving pattern cannot reach its outer notes, \
+             and other sources take their remainder. The paper speaks of three whole notes and uses 12 lags; a melody \
              from G3 to D4, 7 semitones, needs 15.",
             100.0 * SOUNDS,
             PER_OCTAVE / 12,
@@ -95,7 +95,7 @@ pub(super) fn reach(scene: &Scene, attempts: &[Attempt]) -> Table {
     }
 }
 
-/// From the first to the last of what sounds.
+/// The distance from the first to the last pitch that sounds.
 fn reached(sums: &[f64]) -> usize {
     let most = sums.iter().copied().fold(0.0, f64::max);
     let sounds = |&sum: &f64| sum > 0.0 && sum >= SOUNDS * most;
@@ -105,7 +105,7 @@ fn reached(sums: &[f64]) -> usize {
     }
 }
 
-/// How many numbers each model has to fit the data with.
+/// The number of parameters of each model.
 pub(super) fn parameters(scene: &Scene, attempts: &[Attempt]) -> Table {
     let row = |name: String, arm: &Arm, (bands, frames): (usize, usize)| {
         let sizes = [bands, frames, arm.lags.time, arm.lags.pitch, arm.components, arm.parameters((bands, frames))];
@@ -125,8 +125,8 @@ pub(super) fn parameters(scene: &Scene, attempts: &[Attempt]) -> Table {
             .map(String::from)
             .to_vec(),
         rows: here.chain(published).collect(),
-        note: "Frames here begin before the recording and end after it, so that every sample is in all the frames that can reach \
-               it: for the paper's 4 s they are 64 instead of its 63. Its seven lags of time, 'approximately 45 ms', are 448 ms at \
+        note: "Here, frames begin before the recording and end after it, so that every sample is in all frames that can cover \
+               it. For the paper's 4 s these are 64 frames instead of its 63. Its seven time lags, 'approximately 45 ms', are 448 ms at \
                a hop of 64 ms."
             .into(),
     }
@@ -136,7 +136,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The least, the median and the most.
+/// The minimum, the median and the maximum.
 fn spread(values: &[f64]) -> [f64; 3] {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn least_median_and_most_by_hand() {
+    fn minimum_median_and_maximum_equal_hand_computed_ones() {
         assert_eq!(spread(&[5.0, 1.0, 3.0]), [1.0, 3.0, 5.0]);
         assert_eq!(spread(&[5.0, 1.0, 2.0, 3.0]), [1.0, 2.5, 5.0]);
         assert!(spread(&[]).iter().all(|value| value.is_nan()));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hardly_sounds_is_not_reached() {
+    fn nearly_silent_pitches_do_not_count_as_reached() {
         assert_eq!(reached(&[0.9, 0.0, 10.0, 1.0, 0.99, 1.1, 0.5]), 3);
         assert_eq!((reached(&[0.0, 4.0]), reached(&[0.0, 0.0]), reached(&[])), (0, 0, 0));
     }

@@ -1,0 +1,108 @@
+// A tile of the model: its layout over a workgroup, and the contribution of a slice of both factors.
+//
+// Λ[f, n] = Σ_k W[f, k] H[k, n] over the components first_component..end_component, unfloored.
+// bases: W (F, K), row-major in vec4s. gains: H (K, N), in strips. A tile is TILE rows by QUADS vec4s of columns.
+//
+// A workgroup is QUADS x LANES invocations; the generated constant TILING = 64 QUADS + LANES sets both. Invocation (x,
+// y) forms the rows y, y + LANES, ... of the four columns of quad x. These are HEIGHT rows, so a step of four
+// components takes 16 HEIGHT multiply-adds and 4 + HEIGHT loads.
+// Every entry is one chain of fma over k in order, for any tiling and any place of the tile in its panel. The kernels'
+// sums over f are ordered alike. So the tiling changes no bit of a column.
+//
+// sh_left and sh_right hold slices of the factors, W from BASES_AT on and H from GAINS_AT on. Two files declare them
+// and define model_tile: lib/passing.wgsl holds one slice at a time, lib/held.wgsl all of them.
+
+const TILE = 32u;
+const QUADS = TILING / 64u;
+const LANES = TILING % 64u;
+const INVOCATIONS = QUADS * LANES;
+const HEIGHT = TILE / LANES;
+// Quads side by side in a subgroup.
+const WIDTH = QUADS - QUADS / 16u * 8u;
+// vec4s per slice of the components.
+const SLICE = 8u;
+// A row of a slice of W has one vec4 more than its 32 numbers, and so has a row of a tile of 32 columns or fewer. Reads
+// down a column then hit different banks. A tile of 64 columns has no room for it: two of them fill 16 KiB.
+const SLICE_PITCH = SLICE + 1u;
+const PITCH = QUADS + 1u - QUADS / 16u;
+// vec4s of a slice of each factor in workgroup memory.
+const BASES_SLICE = TILE * SLICE_PITCH;
+const GAINS_SLICE = 4u * SLICE * PITCH;
+
+// N and D of the blocks that an invocation sums in a back-projection.
+struct Sums {
+    n0: mat4x4<f32>,
+    n1: mat4x4<f32>,
+    n2: mat4x4<f32>,
+    n3: mat4x4<f32>,
+    d0: mat4x4<f32>,
+    d1: mat4x4<f32>,
+    d2: mat4x4<f32>,
+    d3: mat4x4<f32>,
+}
+
+// Adjacent lanes share a quad and differ in y. Lanes at distance two share y and differ in x. So for every vec4 load
+// from workgroup memory, some adjacent lanes load the same address. On an H200, such loads took two clocks where
+// adjacent lanes shared the address, and four where not.
+fn lane_x(lane: u32) -> u32 {
+    return lane / 2u % WIDTH + WIDTH * (lane / (WIDTH * LANES));
+}
+
+fn lane_y(lane: u32) -> u32 {
+    return lane % 2u + 2u * (lane % (WIDTH * LANES) / (2u * WIDTH));
+}
+
+// A tile may exceed the window. The excess repeats the last quad and is not written.
+fn in_window(quad: u32) -> bool {
+    return quad < params.first_quad + params.window_quads;
+}
+
+fn window_quad(quad: u32) -> u32 {
+    return min(quad, params.first_quad + params.window_quads - 1u);
+}
+
+// Stages 32 components of a tile's rows of W, with zeros outside the component range of Λ. Rows past the last repeat
+// it; their Λ is not used. A slice may reach past the end of W, into padding that the host allocates.
+fn stage_bases(at: u32, first_row: u32, slice: u32, lane: u32) {
+    // Each invocation keeps its quad and steps down the rows a constant number of times, so the loop is unrolled.
+    let quad = lane % SLICE;
+    let component = entries(slice + quad);
+    let inside = (component >= vec4<u32>(params.first_component)) & (component < vec4<u32>(params.end_component));
+    for (var turn = 0u; turn < TILE * SLICE / INVOCATIONS; turn++) {
+        let row = lane / SLICE + turn * (INVOCATIONS / SLICE);
+        let w = bases[min(first_row + row, params.rows - 1u) * params.bases_pitch + slice + quad];
+        sh_left[at + row * SLICE_PITCH + quad] = select(vec4<f32>(0.0), w, inside);
+    }
+}
+
+// Stages 32 components of a tile's columns of H. Components outside the range meet zeros of W, so they need only be
+// finite.
+fn stage_gains(at: u32, first_quad: u32, slice: u32, lane: u32) {
+    for (var turn = 0u; turn < 4u * SLICE * QUADS / INVOCATIONS; turn++) {
+        let cell = turn * INVOCATIONS + lane;
+        let component = min(4u * slice + cell / QUADS, params.end_component - 1u);
+        let quad = window_quad(first_quad + cell % QUADS);
+        sh_right[at + cell / QUADS * PITCH + cell % QUADS] = gains[panel_cell(params.components, component, quad)];
+    }
+}
+
+// Adds the contribution of 32 components to Λ of the invocation's cells.
+fn add_slice(lambda: mat4x4<f32>, bases_at: u32, gains_at: u32, x: u32, y: u32) -> mat4x4<f32> {
+    var sum = lambda;
+    for (var step = 0u; step < SLICE; step++) {
+        let left = bases_at + y * SLICE_PITCH + step;
+        let right = gains_at + 4u * step * PITCH + x;
+        let h = mat4x4<f32>(
+            sh_right[right], sh_right[right + PITCH], sh_right[right + 2u * PITCH], sh_right[right + 3u * PITCH],
+        );
+        sum[0] = add_row(sum[0], sh_left[left], h);
+        if (HEIGHT > 1u) {
+            sum[1] = add_row(sum[1], sh_left[left + LANES * SLICE_PITCH], h);
+        }
+        if (HEIGHT > 2u) {
+            sum[2] = add_row(sum[2], sh_left[left + 2u * LANES * SLICE_PITCH], h);
+            sum[3] = add_row(sum[3], sh_left[left + 3u * LANES * SLICE_PITCH], h);
+        }
+    }
+    return sum;
+}

@@ -1,0 +1,35 @@
+// Updates the bases from the sums of all splits, added in order: W ← rule(W, Σ_s N_s, Σ_s D_s).
+//
+// sums: (splits, N and D, pass_rows, K), from bases.wgsl. bases: W (F, K), of which pass_rows rows are updated.
+// gains: Σ_n H (K), if a penalty affects the bases. An invocation owns four components of a row.
+
+@group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> bases: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let cell = 64u * workgroup_index(group, groups) + lane;
+    let at = params.first_row * params.bases_pitch + cell;
+    let cells = params.pass_rows * params.bases_pitch;
+    if (cell >= cells || at >= params.rows * params.bases_pitch) {
+        return;
+    }
+    var n = vec4<f32>();
+    var d = vec4<f32>();
+    for (var split = 0u; split < params.end_split; split++) {
+        n += sums[2u * split * cells + cell];
+        d += sums[(2u * split + 1u) * cells + cell];
+    }
+    let quad = cell % params.bases_pitch;
+    var of_gains = vec4<f32>();
+    if (NORM > 0u) {
+        of_gains = gains[quad];
+    }
+    let inside = entries(quad) < vec4<u32>(params.components);
+    bases[at] = select(vec4<f32>(0.0), updated_bases(bases[at], n, d, of_gains), inside);
+}

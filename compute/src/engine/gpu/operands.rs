@@ -1,0 +1,114 @@
+//! Bases and frames on the device: where their numbers lie.
+
+use super::layout::TILE;
+use super::memory::Storage;
+
+/// Entries of a vec4.
+pub(crate) const QUAD: usize = 4;
+/// vec4s of padding after a matrix. The blocks of a workgroup's last components read them but must not use them.
+pub(super) const MATRIX_SLACK: usize = 128;
+/// The alignment in vec4s of the matrices of a stack: 256 bytes, the portable bound.
+pub(super) const ALIGNMENT: usize = 16;
+
+/// Bases on the device.
+pub struct GpuMatrix {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    /// The number of matrices of this shape, one after another.
+    pub(crate) count: usize,
+    pub(crate) storage: Storage,
+}
+
+/// Frames on the device.
+pub struct GpuPanel {
+    pub(crate) rows: usize,
+    /// The columns of each segment.
+    pub(crate) segments: Vec<usize>,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+/// Consecutive tiles of a panel in one buffer.
+pub(crate) struct Chunk {
+    /// The number of tiles before it.
+    pub(crate) first_tile: usize,
+    pub(crate) tiles: usize,
+    pub(crate) storage: Storage,
+}
+
+/// The columns of a segment in one chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    pub(crate) segment: usize,
+    /// The segment's columns before it, whole tiles.
+    pub(crate) first: usize,
+    pub(crate) columns: usize,
+    pub(crate) chunk: usize,
+    /// The index of its first tile in the chunk.
+    pub(crate) tile: usize,
+}
+
+impl GpuMatrix {
+    /// vec4s per row.
+    pub(crate) fn pitch(&self) -> usize {
+        self.columns.div_ceil(QUAD)
+    }
+
+    /// vec4s per matrix.
+    pub(crate) fn stride(&self) -> usize {
+        (self.rows * self.pitch()).next_multiple_of(ALIGNMENT)
+    }
+
+    /// The number and the shape of the matrices.
+    pub(crate) fn extent(&self) -> (usize, (usize, usize)) {
+        (self.count, (self.rows, self.columns))
+    }
+
+    /// The matrix of a segment: its own, or the shared one.
+    pub(crate) fn of(&self, segment: usize) -> Self {
+        let vec4 = (QUAD * size_of::<f32>()) as u64;
+        let first = (segment % self.count * self.stride()) as u64;
+        let storage = self.storage.part(first * vec4, (self.rows * self.pitch() + MATRIX_SLACK) as u64 * vec4);
+        Self { count: 1, storage, ..*self }
+    }
+
+    /// The matrices of a segment, if each segment has `length`: its own, or the shared ones.
+    pub(crate) fn run_of(&self, segment: usize, length: usize) -> Storage {
+        let vec4 = (QUAD * size_of::<f32>()) as u64;
+        let first = (segment * length % self.count * self.stride()) as u64;
+        let quads = (length - 1) * self.stride() + self.rows * self.pitch() + MATRIX_SLACK;
+        self.storage.part(first * vec4, quads as u64 * vec4)
+    }
+}
+
+impl GpuPanel {
+    /// The number of rows, and the columns of each segment.
+    pub(crate) fn extent(&self) -> (usize, &[usize]) {
+        (self.rows, &self.segments)
+    }
+
+    /// The segments, cut at the ends of chunks.
+    pub(crate) fn pieces(&self) -> Vec<Piece> {
+        let mut pieces = Vec::with_capacity(self.segments.len());
+        // All chunks but the last have the same width.
+        let width = self.chunks.first().map_or(1, |chunk| chunk.tiles);
+        let mut tile = 0;
+        for (segment, &columns) in self.segments.iter().enumerate() {
+            let mut first = 0;
+            while first < columns {
+                let at = tile % width;
+                let piece = (columns - first).min((width - at) * TILE);
+                pieces.push(Piece { segment, first, columns: piece, chunk: tile / width, tile: at });
+                first += piece;
+                tile += piece.div_ceil(TILE);
+            }
+        }
+        pieces
+    }
+}
+
+impl Chunk {
+    /// vec4s per row, over all strips.
+    pub(crate) fn quads(&self) -> usize {
+        self.tiles * TILE / QUAD
+    }
+}

@@ -1,0 +1,242 @@
+//! Normalization and masks on the GPU.
+
+use std::iter::zip;
+use std::ops::Range;
+
+use super::{Glue, Mask, Norm, check_factors, check_masks};
+use crate::Result;
+use crate::divergence::MODEL_FLOOR;
+use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
+use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
+use crate::kernels::Rule;
+use crate::kernels::gpu::{CELLS, FLOORS, INDEX, PARAMS, PASSING, POWER, Params, REDUCE, Window};
+
+/// Workgroup size of every kernel here.
+const INVOCATIONS: usize = 64;
+
+static NORMALIZE_BASES: Kernel = Kernel {
+    source: source!("glue/normalize_bases.wgsl", PARAMS, FLOORS, INDEX, REDUCE),
+    storages: &[Access::Write, Access::Write],
+    constants: &[("NORM", &[1, 2])],
+    uniform: Params::MEMBERS,
+};
+static SCALE_GAINS: Kernel = Kernel {
+    source: source!("glue/scale_gains.wgsl", PARAMS, INDEX),
+    storages: &[Access::Read, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+static GAIN_TOTALS: Kernel = Kernel {
+    source: source!("glue/gain_totals.wgsl", PARAMS, INDEX, REDUCE),
+    storages: &[Access::Read, Access::Write, Access::Write],
+    constants: &[("FIRST", &[0, 1]), ("LAST", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
+static SOURCE_MODEL: Kernel = Kernel {
+    source: source!("glue/model.wgsl", PASSING),
+    storages: &[Access::Read, Access::Read, Access::Write, Access::Write],
+    constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("FIRST", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
+static WEIGH: Kernel = Kernel {
+    source: source!("glue/weigh.wgsl", PARAMS, INDEX, CELLS, POWER),
+    storages: &[Access::Read, Access::Write, Access::Write],
+    constants: &[("FIRST", &[0, 1]), ("HARD", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
+static DIVIDE: Kernel = Kernel {
+    source: source!("glue/divide.wgsl", PARAMS, INDEX, CELLS),
+    storages: &[Access::Read, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+
+/// The shaders' code for a norm.
+fn code(norm: Norm) -> u32 {
+    match norm {
+        Norm::L1 => 1,
+        Norm::L2 => 2,
+    }
+}
+
+impl Gpu {
+    /// Turns floored models into masks, in place, for one of their chunks. `peak` holds the largest model of every
+    /// cell.
+    pub(crate) fn share(&self, masks: &[GpuPanel], chunk: usize, peak: &Storage, mask: Mask) -> Result<()> {
+        let (hard, exponent) = match mask {
+            Mask::Ratio(p) => (0, p as f32),
+            Mask::Hard => (1, 1.0),
+        };
+        let chunks = || masks.iter().map(|mask| (mask.rows, &mask.chunks[chunk])).enumerate();
+        let Some((_, (rows, first))) = chunks().next() else { return Ok(()) };
+        let cells = rows * first.quads();
+        let total = self.storage(cells)?;
+        let uniform = Params { rows: rows as u32, chunk_quads: first.quads() as u32, exponent, ..Params::default() };
+        let (workgroups, work) = (cells.div_ceil(INVOCATIONS), cells * QUAD);
+        for (j, (_, mask)) in chunks() {
+            self.run(Run {
+                kernel: &WEIGH,
+                filling: None,
+                constants: &[u32::from(j == 0), hard],
+                uniform,
+                storages: &[peak, &mask.storage, &total],
+                workgroups,
+                work,
+            })?;
+        }
+        for (_, (_, mask)) in chunks() {
+            self.run(Run {
+                kernel: &DIVIDE,
+                filling: None,
+                constants: &[],
+                uniform,
+                storages: &[&total, &mask.storage],
+                workgroups,
+                work,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Computes the sums of the gains that an update of bases under a penalty needs: the norm's code, and Σ_n H for
+    /// every component of a basis of `pitch` vec4s. `h` is given by these windows. Returns 0 and an empty result if the
+    /// rule needs no sums.
+    pub(crate) fn gain_totals(
+        &self,
+        windows: &[Window],
+        h: &GpuPanel,
+        (components, pitch): (usize, usize),
+        rule: &Rule,
+    ) -> Result<(u32, Storage)> {
+        let Some(norm) = rule.basis_norm() else { return Ok((0, self.storage(1)?)) };
+        let (partials, totals) = (self.storage(QUAD * pitch * INVOCATIONS)?, self.storage(pitch)?);
+        for (index, window) in windows.iter().enumerate() {
+            self.run(Run {
+                kernel: &GAIN_TOTALS,
+                filling: None,
+                constants: &[u32::from(index == 0), u32::from(index + 1 == windows.len())],
+                uniform: window.params(Params {
+                    rows: h.rows as u32,
+                    components: components as u32,
+                    bases_pitch: pitch as u32,
+                    first_tile: window.before as u32,
+                    ..Params::default()
+                }),
+                storages: &[&h.chunks[window.index].storage, &partials, &totals],
+                workgroups: QUAD * pitch,
+                work: h.rows * window.columns,
+            })?;
+        }
+        Ok((code(norm), totals))
+    }
+
+    /// Normalizes the stacks of T bases in W. Each stack serves an equal group of the segments. The norm of a component
+    /// is over its column in all T bases, and all its rows of the gains are scaled by it.
+    pub(crate) fn normalize_stacks(
+        &self,
+        w: &GpuMatrix,
+        time: usize,
+        h: Option<&mut GpuPanel>,
+        norm: Norm,
+    ) -> Result<()> {
+        let mut sizes = Vec::with_capacity(w.count / time);
+        for stack in 0..w.count / time {
+            let of_columns = self.storage(w.pitch())?;
+            self.run(Run {
+                kernel: &NORMALIZE_BASES,
+                filling: None,
+                constants: &[code(norm)],
+                uniform: Params {
+                    rows: w.rows as u32,
+                    bases_pitch: w.pitch() as u32,
+                    time_lags: time as u32,
+                    bases_stride: w.stride() as u32,
+                    ..Params::default()
+                },
+                storages: &[&w.run_of(stack, time), &of_columns],
+                workgroups: w.pitch(),
+                work: 3 * time * w.rows * w.columns,
+            })?;
+            sizes.push(of_columns);
+        }
+        let Some(h) = h else { return Ok(()) };
+        let shared = h.segments.len() / sizes.len();
+        for window in Window::all(h) {
+            self.run(Run {
+                kernel: &SCALE_GAINS,
+                filling: None,
+                constants: &[],
+                uniform: window.params(Params {
+                    rows: h.rows as u32,
+                    components: w.columns as u32,
+                    ..Params::default()
+                }),
+                storages: &[&sizes[window.segment / shared], &window.chunk.storage],
+                workgroups: (h.rows * window.tiles * TILE / QUAD).div_ceil(INVOCATIONS),
+                work: h.rows * window.columns,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Glue for Gpu {
+    fn normalize(&self, w: &mut GpuMatrix, h: Option<&mut GpuPanel>, norm: Norm) -> Result<()> {
+        if let Some(h) = &h {
+            check_factors(w.extent(), (h.rows, h.segments.len()))?;
+        }
+        self.normalize_stacks(w, 1, h, norm)
+    }
+
+    fn masks(&self, w: &GpuMatrix, h: &GpuPanel, sources: &[Range<usize>], mask: Mask) -> Result<Vec<GpuPanel>> {
+        check_factors(w.extent(), (h.rows, h.segments.len()))?;
+        check_masks(w.columns, sources, mask)?;
+        let masks: Result<Vec<GpuPanel>> = sources.iter().map(|_| self.new_panel(w.rows, h.segments.clone())).collect();
+        let masks = masks?;
+        let windows = Window::in_time(self, h, w.rows * w.columns)?;
+        for windows in windows.chunk_by(|a, b| a.index == b.index) {
+            let (chunk, index) = (windows[0].chunk, windows[0].index);
+            let cells = w.rows * chunk.quads();
+            let peak = self.storage(cells)?;
+            let params = Params {
+                rows: w.rows as u32,
+                components: w.columns as u32,
+                bases_pitch: w.pitch() as u32,
+                chunk_quads: chunk.quads() as u32,
+                floor: (MODEL_FLOOR / sources.len() as f64) as f32,
+                ..Params::default()
+            };
+            for (j, (mask, source)) in zip(&masks, sources).enumerate() {
+                let mask = &mask.chunks[index].storage;
+                for window in windows {
+                    self.run(Run {
+                        kernel: &SOURCE_MODEL,
+                        filling: None,
+                        constants: &[Tiling::SMALLEST.code(), u32::from(j == 0)],
+                        uniform: window.params(Params {
+                            first_component: source.start as u32,
+                            end_component: source.end as u32,
+                            ..params
+                        }),
+                        storages: &[&w.of(window.segment).storage, &chunk.storage, mask, &peak],
+                        workgroups: w.rows.div_ceil(TILE) * window.tiles,
+                        work: w.rows * window.columns * source.len(),
+                    })?;
+                }
+            }
+            self.share(&masks, index, &peak, mask)?;
+        }
+        Ok(masks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shaders_match_the_host_declarations() {
+        let kernels = [&NORMALIZE_BASES, &SCALE_GAINS, &GAIN_TOTALS, &SOURCE_MODEL, &WEIGH, &DIVIDE];
+        crate::engine::gpu::shader_check::check_family("glue", &[], &[], &kernels);
+    }
+}

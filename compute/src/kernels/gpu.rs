@@ -1,0 +1,232 @@
+//! Shared by all kernel families on the GPU: library shader files, divergences and the uniform.
+
+mod tune;
+
+use std::ops::Range;
+
+use crate::Result;
+use crate::divergence::Divergence;
+use crate::engine::gpu::shader::{Source, source, uniform};
+use crate::engine::gpu::{Chunk, Gpu, GpuPanel, Piece, QUAD, TILE as TILE_COLUMNS, Tiling};
+
+pub(crate) static PARAMS: Source = source!("lib/params.wgsl");
+pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
+pub(crate) static INDEX: Source = source!("lib/index.wgsl");
+pub(crate) static POWER: Source = source!("lib/power.wgsl");
+pub(crate) static REDUCE: Source = source!("lib/reduce.wgsl");
+pub(crate) static CELLS: Source = source!("lib/cells.wgsl");
+pub(crate) static LANES: Source = source!("lib/lanes.wgsl", PARAMS, INDEX);
+pub(crate) static RAISED: Source = source!("lib/raised.wgsl", PARAMS);
+pub(crate) static RULE: Source = source!("lib/rule.wgsl", PARAMS, FLOORS, POWER);
+pub(crate) static BASIS_RULE: Source = source!("lib/basis_rule.wgsl", RULE);
+pub(crate) static BLOCKS: Source = source!("lib/blocks.wgsl");
+static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
+pub(crate) static PASSING: Source = source!("lib/passing.wgsl", TILE);
+pub(crate) static HELD: Source = source!("lib/held.wgsl", TILE);
+pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", FLOORS, TILE);
+pub(crate) static STORED_FIELDS: Source = source!("lib/stored_fields.wgsl", TILE);
+pub(crate) static COLUMN_SUMS: Source = source!("lib/column_sums.wgsl", TILE);
+pub(crate) static SHIFTS: Source = source!("lib/shifts.wgsl", PARAMS, INDEX, BLOCKS);
+pub(crate) static SHIFTED_GAINS: Source = source!("lib/shifted_gains.wgsl", SHIFTS);
+pub(crate) static SHIFTED_MODEL: Source = source!("lib/shifted_model.wgsl", SHIFTED_GAINS);
+pub(crate) static SHIFTED_TILES: Source = source!("lib/shifted_tiles.wgsl", SHIFTED_MODEL);
+pub(crate) static LEAD: Source = source!("lib/lead.wgsl");
+static NEAR: Source = source!("lib/near.wgsl");
+
+static EUCLIDEAN: Source = source!("divergence/euclidean.wgsl");
+static KULLBACK_LEIBLER: Source = source!("divergence/kullback_leibler.wgsl", NEAR);
+static ITAKURA_SAITO: Source = source!("divergence/itakura_saito.wgsl", FLOORS, NEAR);
+static BETA: Source = source!("divergence/beta.wgsl", PARAMS, FLOORS, NEAR);
+
+/// The shader file with a divergence's P, Q and cost.
+pub(crate) fn filling(divergence: Divergence) -> &'static Source {
+    match divergence {
+        Divergence::Euclidean => &EUCLIDEAN,
+        Divergence::KullbackLeibler => &KULLBACK_LEIBLER,
+        Divergence::ItakuraSaito => &ITAKURA_SAITO,
+        Divergence::Beta(_) => &BETA,
+    }
+}
+
+uniform! {
+    /// `Params` of shaders/lib/params.wgsl, which documents the members. A dispatch sets the members that its kernel
+    /// reads.
+    Params {
+        rows: u32,
+        columns: u32,
+        components: u32,
+        bases_pitch: u32,
+        chunk_quads: u32,
+        panel_rows: u32,
+        first_quad: u32,
+        window_quads: u32,
+        first_component: u32,
+        end_component: u32,
+        first_row: u32,
+        pass_rows: u32,
+        first_tile: u32,
+        split_tiles: u32,
+        first_split: u32,
+        end_split: u32,
+        beta: f32,
+        exponent: f32,
+        sparsity: f32,
+        floor: f32,
+        weights_row: u32,
+        weights_rows: u32,
+        time_lags: u32,
+        pitch_lags: u32,
+        bases_stride: u32,
+        segment_quad: u32,
+    }
+}
+
+/// A window: consecutive columns of a segment that one dispatch processes. It consists of whole tiles of one chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Window<'a> {
+    pub(crate) segment: usize,
+    /// The chunk, and its index in the panel.
+    pub(crate) chunk: &'a Chunk,
+    pub(crate) index: usize,
+    /// Index of its first tile in the chunk.
+    pub(crate) first_tile: usize,
+    pub(crate) tiles: usize,
+    /// Number of columns, without padding.
+    pub(crate) columns: usize,
+    /// Number of its segment's tiles before it.
+    pub(crate) before: usize,
+}
+
+impl<'a> Window<'a> {
+    /// The widest windows of a panel.
+    pub(crate) fn all(panel: &'a GpuPanel) -> Vec<Self> {
+        let window = |piece: Piece| Self {
+            segment: piece.segment,
+            chunk: &panel.chunks[piece.chunk],
+            index: piece.chunk,
+            first_tile: piece.tile,
+            tiles: piece.columns.div_ceil(TILE_COLUMNS),
+            columns: piece.columns,
+            before: piece.first / TILE_COLUMNS,
+        };
+        panel.pieces().into_iter().map(window).collect()
+    }
+
+    /// Windows of a panel that fit the time limit of a dispatch, for `work` multiply-adds per column.
+    pub(crate) fn in_time(gpu: &Gpu, panel: &'a GpuPanel, work: usize) -> Result<Vec<Self>> {
+        let mut windows = Vec::new();
+        for window in Self::all(panel) {
+            let columns = gpu.columns_at_once(window.columns, work)?;
+            windows.extend(window.cut(columns.div_ceil(TILE_COLUMNS)));
+        }
+        Ok(windows)
+    }
+
+    /// Cuts it into windows of at most `tiles` tiles.
+    pub(crate) fn cut(self, tiles: usize) -> impl Iterator<Item = Self> {
+        (0..self.tiles).step_by(tiles).map(move |first| Self {
+            first_tile: self.first_tile + first,
+            tiles: tiles.min(self.tiles - first),
+            columns: (self.columns - first * TILE_COLUMNS).min(tiles * TILE_COLUMNS),
+            before: self.before + first,
+            ..self
+        })
+    }
+
+    /// Counts `before` from the start of the panel instead, for sums over all segments.
+    pub(crate) fn join(&mut self) {
+        self.before = self.chunk.first_tile + self.first_tile;
+    }
+
+    /// The number of workgroups that cover the columns once.
+    pub(crate) fn workgroups(&self, tiling: Tiling) -> usize {
+        (self.tiles * TILE_COLUMNS).div_ceil(tiling.columns())
+    }
+
+    /// Sets the members of `params` that describe the window.
+    pub(crate) fn params(&self, params: Params) -> Params {
+        let first = self.first_tile * TILE_COLUMNS;
+        Params {
+            columns: (first + self.columns) as u32,
+            chunk_quads: self.chunk.quads() as u32,
+            first_quad: (first / QUAD) as u32,
+            window_quads: (self.tiles * TILE_COLUMNS / QUAD) as u32,
+            ..params
+        }
+    }
+}
+
+/// The most splits in which the columns of a problem are summed. The number depends on the problem alone, so the order
+/// of the sum does too. Together with the other dimensions of the sums, it gives enough workgroups for any device.
+const SPLITS: usize = 64;
+/// The least tiles per split. Each split takes memory and must be reduced.
+const SPLIT_TILES: usize = 4;
+
+/// The division of a sum over a problem's columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Splits {
+    /// Tiles per split.
+    pub(crate) tiles: usize,
+    pub(crate) count: usize,
+}
+
+impl Splits {
+    /// Divides the columns of some windows.
+    pub(crate) fn of(windows: &[Window]) -> Self {
+        let tiles: usize = windows.iter().map(|window| window.tiles).sum();
+        let each = tiles.div_ceil(SPLITS).max(SPLIT_TILES);
+        Self { tiles: each, count: tiles.div_ceil(each) }
+    }
+
+    /// Divides the same columns into at most `most` splits.
+    pub(crate) fn at_most(self, most: usize) -> Self {
+        let together = self.count.div_ceil(most);
+        Self { tiles: together * self.tiles, count: self.count.div_ceil(together) }
+    }
+
+    /// The splits that overlap a window.
+    pub(crate) fn of_window(self, window: &Window) -> Range<usize> {
+        window.before / self.tiles..(window.before + window.tiles).div_ceil(self.tiles)
+    }
+}
+
+#[cfg(test)]
+mod on_device;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
+    use crate::engine::gpu::shader_check::files;
+
+    /// All files that [`filling`] can return.
+    pub(crate) const DIVERGENCES: [&Source; 4] = [&EUCLIDEAN, &KULLBACK_LEIBLER, &ITAKURA_SAITO, &BETA];
+
+    #[test]
+    fn every_shared_file_is_listed_as_a_source() {
+        let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
+        let tiles = [&BLOCKS, &TILE, &PASSING, &HELD, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
+        let shifts = [&SHIFTS, &SHIFTED_GAINS, &SHIFTED_MODEL, &SHIFTED_TILES];
+        let others =
+            [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &BASIS_RULE, &LEAD, &NEAR];
+        let lib = [tiles.as_slice(), &shifts, &others].concat();
+        assert_eq!(files("lib"), paths(&lib));
+        assert_eq!(files("divergence"), paths(&DIVERGENCES));
+    }
+
+    #[test]
+    fn at_most_merges_splits() {
+        let splits = Splits { tiles: 4, count: 7 };
+        for (most, tiles, count) in [(9, 4, 7), (7, 4, 7), (6, 8, 4), (3, 12, 3), (1, 28, 1)] {
+            let few = splits.at_most(most);
+            assert_eq!((few.tiles, few.count), (tiles, count), "{most}");
+        }
+    }
+
+    #[test]
+    fn shader_floors_equal_the_hosts() {
+        for (name, value) in [("MODEL_FLOOR", MODEL_FLOOR), ("DENOMINATOR_FLOOR", DENOMINATOR_FLOOR)] {
+            assert!(FLOORS.text.contains(&format!("const {name} = {value:e};")), "{name}");
+        }
+    }
+}

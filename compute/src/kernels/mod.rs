@@ -1,0 +1,20 @@
+//! The heavy arithmetic. Each kernel family has a folder with its contract (a small trait) and three implementations
+//! side by side.
+
+pub mod glue;
+mod gpu;
+pub mod momentum;
+pub mod peak;
+pub mod prior;
+pub mod products;
+pub mod shifts;
+
+#[cfg(test)]
+mod segments;
+
+pub use glue::{Glue, Mask, Norm};
+pub use momentum::{Momentum, Track};
+pub use peak::{Peak, Peaks};
+pub use prior::{Density, GainPrior, Gradient, Mixture, Prior};
+pub use products::{Products, Rule};
+pub use shifts::{Edges, Lags, ShiftRule, Shifts};

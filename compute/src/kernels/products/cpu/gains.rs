@@ -1,0 +1,442 @@
+//! Updates of gains, strip by strip: P and Q of a block of rows stay in L1, N and D of a strip in L2.
+
+use ndarray::Array2;
+use pulp::Simd;
+use rayon::prelude::*;
+
+use super::super::Rule;
+use super::fields::Fields;
+use super::model::shape_of;
+use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
+use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
+use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch, Shelf, padded};
+use crate::kernels::Norm;
+
+/// Rows of P and Q kept at once: 2 x 64 x 48 numbers, 24 KiB. Between 32 and 128 rows the speed is the same within 10
+/// %.
+pub(super) const BLOCK: usize = 64;
+
+/// Turns Λ of a block of rows into P and Q without storing it, and sums the costs if `COSTS`.
+pub(super) struct FieldSink<'a, S: Simd, const V: usize, const COSTS: bool, F> {
+    pub(super) fields: F,
+    pub(super) v: &'a [[S::f32s; V]],
+    pub(super) p: &'a mut [[S::f32s; V]],
+    pub(super) q: &'a mut [[S::f32s; V]],
+    pub(super) costs: &'a mut [S::f32s; V],
+}
+
+impl<S: Simd, const V: usize, const COSTS: bool, F: Fields> ModelSink<S> for FieldSink<'_, S, V, COSTS, F> {
+    #[inline(always)]
+    fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
+        let lambda = simd.max_f32s(lambda, simd.splat_f32s(MODEL_FLOOR as f32));
+        let v = self.v[row][vector];
+        let (p, q) = self.fields.fields(simd, v, lambda);
+        self.p[row][vector] = p;
+        self.q[row][vector] = q;
+        if COSTS {
+            self.costs[vector] = simd.add_f32s(self.costs[vector], self.fields.cost(simd, v, lambda));
+        }
+    }
+}
+
+/// The bases in the layout of an update of gains.
+pub(super) struct Packed<'a> {
+    /// The number of rows F, without padding.
+    pub(super) rows: usize,
+    /// The number of rows F, with padding.
+    pub(super) bins: usize,
+    pub(super) components: usize,
+    /// See [`tile::pack_rows`].
+    pub(super) by_rows: &'a [f32],
+    /// See [`tile::pack_components`].
+    pub(super) by_components: &'a [f32],
+    /// Σ_f W, used if Q is 1.
+    pub(super) sums: &'a [f32],
+}
+
+/// A thread's scratch space: P, Q (rows, STRIP) and N, D (padded K, STRIP).
+pub(super) struct Space {
+    pub(super) p: Scratch,
+    pub(super) q: Scratch,
+    n: Scratch,
+    d: Scratch,
+}
+
+impl Space {
+    /// Allocates space for `rows` rows of P and Q.
+    pub(super) fn new(shelf: &Shelf, w: &Packed, rows: usize) -> Self {
+        let (fields, sums) = (rows * STRIP, padded(w.components) * STRIP);
+        Self { p: shelf.take(fields), q: shelf.take(fields), n: shelf.take(sums), d: shelf.take(sums) }
+    }
+}
+
+/// A strip of gains to update.
+pub(super) struct Strip<'a, F> {
+    pub(super) fields: F,
+    pub(super) rule: &'a Rule,
+    pub(super) w: &'a Packed<'a>,
+    pub(super) v: &'a [f32],
+    pub(super) h: &'a [f32],
+    pub(super) next: &'a mut [f32],
+    /// Columns without padding. The padding stays 0 whatever the rule's floor.
+    pub(super) columns: usize,
+    pub(super) space: &'a mut Space,
+}
+
+impl<F: Fields> Strip<'_, F> {
+    /// Computes N and D of a strip into its space; D only if Q is not 1. If `COSTS`, also computes the costs at `h`. If
+    /// `KEEP`, P and Q of all rows stay in the space.
+    #[inline(always)]
+    fn sums<
+        S: Simd,
+        const V: usize,
+        const MR: usize,
+        const MB: usize,
+        const NB: usize,
+        const COSTS: bool,
+        const KEEP: bool,
+    >(
+        &mut self,
+        simd: S,
+    ) -> [S::f32s; V] {
+        let Packed { bins, components, .. } = *self.w;
+        let Space { p, q, n, d } = &mut *self.space;
+        n.fill(0.0);
+        d.fill(0.0);
+        let (v, h) = (rows::<S, V>(self.v), &rows::<S, V>(self.h)[..components]);
+        let (p, q) = (rows_mut::<S, V>(p), rows_mut::<S, V>(q));
+        let (n, d) = (rows_mut::<S, V>(n), rows_mut::<S, V>(d));
+        let mut total = [simd.splat_f32s(0.0); V];
+        for start in (0..bins).step_by(BLOCK) {
+            let block = start..bins.min(start + BLOCK);
+            let bases = &self.w.by_rows[block.start * components..block.end * components];
+            let mut costs = [simd.splat_f32s(0.0); V];
+            let at = if KEEP { start } else { 0 };
+            let (p, q) = (&mut p[at..at + block.len()], &mut q[at..at + block.len()]);
+            let v = &v[block.clone()];
+            let mut sink = FieldSink::<S, V, COSTS, F> { fields: self.fields, v, p, q, costs: &mut costs };
+            tile::model::<S, V, MR>(simd, bases, h, &mut sink);
+            if F::UNIT_Q {
+                tile::project::<S, V, MB, NB, false>(simd, self.w.by_components, bins, block, p, q, n, d);
+            } else {
+                tile::project::<S, V, MB, NB, true>(simd, self.w.by_components, bins, block, p, q, n, d);
+            }
+            // Each block's costs are summed separately: a sum of a thousand f32 numbers loses three digits.
+            for (total, costs) in total.iter_mut().zip(costs) {
+                *total = simd.add_f32s(*total, costs);
+            }
+        }
+        total
+    }
+
+    /// `next` ← the rule applied to N and D. If `COSTS`, `total` ← the costs with the penalty, less the costs of the
+    /// padding rows.
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize, const COSTS: bool>(&mut self, simd: S, total: &mut [S::f32s; V]) {
+        let Packed { rows: data_rows, bins, components, .. } = *self.w;
+        let (n, d) = (rows::<S, V>(&self.space.n), rows::<S, V>(&self.space.d));
+        let rule = VectorRule::<S>::new(simd, self.rule);
+        let next = rows_mut::<S, V>(self.next);
+        for (component, h) in rows::<S, V>(self.h)[..components].iter().enumerate() {
+            for (vector, &h) in h.iter().enumerate() {
+                let d = if F::UNIT_Q { simd.splat_f32s(self.w.sums[component]) } else { d[component][vector] };
+                next[component][vector] = rule.of_gains(simd, h, n[component][vector], d);
+                if COSTS {
+                    total[vector] = tile::multiply_add(simd, rule.sparsity, h, total[vector]);
+                }
+            }
+        }
+        self.clear_padding();
+        if COSTS {
+            // The rows that pad the data to whole tiles are zeros, and so is their model.
+            let (zero, padding) = (simd.splat_f32s(0.0), simd.splat_f32s((bins - data_rows) as f32));
+            let empty = simd.mul_f32s(padding, self.fields.cost(simd, zero, simd.splat_f32s(MODEL_FLOOR as f32)));
+            for total in total {
+                *total = simd.sub_f32s(*total, empty);
+            }
+        }
+    }
+
+    /// `next` ← the rule applied to the gains in `next`, with N and D plus `terms`.
+    #[inline(always)]
+    fn finish_with<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, T: Terms>(
+        &mut self,
+        simd: S,
+        (terms, index): (&T, usize),
+        space: &mut T::Space,
+    ) {
+        let Space { n, d, .. } = &mut *self.space;
+        if F::UNIT_Q {
+            for (d, &sum) in rows_mut::<S, V>(d).iter_mut().zip(self.w.sums) {
+                *d = [simd.splat_f32s(sum); V];
+            }
+        }
+        let next = &mut *self.next;
+        terms.add::<S, V, MR, MB, NB>(simd, space, index, next, n, d);
+        let rule = VectorRule::<S>::new(simd, self.rule);
+        let next = &mut rows_mut::<S, V>(next)[..self.w.components];
+        for ((next, n), d) in next.iter_mut().zip(rows::<S, V>(n)).zip(rows::<S, V>(d)) {
+            for i in 0..V {
+                next[i] = rule.of_gains(simd, next[i], n[i], d[i]);
+            }
+        }
+        self.clear_padding();
+    }
+
+    #[inline(always)]
+    fn clear_padding(&mut self) {
+        if self.columns < STRIP {
+            let gains = &mut self.next[..self.w.components * STRIP];
+            gains.chunks_exact_mut(STRIP).for_each(|gains| gains[self.columns..].fill(0.0));
+        }
+    }
+
+    /// `next` ← the update of `h`. If `COSTS`, also computes the costs at `h`. If `KEEP`, P and Q of all rows stay in
+    /// the space.
+    #[inline(always)]
+    pub(super) fn update<
+        S: Simd,
+        const V: usize,
+        const MR: usize,
+        const MB: usize,
+        const NB: usize,
+        const COSTS: bool,
+        const KEEP: bool,
+    >(
+        mut self,
+        simd: S,
+    ) -> [S::f32s; V] {
+        let mut total = self.sums::<S, V, MR, MB, NB, COSTS, KEEP>(simd);
+        self.finish::<S, V, COSTS>(simd, &mut total);
+        total
+    }
+}
+
+/// Terms that are added to a strip's N and D before the rule. The update of gains adds them while both are in cache.
+/// The empty terms `()` compile to nothing.
+pub(crate) trait Terms: Sync {
+    /// Whether there is anything to add.
+    const ANY: bool;
+    /// A thread's scratch space.
+    type Space;
+
+    fn space(&self, shelf: &Shelf) -> Self::Space;
+
+    /// Adds to N and D (K, STRIP) of the panel's strip `index`, and raises its gains `h` (K, STRIP) to the values that
+    /// the rule multiplies.
+    fn add<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize>(
+        &self,
+        simd: S,
+        space: &mut Self::Space,
+        index: usize,
+        h: &mut [f32],
+        n: &mut [f32],
+        d: &mut [f32],
+    );
+}
+
+/// The plain update, without terms.
+impl Terms for () {
+    const ANY: bool = false;
+    type Space = ();
+
+    fn space(&self, _: &Shelf) {}
+
+    #[inline(always)]
+    fn add<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize>(
+        &self,
+        _: S,
+        (): &mut (),
+        _: usize,
+        _: &mut [f32],
+        _: &mut [f32],
+        _: &mut [f32],
+    ) {
+    }
+}
+
+/// The update of a strip in place in `next`, with terms.
+struct GainsJob<'a, F, T: Terms> {
+    strip: Strip<'a, F>,
+    terms: &'a T,
+    index: usize,
+    space: &'a mut T::Space,
+}
+
+impl<F: Fields, T: Terms> StripJob for GainsJob<'_, F, T> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let Self { mut strip, terms, index, space } = self;
+        let mut total = strip.sums::<S, V, MR, MB, NB, false, false>(simd);
+        if T::ANY {
+            strip.finish_with::<S, V, MR, MB, NB, T>(simd, (terms, index), space);
+        } else {
+            strip.finish::<S, V, false>(simd, &mut total);
+        }
+    }
+}
+
+/// The update of a strip, and its costs (STRIP).
+struct TrialJob<'a, F> {
+    strip: Strip<'a, F>,
+    costs: &'a mut [f32],
+}
+
+impl<F: Fields> StripJob for TrialJob<'_, F> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        rows_mut::<S, V>(self.costs)[0] = self.strip.update::<S, V, MR, MB, NB, true, false>(simd);
+    }
+}
+
+/// The rule on vectors.
+pub(crate) struct VectorRule<S: Simd> {
+    sparsity: S::f32s,
+    /// See [`Rule::basis_norm`].
+    norm: Option<Norm>,
+    floor: S::f32s,
+    exponent: f32,
+}
+
+impl<S: Simd> VectorRule<S> {
+    #[inline(always)]
+    pub(crate) fn new(simd: S, rule: &Rule) -> Self {
+        let (sparsity, floor) = (simd.splat_f32s(rule.sparsity as f32), simd.splat_f32s(rule.floor as f32));
+        Self { sparsity, norm: rule.basis_norm(), floor, exponent: rule.exponent as f32 }
+    }
+
+    /// The update of gains.
+    #[inline(always)]
+    pub(crate) fn of_gains(&self, simd: S, h: S::f32s, numerator: S::f32s, denominator: S::f32s) -> S::f32s {
+        let denominator = simd.add_f32s(denominator, self.sparsity);
+        self.raise(simd, simd.max_f32s(h, self.floor), quotient(simd, numerator, denominator).0)
+    }
+
+    /// The update of bases, given the sums of their gains.
+    #[inline(always)]
+    pub(crate) fn of_bases(
+        &self,
+        simd: S,
+        w: S::f32s,
+        numerator: S::f32s,
+        denominator: S::f32s,
+        gains: S::f32s,
+    ) -> S::f32s {
+        let (w, pull) = (simd.max_f32s(w, self.floor), simd.mul_f32s(self.sparsity, gains));
+        let ratio = match self.norm {
+            None => quotient(simd, numerator, denominator).0,
+            Some(Norm::L1) => quotient(simd, numerator, simd.add_f32s(denominator, pull)).0,
+            Some(Norm::L2) => {
+                let (half, one, two) = (simd.splat_f32s(0.5), simd.splat_f32s(1.0), simd.splat_f32s(2.0));
+                let curvature = simd.mul_f32s(pull, w);
+                let linear = simd.add_f32s(denominator, simd.mul_f32s(half, curvature));
+                let (ratio, linear) = quotient(simd, numerator, linear);
+                let bend = simd.mul_f32s(simd.mul_f32s(two, simd.div_f32s(curvature, linear)), ratio);
+                let root = simd.sqrt_f32s(simd.add_f32s(one, bend));
+                simd.div_f32s(simd.mul_f32s(two, ratio), simd.add_f32s(one, root))
+            }
+        };
+        self.raise(simd, w, ratio)
+    }
+
+    #[inline(always)]
+    fn raise(&self, simd: S, x: S::f32s, ratio: S::f32s) -> S::f32s {
+        simd.mul_f32s(x, power(simd, ratio, self.exponent))
+    }
+}
+
+/// N / max(D, 1e-30), and the divisor.
+#[inline(always)]
+fn quotient<S: Simd>(simd: S, numerator: S::f32s, denominator: S::f32s) -> (S::f32s, S::f32s) {
+    let denominator = simd.max_f32s(denominator, simd.splat_f32s(DENOMINATOR_FLOOR as f32));
+    (simd.div_f32s(numerator, denominator), denominator)
+}
+
+/// x^γ
+#[inline(always)]
+fn power<S: Simd>(simd: S, x: S::f32s, exponent: f32) -> S::f32s {
+    if exponent == 1.0 {
+        x
+    } else if exponent == 0.5 {
+        simd.sqrt_f32s(x)
+    } else if exponent == 1.25 {
+        simd.mul_f32s(x, simd.sqrt_f32s(simd.sqrt_f32s(x)))
+    } else {
+        tile::each(simd, x, |x| x.powf(exponent))
+    }
+}
+
+/// Packs all bases, then calls `run` with them.
+pub(super) fn with_packed<R>(engine: &Cpu, w: &[Array2<f32>], run: impl FnOnce(&[Packed]) -> R) -> R {
+    let (shape, shelf) = (tile::shape(), engine.shelf());
+    let (rows, components) = shape_of(w);
+    let bins = padded(rows);
+    let (row_len, component_len) = (bins * components, bins * padded(components));
+    let (mut by_rows, mut by_components) = (shelf.take(w.len() * row_len), shelf.take(w.len() * component_len));
+    let places = by_rows.par_chunks_mut(row_len).zip(by_components.par_chunks_mut(component_len));
+    let pack = |(w, (by_rows, by_components)): (&Array2<f32>, (&mut [f32], &mut [f32]))| {
+        tile::pack_rows(w.view(), shape.rows, by_rows);
+        tile::pack_components(w.view(), bins, shape.components, by_components);
+        let mut sums = vec![0.0f64; components];
+        w.rows().into_iter().for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &w)| *sum += f64::from(w)));
+        sums.into_iter().map(|sum| sum as f32).collect()
+    };
+    let sums: Vec<Vec<f32>> = w.par_iter().zip(places).map(pack).collect();
+    let packed = by_rows.chunks(row_len).zip(by_components.chunks(component_len)).zip(&sums);
+    let packed =
+        packed.map(|((by_rows, by_components), sums)| Packed { rows, bins, components, by_rows, by_components, sums });
+    run(&packed.collect::<Vec<_>>())
+}
+
+/// Updates H, with terms.
+pub(super) fn update<F: Fields, T: Terms>(
+    engine: &Cpu,
+    fields: F,
+    v: &CpuPanel,
+    w: &[Array2<f32>],
+    h: &mut CpuPanel,
+    rule: &Rule,
+    terms: &T,
+) {
+    engine.install(|| {
+        with_packed(engine, w, |packed| {
+            let len = h.strip_len();
+            let before = || engine.shelf().take(len);
+            let space = || (Space::new(engine.shelf(), &packed[0], BLOCK), before(), terms.space(engine.shelf()));
+            let places = v.places();
+            let strips = h.strips_mut().zip(v.strips()).zip(&places).enumerate();
+            strips.for_each_init(space, |(space, before, of_terms), (index, ((h, v), &Place { segment, columns }))| {
+                before.copy_from_slice(h);
+                let w = &packed[segment % packed.len()];
+                let strip = Strip { fields, rule, w, v, h: before, next: h, columns, space };
+                tile::dispatch(GainsJob { strip, terms, index, space: of_terms });
+            });
+        });
+    });
+}
+
+/// `next` ← the update of `trial`; `costs` ← the costs at `trial`.
+#[expect(clippy::too_many_arguments, reason = "those of the trait's function, and what it found out")]
+pub(super) fn attempt<F: Fields>(
+    engine: &Cpu,
+    fields: F,
+    v: &CpuPanel,
+    w: &[Array2<f32>],
+    trial: &CpuPanel,
+    next: &mut CpuPanel,
+    costs: &mut CpuPanel,
+    rule: &Rule,
+) {
+    engine.install(|| {
+        with_packed(engine, w, |packed| {
+            let places = v.places();
+            let strips = next.strips_mut().zip(costs.strips_mut()).zip(trial.strips().zip(v.strips())).zip(&places);
+            let space = || Space::new(engine.shelf(), &packed[0], BLOCK);
+            strips.for_each_init(space, |space, (((next, costs), (h, v)), &Place { segment, columns })| {
+                let w = &packed[segment % packed.len()];
+                let strip = Strip { fields, rule, w, v, h, next, columns, space };
+                tile::dispatch(TrialJob { strip, costs: &mut costs[..STRIP] });
+            });
+        });
+    });
+}

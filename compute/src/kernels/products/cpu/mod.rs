@@ -1,0 +1,137 @@
+//! The products on the CPU engine. They go strip by strip: P and Q of a block of rows stay in L1, N and D of a strip in
+//! L2.
+
+mod bases;
+pub(crate) mod fields;
+mod gains;
+mod joint;
+mod model;
+
+use ndarray::Array2;
+use pulp::Simd;
+use rayon::prelude::*;
+
+pub(crate) use self::fields::{Fields, with_fields};
+pub(crate) use self::gains::{Terms, VectorRule};
+pub(crate) use self::model::{ModelJob, StoreSink, shape_of};
+use super::{Products, Rule, check_shapes, check_trial};
+use crate::Result;
+use crate::divergence::{Divergence, MODEL_FLOOR};
+use crate::engine::tile::{self, ModelSink, StripJob, rows};
+use crate::engine::{Cpu, CpuPanel, STRIP, padded};
+
+/// Sums the costs of a strip: within a block of rows in f32, over the blocks in f64.
+struct CostJob<'a, F> {
+    fields: F,
+    rows: usize,
+    bases_rows: &'a [f32],
+    v: &'a [f32],
+    h: &'a [f32],
+    components: usize,
+    costs: &'a mut [f64; STRIP],
+}
+
+struct CostSink<'a, S: Simd, const V: usize, F> {
+    fields: F,
+    v: &'a [[S::f32s; V]],
+    costs: [S::f32s; V],
+}
+
+impl<S: Simd, const V: usize, F: Fields> ModelSink<S> for CostSink<'_, S, V, F> {
+    #[inline(always)]
+    fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
+        // Skip the rows that pad the tile.
+        if row < self.v.len() {
+            let lambda = simd.max_f32s(lambda, simd.splat_f32s(MODEL_FLOOR as f32));
+            let cost = self.fields.cost(simd, self.v[row][vector], lambda);
+            self.costs[vector] = simd.add_f32s(self.costs[vector], cost);
+        }
+    }
+}
+
+impl<F: Fields> StripJob for CostJob<'_, F> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let (v, h) = (&rows::<S, V>(self.v)[..self.rows], &rows::<S, V>(self.h)[..self.components]);
+        for (bases, v) in self.bases_rows.chunks_exact(MR * self.components).zip(v.chunks(MR)) {
+            let mut sink = CostSink::<S, V, F> { fields: self.fields, v, costs: [simd.splat_f32s(0.0); V] };
+            tile::model::<S, V, MR>(simd, bases, h, &mut sink);
+            let costs: &[f32] = bytemuck::cast_slice(&sink.costs);
+            self.costs.iter_mut().zip(costs).for_each(|(sum, &cost)| *sum += f64::from(cost));
+        }
+    }
+}
+
+/// Updates gains, with terms added to N and D.
+pub(crate) fn update_with<T: Terms>(
+    engine: &Cpu,
+    v: &CpuPanel,
+    w: &[Array2<f32>],
+    h: &mut CpuPanel,
+    rule: &Rule,
+    terms: &T,
+) -> Result<()> {
+    check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
+    with_fields!(rule.divergence, |fields| gains::update(engine, fields, v, w, h, rule, terms));
+    Ok(())
+}
+
+impl Products for Cpu {
+    fn update_gains(&self, v: &CpuPanel, w: &Vec<Array2<f32>>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
+        update_with(self, v, w, h, rule, &())
+    }
+
+    fn update_bases(&self, v: &CpuPanel, w: &mut Vec<Array2<f32>>, h: &CpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
+        with_fields!(rule.divergence, |fields| bases::update(self, fields, v, w, h, rule));
+        Ok(())
+    }
+
+    fn try_gains(
+        &self,
+        v: &CpuPanel,
+        w: &Vec<Array2<f32>>,
+        trial: &CpuPanel,
+        next: &mut CpuPanel,
+        costs: &mut CpuPanel,
+        rule: &Rule,
+    ) -> Result<()> {
+        check_shapes(v.extent(), (w.len(), shape_of(w)), trial.extent())?;
+        check_trial(trial.extent(), next.extent(), costs.extent())?;
+        with_fields!(rule.divergence, |fields| gains::attempt(self, fields, v, w, trial, next, costs, rule));
+        Ok(())
+    }
+
+    fn update_both(&self, v: &CpuPanel, w: &mut Vec<Array2<f32>>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
+        with_fields!(rule.divergence, |fields| joint::update(self, fields, v, w, h, rule));
+        Ok(())
+    }
+
+    fn costs(&self, v: &CpuPanel, w: &Vec<Array2<f32>>, h: &CpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
+        check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
+        let (rows, components) = shape_of(w);
+        let len = padded(rows) * components;
+        let mut packed = self.shelf().take(w.len() * len);
+        let places = v.places();
+        let mut sums = vec![[0.0; STRIP]; places.len()];
+        self.install(|| {
+            let of_matrices = packed.par_chunks_mut(len).zip(w);
+            of_matrices.for_each(|(packed, w)| tile::pack_rows(w.view(), tile::shape().rows, packed));
+            sums.par_iter_mut().zip(v.strips().zip(h.strips())).zip(&places).for_each(|((costs, (v, h)), place)| {
+                let first = place.segment % w.len() * len;
+                let bases_rows = &packed[first..first + len];
+                with_fields!(divergence, |fields| tile::dispatch(CostJob {
+                    fields,
+                    rows,
+                    bases_rows,
+                    v,
+                    h,
+                    components,
+                    costs,
+                }));
+            });
+        });
+        Ok(sums.iter().zip(&places).flat_map(|(sums, place)| &sums[..place.columns]).copied().collect())
+    }
+}

@@ -1,0 +1,524 @@
+//! The products on the GPU: a pass over each window of the panel, and a reduction for the bases. A window is the part
+//! of a segment in one chunk. It uses the bases of its segment.
+//!
+//! A fused update costs 2K multiply-adds per cell of V, plus K for Λ in every workgroup that shares the components,
+//! because no single workgroup then holds all of them. An unfused update forms P and Q once (K) and projects them (2K),
+//! but moves them through memory: 8 bytes written, and 8 read by each of these workgroups.
+//!
+//! Whether forming Λ again in a second workgroup is cheaper than this traffic depends on the device: K multiply-adds
+//! against 24 bytes break even at K = 110 on a device with 9 flop per byte of memory, and at K = 430 with 36. A third
+//! workgroup doubles the cost, and the fused update then loses on all devices.
+//!
+//! The joint update needs P and Q twice, before and after the update of the gains, and is always unfused.
+
+use super::{Products, Rule, check_shapes, check_trial};
+use crate::Result;
+use crate::divergence::Divergence;
+use crate::engine::Engine;
+use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
+use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
+use crate::kernels::gpu::{
+    BASIS_RULE, CELLS, COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, PARAMS, PASSING, Params, RULE, STORED_FIELDS, Splits,
+    Window, filling,
+};
+
+/// The most vec4s that the sums of a pass may take. Larger bases are updated in several passes.
+const SUMS_QUADS: usize = 64 << 20 >> 4;
+/// The most workgroups that share the components in a fused update.
+const FUSED_SHARES: usize = 2;
+/// Workgroup size of the kernels without tiles.
+const INVOCATIONS: usize = 64;
+
+const BLOCKS: &[u32] = &[1, 2, 3, 4];
+
+static GAINS: Kernel = Kernel {
+    source: source!("products/gains.wgsl", PASSING, FIELDS, COLUMN_SUMS, RULE),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
+    constants: &[
+        ("TILING", Tiling::GAINS_CODES),
+        ("COSTS", &[0, 1]),
+        ("SUMS", &[0, 1]),
+        ("PART", &[0, 1]),
+        ("BLOCKS", BLOCKS),
+    ],
+    uniform: Params::MEMBERS,
+};
+/// [`GAINS`] with factors held in workgroup memory.
+static HELD_GAINS: Kernel = Kernel {
+    source: source!("products/gains.wgsl", HELD, FIELDS, COLUMN_SUMS, RULE),
+    storages: GAINS.storages,
+    constants: GAINS.constants,
+    uniform: Params::MEMBERS,
+};
+static BASES: Kernel = Kernel {
+    source: source!("products/bases.wgsl", PASSING, FIELDS),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read],
+    constants: &[("TILING", Tiling::BASES_CODES), ("COSTS", &[0]), ("WEIGHED", &[0]), ("BLOCKS", BLOCKS)],
+    uniform: Params::MEMBERS,
+};
+/// [`BASES`] with factors held in workgroup memory.
+static HELD_BASES: Kernel = Kernel {
+    source: source!("products/bases.wgsl", HELD, FIELDS),
+    storages: BASES.storages,
+    constants: BASES.constants,
+    uniform: Params::MEMBERS,
+};
+static STORE_FIELDS: Kernel = Kernel {
+    source: source!("products/fields.wgsl", PASSING, FIELDS),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    constants: &[("TILING", Tiling::GAINS_CODES), ("COSTS", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
+/// [`GAINS`] from stored fields.
+static STORED_GAINS: Kernel = Kernel {
+    source: source!("products/gains.wgsl", PASSING, STORED_FIELDS, COLUMN_SUMS, RULE),
+    storages: GAINS.storages,
+    constants: GAINS.constants,
+    uniform: Params::MEMBERS,
+};
+/// [`BASES`] from stored fields.
+static STORED_BASES: Kernel = Kernel {
+    source: source!("products/bases.wgsl", PASSING, STORED_FIELDS),
+    storages: BASES.storages,
+    constants: &[("TILING", Tiling::BASES_CODES), ("COSTS", &[0]), ("WEIGHED", &[0, 1]), ("BLOCKS", BLOCKS)],
+    uniform: Params::MEMBERS,
+};
+static GAINS_REDUCE: Kernel = Kernel {
+    source: source!("products/gains_reduce.wgsl", INDEX, CELLS, RULE),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
+    constants: &[("COSTS", &[0, 1]), ("SUMS", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
+static BASES_REDUCE: Kernel = Kernel {
+    source: source!("products/bases_reduce.wgsl", INDEX, BASIS_RULE),
+    storages: &[Access::Read, Access::Write, Access::Read],
+    constants: &[("NORM", &[0, 1, 2])],
+    uniform: Params::MEMBERS,
+};
+static WEIGH_GAINS: Kernel = Kernel {
+    source: source!("products/weigh_gains.wgsl", PARAMS, INDEX),
+    storages: &[Access::Read, Access::Read, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+static COSTS: Kernel = Kernel {
+    source: source!("products/costs.wgsl", FLOORS, PASSING, COLUMN_SUMS),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    constants: &[("TILING", &[Tiling::SMALLEST.code()])],
+    uniform: Params::MEMBERS,
+};
+
+/// The uniform's members that describe the bases and the rule.
+pub(crate) fn params(w: &GpuMatrix, rule: &Rule) -> Params {
+    Params {
+        rows: w.rows as u32,
+        components: w.columns as u32,
+        bases_pitch: w.pitch() as u32,
+        end_component: w.columns as u32,
+        beta: rule.divergence.exponent_beta() as f32,
+        exponent: rule.exponent as f32,
+        sparsity: rule.sparsity as f32,
+        floor: rule.floor as f32,
+        ..Params::default()
+    }
+}
+
+/// Multiply-adds of an update per column: Λ, two back-projections, and Λ once more if workgroups share the components.
+fn work_of_column(w: &GpuMatrix) -> usize {
+    4 * w.rows * w.columns
+}
+
+/// Cuts a window so that its fields of `rows` rows can be stored.
+fn storable<'a>(gpu: &Gpu, window: Window<'a>, rows: usize) -> impl Iterator<Item = Window<'a>> {
+    window.cut((gpu.field_quads * QUAD / TILE / rows).max(1))
+}
+
+/// Groups the windows by the matrix that they update: each segment's windows, or all of them.
+fn problems<'a, 'w>(windows: &'w mut [Window<'a>], w: &GpuMatrix) -> impl Iterator<Item = &'w [Window<'a>]> {
+    let shared = w.count == 1;
+    if shared {
+        windows.iter_mut().for_each(Window::join);
+    }
+    windows.chunk_by(move |a, b| shared || a.segment == b.segment)
+}
+
+/// The most splits of the rows in an update of gains, and the least tiles per split.
+const GAIN_SPLITS: usize = 4;
+const GAIN_SPLIT_TILES: usize = 4;
+
+/// Tiles per split of the rows, and the number of splits. Both depend on F alone, because they set the order of a sum.
+fn row_splits(rows: usize) -> (usize, usize) {
+    let tiles = rows.div_ceil(TILE);
+    let each = tiles.div_ceil(GAIN_SPLITS).max(GAIN_SPLIT_TILES);
+    (each, tiles.div_ceil(each))
+}
+
+/// The optional output of an update of gains beside the gains.
+#[derive(Clone, Copy)]
+enum Beside<'a> {
+    Nothing,
+    /// The columns' costs before the update.
+    Costs(&'a Storage),
+    /// D, with N in place of the gains.
+    Denominators(&'a Storage),
+}
+
+/// The sums for an update of the rows `first_row..first_row + rows` of the bases.
+struct Pass<'a> {
+    splits: Splits,
+    first_row: usize,
+    rows: usize,
+    sums: &'a Storage,
+}
+
+impl Gpu {
+    /// Computes and stores the fields for some rows of a window.
+    fn fields(
+        &self,
+        window: Window,
+        (first_row, rows): (usize, usize),
+        w: &GpuMatrix,
+        gains: &Storage,
+        rule: &Rule,
+        costs: bool,
+    ) -> Result<Storage> {
+        let tiling = self.tuning.gains(w.columns, window.columns);
+        let quads = w.rows * window.tiles * TILE / QUAD;
+        let fields = self.storage(if costs { 3 * quads } else { 2 * quads })?;
+        self.run(Run {
+            kernel: &STORE_FIELDS,
+            filling: Some(filling(rule.divergence)),
+            constants: &[tiling.code(), u32::from(costs)],
+            uniform: Params { first_row: first_row as u32, pass_rows: rows as u32, ..window.params(params(w, rule)) },
+            storages: &[&window.chunk.storage, &w.storage, gains, &fields],
+            workgroups: rows.div_ceil(TILE) * window.workgroups(tiling),
+            work: rows * window.columns * w.columns,
+        })?;
+        Ok(fields)
+    }
+
+    /// Updates a window's gains, from stored fields or by forming them.
+    fn gains(
+        &self,
+        window: Window,
+        fields: Option<&Storage>,
+        w: &GpuMatrix,
+        (from, to): (&Storage, &Storage),
+        beside: Beside,
+        rule: &Rule,
+    ) -> Result<()> {
+        let tiling = self.tuning.gains(w.columns, window.columns);
+        let (blocks, shares) = tiling.divide(w.columns);
+        let (split_tiles, splits) = row_splits(w.rows);
+        // If every split has its own workgroups, the sums of all splits for all columns of the chunk.
+        let panel_quads = w.columns * window.chunk.quads();
+        let part = tiling.split && splits > 1 && 2 * splits * panel_quads <= SUMS_QUADS;
+        let unused = self.storage(1)?;
+        let running = match beside {
+            Beside::Denominators(_) => None,
+            _ if splits == 1 || part => None,
+            _ => Some(self.storage(panel_quads)?),
+        };
+        let (with_costs, sums, denominators, costs) = match beside {
+            Beside::Nothing => (0, 0, running.as_ref().unwrap_or(&unused), &unused),
+            Beside::Costs(costs) => (1, 0, running.as_ref().unwrap_or(&unused), costs),
+            Beside::Denominators(denominators) => (0, 1, denominators, &unused),
+        };
+        let parts = if part {
+            Some((self.storage(2 * splits * panel_quads)?, self.storage(splits * window.chunk.quads())?))
+        } else {
+            None
+        };
+        let (to_parts, part_costs) = parts.as_ref().map_or((to, costs), |(sums, costs)| (sums, costs));
+        let held = fields.is_none() && tiling.holds(w.columns, self.workgroup_bytes);
+        let (kernel, from_memory, products) = match fields {
+            Some(fields) => (&STORED_GAINS, fields, 2),
+            None if held => (&HELD_GAINS, &window.chunk.storage, shares + 2),
+            None => (&GAINS, &window.chunk.storage, shares + 2),
+        };
+        let uniform =
+            Params { split_tiles: split_tiles as u32, end_split: splits as u32, ..window.params(params(w, rule)) };
+        self.run(Run {
+            kernel,
+            filling: Some(filling(rule.divergence)),
+            constants: &[tiling.code(), with_costs, sums, u32::from(part), blocks as u32],
+            uniform,
+            storages: &[from_memory, &w.storage, from, to_parts, denominators, part_costs],
+            workgroups: window.workgroups(tiling) * shares * if part { splits } else { 1 },
+            work: products * w.rows * window.columns * w.columns,
+        })?;
+        let Some((sums_of_parts, part_costs)) = &parts else { return Ok(()) };
+        let cells = w.columns * window.tiles * TILE / QUAD;
+        self.run(Run {
+            kernel: &GAINS_REDUCE,
+            filling: None,
+            constants: &[with_costs, sums],
+            uniform,
+            storages: &[sums_of_parts, part_costs, from, to, denominators, costs],
+            workgroups: cells.div_ceil(INVOCATIONS),
+            work: 2 * splits * cells * QUAD,
+        })
+    }
+
+    /// Updates a window's gains and produces the requested output beside them.
+    fn update_window(
+        &self,
+        window: Window,
+        w: &GpuMatrix,
+        (from, to): (&Storage, &Storage),
+        beside: Beside,
+        rule: &Rule,
+    ) -> Result<()> {
+        if self.tuning.gains(w.columns, window.columns).divide(w.columns).1 <= FUSED_SHARES {
+            return self.gains(window, None, w, (from, to), beside, rule);
+        }
+        for window in storable(self, window, w.rows) {
+            let costs = matches!(beside, Beside::Costs(_));
+            let fields = self.fields(window, (0, w.rows), w, from, rule, costs)?;
+            self.gains(window, Some(&fields), w, (from, to), beside, rule)?;
+        }
+        Ok(())
+    }
+
+    /// Computes N and D (K, N) of an update of gains.
+    pub(crate) fn gain_sums(
+        &self,
+        v: &GpuPanel,
+        w: &GpuMatrix,
+        h: &GpuPanel,
+        rule: &Rule,
+    ) -> Result<(GpuPanel, GpuPanel)> {
+        check_shapes(v.extent(), w.extent(), h.extent())?;
+        let panel = || self.new_panel(h.rows, h.segments.clone());
+        let (n, d) = (panel()?, panel()?);
+        for window in Window::in_time(self, v, work_of_column(w))? {
+            let [h, n, d] = [h, &n, &d].map(|panel| &panel.chunks[window.index].storage);
+            self.update_window(window, &w.of(window.segment), (h, n), Beside::Denominators(d), rule)?;
+        }
+        Ok((n, d))
+    }
+
+    /// Adds a window to the sums of a pass. P is multiplied by `gains`, and Q by `weights` if given, otherwise by
+    /// `gains` too.
+    fn correlate(
+        &self,
+        pass: &Pass,
+        window: Window,
+        fields: Option<&Storage>,
+        w: &GpuMatrix,
+        (gains, weights): (&Storage, Option<&Storage>),
+        rule: &Rule,
+    ) -> Result<()> {
+        let tiling = self.tuning.bases(w.columns);
+        let (blocks, shares) = tiling.divide(w.columns);
+        let first_tile = window.before;
+        let splits = pass.splits.of_window(&window);
+        let held = fields.is_none() && tiling.holds(w.columns, self.workgroup_bytes);
+        let (kernel, from_memory, products) = match fields {
+            Some(fields) => (&STORED_BASES, fields, 2),
+            None if held => (&HELD_BASES, &window.chunk.storage, shares + 2),
+            None => (&BASES, &window.chunk.storage, shares + 2),
+        };
+        self.run(Run {
+            kernel,
+            filling: Some(filling(rule.divergence)),
+            constants: &[tiling.code(), 0, u32::from(weights.is_some()), blocks as u32],
+            uniform: Params {
+                first_row: pass.first_row as u32,
+                pass_rows: pass.rows as u32,
+                first_tile: first_tile as u32,
+                split_tiles: pass.splits.tiles as u32,
+                first_split: splits.start as u32,
+                end_split: splits.end as u32,
+                ..window.params(params(w, rule))
+            },
+            storages: &[from_memory, &w.storage, gains, pass.sums, weights.unwrap_or(gains)],
+            workgroups: pass.rows / TILE * shares * splits.len(),
+            work: products * pass.rows * window.columns * w.columns,
+        })
+    }
+
+    /// Updates the bases pass by pass over their rows; `add` adds a window to the sums of a pass. After the first pass,
+    /// `h` holds the gains of the penalty.
+    fn passes(
+        &self,
+        windows: &[Window],
+        w: &GpuMatrix,
+        h: &GpuPanel,
+        rule: &Rule,
+        mut add: impl FnMut(&Pass, Window) -> Result<()>,
+    ) -> Result<()> {
+        let splits = Splits::of(windows);
+        let row_quads = 2 * splits.count * w.pitch();
+        let rows = (SUMS_QUADS / row_quads / TILE * TILE).clamp(TILE, w.rows.next_multiple_of(TILE));
+        let sums = self.storage(rows * row_quads)?;
+        let mut of_gains = None;
+        for first_row in (0..w.rows).step_by(rows) {
+            let pass = Pass { splits, first_row, rows, sums: &sums };
+            windows.iter().try_for_each(|&window| add(&pass, window))?;
+            let (norm, gains) = match of_gains.take() {
+                Some(known) => known,
+                None => self.gain_totals(windows, h, (w.columns, w.pitch()), rule)?,
+            };
+            self.run(Run {
+                kernel: &BASES_REDUCE,
+                filling: None,
+                constants: &[norm],
+                uniform: Params {
+                    first_row: first_row as u32,
+                    pass_rows: rows as u32,
+                    end_split: splits.count as u32,
+                    ..params(w, rule)
+                },
+                storages: &[&sums, &w.storage, &gains],
+                workgroups: (rows * w.pitch()).div_ceil(INVOCATIONS),
+                work: rows * row_quads * QUAD,
+            })?;
+            of_gains = Some((norm, gains));
+        }
+        Ok(())
+    }
+
+    /// Computes the weights of a window's gains in the sums of a joint update, for gains that changed from `before` to
+    /// `after`. The result has the shape (K, N) of the chunk, and only the window's columns are set.
+    fn weights(
+        &self,
+        window: Window,
+        components: usize,
+        (before, after): (&Storage, &Storage),
+        exponent: f64,
+    ) -> Result<Storage> {
+        if exponent == 1.0 {
+            return Ok(after.clone());
+        }
+        let weights = self.rows(components, window.chunk.quads())?;
+        let cells = components * window.tiles * TILE / QUAD;
+        self.run(Run {
+            kernel: &WEIGH_GAINS,
+            filling: None,
+            constants: &[],
+            uniform: window.params(Params {
+                components: components as u32,
+                exponent: exponent as f32,
+                ..Params::default()
+            }),
+            storages: &[before, after, &weights],
+            workgroups: cells.div_ceil(INVOCATIONS),
+            work: cells * QUAD,
+        })?;
+        Ok(weights)
+    }
+}
+
+impl Products for Gpu {
+    fn update_gains(&self, v: &GpuPanel, w: &GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes(v.extent(), w.extent(), h.extent())?;
+        // Workgroups that share the components of a column all read its gains, so the new gains go to another panel.
+        let new = self.new_panel(h.rows, h.segments.clone())?;
+        for window in Window::in_time(self, v, work_of_column(w))? {
+            let gains = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
+            self.update_window(window, &w.of(window.segment), gains, Beside::Nothing, rule)?;
+        }
+        *h = new;
+        Ok(())
+    }
+
+    fn update_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes(v.extent(), w.extent(), h.extent())?;
+        let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
+        for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
+            let w = w.of(problem[0].segment);
+            self.passes(problem, &w, h, rule, |pass, window| {
+                let h = &h.chunks[window.index].storage;
+                if fused {
+                    return self.correlate(pass, window, None, &w, (h, None), rule);
+                }
+                storable(self, window, w.rows).try_for_each(|window| {
+                    let fields = self.fields(window, (pass.first_row, pass.rows), &w, h, rule, false)?;
+                    self.correlate(pass, window, Some(&fields), &w, (h, None), rule)
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    fn try_gains(
+        &self,
+        v: &GpuPanel,
+        w: &GpuMatrix,
+        trial: &GpuPanel,
+        next: &mut GpuPanel,
+        costs: &mut GpuPanel,
+        rule: &Rule,
+    ) -> Result<()> {
+        check_shapes(v.extent(), w.extent(), trial.extent())?;
+        check_trial(trial.extent(), next.extent(), costs.extent())?;
+        for window in Window::in_time(self, v, work_of_column(w))? {
+            let [trial, next, costs] = [trial, &*next, &*costs].map(|panel| &panel.chunks[window.index].storage);
+            self.update_window(window, &w.of(window.segment), (trial, next), Beside::Costs(costs), rule)?;
+        }
+        Ok(())
+    }
+
+    fn update_both(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
+        check_shapes(v.extent(), w.extent(), h.extent())?;
+        let (a, b) = rule.divergence.joint_exponents();
+        let new = self.new_panel(h.rows, h.segments.clone())?;
+        for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
+            let w = w.of(problem[0].segment);
+            self.passes(problem, &w, &new, rule, |pass, window| {
+                let (h, new) = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
+                let first = pass.first_row == 0;
+                // The first pass also updates the gains, which takes all rows. The other passes form only the fields of
+                // their own rows again.
+                let rows = if first { (0, w.rows) } else { (pass.first_row, pass.rows) };
+                storable(self, window, w.rows).try_for_each(|window| {
+                    let fields = self.fields(window, rows, &w, h, rule, false)?;
+                    if first {
+                        self.gains(window, Some(&fields), &w, (h, new), Beside::Nothing, rule)?;
+                    }
+                    let weights = |exponent| self.weights(window, w.columns, (h, new), exponent);
+                    let (for_p, for_q) = (weights(a)?, weights(b)?);
+                    self.correlate(pass, window, Some(&fields), &w, (&for_p, Some(&for_q)), rule)
+                })
+            })?;
+        }
+        *h = new;
+        Ok(())
+    }
+
+    fn costs(&self, v: &GpuPanel, w: &GpuMatrix, h: &GpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
+        check_shapes(v.extent(), w.extent(), h.extent())?;
+        let costs = self.new_panel(1, v.segments.clone())?;
+        for window in Window::in_time(self, v, w.rows * w.columns)? {
+            let w = w.of(window.segment);
+            let [h, costs] = [h, &costs].map(|panel| &panel.chunks[window.index].storage);
+            self.run(Run {
+                kernel: &COSTS,
+                filling: Some(filling(divergence)),
+                constants: &[Tiling::SMALLEST.code()],
+                uniform: window.params(params(&w, &Rule::of(divergence))),
+                storages: &[&window.chunk.storage, &w.storage, h, costs],
+                workgroups: window.workgroups(Tiling::SMALLEST),
+                work: w.rows * window.columns * w.columns,
+            })?;
+        }
+        Ok(self.read_panel::<f64>(&costs)?.into_raw_vec_and_offset().0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::gpu::tests::DIVERGENCES;
+
+    #[test]
+    fn shaders_match_the_host_declarations() {
+        crate::engine::gpu::shader_check::check_family(
+            "products",
+            &[&GAINS, &HELD_GAINS, &STORED_GAINS, &BASES, &HELD_BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],
+            &DIVERGENCES,
+            &[&GAINS_REDUCE, &BASES_REDUCE, &WEIGH_GAINS],
+        );
+    }
+}

@@ -1,8 +1,0 @@
-// What a gain counts as under a prior: g' = max(g, GAIN_FLOOR, ρ n), n the norm of its column, or 0 before that is known.
-
-// Of src/kernels/prior.
-const GAIN_FLOOR = 1e-12;
-
-fn raised(gain: vec4<f32>, norm: vec4<f32>) -> vec4<f32> {
-    return max(gain, max(vec4<f32>(GAIN_FLOOR), params.floor * norm));
-}

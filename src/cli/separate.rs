@@ -1,0 +1,291 @@
+//! `partwise separate`
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::Args;
+use partwise::job::{Separation, SeparationMethod};
+use partwise::model::Model;
+use partwise::recordings::Event;
+use partwise::schedule::{
+    self, FileReport, Job, LeftOut, Listing, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station, Status,
+};
+use partwise::separate::Plan;
+use serde::Serialize;
+
+use super::description::{self, Options, PRINT};
+use super::engine::{choice, engines};
+use super::interrupt::Interrupts;
+use super::memory::Memory;
+use super::progress::JobBar;
+use super::{Common, Ending, escaped, print, sources};
+
+/// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
+pub(super) fn stage_threads(common: &Common) -> usize {
+    common.thread_count().div_ceil(2).min(4)
+}
+
+/// Separate recordings with a trained model, or without one by --method nmf2d
+#[derive(Args)]
+pub(super) struct Separate {
+    /// Files, folders, globs, @list.txt or @list.jsonl
+    #[arg(required_unless_present = PRINT, value_name = "INPUT")]
+    inputs: Vec<String>,
+    /// The model file, from `partwise train`
+    #[arg(long, value_name = "MODEL.safetensors")]
+    model: Option<PathBuf>,
+    /// The folder for the results, one file a source, and for manifest.jsonl
+    #[arg(short, long, value_name = "DIR", required_unless_present = PRINT)]
+    output: Option<PathBuf>,
+    /// Names of the results, with {stem}, {source} and {ext}
+    #[arg(long, default_value = PATTERN, value_name = "PATTERN")]
+    name: String,
+    #[command(flatten)]
+    options: Options<Separation>,
+    /// Skip files that the manifest proves done: the same input, model and options, and outputs that are there
+    #[arg(long)]
+    resume: bool,
+    /// Separate the I-th of N parts of the inputs, I from 1
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Memory for the panels, on the host and on each device, such as 800M or 2G; a job needs some 150M more
+    /// [default: 512M, or 3G for a GPU, and a quarter of the machine at most; a quarter of the
+    /// machine where recordings are separated as a whole]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Memory>,
+    /// After a file fails: continue or stop
+    #[arg(long, default_value = "continue", value_name = "continue|stop")]
+    on_error: OnErrorChoice,
+}
+
+#[derive(Clone, Copy)]
+struct OnErrorChoice(OnError);
+
+impl FromStr for OnErrorChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "continue" => Ok(Self(OnError::Continue)),
+            "stop" => Ok(Self(OnError::Stop)),
+            _ => Err("use continue or stop".into()),
+        }
+    }
+}
+
+/// What a run amounts to.
+#[derive(Serialize)]
+pub(super) struct Summary {
+    /// Those of this run's shard.
+    files: usize,
+    done: usize,
+    /// Done by an earlier run.
+    resumed: usize,
+    pub(super) failed: usize,
+    /// Not begun, or not finished.
+    left: usize,
+    /// Whether that is because there was no room for results.
+    full: bool,
+    /// Of folders: audio files of kinds that are not read, by the ends of their names.
+    left_out: LeftOut,
+    interrupted: bool,
+    /// Of what this run has done.
+    audio_seconds: f64,
+    pub(super) wall_seconds: f64,
+    pub(super) real_time_factor: f64,
+    pub(super) engine: String,
+    /// The share of the time that the engine was computing.
+    engine_busy: f64,
+    results: Vec<FileReport>,
+}
+
+impl Separate {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
+        if self.options.is_printed() {
+            self.print(common)?;
+            return Ok(Ending::Done);
+        }
+        let (summary, failure) = self.separate(common)?;
+        print(common.json, &summary, || text(&summary))?;
+        match failure {
+            Some(failure) if failure.is_full() => log::error!("{failure}"),
+            Some(failure) => return Err(failure.into()),
+            None => {}
+        }
+        match (summary.interrupted, summary.failed, summary.done + summary.resumed) {
+            _ if summary.full => Ok(Ending::Partial),
+            (true, ..) => Ok(Ending::Interrupted),
+            (_, 0, _) => Ok(Ending::Done),
+            (_, failed, 0) => bail!("{failed} of {} inputs cannot be used; nothing was separated", summary.files),
+            _ => Ok(Ending::Partial),
+        }
+    }
+
+    /// Separates; also, what ended the job early.
+    pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
+        let model = self.model.as_deref().map(Model::load).transpose()?;
+        let plan = self.plan(model.as_ref(), common)?;
+        self.run_job(common, &plan)
+    }
+
+    /// The description of the separation, its files looked up.
+    fn separation(&self, common: &Common) -> anyhow::Result<Separation> {
+        let mut separation = self.options.description(common.seed)?;
+        if self.model.is_none() && separation.method.is_none() {
+            let without = SeparationMethod::WITHOUT_MODEL.join(" or ");
+            bail!("--model: name a model, or separate without one by --method {without}");
+        }
+        for files in separation.files_mut() {
+            let named: Vec<String> = files.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+            *files = sources::files(&named)?;
+        }
+        Ok(separation)
+    }
+
+    fn plan<'a>(&self, model: Option<&'a Model>, common: &Common) -> anyhow::Result<Plan<'a>> {
+        let separation = self.separation(common)?;
+        let mut watch = |event: Event| {
+            match event {
+                Event::Skipped(error) => log::error!("{error}; it is left out"),
+                Event::Warning(recording, warning) => log::warn!("{recording}: {warning}"),
+                Event::Iteration(..) => {}
+            }
+            Ok(())
+        };
+        Plan::new(model, &separation, &mut watch).map_err(|error| self.options.blame(error))
+    }
+
+    /// Prints the description in force.
+    fn print(&self, common: &Common) -> anyhow::Result<()> {
+        let model = self.model.as_deref().map(Model::load).transpose()?;
+        description::print(&self.plan(model.as_ref(), common)?.separation)
+    }
+
+    /// What the results depend on beside the recordings.
+    fn parameters(&self, plan: &Plan) -> anyhow::Result<Parameters> {
+        let mut separation = plan.separation.clone();
+        for files in separation.files_mut() {
+            let hashes = files.iter().map(|file| schedule::hash(file)).collect::<Result<Vec<_>, _>>()?;
+            *files = hashes.into_iter().map(PathBuf::from).collect();
+        }
+        let model = self.model.as_deref().map(schedule::hash).transpose()?;
+        Ok(Parameters { version: env!("CARGO_PKG_VERSION").into(), model: model.unwrap_or_default(), separation })
+    }
+
+    /// Separates all inputs.
+    fn run_job(self, common: &Common, plan: &Plan) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
+        let output = self.output.as_deref().unwrap_or(Path::new("."));
+        let parameters = self.parameters(plan)?;
+        let Listing { inputs, left_out } = schedule::list(&self.inputs, Some(output))?;
+        let engines = engines(common);
+        let mut stations = schedule::stations(plan, &engines, &choice(common))?;
+        let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
+        let Memory(memory) = self.memory.unwrap_or_else(|| Memory::usual(&stations, plan.scheme.whole));
+        schedule::check_memory(memory, &plan.scheme, stations.iter().map(Station::lanes).sum())?;
+        let interrupts = Interrupts::listen()?;
+        let job = Job {
+            scheme: &plan.scheme,
+            inputs: &inputs,
+            shard: self.shard,
+            parameters,
+            naming: Naming { folder: output.to_path_buf(), pattern: self.name, format: plan.separation.format },
+            only: plan.only()?,
+            resume: self.resume,
+            on_error: self.on_error.0,
+            threads: stage_threads(common),
+            memory,
+            stop: interrupts.noted(),
+        };
+        let of_shard =
+            inputs.iter().enumerate().filter(|&(index, _)| self.shard.is_none_or(|shard| shard.holds(index)));
+        let sizes: Vec<u64> =
+            of_shard.map(|(_, input)| std::fs::metadata(&input.path).map_or(0, |meta| meta.len())).collect();
+        let started = Instant::now();
+        let mut bar = JobBar::new(common, sizes.iter().sum(), sizes.len());
+        let outcome = schedule::run(&mut stations, &job, &mut bar)?;
+        drop(bar);
+        let interrupted = interrupts.noted().load(Ordering::Relaxed);
+        let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64());
+        Ok((Summary { left_out, ..summary }, failure))
+    }
+}
+
+fn summarize(
+    outcome: Outcome,
+    files: usize,
+    engine: String,
+    interrupted: bool,
+    wall_seconds: f64,
+) -> (Summary, Option<partwise::Error>) {
+    let Outcome { reports, resumed, left, full, busy, failure } = outcome;
+    let done = reports.iter().filter(|report| report.status == Status::Done);
+    let audio_seconds = done.clone().map(|report| report.seconds).fold(0.0, |sum, seconds| sum + seconds);
+    let done = done.count();
+    let summary = Summary {
+        files,
+        done,
+        resumed: resumed.len(),
+        failed: reports.len() - done,
+        left,
+        full,
+        left_out: LeftOut::default(),
+        interrupted,
+        audio_seconds,
+        wall_seconds,
+        real_time_factor: audio_seconds / wall_seconds,
+        engine,
+        engine_busy: busy,
+        results: reports,
+    };
+    (summary, failure)
+}
+
+fn text(summary: &Summary) -> String {
+    let Summary { files, done, resumed, failed, left, audio_seconds, wall_seconds, .. } = summary;
+    let counts: Vec<String> = [(*resumed, "done before"), (*failed, "failed"), (*left, "left")]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!(", {count} {what}"))
+        .collect();
+    let mut text = failures(&summary.results);
+    text.push_str(&format!(
+        "{done} of {files} files separated{}: {} of audio in {}, {:.0} times real time\non {}, busy {:.0} % of the time\n",
+        counts.concat(),
+        duration(*audio_seconds),
+        duration(*wall_seconds),
+        summary.real_time_factor,
+        summary.engine,
+        100.0 * summary.engine_busy,
+    ));
+    if !summary.left_out.is_empty() {
+        text.push_str(&format!("{}\n", summary.left_out));
+    }
+    if summary.full {
+        text.push_str("there is no room for more results\n");
+    }
+    if *left > 0 {
+        text.push_str("the same command with --resume does what is left\n");
+    }
+    text
+}
+
+/// A table of the files that failed, and why.
+fn failures(results: &[FileReport]) -> String {
+    let failed = results.iter().filter_map(|report| {
+        let (input, error) = (report.input.display().to_string(), report.error.as_ref()?);
+        // An error begins with the file that it is about; the table has it already.
+        let reason = error.strip_prefix(&format!("{input}: ")).unwrap_or(error);
+        Some((escaped(&input).into_owned(), escaped(reason).into_owned()))
+    });
+    let failed: Vec<(String, String)> = failed.collect();
+    let width = failed.iter().map(|(input, _)| input.chars().count()).max().unwrap_or(0);
+    failed.iter().map(|(input, reason)| format!("failed: {input:<width$}  {reason}\n")).collect()
+}
+
+/// Seconds, or hours from an hour on.
+fn duration(seconds: f64) -> String {
+    if seconds < 3600.0 { format!("{seconds:.1} s") } else { format!("{:.2} h", seconds / 3600.0) }
+}

@@ -1,0 +1,369 @@
+//! A job as data: how a model is learned ([`Training`]) and how recordings are separated ([`Separation`]).
+//!
+//! The command line, `--config` files, manifests and models all speak of jobs in these terms. `Default` is what a command does
+//! without options. In JSON a description is flat: the options that all methods share stand beside those of its method.
+//!
+//! ```
+//! use partwise::Training;
+//!
+//! let training: Training = serde_json::from_str(r#"{"method": "gain-prior", "mixtures": 16, "rank": {"speech": 64}}"#)?;
+//! assert_eq!(training.in_force().iterations, Some(50));
+//! let unknown = serde_json::from_str::<Training>(r#"{"itertions": 5}"#).unwrap_err();
+//! assert_eq!(unknown.to_string(), "itertions: is not an option of a training; the nearest is iterations");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod version;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::audio::FormatChoice;
+use crate::divergence::Divergence;
+use crate::kernels::Norm;
+use crate::methods::nmf::{self, Updates};
+use crate::methods::{gain_prior, nmf2d};
+use crate::options::{self, Described, Flag, MaskChoice, PerSource, text};
+use crate::spectrogram::{Length, Shape, Transform};
+use crate::{Error, Result};
+
+pub(crate) use version::is_later;
+
+/// The highest rank of a source; beyond it a spectrogram is not explained but copied.
+pub const MAX_RANK: usize = 4096;
+
+/// How a model is learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self", default, deny_unknown_fields)]
+pub struct Training {
+    /// The method, with the options that it alone has.
+    #[serde(skip)]
+    pub method: TrainingMethod,
+    /// K, the components of every source; 64 if it says nothing.
+    pub rank: PerSource<usize>,
+    /// What the fit is measured by.
+    #[serde(with = "text")]
+    pub divergence: Divergence,
+    /// How the factors are updated.
+    #[serde(with = "text")]
+    pub updates: Updates,
+    /// Iterations at most; if it is missing, 50 extrapolated ones or 100 of another kind.
+    pub iterations: Option<usize>,
+    /// Iterations end where ten of them lower the objective by less than this share of it; 0: never.
+    pub tolerance: f64,
+    /// The window; 128 ms if it is missing.
+    #[serde(with = "text::option")]
+    pub window: Option<Length>,
+    /// The hop; a quarter of the window if it is missing.
+    #[serde(with = "text::option")]
+    pub hop: Option<Length>,
+    /// The length of the transform in samples; if it is missing, the power of two that holds the window.
+    pub fft: Option<usize>,
+    /// The shape of the window.
+    pub window_shape: Shape,
+    /// λ, the weight of an L1 penalty on the gains.
+    pub sparsity: f64,
+    /// The norm that bases are scaled to 1 in; if it is missing, L1, or L2 where there is a sparsity.
+    #[serde(with = "text::option")]
+    pub normalize: Option<Norm>,
+    /// The seed of the random starts.
+    pub seed: u64,
+}
+
+/// By which method a model is learned.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "kebab-case")]
+pub enum TrainingMethod {
+    /// Bases of each source, learned from it alone.
+    #[default]
+    Nmf,
+    /// The same, and what gains are usual together.
+    GainPrior(gain_prior::Training),
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            method: TrainingMethod::default(),
+            rank: 64.into(),
+            divergence: Divergence::KullbackLeibler,
+            updates: Updates::Extrapolated,
+            iterations: None,
+            tolerance: 0.0,
+            window: None,
+            hop: None,
+            fft: None,
+            window_shape: Shape::SqrtHann,
+            sparsity: 0.0,
+            normalize: None,
+            seed: 0,
+        }
+    }
+}
+
+impl Training {
+    /// Checks every option, and that they go together.
+    ///
+    /// # Errors
+    /// [`Error::Option`] or [`Error::Input`] names what does not fit.
+    pub fn check(&self) -> Result<()> {
+        let ranks = self.rank.others.iter().chain(self.rank.named.values());
+        if let Some(rank) = ranks.into_iter().find(|rank| !(1..=MAX_RANK).contains(*rank)) {
+            return Err(Error::option("rank", format!("{rank}: must be between 1 and {MAX_RANK}")));
+        }
+        check_numbers(self.iterations, self.tolerance, self.sparsity)?;
+        nmf::kept_norm(&self.nmf())?;
+        match &self.method {
+            TrainingMethod::Nmf => Ok(()),
+            TrainingMethod::GainPrior(own) => own.check(),
+        }
+    }
+
+    /// The same description with a value for every option that was left to the method.
+    #[must_use]
+    pub fn in_force(&self) -> Self {
+        let usual = if self.updates == Updates::Extrapolated { 50 } else { 100 };
+        let norm = if self.sparsity > 0.0 { Norm::L2 } else { Norm::L1 };
+        Self {
+            iterations: Some(self.iterations.unwrap_or(usual)),
+            normalize: Some(self.normalize.unwrap_or(norm)),
+            window: Some(self.window.unwrap_or(Length::Milliseconds(128.0))),
+            ..self.clone()
+        }
+    }
+
+    /// The transform.
+    pub fn transform(&self) -> Transform {
+        Transform { window: self.window, hop: self.hop, fft: self.fft, shape: self.window_shape }
+    }
+
+    /// How the data of one source are factorized.
+    pub fn nmf(&self) -> nmf::Options {
+        let Self { iterations, normalize, .. } = self.in_force();
+        let iterations = iterations.unwrap_or_default();
+        let mut options = nmf::Options::of(self.divergence, iterations);
+        options.updates = self.updates;
+        options.tolerance = self.tolerance;
+        options.trace_every = if self.tolerance > 0.0 { 10 } else { iterations };
+        options.rule.sparsity = self.sparsity;
+        options.normalization = normalize.map(|norm| nmf::Normalization { norm, compensate: true });
+        options
+    }
+}
+
+impl Described for Training {
+    const KIND: &'static str = "a training";
+    const USUAL: Option<&'static str> = Some("nmf");
+    const METHOD: Flag = Flag::text("method", "nmf|gain-prior", "The method [default: nmf]");
+    const METHODS: &'static [(&'static str, &'static [Flag])] =
+        &[("nmf", &[]), ("gain-prior", gain_prior::Training::FLAGS)];
+    const COMMON: &'static [Flag] = &[
+        Flag::count_per_source("rank", "K|NAME=K", "Components a source: one number for all, or NAME=K for one source"),
+        Flag::word::<Divergence>("divergence", "eu|kl|is|beta:B", "The measure of the fit"),
+        Flag::word::<Updates>(
+            "updates",
+            "extrapolated|joint|alternating",
+            "extrapolated: each update starts further along the last step; joint: one pass updates both factors; alternating",
+        ),
+        Flag::count("iterations", "N", "The most iterations [default: 50 extrapolated ones, or 100]"),
+        Flag::number("tolerance", "T", "Stop when ten iterations lower the objective by less than this share of it"),
+        Flag::word::<Length>(
+            "window",
+            "LENGTH",
+            "The window, in samples (480) or milliseconds (30ms) [default: 128ms]",
+        ),
+        Flag::word::<Length>("hop", "LENGTH", "The hop, in samples or milliseconds [default: a quarter of the window]"),
+        Flag::count(
+            "fft",
+            "N",
+            "The length of the transform in samples [default: the power of two that holds the window]",
+        ),
+        Flag::word::<Shape>("window_shape", "hamming|hann|sqrt-hann", "The shape of the window"),
+        Flag::number("sparsity", "L", "The weight of an L1 penalty on the gains"),
+        Flag::word::<Norm>(
+            "normalize",
+            "l1|l2",
+            "Scale bases to norm 1 in this sense [default: l1, or l2 with a sparsity]",
+        ),
+        Flag::count("seed", "N", "The seed of the random starts: the same seed gives the same bytes"),
+    ];
+
+    fn split(&self) -> serde_json::Result<(Value, Option<Value>)> {
+        let common = Self::serialize(self, serde_json::value::Serializer)?;
+        Ok((common, Some(serde_json::to_value(&self.method)?)))
+    }
+
+    fn join(common: Value, method: Option<Value>) -> serde_json::Result<Self> {
+        let method = method.map(serde_json::from_value).transpose()?.unwrap_or_default();
+        Ok(Self { method, ..Self::deserialize(common)? })
+    }
+}
+
+/// How recordings are separated.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(remote = "Self", default, deny_unknown_fields)]
+pub struct Separation {
+    /// The method, with the options that it alone has; if it is missing, that of the model with its usual options.
+    #[serde(skip)]
+    pub method: Option<SeparationMethod>,
+    /// How a cell is shared among the sources.
+    #[serde(with = "text")]
+    pub mask: MaskChoice,
+    /// How updates of the gains go; if it is missing, as the method usually has them.
+    #[serde(with = "text::option")]
+    pub updates: Option<Updates>,
+    /// The most updates of the gains; if it is missing, as many as the method usually takes.
+    pub iterations: Option<usize>,
+    /// When a stretch of frames has had enough updates: once [`nmf::LOOK`] of them lower its objective by no more than this share
+    /// of its first value; 0: never. 1e-3 took half of 40 extrapolated updates off mixtures of speech and piano, under KL and
+    /// under IS, for less than 0.005 dB of SI-SDR; 1e-2 took two thirds, for 0.03.
+    pub tolerance: f64,
+    /// What the stems are written as.
+    #[serde(with = "text")]
+    pub format: FormatChoice,
+    /// The one source that is written; all of them if it is missing.
+    pub only: Option<String>,
+}
+
+/// By which method recordings are separated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "kebab-case")]
+pub enum SeparationMethod {
+    /// Gains under the bases of a model.
+    Nmf,
+    /// Gains under the bases and the gain priors of a model.
+    GainPrior(gain_prior::Separation),
+    /// Without a model: patterns that move in time and pitch.
+    Nmf2d(nmf2d::Separation),
+}
+
+impl SeparationMethod {
+    /// The names of the methods that need no model.
+    pub const WITHOUT_MODEL: &'static [&'static str] = &["nmf2d"];
+
+    /// The method's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Nmf => "nmf",
+            Self::GainPrior(_) => "gain-prior",
+            Self::Nmf2d(_) => "nmf2d",
+        }
+    }
+
+    /// Whether it separates under a trained model.
+    pub fn has_model(&self) -> bool {
+        !Self::WITHOUT_MODEL.contains(&self.name())
+    }
+}
+
+impl Separation {
+    /// The files that the description names, a list for each of its sources.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut Vec<PathBuf>> {
+        let sources = match &mut self.method {
+            None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_)) => None,
+            Some(SeparationMethod::Nmf2d(own)) => Some(&mut own.init_bases),
+        };
+        sources.into_iter().flatten().map(|source| &mut source.recordings)
+    }
+
+    /// Checks every option by itself. Whether they go with a method and a model shows when both are known.
+    ///
+    /// # Errors
+    /// [`Error::Option`] names what does not fit.
+    pub fn check(&self) -> Result<()> {
+        check_numbers(self.iterations, self.tolerance, 0.0)?;
+        if self.updates == Some(Updates::Joint) {
+            return Err(Error::option(
+                "updates",
+                "joint: updates both factors; here the bases are fixed: use extrapolated or alternating",
+            ));
+        }
+        match &self.method {
+            None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_)) => Ok(()),
+            Some(SeparationMethod::Nmf2d(own)) => own.check(),
+        }
+    }
+}
+
+impl Described for Separation {
+    const KIND: &'static str = "a separation";
+    const USUAL: Option<&'static str> = None;
+    const METHOD: Flag = Flag::text(
+        "method",
+        "nmf2d|nmf",
+        "nmf2d: separate without a model, each source a pattern in time and log-frequency that moves to wherever it sounds; nmf: \
+         use the bases of a model alone [default: the method of the model]",
+    );
+    const METHODS: &'static [(&'static str, &'static [Flag])] =
+        &[("nmf", &[]), ("gain-prior", gain_prior::Separation::FLAGS), ("nmf2d", nmf2d::Separation::FLAGS)];
+    const COMMON: &'static [Flag] = &[
+        Flag::word::<MaskChoice>(
+            "mask",
+            "wiener|ratio:P|hard",
+            "How a cell is shared: wiener (by power), ratio:P (by the P-th powers of the models) or hard (to the loudest)",
+        ),
+        Flag::word::<Updates>(
+            "updates",
+            "extrapolated|alternating",
+            "extrapolated: each update starts further along the last step, which takes a third of the passes; or alternating \
+             [default: extrapolated, or alternating with a gain prior]",
+        ),
+        Flag::count(
+            "iterations",
+            "N",
+            "Updates of the gains [default: 40, or 100 alternating ones; nmf2d: 300, or 100 with --init-bases]",
+        ),
+        Flag::number(
+            "tolerance",
+            "T",
+            "Stop the updates of a stretch of frames once five of them lower its objective by less than this share of its first \
+             value; 0: never",
+        ),
+        Flag::word::<FormatChoice>(
+            "format",
+            "same|wav-f32|wav-pcm16|wav-pcm24|flac",
+            "same (the input's bit depth, as wav), wav-f32 (exact), wav-pcm16, wav-pcm24, or flac (the input's bit depth)",
+        ),
+        Flag::text("only", "NAME", "Write this source alone"),
+    ];
+
+    fn split(&self) -> serde_json::Result<(Value, Option<Value>)> {
+        let common = Self::serialize(self, serde_json::value::Serializer)?;
+        Ok((common, self.method.as_ref().map(serde_json::to_value).transpose()?))
+    }
+
+    fn join(common: Value, method: Option<Value>) -> serde_json::Result<Self> {
+        Ok(Self { method: method.map(serde_json::from_value).transpose()?, ..Self::deserialize(common)? })
+    }
+}
+
+/// Checks the numbers of iterative updates.
+fn check_numbers(iterations: Option<usize>, tolerance: f64, sparsity: f64) -> Result<()> {
+    nmf::check_options(iterations.unwrap_or(1), tolerance, sparsity)
+}
+
+impl Serialize for Training {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        options::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Training {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        options::deserialize(deserializer)
+    }
+}
+
+impl Serialize for Separation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        options::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Separation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        options::deserialize(deserializer)
+    }
+}

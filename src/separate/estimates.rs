@@ -1,0 +1,227 @@
+//! From masks and spectra to the samples of every source.
+
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2, Zip, s};
+use realfft::num_complex::Complex;
+
+use super::spectra::Spectra;
+use crate::Result;
+use crate::audio::Resampler;
+use crate::spectrogram::{OverlapAdd, View};
+
+/// What is known of a recording before its first frame.
+pub(crate) struct Outline<'a> {
+    /// How it is shown.
+    pub(crate) view: &'a Arc<View>,
+    /// C.
+    pub(crate) channels: usize,
+    /// Hz.
+    pub(crate) sample_rate: u32,
+    /// Samples of a channel at the view's sample rate.
+    pub(crate) length: usize,
+}
+
+/// The estimates of a recording's sources while its frames come in.
+pub(crate) struct Estimates {
+    view: Arc<View>,
+    sources: Vec<Estimate>,
+    /// J, those included that nobody wants.
+    count: usize,
+    /// The recording's own samples (C, n) that its estimates have not come to yet, where the view has another sample rate.
+    original: Option<Vec<Vec<f32>>>,
+    /// The step of the integers that are written, where all sources are.
+    step: Option<f32>,
+}
+
+/// The estimate of one source.
+struct Estimate {
+    /// Its place among the sources.
+    index: usize,
+    /// Whether somebody wants it, or it only counts for what is left over.
+    wanted: bool,
+    /// A streaming inverse for every channel.
+    inverse: Vec<OverlapAdd<f32>>,
+    /// From the view's sample rate back to the recording's, for every channel.
+    resamplers: Vec<Resampler>,
+    /// Samples (C, n) that nobody has taken yet.
+    block: Vec<Vec<f32>>,
+}
+
+impl Estimates {
+    /// Of a recording; `wanted` are the places of the sources to estimate, out of `count`. With a `step` samples are rounded to
+    /// integers, all sources together, if all are wanted.
+    ///
+    /// # Errors
+    /// Those of [`Resampler::new`].
+    pub(crate) fn new(recording: &Outline, wanted: &[usize], count: usize, step: Option<f32>) -> Result<Self> {
+        let &Outline { view, channels, sample_rate, length } = recording;
+        let resampled = view.sample_rate != sample_rate;
+        let mut sources = Vec::with_capacity(count);
+        for index in 0..count {
+            let is_wanted = wanted.contains(&index);
+            // What remains after resampling is what all sources together leave over: then all of them are needed.
+            if !is_wanted && !resampled {
+                continue;
+            }
+            let resampler = |_| Resampler::new(view.sample_rate, sample_rate);
+            sources.push(Estimate {
+                index,
+                wanted: is_wanted,
+                inverse: (0..channels).map(|_| view.stft.overlap_add(length)).collect(),
+                resamplers: (0..channels).map(resampler).collect::<Result<_>>()?,
+                block: vec![Vec::new(); channels],
+            });
+        }
+        Ok(Self {
+            view: Arc::clone(view),
+            sources,
+            count,
+            original: resampled.then(|| vec![Vec::new(); channels]),
+            step: step.filter(|_| wanted.len() == count),
+        })
+    }
+
+    /// Takes the next frames: their spectra, and the masks (F, N) of a panel of which they have the columns from `column` on, all
+    /// channels one after the other. Returns whether the estimates are finite: gains may be whose products with the bases are
+    /// not.
+    ///
+    /// # Errors
+    /// Where shapes do not fit.
+    pub(crate) fn push(&mut self, spectra: Spectra, masks: &[Array2<f32>], column: usize) -> Result<bool> {
+        let share = 1.0 / self.count as f32;
+        let mut estimate = Vec::new();
+        for source in &mut self.sources {
+            let mask = masks[source.index].t();
+            let mut start = column;
+            for (channel, spectra) in spectra.channels.iter().enumerate() {
+                let columns = start..start + spectra.nrows();
+                start = columns.end;
+                let mask = self.view.spread(mask.slice_move(s![columns, ..]))?;
+                let frames = apply(spectra.view(), mask.view(), share);
+                source.inverse[channel].push(frames.view(), &mut estimate)?;
+                if !estimate.iter().all(|sample| sample.is_finite()) {
+                    return Ok(false);
+                }
+                source.resamplers[channel].push(&estimate, &mut source.block[channel])?;
+                estimate.clear();
+            }
+        }
+        for (original, samples) in self.original.iter_mut().flatten().zip(spectra.original) {
+            original.extend(samples);
+        }
+        Ok(true)
+    }
+
+    /// Takes the end of the recording: all samples are there now.
+    ///
+    /// # Errors
+    /// Those of the inverse transform and of the resampler.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        for source in &mut self.sources {
+            let (inverse, resamplers) = (std::mem::take(&mut source.inverse), std::mem::take(&mut source.resamplers));
+            for ((inverse, mut resampler), block) in inverse.into_iter().zip(resamplers).zip(&mut source.block) {
+                let mut estimate = Vec::new();
+                inverse.finish(&mut estimate)?;
+                resampler.push(&estimate, block)?;
+                resampler.finish(block)?;
+            }
+        }
+        // There and back, a recording may have become some samples longer or shorter.
+        for (channel, original) in self.original.iter().flatten().enumerate() {
+            self.sources.iter_mut().for_each(|source| source.block[channel].resize(original.len(), 0.0));
+        }
+        Ok(())
+    }
+
+    /// The samples (C, n) that are there of every source that is wanted, in the order of the sources.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = Vec<Vec<f32>>> {
+        let mut count = self.sources.iter().flat_map(|source| &source.block).map(Vec::len).min().unwrap_or(0);
+        if let Some(original) = &mut self.original {
+            count = original.iter().map(Vec::len).fold(count, usize::min);
+            for (channel, original) in original.iter_mut().enumerate() {
+                share_rest(&mut self.sources, channel, original.drain(..count), 1.0 / self.count as f32);
+            }
+        }
+        if let Some(step) = self.step {
+            let channels = self.sources.first().map_or(0, |source| source.block.len());
+            (0..channels).for_each(|channel| round_together(&mut self.sources, channel, count, step));
+        }
+        let taken = move |source: &mut Estimate| {
+            let rest = source.block.iter_mut().map(|block| block.split_off(count)).collect();
+            let block = std::mem::replace(&mut source.block, rest);
+            source.wanted.then_some(block)
+        };
+        self.sources.iter_mut().filter_map(taken)
+    }
+}
+
+/// Shares equally what the estimates leave over of the recording, above all what lies beyond the view's Nyquist frequency, so that
+/// the sources still sum to the recording.
+fn share_rest(sources: &mut [Estimate], channel: usize, original: impl Iterator<Item = f32>, share: f32) {
+    for (n, sample) in original.enumerate() {
+        let rest = sources.iter().fold(sample, |rest, source| rest - source.block[channel][n]);
+        sources.iter_mut().for_each(|source| source.block[channel][n] += share * rest);
+    }
+}
+
+/// Rounds samples to integers of `step`, and has each source take up what the rounding of the one before left over: the sources
+/// then sum to the recording as they did before, and to one of 16 bits exactly.
+fn round_together(sources: &mut [Estimate], channel: usize, count: usize, step: f32) {
+    for n in 0..count {
+        let mut over = 0.0;
+        for source in &mut *sources {
+            let sample = &mut source.block[channel][n];
+            let whole = *sample + over;
+            *sample = (whole / step).round() * step;
+            over = whole - *sample;
+        }
+    }
+}
+
+/// The masked spectrum (n, bins) of a spectrum and a mask (n, bins); bins that the mask has not got are multiplied by `share`.
+fn apply(spectra: ArrayView2<Complex<f32>>, mask: ArrayView2<f32>, share: f32) -> Array2<Complex<f32>> {
+    let mut masked = spectra.to_owned();
+    let (mut below, mut above) = masked.multi_slice_mut((s![.., ..mask.ncols()], s![.., mask.ncols()..]));
+    Zip::from(&mut below).and(mask).for_each(|bin, &mask| *bin *= mask);
+    above.mapv_inplace(|bin| bin * share);
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn masks_apply_and_missing_bins_are_shared() {
+        let re = |re: f32| Complex::new(re, -re);
+        let spectra = array![[re(1.0), re(2.0), re(4.0)], [re(3.0), re(5.0), re(6.0)]];
+        let masked = apply(spectra.view(), array![[0.5, 0.0], [1.0, 0.1]].view(), 0.25);
+        assert_eq!(masked, array![[re(0.5), re(0.0), re(1.0)], [re(3.0), re(0.5), re(1.5)]]);
+    }
+
+    #[test]
+    fn integers_sum_to_the_recording() {
+        let step = 1.0 / 32768.0;
+        let recording: Vec<f32> = (-40..40).map(|n| 173.0 * n as f32 * step).collect();
+        let parts = [0.3, 0.45, 0.25].map(|share: f32| vec![recording.iter().map(|x| x * share).collect::<Vec<f32>>()]);
+        let source = |block: Vec<Vec<f32>>| Estimate {
+            index: 0,
+            wanted: true,
+            inverse: Vec::new(),
+            resamplers: Vec::new(),
+            block,
+        };
+        let mut sources = parts.clone().map(source);
+        round_together(&mut sources, 0, 80, step);
+        for (n, sample) in recording.iter().enumerate() {
+            assert_eq!(sources.iter().map(|source| source.block[0][n]).sum::<f32>(), *sample);
+            for (source, part) in sources.iter().zip(&parts) {
+                let written = source.block[0][n];
+                assert!((written / step).fract() == 0.0 && (written - part[0][n]).abs() < step);
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! From a job's description and a model to all that a separation needs to know.
+
+use super::scheme::Scheme;
+use super::under_model::UnderModel;
+use crate::job::{Separation, SeparationMethod};
+use crate::kernels::{GainPrior, Glue, Mask, Momentum, Shifts};
+use crate::methods::nmf::separate::{FixedBases, Plain};
+use crate::methods::separator::{Held, OnEngine, Separator};
+use crate::methods::{gain_prior, nmf, nmf2d};
+use crate::model::{Model, Parts};
+use crate::options::MaskChoice;
+use crate::recordings::{self, Watch};
+use crate::{Error, Result};
+
+/// A separation that is ready to begin.
+pub struct Plan<'a> {
+    /// The description in force: it leaves nothing to the method.
+    pub separation: Separation,
+    /// What recordings are separated into, and how they are shown to the engine.
+    pub scheme: Scheme,
+    way: Way<'a>,
+}
+
+/// How panels are separated.
+enum Way<'a> {
+    Nmf(&'a Model, nmf::separate::Settings),
+    GainPrior(&'a Model, &'a gain_prior::Learned, gain_prior::separate::Settings),
+    Nmf2d(nmf2d::separate::Settings),
+}
+
+impl<'a> Plan<'a> {
+    /// Plans a separation under a model, or without one. `watch` hears of recordings that the description names and that are
+    /// odd.
+    ///
+    /// # Errors
+    /// [`Error::Option`] or [`Error::Input`] names what does not fit, in itself or to the model.
+    pub fn new(model: Option<&'a Model>, separation: &Separation, watch: &mut Watch) -> Result<Self> {
+        separation.check()?;
+        let plan = match (model, &separation.method) {
+            (Some(model), method) => Self::under(model, method.as_ref(), separation)?,
+            (None, Some(SeparationMethod::Nmf2d(own))) => Self::nmf2d(own, separation, watch)?,
+            (None, Some(method)) => return Err(Error::option("method", format!("{}: needs a model", method.name()))),
+            (None, None) => return Err(Error::input("there is no model, and no method that needs none")),
+        };
+        plan.only().map(|_| plan)
+    }
+
+    /// Plans a separation under a model. Its own method is the usual one; plain nmf goes with every model.
+    fn under(model: &'a Model, method: Option<&SeparationMethod>, separation: &Separation) -> Result<Self> {
+        let mask = separation.mask.of(model.spectrum);
+        let names = model.names();
+        let gains = |usual| {
+            let updates = separation.updates.unwrap_or(usual);
+            nmf::separate::Settings::new(Some(updates), separation.iterations, separation.tolerance, mask)
+        };
+        let usual = gain_prior::Separation::default();
+        let (way, method, settings) = match (method, &model.parts) {
+            (Some(SeparationMethod::Nmf), _) | (None, Parts::Nmf) => {
+                let settings = gains(nmf::Updates::Extrapolated)?;
+                (Way::Nmf(model, settings), SeparationMethod::Nmf, settings)
+            }
+            (None | Some(SeparationMethod::GainPrior(_)), Parts::GainPrior(learned)) => {
+                let own = if let Some(SeparationMethod::GainPrior(own)) = method { own } else { &usual };
+                let settings = gain_prior::separate::Settings::new(own, (&names, learned), gains)?;
+                let (own, gains) = (settings.options(&names), settings.gains);
+                (Way::GainPrior(model, learned, settings), SeparationMethod::GainPrior(own), gains)
+            }
+            (Some(method), parts) if method.has_model() => {
+                let (name, trained) = (method.name(), parts.method());
+                return Err(Error::input(format!(
+                    "this model was trained with the method {trained}, and the options are of the method {name}; train a model \
+                     with --method {name}"
+                )));
+            }
+            (Some(method), _) => {
+                let name = method.name();
+                return Err(Error::input(format!(
+                    "the options are of the method {name}, which takes no model; leave out the model, or these options"
+                )));
+            }
+        };
+        let separation = Separation {
+            method: Some(method),
+            mask: MaskChoice::Given(mask),
+            updates: Some(settings.updates),
+            iterations: Some(settings.iterations),
+            ..separation.clone()
+        };
+        Ok(Self { separation, scheme: Scheme::of_model(model), way })
+    }
+
+    /// Plans a separation into patterns that move.
+    fn nmf2d(own: &nmf2d::Separation, separation: &Separation, watch: &mut Watch) -> Result<Self> {
+        let unsuited = |option, value: String| {
+            Err(Error::option(option, format!("{value}: does not go with the method nmf2d; leave it out")))
+        };
+        if let Some(updates) = separation.updates {
+            return unsuited("updates", updates.to_string());
+        }
+        if separation.tolerance != 0.0 {
+            return unsuited("tolerance", separation.tolerance.to_string());
+        }
+        let own = own.in_force();
+        let front = own.front();
+        let mask: Mask = separation.mask.of(front.spectrum);
+        let iterations = separation.iterations.unwrap_or(own.usual_iterations());
+        let given = (!own.init_bases.is_empty())
+            .then(|| {
+                let (sample_rate, strokes) = recordings::strokes(&own.init_bases, &front, watch)?;
+                let p = front.spectrum.power_exponent();
+                Ok::<_, Error>((sample_rate, nmf2d::patterns::patterns(&strokes, own.lags().time, p)?))
+            })
+            .transpose()?;
+        let (sample_rate, patterns) = given.unzip();
+        let settings = own.settings(iterations, mask, patterns);
+        let scheme =
+            Scheme { sources: own.names(), sample_rate, held: own.held(settings.patterns.count()), front, whole: true };
+        let separation = Separation {
+            method: Some(SeparationMethod::Nmf2d(own)),
+            mask: MaskChoice::Given(mask),
+            iterations: Some(iterations),
+            ..separation.clone()
+        };
+        Ok(Self { separation, scheme, way: Way::Nmf2d(settings) })
+    }
+
+    /// The place of the one source that is written, if not all are.
+    ///
+    /// # Errors
+    /// [`Error::Option`] where there is no such source.
+    pub fn only(&self) -> Result<Option<usize>> {
+        let Some(name) = &self.separation.only else { return Ok(None) };
+        let found = self.scheme.sources.iter().position(|known| known == name);
+        let known = self.scheme.sources.join(", ");
+        let unknown = || Error::option("only", format!("{name}: there is no such source; there are {known}"));
+        found.ok_or_else(unknown).map(Some)
+    }
+
+    /// The separator of panels on an engine.
+    pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(&'s self, engine: E) -> Box<dyn Separator + 's> {
+        self.held(Held::Owned(engine))
+    }
+
+    /// The same, on an engine that is the caller's.
+    pub fn on_borrowed<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(
+        &'s self,
+        engine: &'s E,
+    ) -> Box<dyn Separator + 's> {
+        self.held(Held::Borrowed(engine))
+    }
+
+    fn held<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(
+        &'s self,
+        engine: Held<'s, E>,
+    ) -> Box<dyn Separator + 's> {
+        match &self.way {
+            Way::Nmf(model, settings) => Box::new(UnderModel::new(engine, move |engine: &E, bins| {
+                let bases = FixedBases::new(engine, model.bases().lowest(bins))?;
+                Ok(Box::new(Plain { bases, settings: *settings }) as Box<dyn OnEngine<E>>)
+            })),
+            Way::GainPrior(model, learned, settings) => Box::new(UnderModel::new(engine, move |engine: &E, bins| {
+                let bases = model.bases().lowest(bins);
+                Ok(Box::new(gain_prior::separate::UnderPriors::new(engine, bases, learned, settings)?)
+                    as Box<dyn OnEngine<E>>)
+            })),
+            Way::Nmf2d(settings) => Box::new(nmf2d::separate::Blind::new(engine, settings)),
+        }
+    }
+}

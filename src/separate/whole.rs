@@ -1,0 +1,106 @@
+//! A recording in memory to the stems of its sources.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use super::estimates::{Estimates, Outline};
+use super::plan::Plan;
+use super::spectra::{Blocks, Signal, panel};
+use crate::audio::{Recording, Resampler};
+use crate::methods::separator::{STRETCH, Separated, Separator};
+use crate::{Error, Result};
+
+/// Columns that are on the engine at once, about.
+const COLUMNS: usize = 4096;
+
+/// Hears what share of the work is done, from 0 to 1, and says whether to go on.
+pub type Progress<'a> = dyn FnMut(f64) -> ControlFlow<()> + Send + 'a;
+
+/// One source of a recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stem {
+    /// The name of the source.
+    pub source: String,
+    /// Its samples, as many as the recording has.
+    pub recording: Recording,
+}
+
+/// Separates a recording by a separator that was made of the plan. The stems have the bits that `partwise separate --format
+/// wav-f32` writes; a format of integers rounds them, and those of all sources together.
+///
+/// # Errors
+/// [`Error::Audio`] for samples that are not finite, or none; [`Error::Cancelled`]; [`Error::Input`] where the model gives no
+/// finite gains; those of the engine.
+pub fn whole(
+    plan: &Plan,
+    separator: &dyn Separator,
+    recording: &Recording,
+    progress: &mut Progress,
+) -> Result<Vec<Stem>> {
+    recording.check("recording")?;
+    if recording.frames() == 0 {
+        return Err(Error::audio("recording", "holds no audio: 0 samples"));
+    }
+    let (channels, sample_rate) = (recording.channels.len(), recording.sample_rate);
+    let view = Arc::new(plan.scheme.view(sample_rate)?);
+    let length = Resampler::length(recording.frames() as u64, sample_rate, view.sample_rate).max(1);
+    let length = usize::try_from(length).map_err(|_| Error::audio("recording", "is too long for this machine"))?;
+    let names = &plan.scheme.sources;
+    let wanted: Vec<usize> = plan.only()?.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);
+    let outline = Outline { view: &view, channels, sample_rate, length };
+    let step = plan.separation.format.of(None).step();
+    let mut estimates = Estimates::new(&outline, &wanted, names.len(), step)?;
+    let mut signal = Signal::new(All(Some(recording)), &view, (channels, sample_rate), length)?;
+    let mut stems: Vec<Vec<Vec<f32>>> = vec![vec![Vec::with_capacity(recording.frames()); channels]; wanted.len()];
+
+    let (of, peak) = (view.stft.frames(length), recording.peak());
+    let cut = (COLUMNS / channels / STRETCH * STRETCH).max(STRETCH);
+    let step = if plan.scheme.whole { of.max(1) } else { cut };
+    let unfit = || Error::input("the model gives no finite gains for this recording; train another model");
+    for start in (0..of).step_by(step) {
+        let frames = start..of.min(start + step);
+        // The share of this panel counts as its share of the recording.
+        let mut watch = |share: f64| match progress((start as f64 + share * frames.len() as f64) / of as f64) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled),
+        };
+        watch(0.0)?;
+        let spectra = signal.frames(frames.clone(), of)?;
+        let mut data = Array2::zeros((spectra.columns(), view.rows()));
+        panel(&view, &spectra.channels, peak, data.view_mut())?;
+        let segments: Vec<usize> = spectra.segments(plan.scheme.whole).collect();
+        let Separated { masks, costs, .. } = separator.separate_watched(data.view(), &segments, &mut watch)?;
+        if !costs.iter().sum::<f64>().is_finite() {
+            return Err(unfit());
+        }
+        if !estimates.push(spectra, &masks, 0)? {
+            return Err(unfit());
+        }
+        extend(&mut stems, &mut estimates);
+    }
+    estimates.finish()?;
+    extend(&mut stems, &mut estimates);
+    let stem = |(source, channels): (usize, Vec<Vec<f32>>)| Stem {
+        source: names[source].clone(),
+        recording: Recording { channels, sample_rate, warnings: Vec::new() },
+    };
+    Ok(wanted.into_iter().zip(stems).map(stem).collect())
+}
+
+/// Appends the samples that are there.
+fn extend(stems: &mut [Vec<Vec<f32>>], estimates: &mut Estimates) {
+    for (stem, block) in stems.iter_mut().zip(estimates.take()) {
+        stem.iter_mut().zip(block).for_each(|(channel, samples)| channel.extend(samples));
+    }
+}
+
+/// All samples of a recording as one block.
+struct All<'a>(Option<&'a Recording>);
+
+impl Blocks for All<'_> {
+    fn next(&mut self, block: &mut Vec<Vec<f32>>) -> Result<bool> {
+        Ok(self.0.take().map(|recording| block.clone_from(&recording.channels)).is_some())
+    }
+}

@@ -1,0 +1,190 @@
+//! Learning a model: recordings of each source alone → frames → bases, and what the method learns besides.
+
+use serde_json::{Map, Value};
+
+use crate::audio::Recording;
+use crate::job::{Training, TrainingMethod};
+use crate::kernels::{GainPrior, Glue, Momentum};
+use crate::methods::nmf::train::{Frames, LearnedSource};
+use crate::methods::{gain_prior, nmf};
+use crate::model::{self, Model, Parts, Source, SourceSummary, Summary};
+use crate::recordings::{self, Event, Material, Named, Recordings, Watch};
+use crate::spectrogram::{Spectrum, Stft};
+use crate::{Error, Result};
+
+/// Iterations in all that learning so many sources takes at most, each of which is an [`Event::Iteration`].
+pub fn iterations(training: &Training, sources: usize) -> usize {
+    let factorizations = match training.method {
+        TrainingMethod::Nmf => 1,
+        TrainingMethod::GainPrior(_) => gain_prior::train::FACTORIZATIONS,
+    };
+    sources * training.nmf().iterations * factorizations
+}
+
+/// Learns a model from recordings of each source alone. All are brought to the sample rate of the source that has the lowest; a
+/// source has the highest that at least half of its sound has, and recordings of still lower rates than the common one are left
+/// out.
+///
+/// # Errors
+/// [`Error::Input`] and [`Error::Option`] for options out of range, a source without a usable recording, or one that is all
+/// silence; the engine's; what `watch` returns.
+pub fn train<E: GainPrior + Momentum + Glue>(
+    engine: &E,
+    material: &[Material],
+    training: &Training,
+    watch: &mut Watch,
+) -> Result<Model> {
+    let names: Vec<&str> = material.iter().map(|source| source.name.as_str()).collect();
+    let ranks = check(&names, training)?;
+    let mut recordings = material.iter().map(|source| recordings::read(source, watch)).collect::<Result<Vec<_>>>()?;
+    recordings::warn_of_shared(&names, &recordings, watch)?;
+    let sample_rate = recordings::common_rate(&names, &mut recordings, watch)?;
+    let stft = Stft::new(training.transform().at(sample_rate)?)?;
+    let spectrum = Spectrum::suiting(training.divergence.exponent_beta());
+
+    let mut summaries = Vec::with_capacity(names.len());
+    let sources = names.iter().zip(ranks).zip(recordings);
+    let frames = sources.map(|((name, rank), recordings): (_, Vec<Named>)| {
+        let data = recordings::data(&recordings, &stft, spectrum, sample_rate)?;
+        if data.is_empty() {
+            return Err(Error::input(format!("source '{name}': its recordings are silent; there is nothing to learn")));
+        }
+        let seconds = recordings.iter().map(|(_, recording)| recording.seconds()).sum();
+        summaries.push(begun(name, recordings.len(), seconds, data.nrows(), rank));
+        Ok(Frames { name: name.to_string(), data, rank })
+    });
+    let options = training.nmf();
+    let (seeded, iterations) = ((&options, training.seed), options.iterations);
+    let mut watch = |name: &str, done: usize| watch(Event::Iteration(name, done, iterations));
+    let (learned, parts, details): (_, _, Vec<Map<String, Value>>) = match &training.method {
+        TrainingMethod::Nmf => (nmf::train::train(engine, frames, seeded, &mut watch)?, Parts::Nmf, Vec::new()),
+        TrainingMethod::GainPrior(own) => {
+            let p = spectrum.power_exponent();
+            let (learned, part, details) = gain_prior::train::train(engine, frames, seeded, own, p, &mut watch)?;
+            let details = details.iter().map(gain_prior::train::Summary::details).collect();
+            (learned, Parts::GainPrior(part), details)
+        }
+    };
+    let mut details = details.into_iter();
+    let ended = |(summary, learned): (SourceSummary, &LearnedSource)| SourceSummary {
+        details: details.next().unwrap_or_default(),
+        ..ended(summary, learned)
+    };
+    let summaries = summaries.into_iter().zip(&learned).map(ended).collect();
+    let named = |(name, learned): (&&str, LearnedSource)| Source { name: name.to_string(), bases: learned.bases };
+    Ok(Model {
+        divergence: training.divergence,
+        sample_rate,
+        stft: stft.params().clone(),
+        spectrum,
+        sources: names.iter().zip(learned).map(named).collect(),
+        parts,
+        normalize: training.in_force().normalize,
+        options: Some(training.in_force()),
+        training: Summary {
+            seed: training.seed,
+            engine: engine.describe(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            sources: summaries,
+        },
+    })
+}
+
+/// Checks the options and the names of the sources; the rank of each.
+fn check(names: &[&str], training: &Training) -> Result<Vec<usize>> {
+    if names.is_empty() {
+        return Err(Error::input("no source to learn; name at least one, with recordings of it alone"));
+    }
+    for (index, name) in names.iter().enumerate() {
+        model::check_name(name).map_err(Error::Input)?;
+        if names[..index].contains(name) {
+            return Err(Error::input(format!("source '{name}' is given twice; give all its recordings at once")));
+        }
+    }
+    training.check()?;
+    training.rank.of("rank", names, 64)
+}
+
+/// What is known of a source before it is learned.
+fn begun(name: &str, files: usize, seconds: f64, frames: usize, rank: usize) -> SourceSummary {
+    SourceSummary {
+        name: name.into(),
+        files,
+        seconds,
+        frames,
+        rank,
+        iterations: 0,
+        first_objective: 0.0,
+        final_objective: 0.0,
+        dead_components: 0,
+        details: Map::new(),
+    }
+}
+
+/// The same once it has been learned.
+fn ended(summary: SourceSummary, LearnedSource { bases, fit }: &LearnedSource) -> SourceSummary {
+    SourceSummary {
+        iterations: fit.iterations,
+        first_objective: fit.objective.first().copied().unwrap_or_default(),
+        final_objective: fit.objective.last().copied().unwrap_or_default(),
+        dead_components: bases.columns().into_iter().filter(|column| column.iter().all(|&w| w == 0.0)).count(),
+        ..summary
+    }
+}
+
+/// Recordings in memory as the material of training.
+pub fn in_memory<'a>(sources: &[(&str, &'a [Recording])]) -> Vec<Material<'a>> {
+    let material = |&(name, recordings): &(&str, &'a [Recording])| Material {
+        name: name.to_string(),
+        recordings: Recordings::Memory(recordings),
+    };
+    sources.iter().map(material).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::divergence::Divergence;
+    use crate::engine::Reference;
+    use crate::methods::nmf::Updates;
+    use crate::spectrogram::{Length, Shape};
+
+    fn training(method: TrainingMethod) -> Training {
+        Training {
+            method,
+            rank: 2.into(),
+            divergence: Divergence::KullbackLeibler,
+            updates: Updates::Alternating,
+            iterations: Some(7),
+            window: Some(Length::Samples(16)),
+            window_shape: Shape::Hann,
+            ..Training::default()
+        }
+    }
+
+    #[test]
+    fn every_iteration_is_an_event_and_an_event_can_cancel() {
+        let recording = |step: f32| {
+            let channels = vec![(0..200).map(|n| ((n * n) as f32 * step).sin()).collect()];
+            Recording { channels, sample_rate: 8000, warnings: Vec::new() }
+        };
+        let recordings = [[recording(0.1)], [recording(0.13)]];
+        let material = in_memory(&[("a", &recordings[0]), ("b", &recordings[1])]);
+        for method in [TrainingMethod::Nmf, TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 })] {
+            let (training, mut count) = (training(method), 0);
+            let mut watch = |event: Event| {
+                count += usize::from(matches!(event, Event::Iteration(..)));
+                Ok(())
+            };
+            let model = train(&Reference, &material, &training, &mut watch).unwrap();
+            assert_eq!(count, iterations(&training, 2));
+            assert_eq!(model.options, Some(training.in_force()));
+            let mut cancel = |event: Event| match event {
+                Event::Iteration("b", 3, 7) => Err(Error::Cancelled),
+                _ => Ok(()),
+            };
+            let cancelled = train(&Reference, &material, &training, &mut cancel);
+            assert!(matches!(cancelled, Err(Error::Cancelled)));
+        }
+    }
+}
