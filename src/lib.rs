@@ -40,10 +40,8 @@
 //! N frame (or sample, for signals). Data are V (F, N), bases W (F, K), gains H (K, N), the model Λ = W H (F, N).
 
 pub mod arrays;
-pub mod audio;
 pub mod check;
 pub mod engines;
-pub mod evaluate;
 mod front;
 pub mod job;
 pub mod methods;
@@ -54,22 +52,26 @@ pub mod report;
 pub mod reproduce;
 pub mod schedule;
 pub mod separate;
-pub mod spectrogram;
 mod tensors;
 pub mod train;
 
-pub use audio::Recording;
 pub use engines::{AnyEngine, EngineChoice};
 pub use front::{separate, train};
 pub use job::{Separation, Training};
 pub use model::Model;
 pub use ndarray;
 #[doc(inline)]
-pub use partwise_compute::{Cpu, Divergence, Engine, EngineError, Error, Gpu, GpuChoice, Reference, Result};
+pub use partwise_compute::{Cpu, Divergence, Engine, Gpu, GpuChoice, Reference};
 #[doc(inline)]
 pub use partwise_compute::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
 #[doc(inline)]
 pub use partwise_compute::{divergence, engine, kernels, random};
+#[doc(inline)]
+pub use partwise_error::{EngineError, Error, Result};
+#[doc(inline)]
+pub use partwise_signal::audio::Recording;
+#[doc(inline)]
+pub use partwise_signal::{audio, evaluate, spectrogram};
 
 /// The examples of the pages, compiled and run.
 #[cfg(doctest)]

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 /// A room of the library, and the rooms that it may name. `error` may be named by all.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("error", &[]),
     ("random", &[]),
     ("audio", &[]),
     ("arrays", &[]),
@@ -95,15 +94,18 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Every source file that is not of tests alone, by its path from the root, without its tests and comments. The rooms of compute/
-/// stand among the others, which name them as their own; its lib.rs only lists them.
+/// and signal/ stand among the others, which name them as their own; the lib.rs there only list them.
 fn files() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    ["src", "compute/src"].iter().for_each(|folder| sources(&root.join(folder), &mut found));
-    found.retain(|path| !path.ends_with("compute/src/lib.rs"));
+    ["src", "compute/src", "signal/src"].iter().for_each(|folder| sources(&root.join(folder), &mut found));
+    found.retain(|path| !path.ends_with("compute/src/lib.rs") && !path.ends_with("signal/src/lib.rs"));
     let read = |path: PathBuf| {
         let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
-        (name.trim_start_matches("compute/").to_owned(), std::fs::read_to_string(&path).unwrap())
+        (
+            name.trim_start_matches("compute/").trim_start_matches("signal/").to_owned(),
+            std::fs::read_to_string(&path).unwrap(),
+        )
     };
     without_tests(found.into_iter().map(read).collect())
 }

@@ -8,11 +8,10 @@
 
 pub mod divergence;
 pub mod engine;
-mod error;
 pub mod kernels;
 pub mod random;
 
 pub use divergence::Divergence;
 pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};
-pub use error::{EngineError, Error, Result};
 pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
+pub use partwise_error::{EngineError, Error, Result};

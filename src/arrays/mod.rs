@@ -1,4 +1,4 @@
-//! Reads numpy arrays: .npy, and .npz, which is a zip of them. All real number types are read as f64.
+//! Reads numpy arrays: .npy, and .npz, which is a zip of them. All real number types are read as f64. Writes .npz.
 //!
 //! This is own code because the available crates allocate the size that a header claims before they check the file,
 //! which can end the process. They also require the caller to know the number type.
@@ -7,6 +7,7 @@ mod archive;
 mod header;
 mod kind;
 mod npy;
+mod writer;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -16,6 +17,7 @@ use ndarray::ArrayD;
 
 pub use archive::Archive;
 pub use npy::read_from;
+pub use writer::{ArchiveWriter, Number};
 
 use self::header::NPY;
 use crate::{Error, Result};

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use ndarray::{Array1, Array2, Ix2};
-use ndarray_npy::NpzWriter;
+use partwise::arrays::ArchiveWriter;
 use partwise::engine::Engine;
 use partwise::job::MAX_RANK;
 use partwise::kernels::{Glue, Momentum, Products, Rule};
@@ -158,13 +158,11 @@ fn factorize<E: Products + Momentum + Glue>(
 }
 
 fn write_npz(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> std::io::Result<()> {
-    let other = |cause: ndarray_npy::WriteNpzError| std::io::Error::other(cause);
-    let mut archive = NpzWriter::new(File::create(path)?);
-    archive.add_array("W", &w.mapv(|x| x as f32)).map_err(other)?;
-    archive.add_array("H", &h.mapv(|x| x as f32).as_standard_layout()).map_err(other)?;
-    archive.add_array("objective", &Array1::from(fit.objective.clone())).map_err(other)?;
-    archive.finish().map_err(other)?;
-    Ok(())
+    let mut archive = ArchiveWriter::new(File::create(path)?);
+    archive.add("W", &w.mapv(|x| x as f32))?;
+    archive.add("H", &h.mapv(|x| x as f32))?;
+    archive.add("objective", &Array1::from(fit.objective.clone()))?;
+    archive.finish()
 }
 
 fn text(summary: &Summary) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use ndarray::{Array1, Array3, Axis};
-use ndarray_npy::NpzWriter;
+use partwise::arrays::ArchiveWriter;
 use partwise::engine::Engine;
 use partwise::kernels::{Lags, Rule};
 use partwise::methods::nmf::Updates;
@@ -163,13 +163,11 @@ fn lags(option: &str, asked: Option<usize>, factor: Option<&Array3<f64>>, defaul
 }
 
 fn write(path: &Path, w: &Array3<f64>, h: &Array3<f64>, objective: &Array1<f64>) -> std::io::Result<()> {
-    let other = |cause: ndarray_npy::WriteNpzError| std::io::Error::other(cause);
-    let mut archive = NpzWriter::new(File::create(path)?);
-    archive.add_array("W", &w.mapv(|x| x as f32)).map_err(other)?;
-    archive.add_array("H", &h.mapv(|x| x as f32)).map_err(other)?;
-    archive.add_array("objective", objective).map_err(other)?;
-    archive.finish().map_err(other)?;
-    Ok(())
+    let mut archive = ArchiveWriter::new(File::create(path)?);
+    archive.add("W", &w.mapv(|x| x as f32))?;
+    archive.add("H", &h.mapv(|x| x as f32))?;
+    archive.add("objective", objective)?;
+    archive.finish()
 }
 
 fn text(summary: &Summary) -> String {

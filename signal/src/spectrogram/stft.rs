@@ -24,11 +24,20 @@ pub(super) const LARGEST_FFT: usize = 1 << 20;
 pub trait Sample: FftNum {
     /// Rounds to the nearest value of this type.
     fn rounded(value: f64) -> Self;
+
+    /// Plans the transforms of `length` samples. They are planned for each type here, not where an [`Stft`] is made: a caller in
+    /// another package would compile all of them anew.
+    fn plan(length: usize) -> (Arc<dyn RealToComplex<Self>>, Arc<dyn ComplexToReal<Self>>);
 }
 
 impl Sample for f32 {
     fn rounded(value: f64) -> Self {
         value as Self
+    }
+
+    #[inline(never)]
+    fn plan(length: usize) -> (Arc<dyn RealToComplex<Self>>, Arc<dyn ComplexToReal<Self>>) {
+        plan(length)
     }
 }
 
@@ -36,6 +45,16 @@ impl Sample for f64 {
     fn rounded(value: f64) -> Self {
         value
     }
+
+    #[inline(never)]
+    fn plan(length: usize) -> (Arc<dyn RealToComplex<Self>>, Arc<dyn ComplexToReal<Self>>) {
+        plan(length)
+    }
+}
+
+fn plan<T: FftNum>(length: usize) -> (Arc<dyn RealToComplex<T>>, Arc<dyn ComplexToReal<T>>) {
+    let mut planner = RealFftPlanner::new();
+    (planner.plan_fft_forward(length), planner.plan_fft_inverse(length))
 }
 
 /// The padding before and after the signal.
@@ -122,13 +141,9 @@ impl<T: Sample> Stft<T> {
     /// See [`StftParams::check`].
     pub fn new(params: StftParams) -> Result<Self> {
         params.check()?;
-        let mut planner = RealFftPlanner::new();
-        Ok(Self {
-            window: params.shape.samples(params.window).into_iter().map(T::rounded).collect(),
-            forward: planner.plan_fft_forward(params.fft),
-            inverse: planner.plan_fft_inverse(params.fft),
-            params,
-        })
+        let (forward, inverse) = T::plan(params.fft);
+        let window = params.shape.samples(params.window).into_iter().map(T::rounded).collect();
+        Ok(Self { params, window, forward, inverse })
     }
 
     /// The geometry.
