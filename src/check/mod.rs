@@ -13,7 +13,7 @@ pub use row::Row;
 
 use self::cases::{ALONE, BATCH, compare};
 use self::glue::{masks, normalize};
-use self::momentum::{advance, lead};
+use self::momentum::{advance, keep, lead};
 use self::prior::{add_priors, log_normalize, moments, responsibilities, under};
 use self::products::{bases, both, costs, gains, trial};
 use self::shifts::{shifted_bases, shifted_costs, shifted_gains, shifted_models, shifted_norms};
@@ -22,7 +22,7 @@ use crate::divergence::Divergence;
 use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Momentum, Norm, Shifts};
 
 /// The number of rows in the table.
-pub const KERNELS: usize = 6 * 5 + 5 * 2 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 6 + 3 + 1 + 3;
+pub const KERNELS: usize = 6 * 5 + 5 * 2 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 6 + 3 + 1 + 3 + 1;
 
 /// Compares every kernel of `engine` with the reference. `bound` depends on the engine: 5e-6 for exact f32 arithmetic,
 /// 2e-5 for shaders, whose division, exp and log are less accurate. `watch` is called with each finished row.
@@ -79,6 +79,7 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     }
     add(compare("momentum/lead".into(), bound, ALONE, |case| lead(engine, &case[0])))?;
     add(compare("momentum/advance".into(), bound, ALONE, |case| advance(engine, &case[0])))?;
+    add(compare("momentum/keep".into(), bound, ALONE, |case| keep(engine, &case[0])))?;
     add(compare("prior/log-normalize".into(), bound, ALONE, |case| log_normalize(engine, case)))?;
     add(compare("prior/responsibilities".into(), bound, ALONE, |case| responsibilities(engine, case)))?;
     add(compare("prior/moments".into(), bound, ALONE, |case| moments(engine, &case[0])))?;

@@ -52,3 +52,16 @@ fn advance_on<E: Momentum>(engine: &E, case: &Case) -> Result<[Array2<f64>; 4]> 
         engine.read_panel(&state)?,
     ])
 }
+
+pub(super) fn keep<E: Momentum>(engine: &E, case: &Case) -> Result<f64> {
+    Ok(error(keep_on(engine, case)?.view(), keep_on(&Reference, case)?.view()))
+}
+
+/// Keeps every third column of the gains beside their mirror image.
+fn keep_on<E: Momentum>(engine: &E, case: &Case) -> Result<Array2<f64>> {
+    let gains = engine.panel(case.h.view())?;
+    let chosen = Array2::from_shape_fn((1, case.h.ncols()), |(_, n)| if n % 3 == 0 { 1.0 } else { 0.0f32 });
+    let mut kept = engine.panel(case.h.slice(s![.., ..;-1]))?;
+    engine.keep(&gains, &engine.panel(chosen.view())?, &mut kept)?;
+    engine.read_panel(&kept)
+}

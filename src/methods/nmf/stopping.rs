@@ -9,6 +9,7 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
 use crate::engine::Engine;
+use crate::kernels::Momentum;
 use crate::{Error, Result};
 
 /// Updates between two checks of the objectives. A check waits for the engine and sums the cost of every column, so checks should
@@ -86,7 +87,7 @@ fn place(going: &mut [Going]) {
 ///
 /// # Errors
 /// [`Error::Input`] where the segments are not of the panel's columns, and those of the engine.
-pub(super) fn follow<E: Engine, P: Path<E>>(
+pub(super) fn follow<E: Momentum, P: Path<E>>(
     engine: &E,
     v: &E::Panel,
     w: &E::Matrix,
@@ -106,8 +107,10 @@ pub(super) fn follow<E: Engine, P: Path<E>>(
     let start = |(segment, &columns)| Going { segment, columns: 0..columns, seen: None };
     let mut going: Vec<Going> = segments.iter().enumerate().map(start).collect();
     place(&mut going);
-    // The data of the segments that go on, once the panel is narrower; and the gains of those that have stopped.
-    let (mut narrow, mut read) = (None, Vec::new());
+    // The data of the segments that go on, once the panel is narrower. The gains of those that have stopped: on the host if the
+    // panel becomes narrower, otherwise on the engine, where they need no way to the host and back.
+    let narrows = engine.selects_cheaply();
+    let (mut narrow, mut read, mut kept) = (None, Vec::new(), None);
     let mut done = 0;
     while done < iterations && !going.is_empty() {
         let data = narrow.as_ref().unwrap_or(v);
@@ -122,27 +125,44 @@ pub(super) fn follow<E: Engine, P: Path<E>>(
         if stopped.is_empty() {
             continue;
         }
-        let gains = engine.read_panel(&path.gains(engine)?)?;
         stopped.iter().for_each(|one| updates[one.segment] = done);
+        let gains = path.gains(engine)?;
+        if !narrows {
+            kept = Some(keep(engine, gains, &stopped, kept.take())?);
+            continue;
+        }
+        let gains = engine.read_panel(&gains)?;
         read.extend(stopped.iter().map(|one| one.gains(&gains)));
         let left: usize = going.iter().map(|one| one.columns.len()).sum();
-        if engine.selects_cheaply() && left > 0 && done < iterations && NARROW * (costs.len() - left) >= costs.len() {
+        if left > 0 && done < iterations && NARROW * (costs.len() - left) >= costs.len() {
             let columns: Vec<_> = going.iter().map(|one| one.columns.clone()).collect();
             narrow = Some(engine.select(data, &columns)?);
             path = path.select(engine, &columns)?;
             place(&mut going);
         }
     }
-    let gains = path.gains(engine)?;
-    if read.is_empty() {
-        return Ok((gains, updates));
+    match kept {
+        Some(kept) if going.is_empty() => return Ok((kept, updates)),
+        Some(kept) => return Ok((keep(engine, path.gains(engine)?, &going, Some(kept))?, updates)),
+        None if read.is_empty() => return Ok((path.gains(engine)?, updates)),
+        None => {}
     }
-    let gains = engine.read_panel(&gains)?;
+    let gains = engine.read_panel(&path.gains(engine)?)?;
     read.extend(going.iter().map(|one| one.gains(&gains)));
     read.sort_unstable_by_key(|(segment, _)| *segment);
     let parts: Vec<ArrayView2<f64>> = read.iter().map(|(_, gains)| gains.view()).collect();
     let gains = concatenate(Axis(1), &parts).map_err(|cause| Error::input(format!("gains of segments: {cause}")))?;
     Ok((engine.panel(gains.view())?, updates))
+}
+
+/// Adds the gains of some segments to those that the engine keeps. The first panel is kept as it is: the columns of the segments
+/// that go on are replaced later.
+fn keep<E: Momentum>(engine: &E, gains: E::Panel, segments: &[Going], kept: Option<E::Panel>) -> Result<E::Panel> {
+    let Some(mut kept) = kept else { return Ok(gains) };
+    let mut chosen = Array2::<f32>::zeros((1, engine.shape(&gains).1));
+    segments.iter().for_each(|one| chosen.slice_mut(s![.., one.columns.clone()]).fill(1.0));
+    engine.keep(&gains, &engine.panel_like(&gains, chosen.view())?, &mut kept)?;
+    Ok(kept)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::{DELAY, LEAST, LONGEST, Momentum, REACH, SLACK, Track, check_path, check_track};
+use super::{DELAY, LEAST, LONGEST, Momentum, REACH, SLACK, Track, check_keep, check_path, check_track};
 use crate::Result;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, STRIP, math};
@@ -137,6 +137,19 @@ impl Momentum for Cpu {
                 tile::dispatch(AdvanceJob { components, majorizing, trial, next, costs, previous, safe, state });
             });
         });
+        Ok(())
+    }
+
+    fn keep(&self, gains: &CpuPanel, chosen: &CpuPanel, kept: &mut CpuPanel) -> Result<()> {
+        check_keep(gains.extent(), chosen.extent(), kept.extent())?;
+        let keep = |((kept, gains), chosen): ((&mut [f32], &[f32]), &[f32])| {
+            for (kept, gains) in kept.chunks_exact_mut(STRIP).zip(gains.chunks_exact(STRIP)) {
+                for ((kept, &gain), &chosen) in kept.iter_mut().zip(gains).zip(&chosen[..STRIP]) {
+                    *kept = if chosen > 0.0 { gain } else { *kept };
+                }
+            }
+        };
+        self.install(|| kept.strips_mut().zip(gains.strips()).zip(chosen.strips()).for_each(keep));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::iter::zip;
 
-use super::{Momentum, Track, check_path, check_track};
+use super::{Momentum, Track, check_keep, check_path, check_track};
 use crate::Result;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage};
@@ -20,6 +20,12 @@ static LEAD_ON: Kernel = Kernel {
 static JUDGE: Kernel = Kernel {
     source: source!("momentum/judge.wgsl", PARAMS, INDEX),
     storages: &[Access::Read, Access::Write, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
+static KEEP: Kernel = Kernel {
+    source: source!("momentum/keep.wgsl", PARAMS, INDEX, CELLS),
+    storages: &[Access::Read, Access::Read, Access::Write],
     constants: &[],
     uniform: Params::MEMBERS,
 };
@@ -91,6 +97,16 @@ impl Momentum for Gpu {
         }
         Ok(())
     }
+
+    fn keep(&self, gains: &GpuPanel, chosen: &GpuPanel, kept: &mut GpuPanel) -> Result<()> {
+        check_keep(gains.extent(), chosen.extent(), kept.extent())?;
+        let rows = gains.rows;
+        for ((gains, chosen), kept) in zip(zip(&gains.chunks, &chosen.chunks), &kept.chunks) {
+            let storages = [&chosen.storage, &gains.storage, &kept.storage];
+            self.step(&KEEP, rows, gains.quads(), 0.0, &storages)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +116,7 @@ mod tests {
 
     #[test]
     fn shaders_match_the_host_declarations() {
-        crate::engine::gpu::shader_check::check_family("momentum", &[], &[], &[&LEAD_ON, &JUDGE, &ADVANCE]);
+        crate::engine::gpu::shader_check::check_family("momentum", &[], &[], &[&LEAD_ON, &JUDGE, &ADVANCE, &KEEP]);
     }
 
     #[test]

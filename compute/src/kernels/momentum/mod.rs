@@ -81,6 +81,13 @@ pub trait Momentum: Engine {
     /// # Errors
     /// See [`Momentum::lead_gains`].
     fn advance(&self, track: &mut Track<Self::Panel>, majorizing: f64) -> Result<()>;
+
+    /// Copies the columns of `gains` (K, N) whose entry of `chosen` (1, N) is above 0 into `kept` (K, N). The other columns of
+    /// `kept` stay. Early stopping keeps the gains of stopped segments by it, without a way to the host.
+    ///
+    /// # Errors
+    /// As above.
+    fn keep(&self, gains: &Self::Panel, chosen: &Self::Panel, kept: &mut Self::Panel) -> Result<()>;
 }
 
 /// Checks that two factors can be points of one path, by their shapes. For panels these are the rows and the columns of
@@ -96,6 +103,18 @@ pub(crate) fn check_path<S: PartialEq + fmt::Debug>(to: S, from: S, share: f64) 
 }
 
 /// Checks that all panels of a track have the same segments, and K x N gains, 1 x N costs and a 2 x N state.
+/// Checks that gains and the panel that keeps them are of one shape, and `chosen` one row of the same segments. Panels are given by
+/// rows and the columns of their segments.
+pub(crate) fn check_keep(gains: (usize, &[usize]), chosen: (usize, &[usize]), kept: (usize, &[usize])) -> Result<()> {
+    if gains == kept && chosen == (1, gains.1) {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "gains of {} rows, {} rows to keep them and {} of chosen columns do not fit: K, K and 1, in the same segments",
+        gains.0, kept.0, chosen.0
+    )))
+}
+
 pub(crate) fn check_track<E: Engine>(engine: &E, track: &Track<E::Panel>, majorizing: f64) -> Result<()> {
     let (rows, segments) = engine.segments(&track.next);
     let panels =

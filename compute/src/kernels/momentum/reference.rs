@@ -2,9 +2,9 @@
 
 use ndarray::{Array2, Zip};
 
-use super::{LEAST, Momentum, REACH, SLACK, Track, check_path, check_track, share};
+use super::{LEAST, Momentum, REACH, SLACK, Track, check_keep, check_path, check_track, share};
 use crate::Result;
-use crate::engine::Reference;
+use crate::engine::{Engine, Reference};
 
 type Stack = Vec<Array2<f64>>;
 
@@ -73,6 +73,17 @@ impl Momentum for Reference {
         }
         Ok(())
     }
+
+    fn keep(&self, gains: &Stack, chosen: &Stack, kept: &mut Stack) -> Result<()> {
+        let [of_gains, of_chosen, of_kept] = [gains, chosen, &*kept].map(|panel| self.segments(panel));
+        check_keep((of_gains.0, &of_gains.1), (of_chosen.0, &of_chosen.1), (of_kept.0, &of_kept.1))?;
+        for ((gains, chosen), kept) in gains.iter().zip(chosen).zip(kept) {
+            for (n, mut kept) in kept.columns_mut().into_iter().enumerate().filter(|(n, _)| chosen[(0, *n)] > 0.0) {
+                kept.assign(&gains.column(n));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -123,5 +134,17 @@ mod tests {
         // Segments in another order do not fit, though they have as many columns.
         track.costs.reverse();
         assert!(Reference.advance(&mut track, 0.5).is_err());
+    }
+
+    #[test]
+    fn chosen_columns_are_kept_and_the_others_stay() {
+        let gains = vec![array![[1.0, 2.0], [3.0, 4.0]], array![[5.0], [6.0]]];
+        let chosen = vec![array![[0.0, 1.0]], array![[1.0]]];
+        let mut kept = vec![array![[9.0, 9.0], [8.0, 8.0]], array![[9.0], [8.0]]];
+        Reference.keep(&gains, &chosen, &mut kept).unwrap();
+        assert_eq!(kept, [array![[9.0, 2.0], [8.0, 4.0]], array![[5.0], [6.0]]]);
+        assert!(Reference.keep(&gains, &gains, &mut kept).is_err());
+        kept.reverse();
+        assert!(Reference.keep(&gains, &chosen, &mut kept).is_err());
     }
 }
