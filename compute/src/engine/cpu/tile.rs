@@ -261,15 +261,15 @@ fn project_some<S: Simd, const V: usize, const MB: usize, const M: usize, const 
     for (component, bases) in bases.chunks_exact(bins * MB).enumerate() {
         let bases = &bases.as_chunks::<MB>().0[block.clone()];
         for (part, first) in (0..MB / M).flat_map(|part| (0..V).step_by(NB).map(move |first| (part, first))) {
-            let component = component * MB + part * M;
-            let mut sum_n = [[simd.splat_f32s(0.0); NB]; M];
-            let mut sum_d = sum_n;
-            for i in 0..M {
-                for j in 0..NB {
-                    sum_n[i][j] = n[component + i][first + j];
-                    if Q {
-                        sum_d[i][j] = d[component + i][first + j];
-                    }
+            // Whole arrays of rows and of vectors: with an index for each, the compiler keeps the sums in memory.
+            let component = component * (MB / M) + part;
+            let (mut sum_n, mut sum_d) = ([[simd.splat_f32s(0.0); NB]; M], [[simd.splat_f32s(0.0); NB]; M]);
+            for (sum, n) in sum_n.iter_mut().zip(&n.as_chunks::<M>().0[component]) {
+                *sum = n.as_chunks::<NB>().0[first / NB];
+            }
+            if Q {
+                for (sum, d) in sum_d.iter_mut().zip(&d.as_chunks::<M>().0[component]) {
+                    *sum = d.as_chunks::<NB>().0[first / NB];
                 }
             }
             for ((w, p), q) in bases.iter().zip(p).zip(q) {
@@ -285,12 +285,12 @@ fn project_some<S: Simd, const V: usize, const MB: usize, const M: usize, const 
                     }
                 }
             }
-            for i in 0..M {
-                for j in 0..NB {
-                    n[component + i][first + j] = sum_n[i][j];
-                    if Q {
-                        d[component + i][first + j] = sum_d[i][j];
-                    }
+            for (n, sum) in n.as_chunks_mut::<M>().0[component].iter_mut().zip(sum_n) {
+                n.as_chunks_mut::<NB>().0[first / NB] = sum;
+            }
+            if Q {
+                for (d, sum) in d.as_chunks_mut::<M>().0[component].iter_mut().zip(sum_d) {
+                    d.as_chunks_mut::<NB>().0[first / NB] = sum;
                 }
             }
         }
