@@ -3,14 +3,14 @@
 use serde_json::{Map, Value};
 
 use crate::audio::Recording;
+use crate::engines::AnyEngine;
 use crate::job::{Training, TrainingMethod};
-use crate::kernels::{GainPrior, Glue, Momentum};
 use crate::methods::nmf::train::{Frames, LearnedSource};
 use crate::methods::{gain_prior, nmf};
 use crate::model::{self, Model, Parts, Source, SourceSummary, Summary};
 use crate::recordings::{self, Event, Material, Named, Recordings, Watch};
 use crate::spectrogram::{Spectrum, Stft};
-use crate::{Error, Result};
+use crate::{Error, Result, with_engine};
 
 /// Iterations in all that learning so many sources takes at most, each of which is an [`Event::Iteration`].
 pub fn iterations(training: &Training, sources: usize) -> usize {
@@ -28,12 +28,7 @@ pub fn iterations(training: &Training, sources: usize) -> usize {
 /// # Errors
 /// [`Error::Input`] and [`Error::Option`] for options out of range, a source without a usable recording, or one that is all
 /// silence; the engine's; what `watch` returns.
-pub fn train<E: GainPrior + Momentum + Glue>(
-    engine: &E,
-    material: &[Material],
-    training: &Training,
-    watch: &mut Watch,
-) -> Result<Model> {
+pub fn train(engine: &AnyEngine, material: &[Material], training: &Training, watch: &mut Watch) -> Result<Model> {
     let names: Vec<&str> = material.iter().map(|source| source.name.as_str()).collect();
     let ranks = check(&names, training)?;
     let mut recordings = material.iter().map(|source| recordings::read(source, watch)).collect::<Result<Vec<_>>>()?;
@@ -57,10 +52,14 @@ pub fn train<E: GainPrior + Momentum + Glue>(
     let (seeded, iterations) = ((&options, training.seed), options.iterations);
     let mut watch = |name: &str, done: usize| watch(Event::Iteration(name, done, iterations));
     let (learned, parts, details): (_, _, Vec<Map<String, Value>>) = match &training.method {
-        TrainingMethod::Nmf => (nmf::train::train(engine, frames, seeded, &mut watch)?, Parts::Nmf, Vec::new()),
+        TrainingMethod::Nmf => {
+            let learned = with_engine!(engine, |engine| nmf::train::train(engine, frames, seeded, &mut watch))?;
+            (learned, Parts::Nmf, Vec::new())
+        }
         TrainingMethod::GainPrior(own) => {
             let p = spectrum.power_exponent();
-            let (learned, part, details) = gain_prior::train::train(engine, frames, seeded, own, p, &mut watch)?;
+            let (learned, part, details) =
+                with_engine!(engine, |engine| gain_prior::train::train(engine, frames, seeded, own, p, &mut watch))?;
             let details = details.iter().map(gain_prior::train::Summary::details).collect();
             (learned, Parts::GainPrior(part), details)
         }
@@ -176,14 +175,14 @@ mod tests {
                 count += usize::from(matches!(event, Event::Iteration(..)));
                 Ok(())
             };
-            let model = train(&Reference, &material, &training, &mut watch).unwrap();
+            let model = train(&AnyEngine::Reference(Reference), &material, &training, &mut watch).unwrap();
             assert_eq!(count, iterations(&training, 2));
             assert_eq!(model.options, Some(training.in_force()));
             let mut cancel = |event: Event| match event {
                 Event::Iteration("b", 3, 7) => Err(Error::Cancelled),
                 _ => Ok(()),
             };
-            let cancelled = train(&Reference, &material, &training, &mut cancel);
+            let cancelled = train(&AnyEngine::Reference(Reference), &material, &training, &mut cancel);
             assert!(matches!(cancelled, Err(Error::Cancelled)));
         }
     }

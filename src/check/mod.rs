@@ -17,9 +17,10 @@ use self::momentum::{advance, keep, lead};
 use self::prior::{add_priors, log_normalize, moments, responsibilities, under};
 use self::products::{bases, both, costs, gains, trial};
 use self::shifts::{shifted_bases, shifted_costs, shifted_gains, shifted_models, shifted_norms};
-use crate::Result;
 use crate::divergence::Divergence;
+use crate::engines::AnyEngine;
 use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Momentum, Norm, Shifts};
+use crate::{Result, with_engine};
 
 /// The number of rows in the table.
 pub const KERNELS: usize = 6 * 5 + 5 * 2 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 6 + 3 + 1 + 3 + 1;
@@ -29,7 +30,11 @@ pub const KERNELS: usize = 6 * 5 + 5 * 2 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2
 ///
 /// # Errors
 /// The engine's errors. A wrong number is not an error but a row that did not pass.
-pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
+pub fn run(engine: &AnyEngine, bound: f64, watch: &mut dyn FnMut(&Row)) -> Result<Vec<Row>> {
+    with_engine!(engine, |engine| rows(engine, bound, watch))
+}
+
+fn rows<E: GainPrior + Momentum + Glue + Shifts>(
     engine: &E,
     bound: f64,
     watch: &mut dyn FnMut(&Row),

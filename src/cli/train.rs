@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use partwise::model::{Model, SourceSummary, Summary};
 use partwise::recordings::{Event, Material, Recordings};
-use partwise::{Training, train, with_engine};
+use partwise::{Training, train};
 use serde_json::Value;
 
 use super::description::{self, Options, PRINT};
@@ -73,8 +73,8 @@ impl Train {
             }
             Ok(())
         };
-        let model = with_engine!(&engine, |engine| train::train(engine, &material, &training, &mut watch))
-            .map_err(|error| self.options.blame(error))?;
+        let model =
+            train::train(&engine, &material, &training, &mut watch).map_err(|error| self.options.blame(error))?;
         bar.finish_and_clear();
         let bytes = model.to_bytes()?;
         write_whole(output, |path| std::fs::write(path, bytes))?;
