@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::audio::{self, Recording};
 use crate::options::SourceFiles;
-use crate::spectrogram::{Front, Spectrum, Stft, View, level_scale};
+use crate::spectrogram::{Front, View, level_scale};
 use crate::{Error, Result};
 
 /// Frames whose power is below this share of the loudest frame's are silence: nothing of the source is to be learned from
@@ -168,12 +168,7 @@ fn fingerprint(recording: &Recording) -> u64 {
 ///
 /// # Errors
 /// Those of the resampler.
-pub(crate) fn data(
-    recordings: &[Named],
-    stft: &Stft<f32>,
-    spectrum: Spectrum,
-    sample_rate: u32,
-) -> Result<Array2<f32>> {
+pub(crate) fn data(recordings: &[Named], view: &View) -> Result<Array2<f32>> {
     let peak = recordings.iter().map(|(_, recording)| recording.peak()).fold(0.0, f32::max);
     let channels: Vec<(&[f32], u32)> = recordings
         .iter()
@@ -181,14 +176,10 @@ pub(crate) fn data(
         .collect();
     let frames = channels
         .par_iter()
-        .map(|&(channel, rate)| {
-            let channel = audio::resample(channel, rate, sample_rate)?;
-            let spectra = stft.forward(&channel, 0, 0..stft.frames(channel.len()));
-            Ok(spectra.mapv(|bin| spectrum.of(bin * level_scale(peak))))
-        })
+        .map(|&(channel, rate)| view.data(&audio::resample(channel, rate, view.sample_rate)?, level_scale(peak)))
         .collect::<Result<Vec<_>>>()?;
     let power = |frame: ndarray::ArrayView1<f32>| -> f64 {
-        frame.iter().map(|&v| f64::from(v).powf(spectrum.power_exponent())).sum()
+        frame.iter().map(|&v| f64::from(v).powf(view.power_exponent())).sum()
     };
     let loudest = frames.iter().flat_map(|frames| frames.outer_iter().map(power)).fold(0.0, f64::max);
     let mut data = Vec::new();
@@ -197,8 +188,8 @@ pub(crate) fn data(
             data.extend(frame);
         }
     }
-    let count = data.len() / stft.bins();
-    Array2::from_shape_vec((count, stft.bins()), data).map_err(|cause| Error::input(cause.to_string()))
+    let count = data.len() / view.rows();
+    Array2::from_shape_vec((count, view.rows()), data).map_err(|cause| Error::input(cause.to_string()))
 }
 
 /// The data (N, F) of a recording, of all channels together.
@@ -209,9 +200,7 @@ pub(crate) fn shown(recording: &Recording, view: &View) -> Result<Array2<f32>> {
     let mut sum = Array2::zeros((0, view.rows()));
     for channel in &recording.channels {
         let channel = audio::resample(channel, recording.sample_rate, view.sample_rate)?;
-        let spectra = view.stft.forward(&channel, 0, 0..view.stft.frames(channel.len()));
-        let mut data = Array2::zeros((spectra.nrows(), view.rows()));
-        view.show(spectra.view(), level_scale(recording.peak()), data.view_mut())?;
+        let data = view.data(&channel, level_scale(recording.peak()))?;
         sum = if sum.is_empty() { data } else { sum + data };
     }
     Ok(sum)
@@ -240,7 +229,7 @@ pub(crate) fn strokes(sources: &[SourceFiles], front: &Front, watch: &mut Watch)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spectrogram::{BandMap, Length, Shape, Transform};
+    use crate::spectrogram::{BandMap, Length, Shape, Spectrum, Transform};
 
     /// Seconds of noise at so many Hz.
     fn recording(name: &str, sample_rate: u32, seconds: usize) -> Named<'static> {
@@ -324,7 +313,7 @@ mod tests {
             fft: None,
             shape: Shape::Hann,
         };
-        let front = Front { transform, spectrum: Spectrum::Magnitude, bands: Some(BandMap::Linear) };
+        let front = Front { transform, spectrum: Spectrum::Magnitude, bands: Some(BandMap::Linear), pre_emphasis: 0.0 };
         let found = |sources: &[&SourceFiles]| {
             let sources: Vec<SourceFiles> = sources.iter().map(|&source| source.clone()).collect();
             strokes(&sources, &front, &mut |_| Ok(()))

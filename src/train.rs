@@ -6,16 +6,15 @@ use crate::audio::Recording;
 use crate::job::{Training, TrainingMethod};
 use crate::kernels::{GainPrior, Glue, Momentum};
 use crate::methods::nmf::train::{Frames, LearnedSource};
-use crate::methods::{gain_prior, nmf};
+use crate::methods::{gain_prior, nmf, sparse};
 use crate::model::{self, Model, Parts, Source, SourceSummary, Summary};
 use crate::recordings::{self, Event, Material, Named, Recordings, Watch};
-use crate::spectrogram::{Spectrum, Stft};
 use crate::{Error, Result};
 
 /// Iterations in all that learning so many sources takes at most, each of which is an [`Event::Iteration`].
 pub fn iterations(training: &Training, sources: usize) -> usize {
     let factorizations = match training.method {
-        TrainingMethod::Nmf => 1,
+        TrainingMethod::Nmf | TrainingMethod::Sparse => 1,
         TrainingMethod::GainPrior(_) => gain_prior::train::FACTORIZATIONS,
     };
     sources * training.nmf().iterations * factorizations
@@ -39,13 +38,13 @@ pub fn train<E: GainPrior + Momentum + Glue>(
     let mut recordings = material.iter().map(|source| recordings::read(source, watch)).collect::<Result<Vec<_>>>()?;
     recordings::warn_of_shared(&names, &recordings, watch)?;
     let sample_rate = recordings::common_rate(&names, &mut recordings, watch)?;
-    let stft = Stft::new(training.transform().at(sample_rate)?)?;
-    let spectrum = Spectrum::suiting(training.divergence.exponent_beta());
+    let view = training.front().view(sample_rate, sample_rate)?;
+    let spectrum = training.spectrum();
 
     let mut summaries = Vec::with_capacity(names.len());
     let sources = names.iter().zip(ranks).zip(recordings);
     let frames = sources.map(|((name, rank), recordings): (_, Vec<Named>)| {
-        let data = recordings::data(&recordings, &stft, spectrum, sample_rate)?;
+        let data = recordings::data(&recordings, &view)?;
         if data.is_empty() {
             return Err(Error::input(format!("source '{name}': its recordings are silent; there is nothing to learn")));
         }
@@ -64,6 +63,10 @@ pub fn train<E: GainPrior + Momentum + Glue>(
             let details = details.iter().map(gain_prior::train::Summary::details).collect();
             (learned, Parts::GainPrior(part), details)
         }
+        TrainingMethod::Sparse => {
+            let part = Parts::Sparse(sparse::Learned { sparsity: options.rule.sparsity });
+            (sparse::train::train(engine, frames, seeded, &mut watch)?, part, Vec::new())
+        }
     };
     let mut details = details.into_iter();
     let ended = |(summary, learned): (SourceSummary, &LearnedSource)| SourceSummary {
@@ -75,8 +78,10 @@ pub fn train<E: GainPrior + Momentum + Glue>(
     Ok(Model {
         divergence: training.divergence,
         sample_rate,
-        stft: stft.params().clone(),
+        stft: view.stft.params().clone(),
         spectrum,
+        bands: training.bands.clone(),
+        pre_emphasis: training.pre_emphasis,
         sources: names.iter().zip(learned).map(named).collect(),
         parts,
         normalize: training.in_force().normalize,
@@ -154,7 +159,7 @@ mod tests {
             method,
             rank: 2.into(),
             divergence: Divergence::KullbackLeibler,
-            updates: Updates::Alternating,
+            updates: Some(Updates::Alternating),
             iterations: Some(7),
             window: Some(Length::Samples(16)),
             window_shape: Shape::Hann,
@@ -170,7 +175,11 @@ mod tests {
         };
         let recordings = [[recording(0.1)], [recording(0.13)]];
         let material = in_memory(&[("a", &recordings[0]), ("b", &recordings[1])]);
-        for method in [TrainingMethod::Nmf, TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 })] {
+        for method in [
+            TrainingMethod::Nmf,
+            TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 }),
+            TrainingMethod::Sparse,
+        ] {
             let (training, mut count) = (training(method), 0);
             let mut watch = |event: Event| {
                 count += usize::from(matches!(event, Event::Iteration(..)));

@@ -65,8 +65,11 @@ const PACKAGES: &[(&str, &[&str])] = &[
 const CIRCLES: &[(&str, &str)] = &[];
 
 /// Every method by its names in code and in text.
-const METHODS: &[(&str, &[&str])] =
-    &[("gain_prior", &["gain_prior", "gain-prior", "GainPrior("]), ("nmf2d", &["nmf2d", "Nmf2d"])];
+const METHODS: &[(&str, &[&str])] = &[
+    ("gain_prior", &["gain_prior", "gain-prior", "GainPrior("]),
+    ("nmf2d", &["nmf2d", "Nmf2d"]),
+    ("sparse", &["methods::sparse", "sparse::", "Sparse("]),
+];
 
 /// Where a method may be named outside its own folder: where methods are listed, and where single methods are the point.
 /// ARCHITECTURE.md, "How to add a paper".

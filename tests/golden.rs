@@ -12,7 +12,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis, Zip, s};
 use partwise::divergence::{DENOMINATOR_FLOOR, Divergence, MODEL_FLOOR};
 use partwise::engine::{Cpu, Real, Reference};
 use partwise::evaluate::{self, Mean};
@@ -22,8 +22,8 @@ use partwise::kernels::{
     Shifts,
 };
 use partwise::methods::nmf::{self, Learn, Normalization, Options, Order};
-use partwise::methods::{gain_prior, nmf2d};
-use partwise::spectrogram::{Bands, Grouping, Pad, Sample, Shape, Stft, StftParams};
+use partwise::methods::{gain_prior, nmf2d, sparse};
+use partwise::spectrogram::{Bands, Grouping, MelScale, Pad, PreEmphasis, Sample, Shape, Stft, StftParams, Triangle};
 use realfft::num_complex::Complex;
 use serde_json::Value;
 
@@ -144,6 +144,8 @@ fn run<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, ca
         "stft" => stft_case::<T>(case),
         "metrics" => metrics_case(case),
         "logfreq" => bands_case::<T>(case),
+        "mel" => mel_case::<T>(case),
+        "snmf" => sparse_case(engine, case),
         op => Err(format!("unknown operation {op}").into()),
     }
 }
@@ -439,9 +441,8 @@ fn bands_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
     let bands =
         Bands::log_grouped(grouping, case.count("sr")? as u32, case.count("n_fft")?, case.count("per_octave")?, range)?;
     let frames = case.matrix("X")?.reversed_axes().mapv(<T as Real>::from_f64);
-    // Grouping identity frames gives M, transposed.
-    let map = bands.group(Array2::<T>::eye(bands.bins()).view())?.reversed_axes();
-    let entries = || map.indexed_iter().filter(|(_, weight)| weight.to_f64() > 0.0);
+    let map = bands.matrix();
+    let entries = || map.indexed_iter().filter(|(_, weight)| **weight > 0.0);
     let (masks, mut masks_linear) = (case.vector("masks")?, Vec::new());
     for mask in masks.chunks(bands.bands() * frames.nrows()) {
         let mask = ArrayView2::from_shape((bands.bands(), frames.nrows()), mask)?.mapv(<T as Real>::from_f64);
@@ -455,6 +456,79 @@ fn bands_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
         ("matrix_values".into(), real(entries().map(|(_, &weight)| weight))),
         ("masks_linear".into(), masks_linear),
     ]))
+}
+
+fn mel_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
+    let scale = match case.text("scale")? {
+        "htk" => MelScale::Htk,
+        "slaney" => MelScale::Slaney,
+        scale => return Err(format!("unknown scale {scale}").into()),
+    };
+    let triangle = match case.text("norm")? {
+        "none" => Triangle::Peak,
+        "slaney" => Triangle::Area,
+        norm => return Err(format!("unknown norm {norm}").into()),
+    };
+    let pad = match case.text("pad")? {
+        "full" => Pad::Full,
+        pad => return Err(format!("unknown padding {pad}").into()),
+    };
+    let (fft, shape) = (case.count("n_fft")?, case.text("window")?.parse()?);
+    let range = case.number("fmin")?..case.number("fmax")?;
+    let bands = Bands::mel(case.count("sr")? as u32, fft, case.count("n_mels")?, range, (scale, triangle))?;
+    let signal: Vec<T> = case.vector("x")?.iter().map(|&x| <T as Real>::from_f64(x)).collect();
+    let (mut filter, mut filtered) = (PreEmphasis::new(case.number("pre")?), Vec::new());
+    let (first, second) = signal.split_at(signal.len() / 3);
+    filter.push(first, &mut filtered);
+    filter.push(second, &mut filtered);
+    let stft = Stft::<T>::new(StftParams { window: case.count("win_len")?, hop: case.count("hop")?, fft, shape, pad })?;
+    let powers = stft.forward(&filtered, 0, 0..stft.frames(filtered.len())).mapv(|bin| bin.norm_sqr());
+    let mel = bands.group(powers.view())?;
+    // The models of two sources: S, and S with its bands in reverse.
+    let other = <T as Real>::from_f64(case.vector("other_scale")?[0]);
+    let models = [mel.clone(), mel.slice(s![.., ..;-1]).mapv(|level| level * other)];
+    let levels = &models[0] + &models[1];
+    let mut masks = Vec::new();
+    for model in &models {
+        let share = |&model: &T, &level: &T| if level > T::zero() { model / level } else { <T as Real>::from_f64(0.5) };
+        let mask = Zip::from(model).and(&levels).map_collect(share);
+        let mask = bands.spread_models(mask.view(), levels.view(), 0.5)?;
+        masks.extend(real(mask.slice(s![..2, ..]).t().iter().copied()));
+    }
+    let double = |frames: &Array2<T>| frames.mapv(|level| level.to_f64());
+    let (reference, gain) = (double(&mel), case.vector("gain")?[0]);
+    let mut arrays = Arrays::from([
+        ("preemphasised".into(), real(filtered)),
+        ("mel".into(), real(mel.t().iter().copied())),
+        ("snr_mel".into(), real([evaluate::snr_mel(reference.view(), (&reference * gain).view())])),
+        ("masks".into(), masks),
+    ]);
+    if case.flag("save_fb")? {
+        arrays.insert("filterbank".into(), real(bands.matrix()));
+    }
+    Ok(arrays)
+}
+
+fn sparse_case<E: Products + Glue>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    if case.number("eps")? != MODEL_FLOOR || case.number("den_floor")? != DENOMINATOR_FLOOR {
+        return Err("the case has other floors than this program".into());
+    }
+    let learn = if case.flag("upd_W")? { Learn::Both } else { Learn::Gains };
+    let mut options = Options { learn, ..Options::of(Divergence::KullbackLeibler, 0) };
+    options.rule.sparsity = case.number("lambda")?;
+    let v = engine.panel(case.matrix("S")?.view())?;
+    let (mut w, mut h) = (engine.matrix(case.matrix("W0")?.view())?, engine.panel(case.matrix("H0")?.view())?);
+    let (mut out, mut trace, mut done) = (Arrays::new(), Vec::new(), 0);
+    for checkpoint in case.numbers("checkpoints")? {
+        options.iterations = checkpoint as usize - done;
+        done = checkpoint as usize;
+        let fit = sparse::factorize(engine, &v, &mut w, &mut h, &options, |_| Ok(()))?;
+        trace.extend_from_slice(if trace.is_empty() { &fit.objective } else { &fit.objective[1..] });
+        out.insert(format!("W_{done}"), real(engine.read_matrix::<f64>(&w)?));
+        out.insert(format!("H_{done}"), real(engine.read_panel::<f64>(&h)?.iter().copied()));
+    }
+    out.insert("objective".into(), real(trace));
+    Ok(out)
 }
 
 /// One line per array that is missing, unexpected, of the wrong shape or inaccurate.
@@ -577,6 +651,8 @@ fn a_number_changed_by_one_percent_is_detected() {
         ("audio/stft_odd", "X.im"),
         ("audio/metrics_3src", "snr"),
         ("nmf2d/logfreq_small", "logspec"),
+        ("dnmf/mel_htk_none", "masks"),
+        ("dnmf/snmf_lam01", "H_2"),
     ] {
         let untouched = spoiled(case, |_, _| ());
         assert_eq!(check::<_, f64>(&Reference, untouched.path(), REFERENCE_BOUND), Ok(1));

@@ -12,17 +12,17 @@ mod shifts;
 pub use row::Row;
 
 use self::cases::{ALONE, BATCH, compare};
-use self::glue::{masks, normalize};
+use self::glue::{masks, normalize, turn};
 use self::momentum::{advance, keep, lead};
 use self::prior::{add_priors, log_normalize, moments, responsibilities, under};
-use self::products::{bases, both, costs, gains, trial};
+use self::products::{base_sums, bases, both, costs, gains, trial};
 use self::shifts::{shifted_bases, shifted_costs, shifted_gains, shifted_models, shifted_norms};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Momentum, Norm, Shifts};
 
 /// The number of rows in the table.
-pub const KERNELS: usize = 6 * 5 + 5 * 2 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 6 + 3 + 1 + 3 + 1;
+pub const KERNELS: usize = 6 * 5 + 5 * 2 + 3 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 7 + 3 + 1 + 3 + 2;
 
 /// Compares every kernel of `engine` with the reference. `bound` depends on the engine: 5e-6 for exact f32 arithmetic,
 /// 2e-5 for shaders, whose division, exp and log are less accurate. `watch` is called with each finished row.
@@ -71,6 +71,12 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
         add(compare(format!("products/sparse bases {name}"), bound, ALONE, |case| bases(engine, case, kind)))?;
         add(compare(format!("products/sparse both {name}"), bound, ALONE, |case| both(engine, case, kind)))?;
     }
+    for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
+        add(compare(format!("products/base sums {divergence}"), bound, ALONE, |case| {
+            base_sums(engine, case, divergence)
+        }))?;
+    }
+    add(compare("glue/turn".into(), bound, ALONE, |case| turn(engine, case)))?;
     for norm in [Norm::L1, Norm::L2] {
         add(compare(format!("glue/normalize {norm}"), bound, ALONE, |case| normalize(engine, case, norm)))?;
     }
@@ -126,6 +132,9 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
             bases(engine, batch, sparse)
         }))?;
         add(compare(format!("segments/sparse both {divergence}"), bound, BATCH, |batch| both(engine, batch, sparse)))?;
+        add(compare(format!("segments/base sums {divergence}"), bound, BATCH, |batch| {
+            base_sums(engine, batch, divergence)
+        }))?;
         add(compare(format!("segments/costs {divergence}"), bound, BATCH, |batch| costs(engine, batch, divergence)))?;
     }
     let shifted = (Divergence::ItakuraSaito, Edges::Exact);
@@ -140,6 +149,7 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
     add(compare("segments/shifted norms l2".into(), bound, BATCH, |batch| shifted_norms(engine, batch, Norm::L2)))?;
     add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
     add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;
+    add(compare("segments/turn".into(), bound, BATCH, |batch| turn(engine, batch)))?;
     add(compare("segments/masks ratio:1".into(), bound, BATCH, |batch| masks(engine, batch, Mask::Ratio(1.0))))?;
     Ok(rows)
 }

@@ -7,3 +7,4 @@ pub mod gain_prior;
 pub mod nmf;
 pub mod nmf2d;
 pub(crate) mod separator;
+pub mod sparse;

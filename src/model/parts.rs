@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::methods::gain_prior;
+use crate::methods::{gain_prior, sparse};
 use crate::tensors::{Tensor, Tensors};
 
 /// The part of a model that belongs to its method.
@@ -12,17 +12,20 @@ pub enum Parts {
     Nmf,
     /// What gains are usual together.
     GainPrior(gain_prior::Learned),
+    /// The penalty under which its bases were learned.
+    Sparse(sparse::Learned),
 }
 
 impl Parts {
     /// The names of the methods that learn models.
-    pub const METHODS: [&'static str; 2] = ["nmf", "gain-prior"];
+    pub const METHODS: [&'static str; 3] = ["nmf", "gain-prior", "sparse"];
 
     /// The name of the method.
     pub fn method(&self) -> &'static str {
         match self {
             Self::Nmf => Self::METHODS[0],
             Self::GainPrior(_) => Self::METHODS[1],
+            Self::Sparse(_) => Self::METHODS[2],
         }
     }
 
@@ -31,6 +34,7 @@ impl Parts {
         match self {
             Self::Nmf => Ok(()),
             Self::GainPrior(learned) => learned.check(sources),
+            Self::Sparse(learned) => learned.check(),
         }
     }
 
@@ -39,6 +43,7 @@ impl Parts {
         Ok(match self {
             Self::Nmf => (Vec::new(), HashMap::new()),
             Self::GainPrior(learned) => (learned.tensors(sources), learned.texts()?),
+            Self::Sparse(learned) => (Vec::new(), learned.texts()),
         })
     }
 
@@ -47,10 +52,8 @@ impl Parts {
         match method {
             "nmf" => Ok(Self::Nmf),
             "gain-prior" => gain_prior::Learned::read(file, sources).map(Self::GainPrior),
-            _ => Err(format!(
-                "has method '{method}'; this version of partwise knows '{}'",
-                Self::METHODS.join("' and '")
-            )),
+            "sparse" => sparse::Learned::read(file).map(Self::Sparse),
+            _ => Err(format!("has method '{method}'; this version of partwise knows '{}'", Self::METHODS.join("', '"))),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::job::{Separation, SeparationMethod};
 use crate::kernels::{GainPrior, Glue, Mask, Momentum, Shifts};
 use crate::methods::nmf::separate::{FixedBases, Plain};
 use crate::methods::separator::{Held, OnEngine, Separator};
-use crate::methods::{gain_prior, nmf, nmf2d};
+use crate::methods::{gain_prior, nmf, nmf2d, sparse};
 use crate::model::{Model, Parts};
 use crate::options::MaskChoice;
 use crate::recordings::{self, Watch};
@@ -64,6 +64,13 @@ impl<'a> Plan<'a> {
                 let settings = gain_prior::separate::Settings::new(own, (&names, learned), gains)?;
                 let (own, gains) = (settings.options(&names), settings.gains);
                 (Way::GainPrior(model, learned, settings), SeparationMethod::GainPrior(own), gains)
+            }
+            (None | Some(SeparationMethod::Sparse(_)), Parts::Sparse(learned)) => {
+                let given = if let Some(SeparationMethod::Sparse(own)) = method { own.sparsity } else { None };
+                let sparsity = given.unwrap_or(learned.sparsity);
+                let settings = nmf::separate::Settings { sparsity, ..gains(nmf::Updates::Extrapolated)? };
+                let own = sparse::Separation { sparsity: Some(sparsity) };
+                (Way::Nmf(model, settings), SeparationMethod::Sparse(own), settings)
             }
             (Some(method), parts) if method.has_model() => {
                 let (name, trained) = (method.name(), parts.method());

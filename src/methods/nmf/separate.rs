@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) iterations: usize,
     /// When a segment's updates stop early, see [`Until::tolerance`]; 0: never.
     pub(crate) tolerance: f64,
+    /// λ, the weight of an L1 penalty on the gains.
+    pub(crate) sparsity: f64,
     /// How cells are shared.
     pub(crate) mask: Mask,
 }
@@ -40,7 +42,7 @@ impl Settings {
                 return Err(Error::option("updates", "joint: updates both factors; here the bases are fixed"));
             }
         };
-        Ok(Self { updates, iterations: iterations.unwrap_or(usual), tolerance, mask })
+        Ok(Self { updates, iterations: iterations.unwrap_or(usual), tolerance, sparsity: 0.0, mask })
     }
 }
 
@@ -89,10 +91,11 @@ impl<E: Products> FixedBases<E> {
     where
         E: Momentum,
     {
-        let &Settings { updates, iterations, tolerance, .. } = settings;
+        let &Settings { updates, iterations, tolerance, sparsity, .. } = settings;
         let until = Until { iterations, tolerance, segments };
         let start = self.start(engine, data)?;
-        super::update_gains(engine, panel, &self.on_engine, start, &Rule::of(self.divergence), updates, &until)
+        let rule = Rule { sparsity, ..Rule::of(self.divergence) };
+        super::update_gains(engine, panel, &self.on_engine, start, &rule, updates, &until)
     }
 
     /// The masks of all sources under gains that were found, and what every column costs.
