@@ -9,7 +9,7 @@ use super::{Cell, Corpus, Figure, Findings, Table};
 use crate::divergence::Divergence;
 use crate::evaluate::snr;
 use crate::job::{Training, TrainingMethod};
-use crate::kernels::{GainPrior, Glue, Gradient, Mask, Momentum, Norm};
+use crate::kernels::{GainPrior, Glue, Gradient, Mask, Momentum, Norm, Pairs};
 use crate::methods::gain_prior::separate::{Settings, UnderPriors};
 use crate::methods::gain_prior::{self as method, Weight};
 use crate::methods::nmf::{self, Updates};
@@ -84,7 +84,7 @@ pub enum Progress<'a> {
 /// # Errors
 /// [`Error::Input`] for options out of range, and for missing or silent recordings; also the errors of training and
 /// separation.
-pub fn gain_prior<E: GainPrior + Momentum + Glue>(
+pub fn gain_prior<E: GainPrior + Momentum + Glue + Pairs>(
     engine: &E,
     speech: &Corpus,
     music: &Corpus,
@@ -163,7 +163,7 @@ fn describe(corpus: &Corpus, model: &Model, source: usize) -> String {
     )
 }
 
-fn learn<E: GainPrior + Momentum + Glue>(
+fn learn<E: GainPrior + Momentum + Glue + Pairs>(
     engine: &E,
     sources: [&Corpus; 2],
     options: &GainPriorOptions,

@@ -11,7 +11,7 @@ pub use options::DiscriminativeOptions;
 use super::mixtures::pairs;
 use super::{Corpus, Findings};
 use crate::job::{Training, TrainingMethod};
-use crate::kernels::{GainPrior, Glue, Mask, Momentum};
+use crate::kernels::{GainPrior, Glue, Mask, Momentum, Pairs};
 use crate::methods::nmf::{self, Updates};
 use crate::model::Model;
 use crate::recordings::{Event, Material, Recordings};
@@ -60,7 +60,7 @@ struct Arm {
 /// # Errors
 /// [`Error::Input`] for options out of range, fewer than two speakers, and missing or silent recordings; also the errors of
 /// training and separation.
-pub fn discriminative<E: GainPrior + Momentum + Glue>(
+pub fn discriminative<E: GainPrior + Momentum + Glue + Pairs>(
     engine: &E,
     speakers: &[Speaker],
     options: &DiscriminativeOptions,
