@@ -5,17 +5,21 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
+use realfft::num_complex::Complex;
 
 use crate::audio::{self, Recording};
 use crate::options::SourceFiles;
-use crate::spectrogram::{Front, Spectrum, Stft, View, level_scale};
+use crate::spectrogram::{Front, View, level_scale};
 use crate::{Error, Result};
 
 /// Frames whose power is below this share of the loudest frame's are silence: nothing of the source is to be learned from
 /// them, yet IS would weigh them like any other.
 const SILENCE: f64 = 1e-7;
+
+/// The RMS that utterances are brought to before they are mixed: about that of speech with a peak of 1.
+const LEVEL: f32 = 0.1;
 
 /// The recordings of one source.
 #[derive(Debug, Clone)]
@@ -168,12 +172,7 @@ fn fingerprint(recording: &Recording) -> u64 {
 ///
 /// # Errors
 /// Those of the resampler.
-pub(crate) fn data(
-    recordings: &[Named],
-    stft: &Stft<f32>,
-    spectrum: Spectrum,
-    sample_rate: u32,
-) -> Result<Array2<f32>> {
+pub(crate) fn data(recordings: &[Named], view: &View) -> Result<Array2<f32>> {
     let peak = recordings.iter().map(|(_, recording)| recording.peak()).fold(0.0, f32::max);
     let channels: Vec<(&[f32], u32)> = recordings
         .iter()
@@ -181,14 +180,10 @@ pub(crate) fn data(
         .collect();
     let frames = channels
         .par_iter()
-        .map(|&(channel, rate)| {
-            let channel = audio::resample(channel, rate, sample_rate)?;
-            let spectra = stft.forward(&channel, 0, 0..stft.frames(channel.len()));
-            Ok(spectra.mapv(|bin| spectrum.of(bin * level_scale(peak))))
-        })
+        .map(|&(channel, rate)| view.data(&audio::resample(channel, rate, view.sample_rate)?, level_scale(peak)))
         .collect::<Result<Vec<_>>>()?;
     let power = |frame: ndarray::ArrayView1<f32>| -> f64 {
-        frame.iter().map(|&v| f64::from(v).powf(spectrum.power_exponent())).sum()
+        frame.iter().map(|&v| f64::from(v).powf(view.power_exponent())).sum()
     };
     let loudest = frames.iter().flat_map(|frames| frames.outer_iter().map(power)).fold(0.0, f64::max);
     let mut data = Vec::new();
@@ -197,8 +192,46 @@ pub(crate) fn data(
             data.extend(frame);
         }
     }
-    let count = data.len() / stft.bins();
-    Array2::from_shape_vec((count, stft.bins()), data).map_err(|cause| Error::input(cause.to_string()))
+    let count = data.len() / view.rows();
+    Array2::from_shape_vec((count, view.rows()), data).map_err(|cause| Error::input(cause.to_string()))
+}
+
+/// The utterances of recordings: the spectra (T, bins) of every channel, at one level (an RMS of [`LEVEL`] before the filter of
+/// the view), without the frames that are silence. Those of more than `longest` seconds are cut into equal pieces.
+///
+/// # Errors
+/// [`Error::Input`] for a recording that is shorter than a window; those of the resampler.
+pub(crate) fn utterances(recordings: &[Named], view: &View, longest: usize) -> Result<Vec<Array2<Complex<f32>>>> {
+    let params = view.stft.params();
+    let channels: Vec<(&str, &[f32], u32)> = recordings
+        .iter()
+        .flat_map(|(label, recording)| {
+            recording.channels.iter().map(move |channel| (label.as_str(), channel.as_slice(), recording.sample_rate))
+        })
+        .collect();
+    let of_channel = |&(label, channel, rate): &(&str, &[f32], u32)| -> Result<Vec<Array2<Complex<f32>>>> {
+        let channel = audio::resample(channel, rate, view.sample_rate)?;
+        if channel.len() < params.window {
+            return Err(Error::input(format!(
+                "{label}: its {} samples are shorter than a window of {}; leave it out, or use a shorter --window",
+                channel.len(),
+                params.window
+            )));
+        }
+        let power = channel.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / channel.len() as f64;
+        let scale = LEVEL * level_scale(power.sqrt() as f32);
+        let spectra = view.spectra(&channel).mapv_into(|bin| bin * scale);
+        let powers: Vec<f64> =
+            spectra.rows().into_iter().map(|frame| frame.iter().map(|bin| f64::from(bin.norm_sqr())).sum()).collect();
+        let loudest = powers.iter().copied().fold(0.0, f64::max);
+        let sounding: Vec<usize> =
+            (0..powers.len()).filter(|&frame| loudest > 0.0 && powers[frame] >= SILENCE * loudest).collect();
+        let most = (longest * view.sample_rate as usize).div_ceil(params.hop);
+        let pieces = sounding.len().div_ceil(most);
+        let bound = |piece: usize| piece * sounding.len() / pieces;
+        Ok((0..pieces).map(|piece| spectra.select(Axis(0), &sounding[bound(piece)..bound(piece + 1)])).collect())
+    };
+    Ok(channels.par_iter().map(of_channel).collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// The data (N, F) of a recording, of all channels together.
@@ -209,9 +242,7 @@ pub(crate) fn shown(recording: &Recording, view: &View) -> Result<Array2<f32>> {
     let mut sum = Array2::zeros((0, view.rows()));
     for channel in &recording.channels {
         let channel = audio::resample(channel, recording.sample_rate, view.sample_rate)?;
-        let spectra = view.stft.forward(&channel, 0, 0..view.stft.frames(channel.len()));
-        let mut data = Array2::zeros((spectra.nrows(), view.rows()));
-        view.show(spectra.view(), level_scale(recording.peak()), data.view_mut())?;
+        let data = view.data(&channel, level_scale(recording.peak()))?;
         sum = if sum.is_empty() { data } else { sum + data };
     }
     Ok(sum)
@@ -240,7 +271,7 @@ pub(crate) fn strokes(sources: &[SourceFiles], front: &Front, watch: &mut Watch)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spectrogram::{BandMap, Length, Shape, Transform};
+    use crate::spectrogram::{BandMap, Length, Shape, Spectrum, Transform};
 
     /// Seconds of noise at so many Hz.
     fn recording(name: &str, sample_rate: u32, seconds: usize) -> Named<'static> {
@@ -324,7 +355,7 @@ mod tests {
             fft: None,
             shape: Shape::Hann,
         };
-        let front = Front { transform, spectrum: Spectrum::Magnitude, bands: Some(BandMap::Linear) };
+        let front = Front { transform, spectrum: Spectrum::Magnitude, bands: Some(BandMap::Linear), pre_emphasis: 0.0 };
         let found = |sources: &[&SourceFiles]| {
             let sources: Vec<SourceFiles> = sources.iter().map(|&source| source.clone()).collect();
             strokes(&sources, &front, &mut |_| Ok(()))

@@ -66,14 +66,20 @@ const PACKAGES: &[(&str, &[&str])] = &[
 const CIRCLES: &[(&str, &str)] = &[];
 
 /// Every method by its names in code and in text.
-const METHODS: &[(&str, &[&str])] =
-    &[("gain_prior", &["gain_prior", "gain-prior", "GainPrior("]), ("nmf2d", &["nmf2d", "Nmf2d"])];
+const METHODS: &[(&str, &[&str])] = &[
+    ("gain_prior", &["gain_prior", "gain-prior", "GainPrior("]),
+    ("nmf2d", &["nmf2d", "Nmf2d"]),
+    ("sparse", &["methods::sparse", "sparse::", "Sparse("]),
+    ("discriminative", &["discriminative", "Discriminative"]),
+];
 
 /// Where a method may be named outside its own folder: where methods are listed, and where single methods are the point.
 /// ARCHITECTURE.md, "How to add a paper".
 const LISTS: &[&str] =
     &["src/methods/mod.rs", "src/job/mod.rs", "src/model/parts.rs", "src/train.rs", "src/separate/plan.rs"];
 const EXPERTS: &[&str] = &[
+    // It starts from sparse bases, has their updates, and models of its have the same penalty.
+    "src/methods/discriminative/",
     "src/kernels/",
     "src/check/",
     "src/reproduce/",

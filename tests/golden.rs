@@ -12,18 +12,18 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis, Zip, s};
 use partwise::divergence::{DENOMINATOR_FLOOR, Divergence, MODEL_FLOOR};
 use partwise::engine::{Cpu, Real, Reference};
 use partwise::evaluate::{self, Mean};
 use partwise::kernels::prior::GAIN_FLOOR;
 use partwise::kernels::{
-    Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, ShiftRule,
-    Shifts,
+    Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Mixtures, Momentum, Norm, Pairing, Pairs, Prior,
+    Products, Rule, ShiftRule, Shifts,
 };
 use partwise::methods::nmf::{self, Learn, Normalization, Options, Order};
-use partwise::methods::{gain_prior, nmf2d};
-use partwise::spectrogram::{Bands, Grouping, Pad, Sample, Shape, Stft, StftParams};
+use partwise::methods::{discriminative, gain_prior, nmf2d, sparse};
+use partwise::spectrogram::{Bands, Grouping, MelScale, Pad, PreEmphasis, Sample, Shape, Stft, StftParams, Triangle};
 use realfft::num_complex::Complex;
 use serde_json::Value;
 
@@ -133,7 +133,7 @@ fn real<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<Complex<f64>> {
 }
 
 /// Runs a case. T is the host precision for the engine.
-fn run<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
+fn run<E: GainPrior + Momentum + Glue + Shifts + Pairs, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
     match case.op.as_str() {
         "nmf" => nmf_case(engine, case),
         "divergence" => divergence_case(engine, case),
@@ -141,9 +141,12 @@ fn run<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, ca
         "prior_grad" => gradient_case(engine, case),
         "gain_prior_separation" => gain_prior_case(engine, case),
         "nmf2d" => nmf2d_case(engine, case),
+        "dnmf" => discriminative_case(engine, case),
         "stft" => stft_case::<T>(case),
         "metrics" => metrics_case(case),
         "logfreq" => bands_case::<T>(case),
+        "mel" => mel_case::<T>(case),
+        "snmf" => sparse_case(engine, case),
         op => Err(format!("unknown operation {op}").into()),
     }
 }
@@ -242,6 +245,84 @@ fn nmf2d_case<E: Shifts>(engine: &E, case: &Case) -> Outcome<Arrays> {
     for (name, mask) in [("hard", Mask::Hard), ("soft1", Mask::Ratio(1.0)), ("soft2", Mask::Ratio(2.0))] {
         out.insert(format!("mask_{name}"), values(engine.shifted_masks(&w, &h, &each, lags, mask)?)?);
     }
+    Ok(out)
+}
+
+/// A part of an array: the last two axes at these places on the others.
+fn matrix_at(case: &Case, name: &str, at: &[usize]) -> Outcome<Array2<f64>> {
+    let (meta, values) = case.arrays.get(name).ok_or_else(|| format!("no array {name}"))?;
+    let dims = dims(meta)?;
+    let (outer, inner) = dims.split_at_checked(at.len()).ok_or("too few axes")?;
+    let [rows, columns] = inner[..] else { return Err(format!("{name} has other axes").into()) };
+    let place = outer.iter().zip(at).fold(0, |place, (dim, at)| place * dim + at);
+    Ok(Array2::from_shape_vec((rows, columns), values[place * rows * columns..][..rows * columns].to_vec())?)
+}
+
+fn discriminative_case<E: Products + Glue + Pairs>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    if case.number("eps")? != MODEL_FLOOR || case.number("den_floor")? != DENOMINATOR_FLOOR {
+        return Err("the case has other floors than this program".into());
+    }
+    let [sources, utterances, ..] = dims(&case.arrays.get("S").ok_or("no data")?.0)?[..] else {
+        return Err("data without axes".into());
+    };
+    let panel = |parts: Vec<Array2<f64>>| engine.packed(&parts.iter().map(|part| part.view()).collect::<Vec<_>>());
+    let of_source = |name: &str, source: usize| -> Outcome<E::Panel> {
+        let parts = (0..utterances).map(|i| matrix_at(case, name, &[source, i])).collect::<Outcome<_>>()?;
+        Ok(panel(parts)?)
+    };
+    let mut stored = Vec::new();
+    for (first, second) in (1..sources).flat_map(|second| (0..second).map(move |first| (first, second))) {
+        let pairs = (0..utterances).flat_map(|i| (0..utterances).map(move |j| (i, j)));
+        let mixed = pairs.map(|(i, j)| matrix_at(case, "Smix", &[first, second, i, j])).collect::<Outcome<_>>()?;
+        stored.push(panel(mixed)?);
+    }
+    let data = (0..sources).map(|source| of_source("S", source)).collect::<Outcome<_>>()?;
+    let pairing = Pairing::new(engine, data, Mixtures::Stored(stored))?;
+    let mut factors = discriminative::Factors {
+        bases: (0..sources)
+            .map(|source| Ok(engine.matrix(matrix_at(case, "W0", &[source])?.view())?))
+            .collect::<Outcome<_>>()?,
+        gains: (0..sources).map(|source| of_source("H0", source)).collect::<Outcome<_>>()?,
+    };
+    factors.bases.iter_mut().try_for_each(|w| engine.normalize(w, None, Norm::L2))?;
+    let sparsity = case.number("lambda")?;
+    let mut options = discriminative::Options {
+        sparsity,
+        rounds: 0,
+        updates: case.count("n_inner")?,
+        tolerance: 0.0,
+        trace_every: 1,
+    };
+    let (mut out, mut trace, mut done) = (Arrays::new(), Vec::new(), 0);
+    // J counts every mixture once, the printed objective twice: the difference is J without the utterances alone.
+    let alone = |factors: &discriminative::Factors<E>| -> Outcome<f64> {
+        let mut sum = 0.0;
+        for (source, (w, h)) in factors.bases.iter().zip(&factors.gains).enumerate() {
+            let costs = engine.costs(&pairing.data()[source], w, h, Divergence::KullbackLeibler)?;
+            let penalty = sparsity * pairing.utterances() as f64 * engine.read_panel::<f64>(h)?.sum();
+            sum += utterances as f64 * costs.iter().sum::<f64>() + penalty;
+        }
+        Ok(sum)
+    };
+    let alone = alone(&factors)?;
+    for checkpoint in case.numbers("checkpoints")? {
+        options.rounds = checkpoint as usize - done;
+        done = checkpoint as usize;
+        let fit = discriminative::factorize(engine, &pairing, &mut factors, &options, &mut |_| Ok(()))?;
+        trace.extend_from_slice(if trace.is_empty() { &fit.objective } else { &fit.objective[1..] });
+        let bases = factors.bases.iter().map(|w| engine.read_matrix::<f64>(w)).collect::<Result<Vec<_>, _>>()?;
+        out.insert(format!("W_{done}"), real(bases.iter().flatten().copied()));
+        let mut gains = Vec::new();
+        for h in &factors.gains {
+            let all = engine.read_panel::<f64>(h)?;
+            let columns = all.ncols() / utterances;
+            gains.extend(all.axis_chunks_iter(Axis(1), columns).flat_map(|h| h.iter().copied().collect::<Vec<_>>()));
+        }
+        out.insert(format!("H_{done}"), real(gains));
+    }
+    let first = *trace.first().ok_or("no trace")?;
+    out.insert("objective_ordered_0".into(), real([2.0 * first - alone]));
+    out.insert("objective".into(), real(trace));
     Ok(out)
 }
 
@@ -439,9 +520,8 @@ fn bands_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
     let bands =
         Bands::log_grouped(grouping, case.count("sr")? as u32, case.count("n_fft")?, case.count("per_octave")?, range)?;
     let frames = case.matrix("X")?.reversed_axes().mapv(<T as Real>::from_f64);
-    // Grouping identity frames gives M, transposed.
-    let map = bands.group(Array2::<T>::eye(bands.bins()).view())?.reversed_axes();
-    let entries = || map.indexed_iter().filter(|(_, weight)| weight.to_f64() > 0.0);
+    let map = bands.matrix();
+    let entries = || map.indexed_iter().filter(|(_, weight)| **weight > 0.0);
     let (masks, mut masks_linear) = (case.vector("masks")?, Vec::new());
     for mask in masks.chunks(bands.bands() * frames.nrows()) {
         let mask = ArrayView2::from_shape((bands.bands(), frames.nrows()), mask)?.mapv(<T as Real>::from_f64);
@@ -455,6 +535,79 @@ fn bands_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
         ("matrix_values".into(), real(entries().map(|(_, &weight)| weight))),
         ("masks_linear".into(), masks_linear),
     ]))
+}
+
+fn mel_case<T: Sample + Real>(case: &Case) -> Outcome<Arrays> {
+    let scale = match case.text("scale")? {
+        "htk" => MelScale::Htk,
+        "slaney" => MelScale::Slaney,
+        scale => return Err(format!("unknown scale {scale}").into()),
+    };
+    let triangle = match case.text("norm")? {
+        "none" => Triangle::Peak,
+        "slaney" => Triangle::Area,
+        norm => return Err(format!("unknown norm {norm}").into()),
+    };
+    let pad = match case.text("pad")? {
+        "full" => Pad::Full,
+        pad => return Err(format!("unknown padding {pad}").into()),
+    };
+    let (fft, shape) = (case.count("n_fft")?, case.text("window")?.parse()?);
+    let range = case.number("fmin")?..case.number("fmax")?;
+    let bands = Bands::mel(case.count("sr")? as u32, fft, case.count("n_mels")?, range, (scale, triangle))?;
+    let signal: Vec<T> = case.vector("x")?.iter().map(|&x| <T as Real>::from_f64(x)).collect();
+    let (mut filter, mut filtered) = (PreEmphasis::new(case.number("pre")?), Vec::new());
+    let (first, second) = signal.split_at(signal.len() / 3);
+    filter.push(first, &mut filtered);
+    filter.push(second, &mut filtered);
+    let stft = Stft::<T>::new(StftParams { window: case.count("win_len")?, hop: case.count("hop")?, fft, shape, pad })?;
+    let powers = stft.forward(&filtered, 0, 0..stft.frames(filtered.len())).mapv(|bin| bin.norm_sqr());
+    let mel = bands.group(powers.view())?;
+    // The models of two sources: S, and S with its bands in reverse.
+    let other = <T as Real>::from_f64(case.vector("other_scale")?[0]);
+    let models = [mel.clone(), mel.slice(s![.., ..;-1]).mapv(|level| level * other)];
+    let levels = &models[0] + &models[1];
+    let mut masks = Vec::new();
+    for model in &models {
+        let share = |&model: &T, &level: &T| if level > T::zero() { model / level } else { <T as Real>::from_f64(0.5) };
+        let mask = Zip::from(model).and(&levels).map_collect(share);
+        let mask = bands.spread_models(mask.view(), levels.view(), 0.5)?;
+        masks.extend(real(mask.slice(s![..2, ..]).t().iter().copied()));
+    }
+    let double = |frames: &Array2<T>| frames.mapv(|level| level.to_f64());
+    let (reference, gain) = (double(&mel), case.vector("gain")?[0]);
+    let mut arrays = Arrays::from([
+        ("preemphasised".into(), real(filtered)),
+        ("mel".into(), real(mel.t().iter().copied())),
+        ("snr_mel".into(), real([evaluate::snr_mel(reference.view(), (&reference * gain).view())])),
+        ("masks".into(), masks),
+    ]);
+    if case.flag("save_fb")? {
+        arrays.insert("filterbank".into(), real(bands.matrix()));
+    }
+    Ok(arrays)
+}
+
+fn sparse_case<E: Products + Glue>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    if case.number("eps")? != MODEL_FLOOR || case.number("den_floor")? != DENOMINATOR_FLOOR {
+        return Err("the case has other floors than this program".into());
+    }
+    let learn = if case.flag("upd_W")? { Learn::Both } else { Learn::Gains };
+    let mut options = Options { learn, ..Options::of(Divergence::KullbackLeibler, 0) };
+    options.rule.sparsity = case.number("lambda")?;
+    let v = engine.panel(case.matrix("S")?.view())?;
+    let (mut w, mut h) = (engine.matrix(case.matrix("W0")?.view())?, engine.panel(case.matrix("H0")?.view())?);
+    let (mut out, mut trace, mut done) = (Arrays::new(), Vec::new(), 0);
+    for checkpoint in case.numbers("checkpoints")? {
+        options.iterations = checkpoint as usize - done;
+        done = checkpoint as usize;
+        let fit = sparse::factorize(engine, &v, &mut w, &mut h, &options, |_| Ok(()))?;
+        trace.extend_from_slice(if trace.is_empty() { &fit.objective } else { &fit.objective[1..] });
+        out.insert(format!("W_{done}"), real(engine.read_matrix::<f64>(&w)?));
+        out.insert(format!("H_{done}"), real(engine.read_panel::<f64>(&h)?.iter().copied()));
+    }
+    out.insert("objective".into(), real(trace));
+    Ok(out)
 }
 
 /// One line per array that is missing, unexpected, of the wrong shape or inaccurate.
@@ -503,7 +656,7 @@ fn cases(root: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 /// Runs every case under `root`. Returns the number of cases, or the faults, one per line.
-fn check<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(
+fn check<E: GainPrior + Momentum + Glue + Shifts + Pairs, T: Sample + Real>(
     engine: &E,
     root: &Path,
     bound: Bound,
@@ -532,7 +685,7 @@ fn root() -> PathBuf {
     std::env::var_os("PARTWISE_GOLDEN").map_or_else(own_cases, PathBuf::from)
 }
 
-fn pass<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, bound: Bound) {
+fn pass<E: GainPrior + Momentum + Glue + Shifts + Pairs, T: Sample + Real>(engine: &E, bound: Bound) {
     match check::<E, T>(engine, &root(), bound) {
         Ok(count) => eprintln!("{count} golden cases pass on {}", engine.describe()),
         Err(faults) => panic!("{}\n{faults}", engine.describe()),
@@ -577,6 +730,8 @@ fn a_number_changed_by_one_percent_is_detected() {
         ("audio/stft_odd", "X.im"),
         ("audio/metrics_3src", "snr"),
         ("nmf2d/logfreq_small", "logspec"),
+        ("dnmf/mel_htk_none", "masks"),
+        ("dnmf/snmf_lam01", "H_2"),
     ] {
         let untouched = spoiled(case, |_, _| ());
         assert_eq!(check::<_, f64>(&Reference, untouched.path(), REFERENCE_BOUND), Ok(1));

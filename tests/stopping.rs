@@ -18,7 +18,7 @@ use partwise::methods::nmf::{self, Until, Updates};
 use partwise::model::{Model, Parts, Source, Summary};
 use partwise::options::MaskChoice;
 use partwise::separate::{Plan, Separator};
-use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
+use partwise::spectrogram::{BandMap, Pad, Shape, Spectrum, StftParams};
 
 const BINS: usize = 11;
 const COMPONENTS: usize = 4;
@@ -221,6 +221,8 @@ fn model(bases: &Array2<f32>) -> Model {
         sample_rate: 8000,
         stft: StftParams { window, hop: 5, fft, shape: Shape::SqrtHann, pad: Pad::Full },
         spectrum: Spectrum::Magnitude,
+        bands: BandMap::Linear,
+        pre_emphasis: 0.0,
         sources: vec![source("one", 0..2), source("other", 2..4)],
         parts: Parts::Nmf,
         normalize: None,

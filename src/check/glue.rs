@@ -1,4 +1,4 @@
-//! Checks norms and masks.
+//! Checks norms, turned bases and masks.
 
 use std::ops::Range;
 
@@ -6,8 +6,9 @@ use ndarray::Array2;
 
 use super::cases::{Case, alternately, bring_up, matrices, segments, worst};
 use crate::Result;
+use crate::divergence::Divergence;
 use crate::engine::Reference;
-use crate::kernels::{Glue, Mask, Norm};
+use crate::kernels::{Glue, Mask, Norm, Products};
 
 pub(super) fn normalize<E: Glue>(engine: &E, cases: &[Case], norm: Norm) -> Result<f64> {
     worst(&normalize_on(engine, cases, norm)?, cases, |case| normalize_on(&Reference, case, norm))
@@ -17,6 +18,22 @@ fn normalize_on<E: Glue>(engine: &E, cases: &[Case], norm: Norm) -> Result<Vec<A
     let (_, mut w, mut h) = bring_up(engine, cases)?;
     engine.normalize(&mut w, Some(&mut h), norm)?;
     Ok(alternately(matrices(engine, &w, cases[0].v.nrows())?, segments(engine, &h)?))
+}
+
+pub(super) fn turn<E: Glue>(engine: &E, cases: &[Case]) -> Result<f64> {
+    worst(&turn_on(engine, cases)?, cases, |case| turn_on(&Reference, case))
+}
+
+/// Turned bases, with the reference's sums on every engine.
+fn turn_on<E: Glue>(engine: &E, cases: &[Case]) -> Result<Vec<Array2<f64>>> {
+    let (v, mut w, h) = bring_up(&Reference, cases)?;
+    Reference.normalize(&mut w, None, Norm::L2)?;
+    let (n, d) = Reference.base_sums(&v, &w, &h, Divergence::KullbackLeibler)?;
+    let stack =
+        |matrices: &[Array2<f64>]| engine.stack(&matrices.iter().map(|matrix| matrix.view()).collect::<Vec<_>>());
+    let (mut w, n, d) = (stack(&w)?, stack(&n)?, stack(&d)?);
+    engine.turn_bases(&mut w, &n, &d)?;
+    matrices(engine, &w, cases[0].v.nrows())
 }
 
 pub(super) fn masks<E: Glue>(engine: &E, cases: &[Case], mask: Mask) -> Result<f64> {

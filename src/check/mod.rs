@@ -4,6 +4,7 @@
 mod cases;
 mod glue;
 mod momentum;
+mod pairs;
 mod prior;
 mod products;
 mod row;
@@ -12,18 +13,19 @@ mod shifts;
 pub use row::Row;
 
 use self::cases::{ALONE, BATCH, compare};
-use self::glue::{masks, normalize};
+use self::glue::{masks, normalize, turn};
 use self::momentum::{advance, keep, lead};
+use self::pairs::{From, mix, model, pair_costs, shares};
 use self::prior::{add_priors, log_normalize, moments, responsibilities, under};
-use self::products::{bases, both, costs, gains, trial};
+use self::products::{base_sums, bases, both, costs, gains, trial};
 use self::shifts::{shifted_bases, shifted_costs, shifted_gains, shifted_models, shifted_norms};
 use crate::divergence::Divergence;
 use crate::engines::AnyEngine;
-use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Momentum, Norm, Shifts};
+use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Modulus, Momentum, Norm, Pairs, Shifts};
 use crate::{Result, with_engine};
 
 /// The number of rows in the table.
-pub const KERNELS: usize = 6 * 5 + 5 * 2 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 6 + 3 + 1 + 3 + 1;
+pub const KERNELS: usize = 6 * 5 + 5 * 2 + 3 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 7 + 3 + 1 + 3 + 2 + 9;
 
 /// Compares every kernel of `engine` with the reference. `bound` depends on the engine: 5e-6 for exact f32 arithmetic,
 /// 2e-5 for shaders, whose division, exp and log are less accurate. `watch` is called with each finished row.
@@ -34,7 +36,7 @@ pub fn run(engine: &AnyEngine, bound: f64, watch: &mut dyn FnMut(&Row)) -> Resul
     with_engine!(engine, |engine| rows(engine, bound, watch))
 }
 
-fn rows<E: GainPrior + Momentum + Glue + Shifts>(
+fn rows<E: GainPrior + Momentum + Glue + Shifts + Pairs>(
     engine: &E,
     bound: f64,
     watch: &mut dyn FnMut(&Row),
@@ -76,6 +78,12 @@ fn rows<E: GainPrior + Momentum + Glue + Shifts>(
         add(compare(format!("products/sparse bases {name}"), bound, ALONE, |case| bases(engine, case, kind)))?;
         add(compare(format!("products/sparse both {name}"), bound, ALONE, |case| both(engine, case, kind)))?;
     }
+    for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito] {
+        add(compare(format!("products/base sums {divergence}"), bound, ALONE, |case| {
+            base_sums(engine, case, divergence)
+        }))?;
+    }
+    add(compare("glue/turn".into(), bound, ALONE, |case| turn(engine, case)))?;
     for norm in [Norm::L1, Norm::L2] {
         add(compare(format!("glue/normalize {norm}"), bound, ALONE, |case| normalize(engine, case, norm)))?;
     }
@@ -131,6 +139,9 @@ fn rows<E: GainPrior + Momentum + Glue + Shifts>(
             bases(engine, batch, sparse)
         }))?;
         add(compare(format!("segments/sparse both {divergence}"), bound, BATCH, |batch| both(engine, batch, sparse)))?;
+        add(compare(format!("segments/base sums {divergence}"), bound, BATCH, |batch| {
+            base_sums(engine, batch, divergence)
+        }))?;
         add(compare(format!("segments/costs {divergence}"), bound, BATCH, |batch| costs(engine, batch, divergence)))?;
     }
     let shifted = (Divergence::ItakuraSaito, Edges::Exact);
@@ -143,8 +154,20 @@ fn rows<E: GainPrior + Momentum + Glue + Shifts>(
         shifted_bases(engine, batch, sparse)
     }))?;
     add(compare("segments/shifted norms l2".into(), bound, BATCH, |batch| shifted_norms(engine, batch, Norm::L2)))?;
+    add(compare("pairs/model".into(), bound, BATCH, |batch| model(engine, batch)))?;
+    let formed = [Modulus::Magnitude, Modulus::Power];
+    for (name, from) in
+        [("stored", From::Stored), ("magnitude", From::Formed(formed[0])), ("power", From::Formed(formed[1]))]
+    {
+        add(compare(format!("pairs/shares {name}"), bound, BATCH, |batch| shares(engine, batch, from)))?;
+        add(compare(format!("pairs/costs {name}"), bound, BATCH, |batch| pair_costs(engine, batch, from)))?;
+    }
+    for (name, modulus) in [("magnitude", formed[0]), ("power", formed[1])] {
+        add(compare(format!("pairs/mix {name}"), bound, BATCH, |batch| mix(engine, batch, modulus)))?;
+    }
     add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
     add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;
+    add(compare("segments/turn".into(), bound, BATCH, |batch| turn(engine, batch)))?;
     add(compare("segments/masks ratio:1".into(), bound, BATCH, |batch| masks(engine, batch, Mask::Ratio(1.0))))?;
     Ok(rows)
 }

@@ -34,6 +34,17 @@ fn bases_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<
     matrices(engine, &w, cases[0].v.nrows())
 }
 
+pub(super) fn base_sums<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
+    worst(&sums_on(engine, cases, divergence)?, cases, |case| sums_on(&Reference, case, divergence))
+}
+
+fn sums_on<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<Vec<Array2<f64>>> {
+    let (v, w, h) = bring_up(engine, cases)?;
+    let (n, d) = engine.base_sums(&v, &w, &h, divergence)?;
+    let rows = cases[0].v.nrows();
+    Ok(alternately(matrices(engine, &n, rows)?, matrices(engine, &d, rows)?))
+}
+
 pub(super) fn trial<E: Products>(engine: &E, case: &Case, divergence: Divergence) -> Result<f64> {
     let rule = Rule { sparsity: 0.01, ..Rule::of(divergence) };
     let (next, costs) = try_on(engine, case, &rule)?;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use partwise::recordings::Event;
+use partwise::reproduce::discriminative::{self, DiscriminativeOptions, Speaker, discriminative};
 use partwise::reproduce::gain_prior::{GainPriorOptions, Progress, gain_prior};
 use partwise::reproduce::nmf2d::{Nmf2dOptions, nmf2d};
 use partwise::reproduce::{Corpus, Findings};
 use partwise::schedule;
-use partwise::spectrogram::{Length, Transform};
+use partwise::spectrogram::{BandMap, Length, Spectrum, Transform};
 
 use super::engine::open;
 use super::{Common, Ending, print, progress, shown, table};
@@ -23,8 +24,56 @@ pub(super) struct Reproduce {
 
 #[derive(Subcommand)]
 enum Experiment {
+    Discriminative(Discriminative),
     GainPrior(GainPrior),
     Nmf2d(Nmf2d),
+}
+
+/// Separate two speakers by bases of mel spectra (Wang & Sha 2014, section 4)
+#[derive(Args)]
+struct Discriminative {
+    /// Folders of one female speaker each, with subfolders train and test
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    female: Vec<PathBuf>,
+    /// Folders of one male speaker each, with subfolders train and test
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    male: Vec<PathBuf>,
+    /// The folder for report.html, findings.json and the pictures
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Components per speaker; each is tried [default: 70,140,280]
+    #[arg(long, value_name = "K,..", value_delimiter = ',')]
+    ranks: Option<Vec<usize>>,
+    /// Weights of the penalty on the gains; each is tried [default: 0,0.1]
+    #[arg(long, value_name = "L,..", value_delimiter = ',')]
+    sparsities: Option<Vec<f64>>,
+    /// Random starts, over which results are means [default: 2]
+    #[arg(long, value_name = "S")]
+    starts: Option<usize>,
+    /// The most mixtures of a pair of speakers [default: 5]
+    #[arg(long, value_name = "N")]
+    mixtures: Option<usize>,
+    /// Iterations of training, and updates of separation [default: 100]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// What of the spectrum is factorized: magnitude or power [default: magnitude]
+    #[arg(long, value_name = "WORD")]
+    spectrum: Option<Spectrum>,
+    /// The bands [default: mel:80:0-4000]
+    #[arg(long, value_name = "BANDS")]
+    bands: Option<BandMap>,
+    /// c of the filter x_n - c x_(n-1) before the data are formed [default: 0.95]
+    #[arg(long, value_name = "C")]
+    pre_emphasis: Option<f64>,
+    /// The Hamming window, in samples or milliseconds [default: 32ms]
+    #[arg(long, value_name = "LENGTH")]
+    window: Option<Length>,
+    /// The hop, in samples or milliseconds [default: 16ms]
+    #[arg(long, value_name = "LENGTH")]
+    hop: Option<Length>,
+    /// The transform's length in samples [default: 1024]
+    #[arg(long, value_name = "SAMPLES")]
+    fft: Option<usize>,
 }
 
 /// Separate speech from music under Gaussian mixture gain priors (Grais & Erdogan 2012, table 1)
@@ -97,12 +146,64 @@ struct Nmf2d {
 impl Reproduce {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let (findings, output) = match self.experiment {
+            Experiment::Discriminative(experiment) => (experiment.run(common)?, experiment.output),
             Experiment::GainPrior(experiment) => (experiment.run(common)?, experiment.output),
             Experiment::Nmf2d(experiment) => (experiment.run(common)?, experiment.output),
         };
         let page = findings.write(&output)?;
         print(common.json, &findings, || format!("{}\nfull report: {}\n", findings.text(table), shown(&page)))?;
         Ok(Ending::Done)
+    }
+}
+
+impl Discriminative {
+    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+        let usual = DiscriminativeOptions::default();
+        let options = DiscriminativeOptions {
+            ranks: self.ranks.clone().unwrap_or(usual.ranks),
+            sparsities: self.sparsities.clone().unwrap_or(usual.sparsities),
+            starts: self.starts.unwrap_or(usual.starts),
+            mixtures: self.mixtures.unwrap_or(usual.mixtures),
+            iterations: self.iterations.unwrap_or(usual.iterations),
+            spectrum: self.spectrum.unwrap_or(usual.spectrum),
+            bands: self.bands.clone().unwrap_or(usual.bands),
+            pre_emphasis: self.pre_emphasis.unwrap_or(usual.pre_emphasis),
+            transform: Transform {
+                window: self.window.or(usual.transform.window),
+                hop: self.hop.or(usual.transform.hop),
+                fft: self.fft.or(usual.transform.fft),
+                shape: usual.transform.shape,
+            },
+            seed: common.seed(),
+        };
+        let speaker = |sex: &'static str| {
+            move |folder: &PathBuf| {
+                let name = folder.file_name().unwrap_or_default().to_string_lossy();
+                anyhow::Ok(Speaker { corpus: corpus(&name, folder)?, sex: sex.into() })
+            }
+        };
+        let speakers = self.female.iter().map(speaker("female")).chain(self.male.iter().map(speaker("male")));
+        let speakers = speakers.collect::<anyhow::Result<Vec<_>>>()?;
+        let engine = open(common)?;
+        let bar = progress::bar(common, 0, "reading");
+        let mut watch = |progress: discriminative::Progress| match progress {
+            discriminative::Progress::Training(Event::Iteration(name, done, of)) => {
+                bar.set_message(format!("learning {name}, {done} of {of}"));
+            }
+            discriminative::Progress::Training(Event::Skipped(error)) => {
+                bar.suspend(|| log::error!("{error}; skipped"));
+            }
+            discriminative::Progress::Training(Event::Warning(recording, warning)) => {
+                bar.suspend(|| log::warn!("{recording}: {warning}"));
+            }
+            discriminative::Progress::Scored(done, of) => {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+            }
+        };
+        let findings = discriminative(&engine, &speakers, &options, &mut watch)?;
+        bar.finish_and_clear();
+        Ok(findings)
     }
 }
 

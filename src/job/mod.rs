@@ -24,9 +24,9 @@ use crate::audio::FormatChoice;
 use crate::divergence::Divergence;
 use crate::kernels::Norm;
 use crate::methods::nmf::{self, Updates};
-use crate::methods::{gain_prior, nmf2d};
+use crate::methods::{discriminative, gain_prior, nmf2d, sparse};
 use crate::options::{self, Described, Flag, MaskChoice, PerSource, text};
-use crate::spectrogram::{Length, Shape, Transform};
+use crate::spectrogram::{BandMap, Front, Length, Shape, Spectrum, Transform};
 use crate::{Error, Result};
 
 pub(crate) use version::is_later;
@@ -46,9 +46,9 @@ pub struct Training {
     /// What the fit is measured by.
     #[serde(with = "text")]
     pub divergence: Divergence,
-    /// How the factors are updated.
-    #[serde(with = "text")]
-    pub updates: Updates,
+    /// How the factors are updated; if it is missing, extrapolated, or alternating where the method has updates of its own.
+    #[serde(with = "text::option")]
+    pub updates: Option<Updates>,
     /// Iterations at most; if it is missing, 50 extrapolated ones or 100 of another kind.
     pub iterations: Option<usize>,
     /// Iterations end where ten of them lower the objective by less than this share of it; 0: never.
@@ -63,8 +63,16 @@ pub struct Training {
     pub fft: Option<usize>,
     /// The shape of the window.
     pub window_shape: Shape,
-    /// λ, the weight of an L1 penalty on the gains.
-    pub sparsity: f64,
+    /// What of the spectrum is factorized; if it is missing, power under divergences with β < 1/2, otherwise magnitude.
+    #[serde(with = "text::option")]
+    pub spectrum: Option<Spectrum>,
+    /// The map from the bins of the spectrum to the rows that are factorized.
+    #[serde(with = "text")]
+    pub bands: BandMap,
+    /// c of the filter x_n − c x_{n−1} through which samples pass before their spectra are factorized; 0: none.
+    pub pre_emphasis: f64,
+    /// λ, the weight of an L1 penalty on the gains; if it is missing, none, or 0.1 by the method sparse.
+    pub sparsity: Option<f64>,
     /// The norm that bases are scaled to 1 in; if it is missing, L1, or L2 where there is a sparsity.
     #[serde(with = "text::option")]
     pub normalize: Option<Norm>,
@@ -81,6 +89,32 @@ pub enum TrainingMethod {
     Nmf,
     /// The same, and what gains are usual together.
     GainPrior(gain_prior::Training),
+    /// Bases of each source of norm 1, under a penalty on their gains.
+    Sparse,
+    /// The same, learned from all sources and their mixtures at once.
+    Discriminative(discriminative::Training),
+}
+
+impl TrainingMethod {
+    /// The method's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Nmf => "nmf",
+            Self::GainPrior(_) => "gain-prior",
+            Self::Sparse => "sparse",
+            Self::Discriminative(_) => "discriminative",
+        }
+    }
+
+    /// Whether it learns from mixtures, which take memory.
+    pub fn has_mixtures(&self) -> bool {
+        matches!(self, Self::Discriminative(_))
+    }
+
+    /// Whether it takes long, so that its state is kept and it can go on from there.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::Discriminative(own) if own.objective == discriminative::Objective::Paper)
+    }
 }
 
 impl Default for Training {
@@ -89,14 +123,17 @@ impl Default for Training {
             method: TrainingMethod::default(),
             rank: 64.into(),
             divergence: Divergence::KullbackLeibler,
-            updates: Updates::Extrapolated,
+            updates: None,
             iterations: None,
             tolerance: 0.0,
             window: None,
             hop: None,
             fft: None,
             window_shape: Shape::SqrtHann,
-            sparsity: 0.0,
+            spectrum: None,
+            bands: BandMap::Linear,
+            pre_emphasis: 0.0,
+            sparsity: None,
             normalize: None,
             seed: 0,
         }
@@ -113,22 +150,38 @@ impl Training {
         if let Some(rank) = ranks.into_iter().find(|rank| !(1..=MAX_RANK).contains(*rank)) {
             return Err(Error::option("rank", format!("{rank}: must be between 1 and {MAX_RANK}")));
         }
-        check_numbers(self.iterations, self.tolerance, self.sparsity)?;
-        nmf::kept_norm(&self.nmf())?;
+        check_numbers(self.iterations, self.tolerance, self.sparsity.unwrap_or_default())?;
+        if !(0.0..=1.0).contains(&self.pre_emphasis) {
+            return Err(Error::option("pre_emphasis", format!("{}: must be between 0 and 1", self.pre_emphasis)));
+        }
         match &self.method {
-            TrainingMethod::Nmf => Ok(()),
-            TrainingMethod::GainPrior(own) => own.check(),
+            TrainingMethod::Nmf => nmf::kept_norm(&self.nmf()).map(drop),
+            TrainingMethod::GainPrior(own) => nmf::kept_norm(&self.nmf()).and_then(|_| own.check()),
+            TrainingMethod::Sparse => sparse::check("sparse", self.divergence, self.updates, self.normalize),
+            TrainingMethod::Discriminative(own) => {
+                sparse::check("discriminative", self.divergence, self.updates, self.normalize)?;
+                own.check()
+            }
         }
     }
 
     /// The same description with a value for every option that was left to the method.
     #[must_use]
     pub fn in_force(&self) -> Self {
-        let usual = if self.updates == Updates::Extrapolated { 50 } else { 100 };
-        let norm = if self.sparsity > 0.0 { Norm::L2 } else { Norm::L1 };
+        let (updates, sparsity) = match self.method {
+            TrainingMethod::Nmf | TrainingMethod::GainPrior(_) => (Updates::Extrapolated, 0.0),
+            TrainingMethod::Sparse | TrainingMethod::Discriminative(_) => (Updates::Alternating, sparse::SPARSITY),
+        };
+        let (updates, sparsity) = (self.updates.unwrap_or(updates), self.sparsity.unwrap_or(sparsity));
+        let iterations = if updates == Updates::Extrapolated { 50 } else { 100 };
+        let own_norm = matches!(self.method, TrainingMethod::Sparse | TrainingMethod::Discriminative(_));
+        let norm = if sparsity > 0.0 || own_norm { Norm::L2 } else { Norm::L1 };
         Self {
-            iterations: Some(self.iterations.unwrap_or(usual)),
+            updates: Some(updates),
+            sparsity: Some(sparsity),
+            iterations: Some(self.iterations.unwrap_or(iterations)),
             normalize: Some(self.normalize.unwrap_or(norm)),
+            spectrum: Some(self.spectrum()),
             window: Some(self.window.unwrap_or(Length::Milliseconds(128.0))),
             ..self.clone()
         }
@@ -139,15 +192,30 @@ impl Training {
         Transform { window: self.window, hop: self.hop, fft: self.fft, shape: self.window_shape }
     }
 
+    /// What of the spectrum is factorized.
+    pub fn spectrum(&self) -> Spectrum {
+        self.spectrum.unwrap_or(Spectrum::suiting(self.divergence.exponent_beta()))
+    }
+
+    /// How recordings are shown to the method.
+    pub fn front(&self) -> Front {
+        Front {
+            transform: self.transform(),
+            spectrum: self.spectrum(),
+            bands: Some(self.bands.clone()),
+            pre_emphasis: self.pre_emphasis,
+        }
+    }
+
     /// How the data of one source are factorized.
     pub fn nmf(&self) -> nmf::Options {
-        let Self { iterations, normalize, .. } = self.in_force();
+        let Self { iterations, normalize, updates, sparsity, .. } = self.in_force();
         let iterations = iterations.unwrap_or_default();
         let mut options = nmf::Options::of(self.divergence, iterations);
-        options.updates = self.updates;
+        options.updates = updates.unwrap_or(options.updates);
         options.tolerance = self.tolerance;
         options.trace_every = if self.tolerance > 0.0 { 10 } else { iterations };
-        options.rule.sparsity = self.sparsity;
+        options.rule.sparsity = sparsity.unwrap_or_default();
         options.normalization = normalize.map(|norm| nmf::Normalization { norm, compensate: true });
         options
     }
@@ -156,16 +224,21 @@ impl Training {
 impl Described for Training {
     const KIND: &'static str = "a training";
     const USUAL: Option<&'static str> = Some("nmf");
-    const METHOD: Flag = Flag::text("method", "nmf|gain-prior", "The method [default: nmf]");
-    const METHODS: &'static [(&'static str, &'static [Flag])] =
-        &[("nmf", &[]), ("gain-prior", gain_prior::Training::FLAGS)];
+    const METHOD: Flag = Flag::text("method", "nmf|gain-prior|sparse|discriminative", "The method [default: nmf]");
+    const METHODS: &'static [(&'static str, &'static [Flag])] = &[
+        ("nmf", &[]),
+        ("gain-prior", gain_prior::Training::FLAGS),
+        ("sparse", &[]),
+        ("discriminative", discriminative::Training::FLAGS),
+    ];
     const COMMON: &'static [Flag] = &[
         Flag::count_per_source("rank", "K|NAME=K", "Components a source: one number for all, or NAME=K for one source"),
         Flag::word::<Divergence>("divergence", "eu|kl|is|beta:B", "The measure of the fit"),
         Flag::word::<Updates>(
             "updates",
             "extrapolated|joint|alternating",
-            "extrapolated: each update starts further along the last step; joint: one pass updates both factors; alternating",
+            "extrapolated: each update starts further along the last step; joint: one pass updates both factors; alternating \
+             [default: extrapolated; sparse and discriminative: alternating]",
         ),
         Flag::count("iterations", "N", "The most iterations [default: 50 extrapolated ones, or 100]"),
         Flag::number("tolerance", "T", "Stop when ten iterations lower the objective by less than this share of it"),
@@ -181,11 +254,32 @@ impl Described for Training {
             "The length of the transform in samples [default: the power of two that holds the window]",
         ),
         Flag::word::<Shape>("window_shape", "hamming|hann|sqrt-hann", "The shape of the window"),
-        Flag::number("sparsity", "L", "The weight of an L1 penalty on the gains"),
+        Flag::word::<Spectrum>(
+            "spectrum",
+            "power|magnitude",
+            "What of the spectrum is factorized [default: magnitude, or power with is and beta:B below 0.5]",
+        ),
+        Flag::word::<BandMap>(
+            "bands",
+            "linear|log:24:50-8000|mel:80:0-4000",
+            "The rows that are factorized: linear (the bins), bands an octave and their range in Hz, or a number of mel bands and \
+             their range",
+        ),
+        Flag::number(
+            "pre_emphasis",
+            "C",
+            "Factorize the spectra of samples that are filtered by x_n - C x_(n-1), as is usual for speech with 0.95; 0: of the \
+             samples as they are",
+        ),
+        Flag::number(
+            "sparsity",
+            "L",
+            "The weight of an L1 penalty on the gains [default: 0; sparse and discriminative: 0.1]",
+        ),
         Flag::word::<Norm>(
             "normalize",
             "l1|l2",
-            "Scale bases to norm 1 in this sense [default: l1, or l2 with a sparsity]",
+            "Scale bases to norm 1 in this sense [default: l1, or l2 with a sparsity; sparse and discriminative: l2]",
         ),
         Flag::count("seed", "N", "The seed of the random starts: the same seed gives the same bytes"),
     ];
@@ -235,6 +329,10 @@ pub enum SeparationMethod {
     Nmf,
     /// Gains under the bases and the gain priors of a model.
     GainPrior(gain_prior::Separation),
+    /// Gains under the bases of a model, with a penalty.
+    Sparse(sparse::Separation),
+    /// The same, under bases that were learned from mixtures.
+    Discriminative(sparse::Separation),
     /// Without a model: patterns that move in time and pitch.
     Nmf2d(nmf2d::Separation),
 }
@@ -248,6 +346,8 @@ impl SeparationMethod {
         match self {
             Self::Nmf => "nmf",
             Self::GainPrior(_) => "gain-prior",
+            Self::Sparse(_) => "sparse",
+            Self::Discriminative(_) => "discriminative",
             Self::Nmf2d(_) => "nmf2d",
         }
     }
@@ -262,8 +362,8 @@ impl Separation {
     /// The files that the description names, a list for each of its sources.
     pub fn files_mut(&mut self) -> impl Iterator<Item = &mut Vec<PathBuf>> {
         let sources = match &mut self.method {
-            None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_)) => None,
             Some(SeparationMethod::Nmf2d(own)) => Some(&mut own.init_bases),
+            _ => None,
         };
         sources.into_iter().flatten().map(|source| &mut source.recordings)
     }
@@ -282,6 +382,7 @@ impl Separation {
         }
         match &self.method {
             None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_)) => Ok(()),
+            Some(SeparationMethod::Sparse(own) | SeparationMethod::Discriminative(own)) => own.check(),
             Some(SeparationMethod::Nmf2d(own)) => own.check(),
         }
     }
@@ -296,8 +397,13 @@ impl Described for Separation {
         "nmf2d: separate without a model, each source a pattern in time and log-frequency that moves to wherever it sounds; nmf: \
          use the bases of a model alone [default: the method of the model]",
     );
-    const METHODS: &'static [(&'static str, &'static [Flag])] =
-        &[("nmf", &[]), ("gain-prior", gain_prior::Separation::FLAGS), ("nmf2d", nmf2d::Separation::FLAGS)];
+    const METHODS: &'static [(&'static str, &'static [Flag])] = &[
+        ("nmf", &[]),
+        ("gain-prior", gain_prior::Separation::FLAGS),
+        ("sparse", sparse::Separation::FLAGS),
+        ("discriminative", sparse::Separation::FLAGS),
+        ("nmf2d", nmf2d::Separation::FLAGS),
+    ];
     const COMMON: &'static [Flag] = &[
         Flag::word::<MaskChoice>(
             "mask",

@@ -11,6 +11,7 @@ use crate::{Error, Result};
 /// The format of the files that are written, and the newest that is read.
 const FORMAT: &str = "partwise/1";
 const BASES: &str = "bases";
+const PRE_EMPHASIS: &str = "pre_emphasis";
 /// The largest file read: a model of this size has a rank of a million.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -18,7 +19,7 @@ impl Model {
     /// The bytes of a safetensors file. The same model gives the same bytes.
     ///
     /// Metadata, all text: `format` ("partwise/1"), `method`, `divergence`, `sample_rate`, `stft` (JSON: window, hop, fft,
-    /// shape), `spectrum`, `bands`, `sources` (JSON: names in order), `normalize`, `training` (JSON: a [`Summary`](super::Summary)),
+    /// shape), `spectrum`, `bands`, `pre_emphasis` (a number, if it is not 0), `sources` (JSON: names in order), `normalize`, `training` (JSON: a [`Summary`](super::Summary)),
     /// `options` (JSON: a [`Training`](crate::Training)). Tensors, f32, row-major: `NAME.bases` (F, K) for every source, and those
     /// of the method: see its `Learned`.
     ///
@@ -37,11 +38,14 @@ impl Model {
             ("sample_rate".to_string(), self.sample_rate.to_string()),
             ("stft".to_string(), json(serde_json::to_string(&self.stft))?),
             ("spectrum".to_string(), self.spectrum.to_string()),
-            ("bands".to_string(), "linear".to_string()),
+            ("bands".to_string(), self.bands.to_string()),
             ("sources".to_string(), json(serde_json::to_string(&names))?),
             ("normalize".to_string(), self.normalize.map_or("none".to_string(), |norm| norm.to_string())),
             ("training".to_string(), json(serde_json::to_string(&self.training))?),
         ]);
+        if self.pre_emphasis != 0.0 {
+            texts.insert(PRE_EMPHASIS.to_string(), self.pre_emphasis.to_string());
+        }
         if let Some(options) = &self.options {
             texts.insert("options".to_string(), json(serde_json::to_string(options))?);
         }
@@ -74,10 +78,6 @@ impl Model {
     fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         let file = Tensors::read(bytes)?;
         check_format(&file)?;
-        match file.text("bands")? {
-            "linear" => {}
-            bands => return Err(format!("has bands '{bands}'; this version of partwise knows 'linear'")),
-        }
         let names: Vec<String> = file.json("sources")?;
         let source = |name: &String| {
             let bases = file.matrix(&format!("{name}.{BASES}"), "(F, K)")?;
@@ -88,6 +88,8 @@ impl Model {
             sample_rate: file.text("sample_rate")?.parse().map_err(|_| "has a sample rate that is no number")?,
             stft: file.json("stft")?,
             spectrum: file.text("spectrum")?.parse().map_err(|cause: Error| cause.to_string())?,
+            bands: file.text("bands")?.parse().map_err(|cause: Error| cause.to_string())?,
+            pre_emphasis: file.given_json(PRE_EMPHASIS)?.unwrap_or_default(),
             normalize: match file.text("normalize")? {
                 "none" => None,
                 norm => Some(norm.parse().map_err(|cause: Error| cause.to_string())?),
@@ -174,7 +176,7 @@ mod tests {
             ("partwise/1", "partwise/9", "reads 'partwise/1'; it takes partwise 0 or later"),
             ("partwise/1", "sound/1", "has format 'sound/1'; partwise "),
             ("\"nmf\"", "\"vbn\"", "has method 'vbn'"),
-            ("linear", "mel:80", "has bands 'mel:80'"),
+            ("linear", "mel:80", "bands 'mel:80' are unknown"),
             ("beta:0.5", "beta:9.5", "β must be between"),
             ("\"16000\"", "\"16x00\"", "sample rate"),
             ("spectrum", "spectral", "has no 'spectrum'"),

@@ -13,7 +13,7 @@ use crate::divergence::Divergence;
 use crate::job::Training;
 use crate::kernels::Norm;
 use crate::methods::separator::{TrainedBases, side_by_side};
-use crate::spectrogram::{Pad, Spectrum, StftParams};
+use crate::spectrogram::{BandMap, Bands, Pad, Spectrum, StftParams};
 
 /// A trained model: the bases of each source, and the transform that they were learned through.
 ///
@@ -33,6 +33,10 @@ pub struct Model {
     pub stft: StftParams,
     /// What of it is factorized.
     pub spectrum: Spectrum,
+    /// The map from the transform's bins to the rows that are factorized.
+    pub bands: BandMap,
+    /// c of the filter x_n − c x_{n−1} that samples pass before their spectra are factorized; 0: none.
+    pub pre_emphasis: f64,
     /// The sources, in order; no two of one name.
     pub sources: Vec<Source>,
     /// What belongs to the method.
@@ -55,9 +59,10 @@ pub struct Source {
 }
 
 impl Model {
-    /// F.
-    pub fn bins(&self) -> usize {
-        self.stft.fft / 2 + 1
+    /// F, or the reason why its bands do not fit its transform.
+    fn rows(&self) -> Result<usize, String> {
+        let bands = self.bands.bands(self.sample_rate, self.stft.fft).map_err(|cause| cause.to_string())?;
+        Ok(bands.as_ref().map_or(self.stft.fft / 2 + 1, Bands::bands))
     }
 
     /// The names of the sources, in order.
@@ -82,6 +87,10 @@ impl Model {
         if !(1..=1_536_000).contains(&self.sample_rate) {
             return Err(format!("has a sample rate of {} Hz", self.sample_rate));
         }
+        if !(0.0..=1.0).contains(&self.pre_emphasis) {
+            return Err(format!("has a pre-emphasis of {}", self.pre_emphasis));
+        }
+        let expected = self.rows()?;
         if self.sources.is_empty() {
             return Err("has no sources".into());
         }
@@ -90,9 +99,9 @@ impl Model {
             if self.sources[..index].iter().any(|other| other.name == *name) {
                 return Err(format!("has two sources called '{name}'"));
             }
-            let (bins, rank) = bases.dim();
-            if bins != self.bins() || rank == 0 {
-                return Err(format!("has bases {bins} x {rank} for '{name}'; its transform has {} bins", self.bins()));
+            let (rows, rank) = bases.dim();
+            if rows != expected || rank == 0 {
+                return Err(format!("has bases {rows} x {rank} for '{name}'; its data have {expected} rows"));
             }
             if let Some((at, value)) = bases.indexed_iter().find(|(_, w)| !(w.is_finite() && **w >= 0.0)) {
                 return Err(format!(
@@ -104,7 +113,8 @@ impl Model {
             }
         }
         let ranks = self.sources.iter().map(|source| (source.name.as_str(), source.bases.ncols()));
-        self.parts.check(&ranks.collect::<Vec<_>>())
+        let rows = self.sources.first().map_or(0, |source| source.bases.nrows());
+        self.parts.check(rows, &ranks.collect::<Vec<_>>())
     }
 }
 
@@ -146,6 +156,8 @@ mod tests {
             sample_rate: 16_000,
             stft: StftParams { window: 4, hop: 2, fft: 4, shape: Shape::SqrtHann, pad: Pad::Full },
             spectrum: Spectrum::Power,
+            bands: BandMap::Linear,
+            pre_emphasis: 0.0,
             sources: vec![
                 source("voice", array![[1.0, 0.5], [0.0, 0.25], [2.0, 0.25]]),
                 source("piano", array![[0.5], [0.5], [0.0]]),
@@ -186,7 +198,7 @@ mod tests {
     fn learned(model: &mut Model) -> &mut Learned {
         match &mut model.parts {
             Parts::GainPrior(learned) => learned,
-            Parts::Nmf => panic!("a model without mixtures"),
+            _ => panic!("a model without mixtures"),
         }
     }
 

@@ -192,7 +192,13 @@ fn learn(
 
 fn settings(weights: [Weight; 2], gradient: Gradient) -> Settings {
     let updates = Updates::Alternating;
-    let gains = nmf::separate::Settings { updates, iterations: ITERATIONS, tolerance: 0.0, mask: Mask::Ratio(1.0) };
+    let gains = nmf::separate::Settings {
+        updates,
+        iterations: ITERATIONS,
+        tolerance: 0.0,
+        sparsity: 0.0,
+        mask: Mask::Ratio(1.0),
+    };
     Settings { gains, weights: weights.to_vec(), gradient }
 }
 

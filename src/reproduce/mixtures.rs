@@ -74,6 +74,46 @@ pub(super) fn clips(
     Ok(clips)
 }
 
+/// Makes at most `count` clips of a recording of each of two sources, cut to the shorter, with mean power 1 each. The seed sets
+/// which recordings meet; none meet twice.
+///
+/// # Errors
+/// [`Error::Input`] if no two recordings are left that are not silent; also the errors of reading.
+pub(super) fn pairs(
+    target: &[PathBuf],
+    rest: &[PathBuf],
+    count: usize,
+    sample_rate: u32,
+    seed: u64,
+) -> Result<Vec<Clip>> {
+    let read = |paths: &[PathBuf]| -> Result<Vec<(PathBuf, Vec<f32>)>> {
+        paths.iter().map(|path| Ok((path.clone(), mono(path, sample_rate)?))).collect()
+    };
+    let (target, rest) = (read(target)?, read(rest)?);
+    let mut all: Vec<(usize, usize)> = (0..target.len()).flat_map(|a| (0..rest.len()).map(move |b| (a, b))).collect();
+    shuffle(&mut all, Stream::new(seed, "order of pairs"));
+    let mut clips = Vec::new();
+    for (a, b) in all {
+        let samples = target[a].1.len().min(rest[b].1.len());
+        let mut signals = [&target[a], &rest[b]].map(|(_, signal)| signal[..samples].to_vec());
+        if clips.len() == count || signals.iter().any(|signal| power(signal) == 0.0) {
+            continue;
+        }
+        for signal in &mut signals {
+            let gain = power(signal).sqrt().recip() as f32;
+            signal.iter_mut().for_each(|sample| *sample *= gain);
+        }
+        let name =
+            [&target[a], &rest[b]].map(|(path, _)| path.file_stem().unwrap_or_default().to_string_lossy()).join(" + ");
+        let [target, rest] = signals;
+        clips.push(Clip { name, target, rest });
+    }
+    if clips.is_empty() {
+        return Err(Error::input("nothing to separate: two sources have no test recordings that are not silent"));
+    }
+    Ok(clips)
+}
+
 fn mono(path: &Path, sample_rate: u32) -> Result<Vec<f32>> {
     let recording = audio::read(path)?;
     let first = recording.channels.into_iter().next().unwrap_or_default();
@@ -151,6 +191,30 @@ mod tests {
                 && clips(&[silent], &music, 1, 8000, 3).is_err()
         );
         assert!(clips(&[folder.path().join("absent.wav")], &music, 1, 8000, 3).is_err());
+    }
+
+    #[test]
+    fn pairs_are_cut_to_the_shorter_and_meet_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let tone = |step: f32, n: usize| (0..n).map(|i| 0.1 * (i as f32 * step).sin()).collect::<Vec<f32>>();
+        let silent = save(folder.path(), "silent.wav", vec![0.0; 500]);
+        let one = [save(folder.path(), "a.wav", tone(0.7, 300)), save(folder.path(), "b.wav", tone(0.5, 500))];
+        let other = [
+            save(folder.path(), "c.wav", tone(0.3, 400)),
+            silent.clone(),
+            save(folder.path(), "d.wav", tone(0.9, 200)),
+        ];
+        let made = pairs(&one, &other, 9, 8000, 3).unwrap();
+        let mut names: Vec<_> =
+            made.iter().map(|clip| (clip.name.as_str(), clip.target.len(), clip.rest.len())).collect();
+        names.sort_unstable();
+        assert_eq!(names, [("a + c", 300, 300), ("a + d", 200, 200), ("b + c", 400, 400), ("b + d", 200, 200)]);
+        assert!(
+            made.iter().flat_map(|clip| [&clip.target, &clip.rest]).all(|signal| (power(signal) - 1.0).abs() < 1e-5)
+        );
+        let two = pairs(&one, &other, 2, 8000, 3).unwrap();
+        assert_eq!(two.iter().map(|clip| &clip.name).collect::<Vec<_>>(), [&made[0].name, &made[1].name]);
+        assert!(pairs(&one, &[silent], 9, 8000, 3).is_err());
     }
 
     #[test]

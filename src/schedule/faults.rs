@@ -18,7 +18,7 @@ use crate::methods::nmf2d;
 use crate::model::{Model, Parts, Source, Summary};
 use crate::random::Stream;
 use crate::separate::{Plan, Scheme, Separator};
-use crate::spectrogram::{Pad, Shape, Spectrum, StftParams};
+use crate::spectrogram::{BandMap, Pad, Shape, Spectrum, StftParams};
 use crate::{Divergence, EngineError, Result};
 
 const RATE: u32 = 8000;
@@ -56,6 +56,8 @@ impl World {
             divergence: Divergence::KullbackLeibler,
             sample_rate: RATE,
             spectrum: Spectrum::Magnitude,
+            bands: BandMap::Linear,
+            pre_emphasis: 0.0,
             sources: ["one", "other"].map(|name| Source { name: name.into(), bases: bases(name) }).into(),
             parts: Parts::Nmf,
             normalize: None,

@@ -54,7 +54,7 @@ mod tests {
         let cut = Scheme {
             sources: vec!["a".into(), "b".into()],
             sample_rate: Some(8000),
-            front: Front { transform, spectrum: Spectrum::Power, bands: Some(BandMap::Linear) },
+            front: Front { transform, spectrum: Spectrum::Power, bands: Some(BandMap::Linear), pre_emphasis: 0.0 },
             whole: false,
             held: (3, 11),
         };

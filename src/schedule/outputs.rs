@@ -353,7 +353,7 @@ mod tests {
 
     fn track(outputs: &[PathBuf]) -> Track {
         let transform = Transform { window: Some(Length::Samples(8)), hop: None, fft: None, shape: Shape::Hann };
-        let front = Front { transform, spectrum: Spectrum::Power, bands: Some(BandMap::Linear) };
+        let front = Front { transform, spectrum: Spectrum::Power, bands: Some(BandMap::Linear), pre_emphasis: 0.0 };
         Track {
             index: 0,
             input: input("in.wav", ""),

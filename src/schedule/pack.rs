@@ -77,7 +77,7 @@ fn panel(pieces: &[Piece]) -> Result<(Array2<f32>, Vec<usize>)> {
     let mut data = Array2::zeros((pieces.iter().map(Piece::columns).sum(), rows));
     let mut rest = data.view_mut();
     for piece in pieces {
-        rest = separate::panel(&piece.track.view, &piece.spectra.channels, piece.track.peak, rest)?;
+        rest = separate::panel(&piece.track.view, &piece.spectra, piece.track.peak, rest)?;
     }
     Ok((data, pieces.iter().flat_map(Piece::segments).collect()))
 }

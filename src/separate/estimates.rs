@@ -90,14 +90,17 @@ impl Estimates {
     /// Where shapes do not fit.
     pub(crate) fn push(&mut self, spectra: Spectra, masks: &[Array2<f32>], column: usize) -> Result<bool> {
         let share = 1.0 / self.count as f32;
+        let levels: Vec<Option<Array2<f32>>> =
+            spectra.of_data().iter().map(|spectra| self.view.levels(spectra.view())).collect::<Result<_>>()?;
         let mut estimate = Vec::new();
         for source in &mut self.sources {
             let mask = masks[source.index].t();
             let mut start = column;
-            for (channel, spectra) in spectra.channels.iter().enumerate() {
+            for (channel, (spectra, levels)) in spectra.channels.iter().zip(&levels).enumerate() {
                 let columns = start..start + spectra.nrows();
                 start = columns.end;
-                let mask = self.view.spread(mask.slice_move(s![columns, ..]))?;
+                let levels = levels.as_ref().map(|levels| levels.view());
+                let mask = self.view.spread(mask.slice_move(s![columns, ..]), levels, share)?;
                 let frames = apply(spectra.view(), mask.view(), share);
                 source.inverse[channel].push(frames.view(), &mut estimate)?;
                 if !estimate.iter().all(|sample| sample.is_finite()) {

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::model::Model;
-use crate::spectrogram::{BandMap, Front, Length, Transform, View};
+use crate::spectrogram::{Front, Length, Transform, View};
 
 /// The sources of a job, and how its recordings are shown to a separator.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,8 @@ impl Scheme {
                     shape: model.stft.shape,
                 },
                 spectrum: model.spectrum,
-                bands: Some(BandMap::Linear),
+                bands: Some(model.bands.clone()),
+                pre_emphasis: model.pre_emphasis,
             },
             whole: false,
             // The gains of several points of an extrapolated path.
@@ -51,10 +52,12 @@ impl Scheme {
         self.front.view(self.sample_rate.unwrap_or(recording_rate), recording_rate)
     }
 
-    /// The bytes of a column in flight: its spectrum, its data twice, its masks, and what the engine holds.
+    /// The bytes of a column in flight: its spectrum, and another where data are formed from filtered samples, its data
+    /// twice, its masks, and what the engine holds.
     pub fn column_bytes(&self, view: &View) -> u64 {
         let rows = view.rows();
-        let numbers = 2 * view.stft.bins() + (2 + self.sources.len() + self.held.0) * rows + self.held.1;
+        let spectra = if view.pre_emphasis().is_some() { 2 } else { 1 };
+        let numbers = 2 * spectra * view.stft.bins() + (2 + self.sources.len() + self.held.0) * rows + self.held.1;
         (size_of::<f32>() * numbers) as u64
     }
 }

@@ -9,7 +9,7 @@ use realfft::num_complex::Complex;
 use crate::Result;
 use crate::audio::Resampler;
 use crate::methods::separator::stretches;
-use crate::spectrogram::{View, level_scale};
+use crate::spectrogram::{PreEmphasis, View, level_scale};
 
 /// The samples of a recording, block by block.
 pub(crate) trait Blocks {
@@ -22,8 +22,10 @@ pub(crate) trait Blocks {
 
 /// Some consecutive frames of a recording, all channels.
 pub(crate) struct Spectra {
-    /// A spectrum (n, bins) for every channel.
+    /// A spectrum (n, bins) for every channel, to which masks apply.
     pub(crate) channels: Vec<Array2<Complex<f32>>>,
+    /// Those that data are formed from, where samples are filtered first.
+    filtered: Option<Vec<Array2<Complex<f32>>>>,
     /// The recording's own samples (C, m) that were read for it, where it is shown at another sample rate.
     pub(crate) original: Vec<Vec<f32>>,
 }
@@ -32,6 +34,11 @@ impl Spectra {
     /// How many columns of a panel they are.
     pub(crate) fn columns(&self) -> usize {
         self.channels.iter().map(Array2::nrows).sum()
+    }
+
+    /// The spectrum (n, bins) that the data of every channel are formed from.
+    pub(crate) fn of_data(&self) -> &[Array2<Complex<f32>>] {
+        self.filtered.as_ref().unwrap_or(&self.channels)
     }
 
     /// The segments that these columns are made of: stretches of frames, or channels as a whole.
@@ -55,6 +62,8 @@ pub(crate) struct Signal<B> {
     original: Option<Vec<Vec<f32>>>,
     /// Samples (C, n) from `start` on.
     channels: Vec<Vec<f32>>,
+    /// The same samples after the filter of every channel, where the view has one.
+    filtered: Option<Vec<(PreEmphasis<f32>, Vec<f32>)>>,
     start: usize,
     block: Vec<Vec<f32>>,
 }
@@ -79,6 +88,7 @@ impl<B: Blocks> Signal<B> {
             resamplers: (0..channels).map(resampler).collect::<Result<_>>()?,
             original: (sample_rate != view.sample_rate).then(|| empty.clone()),
             channels: empty,
+            filtered: view.pre_emphasis().map(|filter| vec![(filter, Vec::new()); channels]),
             start: 0,
             block: Vec::new(),
         })
@@ -97,20 +107,33 @@ impl<B: Blocks> Signal<B> {
                 break;
             }
         }
-        let channels = self.channels.iter().map(|channel| stft.forward(channel, self.start, frames.clone())).collect();
+        let spectra = |signal: &Vec<f32>| stft.forward(signal, self.start, frames.clone());
+        let channels: Vec<_> = self.channels.iter().map(spectra).collect();
+        let filtered = self.filtered.as_ref().map(|of| of.iter().map(|(_, signal)| spectra(signal)).collect());
         // The next frames begin here; what lies before is done with.
         let next = stft.reach(frames.end..frames.end).start.min(self.start + self.channels[0].len());
-        self.channels.iter_mut().for_each(|channel| drop(channel.drain(..next - self.start)));
+        let filtered_samples = self.filtered.iter_mut().flatten().map(|(_, signal)| signal);
+        self.channels.iter_mut().chain(filtered_samples).for_each(|signal| drop(signal.drain(..next - self.start)));
         self.start = next;
         let original = self.original.as_mut().map_or_else(Vec::new, |original| {
             let empty = vec![Vec::new(); original.len()];
             std::mem::replace(original, empty)
         });
-        Ok(Spectra { channels, original })
+        Ok(Spectra { channels, filtered, original })
+    }
+
+    /// Reads a block more, or after the last one the rest from the resamplers, and filters what is new; whether there was
+    /// anything.
+    fn fill(&mut self) -> Result<bool> {
+        let any = self.read()?;
+        for ((filter, filtered), channel) in self.filtered.iter_mut().flatten().zip(&self.channels) {
+            filter.push(channel.get(filtered.len()..).unwrap_or_default(), filtered);
+        }
+        Ok(any)
     }
 
     /// Reads a block more, or after the last one the rest from the resamplers; whether there was anything.
-    fn fill(&mut self) -> Result<bool> {
+    fn read(&mut self) -> Result<bool> {
         if self.blocks.next(&mut self.block)? {
             for ((resampler, samples), channel) in self.resamplers.iter_mut().zip(&self.block).zip(&mut self.channels) {
                 resampler.push(samples, channel)?;
@@ -137,11 +160,11 @@ impl<B: Blocks> Signal<B> {
 /// [`crate::Error::Input`] where shapes do not fit.
 pub(crate) fn panel<'a>(
     view: &View,
-    channels: &[Array2<Complex<f32>>],
+    spectra: &Spectra,
     peak: f32,
     mut data: ArrayViewMut2<'a, f32>,
 ) -> Result<ArrayViewMut2<'a, f32>> {
-    for spectra in channels {
+    for spectra in spectra.of_data() {
         let (channel, rest) = data.split_at(Axis(0), spectra.nrows());
         view.show(spectra.view(), level_scale(peak), channel)?;
         data = rest;

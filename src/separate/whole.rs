@@ -69,7 +69,7 @@ pub fn whole(
         watch(0.0)?;
         let spectra = signal.frames(frames.clone(), of)?;
         let mut data = Array2::zeros((spectra.columns(), view.rows()));
-        panel(&view, &spectra.channels, peak, data.view_mut())?;
+        panel(&view, &spectra, peak, data.view_mut())?;
         let segments: Vec<usize> = spectra.segments(plan.scheme.whole).collect();
         let Separated { masks, costs, .. } = separator.separate_watched(data.view(), &segments, &mut watch)?;
         if !costs.iter().sum::<f64>().is_finite() {

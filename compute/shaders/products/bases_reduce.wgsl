@@ -2,10 +2,12 @@
 //
 // sums: (splits, N and D, pass_rows, K), from bases.wgsl. bases: W (F, K), of which pass_rows rows are updated.
 // gains: Σ_n H (K), if a penalty affects the bases. An invocation owns four components of a row.
+// If the constant SUMS is 1, N goes to the place of the bases, and D to denominators (F, K).
 
 @group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> denominators: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -26,10 +28,15 @@ fn main(
         d += sums[(2u * split + 1u) * cells + cell];
     }
     let quad = cell % params.bases_pitch;
+    let inside = entries(quad) < vec4<u32>(params.components);
+    if (SUMS == 1u) {
+        bases[at] = select(vec4<f32>(0.0), n, inside);
+        denominators[at] = select(vec4<f32>(0.0), d, inside);
+        return;
+    }
     var of_gains = vec4<f32>();
     if (NORM > 0u) {
         of_gains = gains[quad];
     }
-    let inside = entries(quad) < vec4<u32>(params.components);
     bases[at] = select(vec4<f32>(0.0), updated_bases(bases[at], n, d, of_gains), inside);
 }

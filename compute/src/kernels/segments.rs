@@ -69,6 +69,8 @@ fn everything<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) -
     engine.update_gains_under(&v, &w, &mut h, &kl, &priors, &alpha).unwrap();
     engine.update_bases(&v, &mut w, &h, &rule).unwrap();
     engine.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
+    let (n, d) = engine.base_sums(&v, &w, &h, kl.divergence).unwrap();
+    engine.turn_bases(&mut w, &n, &d).unwrap();
     let first = engine.stack(&views(batch, |recording| &recording.w)).unwrap();
     let led = engine.lead_bases(&w, &first, 0.5).unwrap();
     let still = || engine.lead_gains(&h, &h, 0.0).unwrap();

@@ -9,7 +9,7 @@ mod ratio;
 use serde::{Serialize, Serializer};
 
 pub use bss::{Bss, TAPS, bss_eval, bss_eval_permuted};
-pub use ratio::{Mean, si_sdr, snr};
+pub use ratio::{Mean, si_sdr, snr, snr_mel};
 
 use crate::{Error, Result};
 

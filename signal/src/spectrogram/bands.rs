@@ -1,77 +1,16 @@
-//! Groups bins into bands of logarithmic frequency and back, as Schmidt and Mørup do for nonnegative matrix factor 2-D
-//! deconvolution (2006). In such bands, a change of pitch is a shift.
+//! Groups bins into bands and back: bands of logarithmic frequency, in which a change of pitch is a shift, as Schmidt and
+//! Mørup use them for nonnegative matrix factor 2-D deconvolution (2006), and mel bands, as Wang and Sha use them for
+//! discriminative NMF (2014).
 
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 
 use ndarray::{Array2, ArrayView2, Zip};
 
+use super::mel::{MelScale, Triangle};
 use super::{Sample, stft::LARGEST_FFT};
 use crate::{Error, Result};
 
 const MOST_BANDS: usize = 1 << 16;
-
-/// The map from a spectrum's bins to the F rows that are factorized. In text: `linear` or, for example,
-/// `log:24:50-8000`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum BandMap {
-    /// The bins themselves.
-    Linear,
-    /// [`Bands::log`].
-    Log {
-        /// Bands per octave, 1 or more.
-        per_octave: usize,
-        /// The first edge in Hz, and a frequency that the last edge does not exceed.
-        range_hz: Range<f64>,
-    },
-}
-
-impl BandMap {
-    /// The bands for a transform of `fft` points. None if bins are used as they are.
-    ///
-    /// # Errors
-    /// See [`Bands::log`].
-    pub fn bands(&self, sample_rate: u32, fft: usize) -> Result<Option<Bands>> {
-        match self {
-            Self::Linear => Ok(None),
-            Self::Log { per_octave, range_hz } => Bands::log(sample_rate, fft, *per_octave, range_hz.clone()).map(Some),
-        }
-    }
-}
-
-impl fmt::Display for BandMap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Linear => f.write_str("linear"),
-            Self::Log { per_octave, range_hz } => {
-                write!(f, "log:{per_octave}:{}-{}", range_hz.start, range_hz.end)
-            }
-        }
-    }
-}
-
-impl FromStr for BandMap {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        if text == "linear" {
-            return Ok(Self::Linear);
-        }
-        let numbers = || {
-            let (per_octave, range) = text.strip_prefix("log:")?.split_once(':')?;
-            let (from, to) = range.split_once('-')?;
-            Some((per_octave.parse().ok()?, from.parse().ok()?..to.parse().ok()?))
-        };
-        let (per_octave, range_hz) = numbers().ok_or_else(|| {
-            Error::input(format!(
-                "bands '{text}' are unknown; use linear, or bands per octave and a range in Hz, as in log:24:50-8000"
-            ))
-        })?;
-        count(per_octave, &range_hz)?;
-        Ok(Self::Log { per_octave, range_hz })
-    }
-}
 
 /// The assignment of bins to bands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,12 +25,24 @@ pub enum Grouping {
 /// A sparse map M (B x F) between the F bins of a transform and B bands, B ≤ 65536.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bands {
-    /// The B + 1 edges in Hz.
+    /// The edges in Hz: B + 1, or B + 2 of triangles, which overlap.
     edges: Vec<f64>,
+    /// B.
+    count: usize,
     /// The columns of M, one per bin.
     columns: Vec<Column>,
     /// The bins that overlap a band. They are contiguous, because bands are.
     touched: Range<usize>,
+    spreading: Spreading,
+}
+
+/// How masks of bands become masks of bins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spreading {
+    /// A bin's mask is a mean of masks: [`Bands::spread`].
+    Masks,
+    /// A bin's mask is the ratio of models that were interpolated from the bands: [`Bands::spread_models`].
+    Models,
 }
 
 /// The nonzero entries of a column of M: the weights of consecutive bands from `first` on.
@@ -125,16 +76,8 @@ impl Bands {
         per_octave: usize,
         range_hz: Range<f64>,
     ) -> Result<Self> {
-        let bands = count(per_octave, &range_hz)?;
-        if range_hz.end > f64::from(sample_rate) / 2.0 {
-            return Err(Error::input(format!(
-                "bands up to {} Hz do not fit a sample rate of {sample_rate}; use at most half of it",
-                range_hz.end
-            )));
-        }
-        if !(1..=LARGEST_FFT).contains(&fft) {
-            return Err(Error::input(format!("an fft of {fft} points has no bands; use 1 to {LARGEST_FFT}")));
-        }
+        let bands = log_count(per_octave, &range_hz)?;
+        check_transform(sample_rate, fft, &range_hz)?;
         let edge = |b| range_hz.start * (b as f64 / per_octave as f64).exp2();
         let edges: Vec<f64> = (0..=bands).map(edge).collect();
         let width = f64::from(sample_rate) / fft as f64;
@@ -143,24 +86,100 @@ impl Bands {
             Grouping::Centre => centre(&edges, k as f64 * width),
         };
         let columns: Vec<Column> = (0..=fft / 2).map(column).collect();
-        let touches = |column: &Column| !column.weights.is_empty();
-        let (Some(first), Some(last)) = (columns.iter().position(touches), columns.iter().rposition(touches)) else {
+        let touched = touched(&columns);
+        if touched.is_empty() {
             return Err(Error::input(format!(
                 "no bin of an fft of {fft} points has its centre in a band from {} to {} Hz; use a longer fft",
                 range_hz.start, range_hz.end
             )));
-        };
-        Ok(Self { edges, columns, touched: first..last + 1 })
+        }
+        Ok(Self { edges, count: bands, columns, touched, spreading: Spreading::Masks })
     }
 
-    /// The B + 1 edges in Hz. Band b lies between edges b and b + 1.
+    /// `count` mel bands: triangles between `count` + 2 points that are equally far apart on a mel scale, from the start
+    /// to the end of `range_hz`. M_bk is the height of triangle b at the bin centre k·sample rate/fft. These are librosa's
+    /// mel filters.
+    ///
+    /// # Errors
+    /// [`Error::Input`] unless 0 ≤ low < high ≤ sample_rate/2 and `count` is in 1 to 65536, if `fft` is not in 1 to 2^20,
+    /// or if a triangle lies between two bins and would be empty.
+    pub fn mel(
+        sample_rate: u32,
+        fft: usize,
+        count: usize,
+        range_hz: Range<f64>,
+        (scale, triangle): (MelScale, Triangle),
+    ) -> Result<Self> {
+        mel_check(count, &range_hz)?;
+        check_transform(sample_rate, fft, &range_hz)?;
+        let points = scale.points(count, range_hz.start, range_hz.end);
+        let width = f64::from(sample_rate) / fft as f64;
+        let columns: Vec<Column> = (0..=fft / 2).map(|k| triangles(&points, triangle, k as f64 * width)).collect();
+        let mut filled = vec![false; count];
+        for column in &columns {
+            filled[column.first..column.first + column.weights.len()].fill(true);
+        }
+        if let Some(empty) = filled.iter().position(|filled| !filled) {
+            return Err(Error::input(format!(
+                "mel band {} of {count}, from {:.1} to {:.1} Hz, has no bin of an fft of {fft} points; use a longer fft or fewer \
+                 bands",
+                empty + 1,
+                points[empty],
+                points[empty + 2]
+            )));
+        }
+        let touched = touched(&columns);
+        Ok(Self { edges: points, count, columns, touched, spreading: Spreading::Models })
+    }
+
+    /// The same map without the bands that reach a bin from `bins` on: above its own Nyquist frequency, a recording is
+    /// empty, and a band would be too quiet.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if no band is left.
+    pub fn below(self, bins: usize) -> Result<Self> {
+        let Some(beyond) = self.columns.iter().skip(bins).find(|column| !column.weights.is_empty()) else {
+            return Ok(self);
+        };
+        let count = beyond.first;
+        if count == 0 {
+            return Err(Error::input(format!(
+                "no band lies within the lowest {bins} bins; use bands of lower frequency"
+            )));
+        }
+        let mut columns = self.columns;
+        for column in &mut columns {
+            column.weights.truncate(count.saturating_sub(column.first));
+        }
+        let mut edges = self.edges;
+        edges.truncate(edges.len() - (self.count - count));
+        let touched = touched(&columns);
+        Ok(Self { edges, count, columns, touched, spreading: self.spreading })
+    }
+
+    /// The edges in Hz. Of B logarithmic bands there are B + 1, and band b lies between edges b and b + 1. Of B mel bands
+    /// there are B + 2, and band b lies between edges b and b + 2, with its peak at edge b + 1.
     pub fn edges(&self) -> &[f64] {
         &self.edges
     }
 
     /// The number of bands, B.
     pub fn bands(&self) -> usize {
-        self.edges.len() - 1
+        self.count
+    }
+
+    /// How masks of these bands become masks of bins.
+    pub fn spreading(&self) -> Spreading {
+        self.spreading
+    }
+
+    /// M (B, F) with its zeros.
+    pub fn matrix(&self) -> Array2<f64> {
+        let mut matrix = Array2::zeros((self.bands(), self.bins()));
+        for (k, Column { first, weights }) in self.columns.iter().enumerate() {
+            weights.iter().zip(*first..).for_each(|(&weight, b)| matrix[(b, k)] = weight);
+        }
+        matrix
     }
 
     /// The number of bins, F = fft/2 + 1.
@@ -207,6 +226,44 @@ impl Bands {
         });
         Ok(out)
     }
+
+    /// Spreads masks m_j (N, B) to masks of bins (N, F) by their models: Σ_b M_bk l_b m_jb / Σ_b M_bk l_b.
+    ///
+    /// If l_b = Σ_j R_jb are the `levels` (N, B) of all models together, and m_jb = R_jb / l_b, this is the ratio of the
+    /// models that are interpolated from the bands, Mᵀ R_j / Mᵀ Σ_i R_i. With the triangles of mel bands, the
+    /// interpolation is linear between the peaks. (Oracles divide Mᵀ by a number per bin first, which the ratio cancels.)
+    /// A bin that no band has, or that is silent in all of them, gets `share`: 1/J of J sources, so that all of them sum to
+    /// 1.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if B is not this map's number of bands, or the shapes differ.
+    pub fn spread_models<T: Sample>(
+        &self,
+        masks: ArrayView2<T>,
+        levels: ArrayView2<T>,
+        share: f64,
+    ) -> Result<Array2<T>> {
+        check(masks, self.bands(), "bands")?;
+        if masks.dim() != levels.dim() {
+            let (masks, levels) = (masks.dim(), levels.dim());
+            return Err(Error::input(format!("masks of shape {masks:?} do not fit levels of shape {levels:?}")));
+        }
+        let columns: Vec<_> = self.columns.iter().map(|column| column.weighted::<T>(1.0)).collect();
+        let share = T::rounded(share);
+        let mut out = Array2::zeros((masks.nrows(), self.bins()));
+        Zip::from(out.rows_mut()).and(masks.rows()).and(levels.rows()).par_for_each(|mut out, masks, levels| {
+            for (out, (first, weights)) in out.iter_mut().zip(&columns) {
+                let (mut part, mut total) = (T::zero(), T::zero());
+                for (b, &weight) in (*first..).zip(weights) {
+                    let level = weight * levels[b];
+                    part = part + level * masks[b];
+                    total = total + level;
+                }
+                *out = if total > T::zero() { part / total } else { share };
+            }
+        });
+        Ok(out)
+    }
 }
 
 impl Column {
@@ -216,8 +273,35 @@ impl Column {
     }
 }
 
-/// The number of bands in a valid range.
-fn count(per_octave: usize, range_hz: &Range<f64>) -> Result<usize> {
+/// Checks that a transform can have bands of this range.
+fn check_transform(sample_rate: u32, fft: usize, range_hz: &Range<f64>) -> Result<()> {
+    if range_hz.end > f64::from(sample_rate) / 2.0 {
+        return Err(Error::input(format!(
+            "bands up to {} Hz do not fit a sample rate of {sample_rate}; use at most half of it",
+            range_hz.end
+        )));
+    }
+    if !(1..=LARGEST_FFT).contains(&fft) {
+        return Err(Error::input(format!("an fft of {fft} points has no bands; use 1 to {LARGEST_FFT}")));
+    }
+    Ok(())
+}
+
+/// Checks a number of mel bands and their range.
+pub(super) fn mel_check(count: usize, range_hz: &Range<f64>) -> Result<()> {
+    let &Range { start, end } = range_hz;
+    let refused = |reason: &str| Err(Error::input(format!("bands mel:{count}:{start}-{end} {reason}")));
+    if !(1..=MOST_BANDS).contains(&count) {
+        return refused(&format!("are {count}; use 1 to {MOST_BANDS}"));
+    }
+    if !(start >= 0.0 && start < end && end.is_finite()) {
+        return refused("have an empty range; use one that begins at 0 Hz or above and ends above that");
+    }
+    Ok(())
+}
+
+/// The number of logarithmic bands in a valid range.
+pub(super) fn log_count(per_octave: usize, range_hz: &Range<f64>) -> Result<usize> {
     let &Range { start, end } = range_hz;
     let refused = |reason: &str| Err(Error::input(format!("bands log:{per_octave}:{start}-{end} {reason}")));
     if !(start > 0.0 && start < end && end.is_finite()) {
@@ -244,6 +328,26 @@ fn overlap(edges: &[f64], k: f64, width: f64) -> Column {
     Column { first, weights }
 }
 
+/// The bins that overlap a band; empty if none does.
+fn touched(columns: &[Column]) -> Range<usize> {
+    let touches = |column: &Column| !column.weights.is_empty();
+    let first = columns.iter().position(touches).unwrap_or_default();
+    first..columns.iter().rposition(touches).map_or(first, |last| last + 1)
+}
+
+/// The column of the bin centred at `hz`: it lies on the falling side of a triangle, on the rising side of the next, or
+/// both.
+fn triangles(points: &[f64], triangle: Triangle, hz: f64) -> Column {
+    let above = points.partition_point(|&point| point <= hz);
+    let bands = above.saturating_sub(2)..above.min(points.len() - 2);
+    let weight = |band: usize| triangle.weight([points[band], points[band + 1], points[band + 2]], hz);
+    let bands: Vec<_> = bands.map(|band| (band, weight(band))).filter(|(_, weight)| *weight > 0.0).collect();
+    Column {
+        first: bands.first().map_or(0, |(band, _)| *band),
+        weights: bands.iter().map(|(_, weight)| *weight).collect(),
+    }
+}
+
 /// The column of the bin centred at `hz`: one band or none.
 fn centre(edges: &[f64], hz: f64) -> Column {
     match edges.partition_point(|&edge| edge <= hz) {
@@ -264,11 +368,6 @@ mod tests {
     use ndarray::{array, s};
 
     use super::*;
-
-    /// The matrix M (B x F), found by grouping identity frames.
-    fn map(bands: &Bands) -> Array2<f64> {
-        bands.group(Array2::<f64>::eye(bands.bins()).view()).unwrap().reversed_axes()
-    }
 
     fn near(a: &Array2<f64>, b: &Array2<f64>) {
         assert!(a.dim() == b.dim() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{a} is not {b}");
@@ -307,17 +406,17 @@ mod tests {
             [0.0, 0.0, 0.5, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0],
             [0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 0.5]
         ];
-        near(&map(&octaves), &expected);
+        near(&octaves.matrix(), &expected);
         let centres = Bands::log_grouped(Grouping::Centre, 8000, 16, 1, 500.0..4000.0).unwrap();
         let expected = array![
             [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
             [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
             [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0]
         ];
-        near(&map(&centres), &expected);
+        near(&centres.matrix(), &expected);
         // Bin 1, from 250 to 750 Hz, contains the band from 300 to 600 Hz and parts of both its neighbours.
         let narrow = Bands::log(8000, 16, 1, 150.0..1200.0).unwrap();
-        near(&map(&narrow).slice(s![.., 1..2]).to_owned(), &array![[0.1], [0.6], [0.3]]);
+        near(&narrow.matrix().slice(s![.., 1..2]).to_owned(), &array![[0.1], [0.6], [0.3]]);
     }
 
     #[test]
@@ -325,13 +424,14 @@ mod tests {
         let octaves = Bands::log(8000, 16, 1, 500.0..4000.0).unwrap();
         let frames = array![[9.0, 2.0, 4.0, 1.0, 6.0, 0.0, 0.0, 5.0, 8.0], [1.0; 9]];
         near(&octaves.group(frames.view()).unwrap(), &array![[3.0, 6.0, 12.0], [1.0, 2.0, 4.0]]);
+        near(&octaves.group(Array2::eye(9).view()).unwrap().reversed_axes(), &octaves.matrix());
         let masks = octaves.spread(array![[0.2, 0.6, 1.0]].view()).unwrap();
         // Bin 0 overlaps no band and copies bin 1.
         near(&masks, &array![[0.2, 0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0]]);
         // Bins of 750 Hz; bands from 625, 1250 and 2500 Hz.
         let few = Bands::log(9000, 12, 1, 625.0..2500.0).unwrap();
         near(
-            &map(&few),
+            &few.matrix(),
             &array![[0.0, 2.0 / 3.0, 1.0 / 6.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 5.0 / 6.0, 5.0 / 6.0, 0.0, 0.0, 0.0]],
         );
         near(&few.spread(array![[0.0, 0.6]].view()).unwrap(), &array![[0.0, 0.0, 0.5, 0.6, 0.6, 0.6, 0.6]]);
@@ -344,7 +444,7 @@ mod tests {
             [(16_000, 2048, 24, 50.0..8000.0), (44_100, 4096, 24, 50.0..22_050.0), (44_100, 441, 12, 27.5..20_000.0)]
         {
             let bands = Bands::log(sample_rate, fft, per_octave, range.clone()).unwrap();
-            let (map, width) = (map(&bands), f64::from(sample_rate) / fft as f64);
+            let (map, width) = (bands.matrix(), f64::from(sample_rate) / fft as f64);
             let [low, high] = [bands.edges()[0], bands.edges()[bands.bands()]];
             assert!(map.rows().into_iter().all(|band| band.sum() > 0.0), "an empty band");
             assert!(map.iter().all(|&weight| (0.0..=1.0 + 1e-12).contains(&weight)));
@@ -445,38 +545,67 @@ mod tests {
         assert!(matches!(bands.spread(Array2::<f32>::zeros((1, 9)).view()), Err(Error::Input(_))));
     }
 
+    /// Bins of 125 Hz. On Slaney's scale, which is linear below 1 kHz, three triangles have their points at 0, 250, 500,
+    /// 750 and 1000 Hz.
     #[test]
-    fn band_maps_parse_and_display() {
-        let map = |per_octave, range_hz| BandMap::Log { per_octave, range_hz };
-        for (text, expected) in [
-            ("linear", BandMap::Linear),
-            ("log:24:50-8000", map(24, 50.0..8000.0)),
-            ("log:12:27.5-3951.07", map(12, 27.5..3951.07)),
+    fn mel_maps_equal_hand_computed_ones() {
+        let of = |triangle| Bands::mel(4000, 32, 3, 0.0..1000.0, (MelScale::Slaney, triangle)).unwrap();
+        let bands = of(Triangle::Peak);
+        assert_eq!((bands.bands(), bands.bins(), bands.edges().len()), (3, 17, 5));
+        let rows = array![
+            [0.0, 0.5, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [0.0, 0.0, 0.0, 0.5, 1.0, 0.5, 0.0, 0.0, 0.0],
+            [0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 0.5, 0.0]
+        ];
+        near(&bands.matrix().slice(s![.., ..9]).to_owned(), &rows);
+        assert!(bands.matrix().slice(s![.., 9..]).iter().all(|&weight| weight == 0.0));
+        near(&of(Triangle::Area).matrix().slice(s![.., ..9]).to_owned(), &(rows * 2.0 / 500.0));
+    }
+
+    #[test]
+    fn models_spread_as_computed_by_hand() {
+        let bands = Bands::mel(4000, 32, 3, 0.0..1000.0, (MelScale::Slaney, Triangle::Peak)).unwrap();
+        // Models [3 0 0] and [1 4 0]: levels [4 4 0].
+        let (levels, first) = (array![[4.0, 4.0, 0.0]], array![[0.75, 0.0, 0.5]]);
+        let spread = |masks: &Array2<f64>| bands.spread_models(masks.view(), levels.view(), 0.5).unwrap();
+        let masks = spread(&first);
+        // Bin 3 has half of both; bins 6 and 7 are silent, and no band has bins 0 and 8.
+        near(&masks.slice(s![.., ..9]).to_owned(), &array![[0.5, 0.75, 0.75, 0.375, 0.0, 0.0, 0.5, 0.5, 0.5]]);
+        near(&(masks + spread(&first.mapv(|mask| 1.0 - mask))), &Array2::ones((1, 17)));
+        assert!(bands.spread_models(first.view(), array![[1.0, 1.0]].view(), 0.5).is_err());
+    }
+
+    #[test]
+    fn bands_that_reach_beyond_are_left_out() {
+        let bands = || Bands::mel(4000, 32, 3, 0.0..1000.0, (MelScale::Slaney, Triangle::Peak)).unwrap();
+        assert_eq!(bands().below(8).unwrap(), bands());
+        let two = bands().below(7).unwrap();
+        near(&two.matrix(), &bands().matrix().slice(s![..2, ..]).to_owned());
+        assert_eq!((two.bands(), two.edges().len()), (2, 4));
+        assert!(bands().below(3).unwrap_err().to_string().contains("no band lies within the lowest 3 bins"));
+        let octaves = Bands::log(8000, 16, 1, 500.0..4000.0).unwrap().below(5).unwrap();
+        assert_eq!(octaves.bands(), 2);
+        // Bins that the removed band had copy the nearest.
+        let masks = octaves.spread(array![[0.2, 0.6]].view()).unwrap();
+        near(&masks, &array![[0.2, 0.2, 0.4, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]]);
+    }
+
+    #[test]
+    fn invalid_mel_bands_are_refused() {
+        let usual = (MelScale::Htk, Triangle::Peak);
+        for (sample_rate, fft, count, range, part) in [
+            (16_000, 2048, 0, 0.0..4000.0, "are 0; use 1 to 65536"),
+            (16_000, 2048, 1 << 17, 0.0..4000.0, "are 131072"),
+            (16_000, 2048, 80, -1.0..4000.0, "empty range"),
+            (16_000, 2048, 80, 4000.0..4000.0, "empty range"),
+            (16_000, 2048, 80, 0.0..f64::INFINITY, "empty range"),
+            (16_000, 2048, 80, 0.0..f64::NAN, "empty range"),
+            (7999, 2048, 80, 0.0..4000.0, "up to 4000 Hz do not fit a sample rate of 7999"),
+            (16_000, 0, 80, 0.0..4000.0, "fft of 0"),
+            (16_000, 256, 80, 0.0..4000.0, "has no bin of an fft of 256 points; use a longer fft or fewer bands"),
         ] {
-            assert_eq!(text.parse::<BandMap>().unwrap(), expected);
-            assert_eq!(expected.to_string(), text);
+            let error = Bands::mel(sample_rate, fft, count, range, usual).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
         }
-        for text in [
-            "",
-            "log",
-            "log:24",
-            "log:24:50",
-            "log:x:50-8000",
-            "log:2.5:50-8000",
-            "log:24:50-8000:1",
-            "mel:80:0-4000",
-            "Linear",
-        ] {
-            let error = text.parse::<BandMap>().unwrap_err().to_string();
-            assert!(error.contains(&format!("'{text}' are unknown")), "{error}");
-        }
-        for text in ["log:24:0-8000", "log:24:8000-50", "log:0:50-8000", "log:24:50-NaN", "log:99999:50-8000"] {
-            let error = text.parse::<BandMap>().unwrap_err().to_string();
-            assert!(error.starts_with("bands log:"), "{error}");
-        }
-        assert_eq!(BandMap::Linear.bands(16_000, 2048).unwrap(), None);
-        let bands = map(24, 50.0..8000.0).bands(16_000, 2048).unwrap();
-        assert_eq!(bands, Some(Bands::log(16_000, 2048, 24, 50.0..8000.0).unwrap()));
-        assert!(map(24, 50.0..8000.0).bands(8000, 2048).is_err());
     }
 }

@@ -21,7 +21,7 @@ const EVEN: f64 = 1e-2;
 pub(super) const LARGEST_FFT: usize = 1 << 20;
 
 /// A sample type: f32 on the engines, f64 in the reference.
-pub trait Sample: FftNum {
+pub trait Sample: FftNum + PartialOrd {
     /// Rounds to the nearest value of this type.
     fn rounded(value: f64) -> Self;
 

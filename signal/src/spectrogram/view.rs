@@ -1,9 +1,11 @@
 //! Converts spectra to the data that are factorized, and masks of the data to masks of the spectrum.
 
+use std::borrow::Cow;
+
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2, s};
 use realfft::num_complex::Complex;
 
-use super::{BandMap, Bands, Spectrum, Stft, Transform};
+use super::{BandMap, Bands, PreEmphasis, Spectrum, Spreading, Stft, Transform};
 use crate::{Error, Result};
 
 /// The conversion of recordings to data, for any sample rate.
@@ -16,13 +18,15 @@ pub struct Front {
     /// The map from bins to rows. Default: bands, 24 per octave, from 50 Hz to 8 kHz or half the sample rate, whichever
     /// is lower.
     pub bands: Option<BandMap>,
+    /// c of the [`PreEmphasis`] of the data; 0 for none. Masks apply to the spectrum of the samples as they are.
+    pub pre_emphasis: f64,
 }
 
 impl Front {
     /// The view of recordings of `recording_rate` Hz that are resampled to `sample_rate` Hz.
     ///
     /// # Errors
-    /// See [`Stft::new`] and [`Bands::log`].
+    /// See [`Stft::new`], [`Bands::log`], [`Bands::mel`] and [`Bands::below`].
     pub fn view(&self, sample_rate: u32, recording_rate: u32) -> Result<View> {
         let stft = Stft::new(self.transform.at(sample_rate)?)?;
         let nyquist = f64::from(sample_rate) / 2.0;
@@ -32,7 +36,9 @@ impl Front {
         // full one and pull all gains down.
         let share = f64::from(recording_rate) / f64::from(sample_rate);
         let usable = (share * stft.params().fft as f64 / 2.0).floor() as usize + 1;
-        Ok(View { sample_rate, spectrum: self.spectrum, bins: usable.min(stft.bins()), bands, stft })
+        let bins = usable.min(stft.bins());
+        let bands = bands.map(|bands| bands.below(bins)).transpose()?;
+        Ok(View { sample_rate, spectrum: self.spectrum, bins, bands, pre_emphasis: self.pre_emphasis, stft })
     }
 }
 
@@ -46,6 +52,7 @@ pub struct View {
     /// The number of lowest bins that are not empty.
     bins: usize,
     bands: Option<Bands>,
+    pre_emphasis: f64,
 }
 
 impl View {
@@ -59,7 +66,44 @@ impl View {
         self.spectrum.power_exponent()
     }
 
-    /// Fills `data` (N, F) from spectra (N, bins) times `scale`.
+    /// The filter through which samples pass before the spectra of the data are formed, if there is one. It works on
+    /// samples, because its response on spectra would be exact only for windows without ends.
+    pub fn pre_emphasis(&self) -> Option<PreEmphasis<f32>> {
+        (self.pre_emphasis != 0.0).then(|| PreEmphasis::new(self.pre_emphasis))
+    }
+
+    /// The data of the bins: power or magnitude.
+    pub fn spectrum(&self) -> Spectrum {
+        self.spectrum
+    }
+
+    /// M (F, bins), the map from bins to bands. None if the data are the bins.
+    pub fn map(&self) -> Option<Array2<f64>> {
+        self.bands.as_ref().map(Bands::matrix)
+    }
+
+    /// The spectra (N, bins) of a whole signal at the view's sample rate, after [`View::pre_emphasis`].
+    pub fn spectra(&self, signal: &[f32]) -> Array2<Complex<f32>> {
+        let signal = self.pre_emphasis().map_or(Cow::Borrowed(signal), |mut filter| {
+            let mut filtered = Vec::with_capacity(signal.len());
+            filter.push(signal, &mut filtered);
+            Cow::Owned(filtered)
+        });
+        self.stft.forward(&signal, 0, 0..self.stft.frames(signal.len()))
+    }
+
+    /// The data (N, F) of a whole signal at the view's sample rate, times `scale`.
+    ///
+    /// # Errors
+    /// See [`View::show`].
+    pub fn data(&self, signal: &[f32], scale: f32) -> Result<Array2<f32>> {
+        let spectra = self.spectra(signal);
+        let mut data = Array2::zeros((spectra.nrows(), self.rows()));
+        self.show(spectra.view(), scale, data.view_mut())?;
+        Ok(data)
+    }
+
+    /// Fills `data` (N, F) from the spectra (N, bins) of samples after [`View::pre_emphasis`], times `scale`.
     ///
     /// # Errors
     /// [`Error::Input`] if the shapes do not fit.
@@ -83,14 +127,36 @@ impl View {
         Ok(())
     }
 
-    /// Spreads masks of the data (N, F) to masks of the bins (N, bins). Empty bins may be missing from the result.
+    /// The levels (N, F) by which masks are spread, from the spectra of the data: the data themselves, which the sum of the
+    /// models approximates. None if masks are spread without.
     ///
     /// # Errors
-    /// [`Error::Input`] if F does not fit.
-    pub fn spread<'a>(&self, masks: ArrayView2<'a, f32>) -> Result<CowArray<'a, f32, Ix2>> {
-        match &self.bands {
-            None => Ok(masks.into()),
-            Some(bands) => Ok(bands.spread(masks)?.into()),
+    /// See [`View::show`].
+    pub fn levels(&self, spectra: ArrayView2<Complex<f32>>) -> Result<Option<Array2<f32>>> {
+        let Some(bands) = self.bands.as_ref().filter(|bands| bands.spreading() == Spreading::Models) else {
+            return Ok(None);
+        };
+        let mut levels = Array2::zeros((spectra.nrows(), bands.bands()));
+        self.show(spectra, 1.0, levels.view_mut())?;
+        Ok(Some(levels))
+    }
+
+    /// Spreads masks of the data (N, F) to masks of the bins (N, bins). Empty bins may be missing from the result. With
+    /// `levels` (N, F), the masked models are spread instead, and a bin that no band has gets `share`, 1/J of J sources:
+    /// see [`Bands::spread_models`].
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the shapes do not fit.
+    pub fn spread<'a>(
+        &self,
+        masks: ArrayView2<'a, f32>,
+        levels: Option<ArrayView2<f32>>,
+        share: f32,
+    ) -> Result<CowArray<'a, f32, Ix2>> {
+        match (&self.bands, levels) {
+            (None, _) => Ok(masks.into()),
+            (Some(bands), None) => Ok(bands.spread(masks)?.into()),
+            (Some(bands), Some(levels)) => Ok(bands.spread_models(masks, levels, f64::from(share))?.into()),
         }
     }
 }
@@ -104,7 +170,7 @@ mod tests {
 
     fn front(spectrum: Spectrum, bands: Option<BandMap>) -> Front {
         let transform = Transform { window: Some(Length::Samples(16)), hop: None, fft: None, shape: Shape::Hann };
-        Front { transform, spectrum, bands }
+        Front { transform, spectrum, bands, pre_emphasis: 0.0 }
     }
 
     fn shown(view: &View, spectra: &Array2<Complex<f32>>, scale: f32) -> Array2<f32> {
@@ -125,7 +191,11 @@ mod tests {
         assert_eq!((part.rows(), part.sample_rate), (6, 8000));
         assert_eq!(shown(&part, &spectra, 0.5), powers.slice(s![.., ..6]));
         let masks = array![[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]];
-        assert_eq!(part.spread(masks.view()).unwrap(), masks);
+        assert_eq!(
+            part.spread(masks.view(), part.levels(spectra.view()).unwrap().as_ref().map(|levels| levels.view()), 0.5)
+                .unwrap(),
+            masks
+        );
         // A recording with a higher rate has all bins.
         assert_eq!(linear.view(8000, 44_100).unwrap().rows(), 9);
     }
@@ -138,9 +208,44 @@ mod tests {
         // Half of bins 1 and 2; half of bin 2, bin 3, half of bin 4; half of bin 4, bins 5 to 7, half of bin 8.
         assert_eq!(shown(&view, &spectra, 2.0), array![[3.0, 12.0, 48.0]]);
         let masks = array![[0.2, 0.6, 1.0]];
-        let masks = view.spread(masks.view()).unwrap();
+        assert!(view.levels(spectra.view()).unwrap().is_none());
+        let masks = view.spread(masks.view(), None, 0.5).unwrap();
         assert_eq!(masks.dim(), (1, 9));
         assert!((masks[(0, 2)] - 0.4).abs() < 1e-6 && masks[(0, 8)] == 1.0);
+    }
+
+    #[test]
+    fn mel_masks_are_weighed_by_the_data_and_bins_without_a_band_are_shared() {
+        let map = Some("mel:3:0-2000:slaney".parse().unwrap());
+        // Bins of 500 Hz; below 1 kHz the scale is linear.
+        let view = front(Spectrum::Power, map.clone()).view(8000, 8000).unwrap();
+        let spectra = Array2::from_shape_fn((1, 9), |(_, k)| Complex::new(0.0, k as f32));
+        let data = shown(&view, &spectra, 1.0);
+        let masks = array![[0.25, 0.5, 1.0]];
+        let levels = view.levels(spectra.view()).unwrap().unwrap();
+        assert_eq!(levels, data);
+        let spread = view.spread(masks.view(), Some(levels.view()), 0.5).unwrap();
+        let matrix = map.clone().unwrap().bands(8000, 16).unwrap().unwrap().matrix().mapv(|weight| weight as f32);
+        let expected = (&masks * &data).dot(&matrix) / data.dot(&matrix);
+        for (k, (&got, &expected)) in spread.iter().zip(&expected).enumerate() {
+            let expected = if (1..4).contains(&k) { expected } else { 0.5 };
+            assert!((got - expected).abs() < 1e-6, "bin {k}: {got}, expected {expected}");
+        }
+        // A recording of 2 kHz ends at bin 2. One band lies below.
+        assert_eq!(front(Spectrum::Power, map).view(8000, 2000).unwrap().rows(), 1);
+    }
+
+    #[test]
+    fn data_are_those_of_the_filtered_samples() {
+        let linear = || front(Spectrum::Magnitude, Some(BandMap::Linear));
+        let signal: Vec<f32> = (0..40).map(|n| (n as f32 * 0.7).sin()).collect();
+        let filtered: Vec<f32> = (0..40).map(|n| signal[n] - if n > 0 { 0.5 * signal[n - 1] } else { 0.0 }).collect();
+        let with = Front { pre_emphasis: 0.5, ..linear() }.view(8000, 8000).unwrap();
+        let without = linear().view(8000, 8000).unwrap();
+        assert_eq!(with.data(&signal, 2.0).unwrap(), without.data(&filtered, 2.0).unwrap());
+        assert!(
+            without.pre_emphasis().is_none() && with.data(&signal, 2.0).unwrap() != without.data(&signal, 2.0).unwrap()
+        );
     }
 
     #[test]
@@ -148,7 +253,7 @@ mod tests {
         let of = |rate: u32| {
             let window = Some(Length::Milliseconds(128.0));
             let transform = Transform { window, hop: None, fft: None, shape: Shape::Hann };
-            let front = Front { transform, spectrum: Spectrum::Magnitude, bands: None };
+            let front = Front { transform, spectrum: Spectrum::Magnitude, bands: None, pre_emphasis: 0.0 };
             front.view(rate, rate).unwrap().rows()
         };
         assert_eq!([of(16_000), of(44_100), of(8000)], [175, 175, 151]);

@@ -13,7 +13,7 @@ use partwise::model::{Model, Parts, Source, Summary};
 use partwise::random::Stream;
 use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Station, Watch};
 use partwise::separate::Plan;
-use partwise::spectrogram::{Pad, Shape, Spectrum, StftParams};
+use partwise::spectrogram::{BandMap, Pad, Shape, Spectrum, StftParams};
 use partwise::{AnyEngine, Divergence, Error, Separation};
 use serde::Serialize;
 
@@ -103,6 +103,8 @@ impl World {
             divergence: Divergence::ItakuraSaito,
             sample_rate: SAMPLE_RATE,
             spectrum: Spectrum::Power,
+            bands: BandMap::Linear,
+            pre_emphasis: 0.0,
             sources: vec![source("one"), source("other")],
             parts: Parts::Nmf,
             normalize: None,

@@ -18,6 +18,7 @@ pub(crate) use options::{check_norm, kept_norm};
 pub use start::{flat_gains, random_start};
 pub use stopping::{LOOK, Until};
 pub use trace::Fit;
+pub(crate) use trace::{Trace, objective};
 
 use crate::kernels::{Glue, Momentum, Products, Rule};
 use crate::{Error, Result};

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) iterations: usize,
     /// When a segment's updates stop early, see [`Until::tolerance`]; 0: never.
     pub(crate) tolerance: f64,
+    /// λ, the weight of an L1 penalty on the gains.
+    pub(crate) sparsity: f64,
     /// How cells are shared.
     pub(crate) mask: Mask,
 }
@@ -40,7 +42,7 @@ impl Settings {
                 return Err(Error::option("updates", "joint: updates both factors; here the bases are fixed"));
             }
         };
-        Ok(Self { updates, iterations: iterations.unwrap_or(usual), tolerance, mask })
+        Ok(Self { updates, iterations: iterations.unwrap_or(usual), tolerance, sparsity: 0.0, mask })
     }
 }
 
@@ -89,10 +91,11 @@ impl<E: Products> FixedBases<E> {
     where
         E: Momentum,
     {
-        let &Settings { updates, iterations, tolerance, .. } = settings;
+        let &Settings { updates, iterations, tolerance, sparsity, .. } = settings;
         let until = Until { iterations, tolerance, segments };
         let start = self.start(engine, data)?;
-        super::update_gains(engine, panel, &self.on_engine, start, &Rule::of(self.divergence), updates, &until)
+        let rule = Rule { sparsity, ..Rule::of(self.divergence) };
+        super::update_gains(engine, panel, &self.on_engine, start, &rule, updates, &until)
     }
 
     /// The masks of all sources under gains that were found, and what every column costs.
@@ -133,7 +136,7 @@ impl<E: Products + Momentum + Glue> OnEngine<E> for Plain<E> {
 
 /// Masks (F, N) on the host. They sum to 1 in every cell. On a card, where reading is slow, the last is not brought down: it is
 /// 1 minus the others.
-fn read_masks<E: Glue>(engine: &E, masks: &[E::Panel]) -> Result<Vec<Array2<f32>>> {
+pub(crate) fn read_masks<E: Glue>(engine: &E, masks: &[E::Panel]) -> Result<Vec<Array2<f32>>> {
     let read = if engine.reads_cheaply() { masks.len() } else { masks.len().saturating_sub(1).max(1) };
     let mut on_host = masks.iter().take(read).map(|mask| engine.read_panel(mask)).collect::<Result<Vec<_>>>()?;
     if read < masks.len() {

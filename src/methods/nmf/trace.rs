@@ -16,23 +16,29 @@ pub struct Fit {
 }
 
 /// The objective so far, and whether it has converged.
-pub(super) struct Trace<'a> {
+pub(crate) struct Trace<'a> {
     options: &'a Options,
     objective: Vec<f64>,
-    pub(super) converged: bool,
+    /// Whether the objective has stopped falling.
+    pub(crate) converged: bool,
 }
 
 impl<'a> Trace<'a> {
-    pub(super) fn new(options: &'a Options) -> Self {
+    /// Nothing yet.
+    pub(crate) fn new(options: &'a Options) -> Self {
         Self { options, objective: Vec::new(), converged: false }
     }
 
     /// Whether to compute the objective after this iteration.
-    pub(super) fn due(&self, iteration: usize) -> bool {
+    pub(crate) fn due(&self, iteration: usize) -> bool {
         self.options.trace_every > 0 && iteration.is_multiple_of(self.options.trace_every)
     }
 
-    pub(super) fn push(&mut self, iteration: usize, objective: f64) -> Result<()> {
+    /// Takes the objective after an iteration.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if it is not finite.
+    pub(crate) fn push(&mut self, iteration: usize, objective: f64) -> Result<()> {
         if !objective.is_finite() {
             return Err(Error::Diverged {
                 what: format!("factorization ({})", self.options.rule.divergence),
@@ -47,13 +53,17 @@ impl<'a> Trace<'a> {
         Ok(())
     }
 
-    pub(super) fn fit(self, iterations: usize) -> Fit {
+    /// The course, after so many iterations.
+    pub(crate) fn fit(self, iterations: usize) -> Fit {
         Fit { objective: self.objective, iterations, converged: self.converged }
     }
 }
 
 /// Σ d(v|λ) + λ Σ h.
-pub(super) fn objective<E: Products>(
+///
+/// # Errors
+/// Those of the engine.
+pub(crate) fn objective<E: Products>(
     engine: &E,
     v: &E::Panel,
     w: &E::Matrix,

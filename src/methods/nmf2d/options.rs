@@ -115,8 +115,8 @@ impl Separation {
         Flag::word::<Shape>("window_shape", "hamming|hann|sqrt-hann", "The shape of the window [default: hann]"),
         Flag::word::<BandMap>(
             "bands",
-            "linear|log:24:50-8000",
-            "linear, or bands an octave and their range in Hz [default: log:24:50-8000, as far as the sample rate goes, or \
+            "linear|log:24:50-8000|mel:80:0-4000",
+            "linear, bands an octave and their range in Hz, or a number of mel bands and their range [default: log:24:50-8000, as far as the sample rate goes, or \
              linear at a single pitch]",
         ),
         Flag::count("seed", "N", "The seed of the first random start: the same seed gives the same bytes"),
@@ -204,6 +204,7 @@ impl Separation {
             transform: Transform { window: Some(window), hop, fft: self.fft, shape: self.window_shape },
             spectrum: Spectrum::suiting(self.divergence.exponent_beta()),
             bands: self.bands.clone().or(single.then_some(BandMap::Linear)),
+            pre_emphasis: 0.0,
         }
     }
 

@@ -6,7 +6,7 @@ use ndarray::{Array2, s};
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::{Glue, Mask, Norm, check_factors, check_masks};
+use super::{Glue, Mask, Norm, check_factors, check_masks, check_sums};
 use crate::Result;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::tile::{self, StripJob};
@@ -37,6 +37,15 @@ impl Glue for Cpu {
             check(w, h)?;
         }
         self.normalize_stacks(w, 1, h, norm);
+        Ok(())
+    }
+
+    fn turn_bases(&self, w: &mut Vec<Array2<f32>>, n: &Vec<Array2<f32>>, d: &Vec<Array2<f32>>) -> Result<()> {
+        let [of_w, of_n, of_d] = [&*w, n, d].map(|stack| (stack.len(), shape_of(stack)));
+        check_sums(of_w, of_n, of_d)?;
+        self.install(|| {
+            w.par_iter_mut().zip(n).zip(d).for_each(|((w, n), d)| turn(w, n, d));
+        });
         Ok(())
     }
 
@@ -76,6 +85,28 @@ impl Glue for Cpu {
 
 fn check(w: &[Array2<f32>], h: &CpuPanel) -> Result<()> {
     check_factors((w.len(), shape_of(w)), (h.rows(), h.segments().len()))
+}
+
+/// Updates bases of norm 1, see [`Glue::turn_bases`]. The sums along the bases are in f64, in the order of the rows.
+fn turn(w: &mut Array2<f32>, n: &Array2<f32>, d: &Array2<f32>) {
+    let along = |sums: &Array2<f32>| {
+        let mut along = vec![0.0; w.ncols()];
+        for (w, sums) in w.rows().into_iter().zip(sums.rows()) {
+            along
+                .iter_mut()
+                .zip(w.iter().zip(sums))
+                .for_each(|(along, (&w, &sum))| *along += f64::from(w) * f64::from(sum));
+        }
+        along
+    };
+    let (of_n, of_d) = (along(n), along(d));
+    for ((mut w, n), d) in w.rows_mut().into_iter().zip(n.rows()).zip(d.rows()) {
+        for (((w, (n, d)), of_n), of_d) in w.iter_mut().zip(n.iter().zip(d)).zip(&of_n).zip(&of_d) {
+            let up = f64::from(*n) + of_d * f64::from(*w);
+            let down = f64::from(*d) + of_n * f64::from(*w);
+            *w = (f64::from(*w) * (up / down.max(DENOMINATOR_FLOOR))) as f32;
+        }
+    }
 }
 
 /// Scales every column of the stack W to unit norm. Returns the previous norms.

@@ -3,7 +3,7 @@
 use std::iter::zip;
 use std::ops::Range;
 
-use super::{Glue, Mask, Norm, check_factors, check_masks};
+use super::{Glue, Mask, Norm, check_factors, check_masks, check_sums};
 use crate::Result;
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
@@ -18,6 +18,12 @@ static NORMALIZE_BASES: Kernel = Kernel {
     source: source!("glue/normalize_bases.wgsl", PARAMS, FLOORS, INDEX, REDUCE),
     storages: &[Access::Write, Access::Write],
     constants: &[("NORM", &[1, 2])],
+    uniform: Params::MEMBERS,
+};
+static TURN_BASES: Kernel = Kernel {
+    source: source!("glue/turn_bases.wgsl", PARAMS, FLOORS, INDEX, REDUCE),
+    storages: &[Access::Read, Access::Read, Access::Write],
+    constants: &[],
     uniform: Params::MEMBERS,
 };
 static SCALE_GAINS: Kernel = Kernel {
@@ -188,6 +194,23 @@ impl Glue for Gpu {
         self.normalize_stacks(w, 1, h, norm)
     }
 
+    fn turn_bases(&self, w: &mut GpuMatrix, n: &GpuMatrix, d: &GpuMatrix) -> Result<()> {
+        check_sums(w.extent(), n.extent(), d.extent())?;
+        for matrix in 0..w.count {
+            let [w, n, d] = [&*w, n, d].map(|stack| stack.of(matrix));
+            self.run(Run {
+                kernel: &TURN_BASES,
+                filling: None,
+                constants: &[],
+                uniform: Params { rows: w.rows as u32, bases_pitch: w.pitch() as u32, ..Params::default() },
+                storages: &[&n.storage, &d.storage, &w.storage],
+                workgroups: w.pitch(),
+                work: 6 * w.rows * w.columns,
+            })?;
+        }
+        Ok(())
+    }
+
     fn masks(&self, w: &GpuMatrix, h: &GpuPanel, sources: &[Range<usize>], mask: Mask) -> Result<Vec<GpuPanel>> {
         check_factors(w.extent(), (h.rows, h.segments.len()))?;
         check_masks(w.columns, sources, mask)?;
@@ -236,7 +259,7 @@ mod tests {
 
     #[test]
     fn shaders_match_the_host_declarations() {
-        let kernels = [&NORMALIZE_BASES, &SCALE_GAINS, &GAIN_TOTALS, &SOURCE_MODEL, &WEIGH, &DIVIDE];
+        let kernels = [&NORMALIZE_BASES, &TURN_BASES, &SCALE_GAINS, &GAIN_TOTALS, &SOURCE_MODEL, &WEIGH, &DIVIDE];
         crate::engine::gpu::shader_check::check_family("glue", &[], &[], &kernels);
     }
 }

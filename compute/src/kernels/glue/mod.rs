@@ -81,6 +81,17 @@ pub trait Glue: Engine {
     /// [`Error::Input`] if the shapes do not fit, [`Error::Engine`] if the device fails.
     fn normalize(&self, w: &mut Self::Matrix, h: Option<&mut Self::Panel>, norm: Norm) -> Result<()>;
 
+    /// Updates bases of norm 1 (L2) from the sums N and D of [`crate::kernels::Products::base_sums`], or of another pass over
+    /// data: W ← W ∘ (N + (1 (D∘W)) ∘ W) / max(D + (1 (N∘W)) ∘ W, 1e-30), with 1 the F x F matrix of ones.
+    ///
+    /// The gradient of the cost of W̄H, w̄_k = w_k / ‖w_k‖, is D − N without its part along w_k: D + (1 (N∘W)) ∘ W minus
+    /// N + (1 (D∘W)) ∘ W. This is their ratio (Wang & Sha 2014, eq. (5)). The bases lose norm 1, which the caller restores by
+    /// [`Glue::normalize`] without the gains: the cost of W̄H does not see it.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the three shapes differ, [`Error::Engine`] if the device fails.
+    fn turn_bases(&self, w: &mut Self::Matrix, n: &Self::Matrix, d: &Self::Matrix) -> Result<()>;
+
     /// Returns the mask (F x N) of every source. Source j has the components `sources[j]`, columns of W. With J
     /// sources, every Λ_j = W_j H_j is floored at 1e-12 / J, so the masks sum to 1 in silence too.
     ///
@@ -104,6 +115,19 @@ pub(crate) fn check_factors((matrices, w): (usize, (usize, usize)), (rows, segme
         "{matrices} matrices of bases {} x {} do not fit {rows} rows of gains in {segments} segments",
         w.0, w.1
     )))
+}
+
+/// Checks that bases and their sums are stacks of one shape.
+pub(crate) fn check_sums(
+    w: (usize, (usize, usize)),
+    n: (usize, (usize, usize)),
+    d: (usize, (usize, usize)),
+) -> Result<()> {
+    if w == n && w == d {
+        return Ok(());
+    }
+    let size = |(count, (rows, columns)): (usize, (usize, usize))| format!("{count} of {rows} x {columns}");
+    Err(Error::input(format!("bases ({}) do not fit their sums ({} and {})", size(w), size(n), size(d))))
 }
 
 /// Checks that the sources' ranges partition the K components, and that the exponent is valid.

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, Axis, Zip, s};
 
-use super::{Glue, Mask, Norm, check_factors, check_masks};
+use super::{Glue, Mask, Norm, check_factors, check_masks, check_sums};
 use crate::Result;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::Reference;
@@ -27,6 +27,17 @@ impl Glue for Reference {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn turn_bases(&self, w: &mut Stack, n: &Stack, d: &Stack) -> Result<()> {
+        let [of_w, of_n, of_d] = [&*w, n, d].map(|stack| (stack.len(), stack.first().map_or((0, 0), Array2::dim)));
+        check_sums(of_w, of_n, of_d)?;
+        for ((w, n), d) in w.iter_mut().zip(n).zip(d) {
+            let along = |sums: &Array2<f64>| &*w * (sums * &*w).sum_axis(Axis(0));
+            let (up, down) = (n + along(d), d + along(n));
+            Zip::from(w).and(&up).and(&down).for_each(|w, &up, &down| *w *= up / down.max(DENOMINATOR_FLOOR));
         }
         Ok(())
     }
@@ -104,6 +115,19 @@ mod tests {
         Reference.normalize(&mut w, None, Norm::L1).unwrap();
         assert_eq!(w[0].column(2).to_vec(), [0.5, 0.5]);
         assert!(Reference.normalize(&mut w, Some(&mut vec![array![[1.0]]]), Norm::L1).is_err());
+    }
+
+    #[test]
+    fn turned_bases_equal_hand_computed_ones() {
+        let (n, d) = (vec![array![[1.0, 0.0], [2.0, 0.0]]], vec![array![[3.0, 0.0], [1.0, 0.0]]]);
+        let mut w = vec![array![[0.6, 0.0], [0.8, 1.0]]];
+        Reference.turn_bases(&mut w, &n, &d).unwrap();
+        // Σ D∘W = 2.6, Σ N∘W = 2.2: 0.6 (1 + 1.56) / (3 + 1.32) and 0.8 (2 + 2.08) / (1 + 1.76).
+        let expected = [0.6 * 2.56 / 4.32, 0.8 * 4.08 / 2.76];
+        assert!(w[0].column(0).iter().zip(expected).all(|(w, expected)| (w - expected).abs() < 1e-15), "{:?}", w[0]);
+        assert_eq!(w[0].column(1).to_vec(), [0.0, 0.0]);
+        assert!(Reference.turn_bases(&mut w, &n, &vec![Array2::ones((2, 1))]).is_err());
+        assert!(Reference.turn_bases(&mut w, &[n[0].clone(), n[0].clone()].into(), &d).is_err());
     }
 
     #[test]

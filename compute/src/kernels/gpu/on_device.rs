@@ -25,6 +25,8 @@ fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f
     gpu.update_bases(&v, &mut w, &h, &Rule::of(Divergence::KullbackLeibler)).unwrap();
     gpu.update_both(&v, &mut w, &mut h, &rule).unwrap();
     gpu.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
+    let (n, d) = gpu.base_sums(&v, &w, &h, Divergence::ItakuraSaito).unwrap();
+    gpu.turn_bases(&mut w, &n, &d).unwrap();
     let of_priors = under_prior(gpu, &v, &w, &mut h, &rule);
     let track = tried(gpu, &v, &w, h, &rule);
     h = track.trial;
@@ -176,8 +178,10 @@ fn products(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32
     h = track.trial;
     gpu.update_bases(&v, &mut w, &h, &rule).unwrap();
     gpu.update_both(&v, &mut w, &mut h, &rule).unwrap();
+    let (of_p, of_q) = gpu.base_sums(&v, &w, &h, Divergence::KullbackLeibler).unwrap();
+    let sums = [of_p, of_q].map(|sums| gpu.read_matrix::<f32>(&sums).unwrap());
     let panels = [&n, &d, &track.costs, &track.next, &h].map(|panel| gpu.read_panel::<f32>(panel).unwrap());
-    panels.into_iter().flatten().chain(gpu.read_matrix::<f32>(&w).unwrap()).collect()
+    panels.into_iter().chain(sums).flatten().chain(gpu.read_matrix::<f32>(&w).unwrap()).collect()
 }
 
 #[test]

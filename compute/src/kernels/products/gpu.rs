@@ -91,8 +91,8 @@ static GAINS_REDUCE: Kernel = Kernel {
 };
 static BASES_REDUCE: Kernel = Kernel {
     source: source!("products/bases_reduce.wgsl", INDEX, BASIS_RULE),
-    storages: &[Access::Read, Access::Write, Access::Read],
-    constants: &[("NORM", &[0, 1, 2])],
+    storages: &[Access::Read, Access::Write, Access::Read, Access::Write],
+    constants: &[("NORM", &[0, 1, 2]), ("SUMS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static WEIGH_GAINS: Kernel = Kernel {
@@ -161,6 +161,15 @@ enum Beside<'a> {
     Costs(&'a Storage),
     /// D, with N in place of the gains.
     Denominators(&'a Storage),
+}
+
+/// What a pass over the data makes of the sums for the bases.
+#[derive(Clone, Copy)]
+enum Made<'a> {
+    /// The updated bases.
+    Bases,
+    /// N and D themselves.
+    Sums(&'a GpuMatrix, &'a GpuMatrix),
 }
 
 /// The sums for an update of the rows `first_row..first_row + rows` of the bases.
@@ -338,12 +347,12 @@ impl Gpu {
         })
     }
 
-    /// Updates the bases pass by pass over their rows; `add` adds a window to the sums of a pass. After the first pass,
-    /// `h` holds the gains of the penalty.
+    /// Updates the bases, or makes their sums, pass by pass over their rows; `add` adds a window to the sums of a pass.
+    /// After the first pass, `h` holds the gains of the penalty.
     fn passes(
         &self,
         windows: &[Window],
-        w: &GpuMatrix,
+        (w, made): (&GpuMatrix, Made),
         h: &GpuPanel,
         rule: &Rule,
         mut add: impl FnMut(&Pass, Window) -> Result<()>,
@@ -352,6 +361,11 @@ impl Gpu {
         let row_quads = 2 * splits.count * w.pitch();
         let rows = (SUMS_QUADS / row_quads / TILE * TILE).clamp(TILE, w.rows.next_multiple_of(TILE));
         let sums = self.storage(rows * row_quads)?;
+        let unused = self.storage(1)?;
+        let (sums_made, to, denominators) = match made {
+            Made::Bases => (0, &w.storage, &unused),
+            Made::Sums(n, d) => (1, &n.storage, &d.storage),
+        };
         let mut of_gains = None;
         for first_row in (0..w.rows).step_by(rows) {
             let pass = Pass { splits, first_row, rows, sums: &sums };
@@ -363,20 +377,35 @@ impl Gpu {
             self.run(Run {
                 kernel: &BASES_REDUCE,
                 filling: None,
-                constants: &[norm],
+                constants: &[norm, sums_made],
                 uniform: Params {
                     first_row: first_row as u32,
                     pass_rows: rows as u32,
                     end_split: splits.count as u32,
                     ..params(w, rule)
                 },
-                storages: &[&sums, &w.storage, &gains],
+                storages: &[&sums, to, &gains, denominators],
                 workgroups: (rows * w.pitch()).div_ceil(INVOCATIONS),
                 work: rows * row_quads * QUAD,
             })?;
             of_gains = Some((norm, gains));
         }
         Ok(())
+    }
+
+    /// Updates the bases of some windows from their gains, or makes their sums.
+    fn bases(&self, windows: &[Window], (w, made): (&GpuMatrix, Made), h: &GpuPanel, rule: &Rule) -> Result<()> {
+        let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
+        self.passes(windows, (w, made), h, rule, |pass, window| {
+            let h = &h.chunks[window.index].storage;
+            if fused {
+                return self.correlate(pass, window, None, w, (h, None), rule);
+            }
+            storable(self, window, w.rows).try_for_each(|window| {
+                let fields = self.fields(window, (pass.first_row, pass.rows), w, h, rule, false)?;
+                self.correlate(pass, window, Some(&fields), w, (h, None), rule)
+            })
+        })
     }
 
     /// Computes the weights of a window's gains in the sums of a joint update, for gains that changed from `before` to
@@ -425,21 +454,27 @@ impl Products for Gpu {
 
     fn update_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
-        let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
         for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
-            let w = w.of(problem[0].segment);
-            self.passes(problem, &w, h, rule, |pass, window| {
-                let h = &h.chunks[window.index].storage;
-                if fused {
-                    return self.correlate(pass, window, None, &w, (h, None), rule);
-                }
-                storable(self, window, w.rows).try_for_each(|window| {
-                    let fields = self.fields(window, (pass.first_row, pass.rows), &w, h, rule, false)?;
-                    self.correlate(pass, window, Some(&fields), &w, (h, None), rule)
-                })
-            })?;
+            self.bases(problem, (&w.of(problem[0].segment), Made::Bases), h, rule)?;
         }
         Ok(())
+    }
+
+    fn base_sums(
+        &self,
+        v: &GpuPanel,
+        w: &GpuMatrix,
+        h: &GpuPanel,
+        divergence: Divergence,
+    ) -> Result<(GpuMatrix, GpuMatrix)> {
+        check_shapes(v.extent(), w.extent(), h.extent())?;
+        let sums = || self.new_stack(w.count, w.rows, w.columns);
+        let (n, d) = (sums()?, sums()?);
+        for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
+            let [w, n, d] = [w, &n, &d].map(|stack| stack.of(problem[0].segment));
+            self.bases(problem, (&w, Made::Sums(&n, &d)), h, &Rule::of(divergence))?;
+        }
+        Ok((n, d))
     }
 
     fn try_gains(
@@ -466,7 +501,7 @@ impl Products for Gpu {
         let new = self.new_panel(h.rows, h.segments.clone())?;
         for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
             let w = w.of(problem[0].segment);
-            self.passes(problem, &w, &new, rule, |pass, window| {
+            self.passes(problem, (&w, Made::Bases), &new, rule, |pass, window| {
                 let (h, new) = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
                 let first = pass.first_row == 0;
                 // The first pass also updates the gains, which takes all rows. The other passes form only the fields of

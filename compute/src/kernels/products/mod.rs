@@ -37,6 +37,16 @@ pub trait Products: Engine {
     /// the segments' N. A penalty follows [`Rule::norm`]; the caller keeps the bases at that norm.
     fn update_bases(&self, v: &Self::Panel, w: &mut Self::Matrix, h: &Self::Panel, rule: &Rule) -> Result<()>;
 
+    /// Computes the sums of an update of bases: N = P Hᵀ and D = Q Hᵀ, each F x K, one matrix per matrix of W. A rule that
+    /// does not treat every entry by itself starts from them, such as [`crate::kernels::Glue::turn_bases`].
+    fn base_sums(
+        &self,
+        v: &Self::Panel,
+        w: &Self::Matrix,
+        h: &Self::Panel,
+        divergence: Divergence,
+    ) -> Result<(Self::Matrix, Self::Matrix)>;
+
     /// Computes the update of all gains from `trial` (K x N) into `next`. Also computes `costs` (1 x N) from values in
     /// registers: Σ_f d(v_fn | λ_fn) + λ Σ_k h_kn for every column at `trial`. The costs are f32 sums, accurate to 1e-5
     /// of a column's cost: good enough to accept or refuse a trial, not to report.

@@ -30,7 +30,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(w: &Array2<f64>) -> Self {
+    fn zeros(w: &Array2<f64>) -> Self {
         Self { n: Array2::zeros(w.dim()), d: Array2::zeros(w.dim()), gains: Array1::zeros(w.ncols()) }
     }
 
@@ -38,6 +38,21 @@ impl Sums {
         self.n += &p.dot(&beside_p.t());
         self.d += &q.dot(&beside_q.t());
         self.gains += &h.sum_axis(Axis(1));
+    }
+
+    /// The sums for one of the `matrices` bases of a stack, over the segments that it serves.
+    fn of_bases(
+        v: &Stack,
+        (matrix, matrices): (usize, usize),
+        w: &Array2<f64>,
+        h: &Stack,
+        divergence: Divergence,
+    ) -> Self {
+        let mut sums = Self::zeros(w);
+        for (v, h) in v.iter().zip(h).skip(matrix).step_by(matrices) {
+            sums.add(&fields(v, &model(w, h), divergence), [h, h, h]);
+        }
+        sums
     }
 
     fn apply(&self, w: &mut Array2<f64>, rule: &Rule) {
@@ -82,13 +97,18 @@ impl Products for Reference {
         check(v, w, h)?;
         let matrices = w.len();
         for (matrix, w) in w.iter_mut().enumerate() {
-            let mut sums = Sums::of(w);
-            for (v, h) in v.iter().zip(h).skip(matrix).step_by(matrices) {
-                sums.add(&fields(v, &model(w, h), rule.divergence), [h, h, h]);
-            }
-            sums.apply(w, rule);
+            Sums::of_bases(v, (matrix, matrices), w, h, rule.divergence).apply(w, rule);
         }
         Ok(())
+    }
+
+    fn base_sums(&self, v: &Stack, w: &Stack, h: &Stack, divergence: Divergence) -> Result<(Stack, Stack)> {
+        check(v, w, h)?;
+        let of_matrix = |(matrix, of): (usize, &Array2<f64>)| {
+            let Sums { n, d, .. } = Sums::of_bases(v, (matrix, w.len()), of, h, divergence);
+            (n, d)
+        };
+        Ok(w.iter().enumerate().map(of_matrix).unzip())
     }
 
     fn try_gains(
@@ -117,7 +137,7 @@ impl Products for Reference {
         let (a, b) = rule.divergence.joint_exponents();
         let matrices = w.len();
         for (matrix, w) in w.iter_mut().enumerate() {
-            let mut sums = Sums::of(w);
+            let mut sums = Sums::zeros(w);
             for (v, h) in v.iter().zip(&mut *h).skip(matrix).step_by(matrices) {
                 let (fields, before) = (fields(v, &model(w, h), rule.divergence), h.clone());
                 update_segment(v, w, h, rule);
@@ -195,6 +215,18 @@ mod tests {
         Reference.update_bases(&v, &mut w, &h, &Rule::of(Divergence::Euclidean)).unwrap();
         // N = V Hᵀ = [4 2; 9 1], D = Λ Hᵀ = [5 1; 6 2].
         near(&w[0], &array![[0.8, 0.0], [1.5, 0.5]]);
+    }
+
+    #[test]
+    fn sums_of_bases_equal_hand_computed_ones() {
+        let (v, w, h) = case();
+        let (n, d) = Reference.base_sums(&v, &w, &h, Divergence::Euclidean).unwrap();
+        near(&n[0], &array![[4.0, 2.0], [9.0, 1.0]]);
+        near(&d[0], &array![[5.0, 1.0], [6.0, 2.0]]);
+        // KL: P = V/Λ = [2 .5; .5 2], and every row of D is Σ_n H.
+        let (n, d) = Reference.base_sums(&v, &w, &h, Divergence::KullbackLeibler).unwrap();
+        near(&n[0], &array![[3.0, 2.0], [4.5, 0.5]]);
+        near(&d[0], &array![[3.0, 1.0], [3.0, 1.0]]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::super::Rule;
 use super::fields::Fields;
 use super::gains::{FieldSink, VectorRule};
 use super::model::shape_of;
+use crate::divergence::Divergence;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};
 
@@ -200,13 +201,51 @@ impl Sums {
         });
     }
 
+    /// N and D of every matrix (rows, components), with its parts added in order.
+    fn totals(
+        &self,
+        shelf: &Shelf,
+        (rows, components): (usize, usize),
+        matrices: usize,
+    ) -> (Vec<Array2<f32>>, Vec<Array2<f32>>) {
+        let of_matrix = |matrix: usize| {
+            let parts =
+                self.parts.partition_point(|part| part.0 < matrix)..self.parts.partition_point(|part| part.0 <= matrix);
+            let n = self.total(shelf, &self.n, parts.clone(), (rows, components));
+            let d = match self.gains_of(&parts) {
+                Some(gains) if self.unit => Array2::from_shape_fn((rows, components), |(_, k)| gains[k]),
+                _ => self.total(shelf, &self.d, parts, (rows, components)),
+            };
+            (n, d)
+        };
+        (0..matrices).into_par_iter().map(of_matrix).unzip()
+    }
+
+    /// One of the sums, N or D, of some parts.
+    fn total(&self, shelf: &Shelf, sums: &[f32], parts: Range<usize>, shape: (usize, usize)) -> Array2<f32> {
+        let len = self.bins * self.width;
+        let mut wide = shelf.zeros(len);
+        for part in sums[parts.start * len..parts.end * len].chunks_exact(len) {
+            wide.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        let mut total = Array2::zeros(shape);
+        for group in groups_of(0..self.bins) {
+            narrow(&wide[group.start * self.width..group.end * self.width], &group, &mut total);
+        }
+        total
+    }
+
+    /// Σ_n H over some parts, (width), if it was summed.
+    fn gains_of(&self, parts: &Range<usize>) -> Option<Vec<f32>> {
+        let gains =
+            self.gains.get(parts.start * self.width..parts.end * self.width).filter(|gains| !gains.is_empty())?;
+        let of_component = |k: usize| gains[k..].iter().step_by(self.width).sum::<f64>() as f32;
+        Some((0..self.width).map(of_component).collect())
+    }
+
     fn apply_parts(&self, shelf: &Shelf, rule: &Rule, w: &mut Array2<f32>, parts: Range<usize>) {
         let (width, len) = (self.width, self.bins * self.width);
-        let of_gains = |k: usize| {
-            let gains = &self.gains[parts.start * width..parts.end * width];
-            gains[k..].iter().step_by(width).sum::<f64>() as f32
-        };
-        let gains: Option<Vec<f32>> = (!self.gains.is_empty()).then(|| (0..width).map(of_gains).collect());
+        let gains = self.gains_of(&parts);
         let mut updated = shelf.zeros(len);
         let mut rest: &mut [f32] = &mut updated;
         let mut groups = Vec::new();
@@ -221,7 +260,7 @@ impl Sums {
             let (unit, gains, group) = (self.unit, gains.as_deref(), group.len());
             tile::dispatch(ReduceJob { rule, unit, gains, n, d, parts: parts.len(), stride: len, w: wide, group });
         });
-        groups.into_iter().for_each(|(group, wide)| narrow(wide, group, w));
+        groups.into_iter().for_each(|(group, wide)| narrow(wide, &group, w));
     }
 }
 
@@ -241,35 +280,51 @@ pub(super) fn update<F: Fields>(
     h: &CpuPanel,
     rule: &Rule,
 ) {
-    engine.install(|| {
-        let (shelf, components) = (engine.shelf(), shape_of(w).1);
-        let mut sums = Sums::new(shelf, w, v, F::UNIT_Q, rule);
-        let (bins, width) = (sums.bins, sums.width);
-        let mut bases = shelf.take(w.len() * bins * components);
-        let packed = bases.par_chunks_mut(bins * components).zip(&*w);
-        packed.for_each(|(packed, w)| tile::pack_rows(w.view(), tile::shape().rows, packed));
-        let parts = sums.parts.clone();
-        let mut tasks = Vec::new();
-        for ((mut n, mut d, mut gains), (matrix, strips)) in sums.of_parts().zip(parts) {
-            for range in split(0..bins, RANGE) {
-                let size = range.len() * width;
-                let n = n.split_off_mut(..size).unwrap_or_default();
-                let d = d.split_off_mut(..size).unwrap_or_default();
-                // The first range of a part also sums its gains.
-                tasks.push((matrix, strips.clone(), range, n, d, std::mem::take(&mut gains)));
-            }
+    engine.install(|| sum(engine, fields, v, w, h, rule).apply(engine.shelf(), rule, w));
+}
+
+/// N = P Hᵀ and D = Q Hᵀ of every matrix of W.
+pub(super) fn sums<F: Fields>(
+    engine: &Cpu,
+    fields: F,
+    v: &CpuPanel,
+    w: &[Array2<f32>],
+    h: &CpuPanel,
+) -> (Vec<Array2<f32>>, Vec<Array2<f32>>) {
+    // The sums depend on nothing else of the rule.
+    let rule = Rule::of(Divergence::Euclidean);
+    engine.install(|| sum(engine, fields, v, w, h, &rule).totals(engine.shelf(), shape_of(w), w.len()))
+}
+
+/// The sums of an update of bases, in parts.
+fn sum<F: Fields>(engine: &Cpu, fields: F, v: &CpuPanel, w: &[Array2<f32>], h: &CpuPanel, rule: &Rule) -> Sums {
+    let (shelf, components) = (engine.shelf(), shape_of(w).1);
+    let mut sums = Sums::new(shelf, w, v, F::UNIT_Q, rule);
+    let (bins, width) = (sums.bins, sums.width);
+    let mut bases = shelf.take(w.len() * bins * components);
+    let packed = bases.par_chunks_mut(bins * components).zip(w);
+    packed.for_each(|(packed, w)| tile::pack_rows(w.view(), tile::shape().rows, packed));
+    let parts = sums.parts.clone();
+    let mut tasks = Vec::new();
+    for ((mut n, mut d, mut gains), (matrix, strips)) in sums.of_parts().zip(parts) {
+        for range in split(0..bins, RANGE) {
+            let size = range.len() * width;
+            let n = n.split_off_mut(..size).unwrap_or_default();
+            let d = d.split_off_mut(..size).unwrap_or_default();
+            // The first range of a part also sums its gains.
+            tasks.push((matrix, strips.clone(), range, n, d, std::mem::take(&mut gains)));
         }
-        let space = || {
-            let fields = SPAN * GROUP * STRIP;
-            (shelf.take(fields), shelf.take(fields), shelf.take(SPAN * STRIP * width))
-        };
-        tasks.into_par_iter().for_each_init(space, |(p, q, transposed), (matrix, strips, range, n, d, sums)| {
-            let first = matrix * bins;
-            let bases = &bases[(first + range.start) * components..(first + range.end) * components];
-            tile::dispatch(BasesJob { fields, bases, components, range, v, h, strips, p, q, transposed, n, d, sums });
-        });
-        sums.apply(shelf, rule, w);
+    }
+    let space = || {
+        let fields = SPAN * GROUP * STRIP;
+        (shelf.take(fields), shelf.take(fields), shelf.take(SPAN * STRIP * width))
+    };
+    tasks.into_par_iter().for_each_init(space, |(p, q, transposed), (matrix, strips, range, n, d, sums)| {
+        let first = matrix * bins;
+        let bases = &bases[(first + range.start) * components..(first + range.end) * components];
+        tile::dispatch(BasesJob { fields, bases, components, range, v, h, strips, p, q, transposed, n, d, sums });
     });
+    sums
 }
 
 /// Converts a group's rows of W to the layout of the sums from [`tile::correlate`]: (slices, group, components of a
@@ -285,7 +340,7 @@ fn widen(w: &Array2<f32>, group: Range<usize>, wide: &mut [f32]) {
 }
 
 /// Inverts [`widen`].
-fn narrow(wide: &[f32], group: Range<usize>, w: &mut Array2<f32>) {
+fn narrow(wide: &[f32], group: &Range<usize>, w: &mut Array2<f32>) {
     let (width, last) = (tile::shape().gains, group.end.min(w.nrows()));
     let mut rows = w.slice_mut(s![group.start..last, ..]);
     for (wide, mut slice) in wide.chunks_exact(width * group.len()).zip(rows.axis_chunks_iter_mut(Axis(1), width)) {

@@ -87,6 +87,17 @@ impl Products for Cpu {
         Ok(())
     }
 
+    fn base_sums(
+        &self,
+        v: &CpuPanel,
+        w: &Vec<Array2<f32>>,
+        h: &CpuPanel,
+        divergence: Divergence,
+    ) -> Result<(Vec<Array2<f32>>, Vec<Array2<f32>>)> {
+        check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
+        Ok(with_fields!(divergence, |fields| bases::sums(self, fields, v, w, h)))
+    }
+
     fn try_gains(
         &self,
         v: &CpuPanel,

@@ -1,0 +1,202 @@
+//! Separates pairs of speakers by bases of mel spectra: Wang & Sha (2014), section 4.
+
+mod options;
+mod scene;
+mod tables;
+
+use std::path::PathBuf;
+
+pub use options::DiscriminativeOptions;
+
+use super::mixtures::pairs;
+use super::{Corpus, Findings};
+use crate::engines::AnyEngine;
+use crate::job::{Training, TrainingMethod};
+use crate::kernels::Mask;
+use crate::methods::nmf::{self, Updates};
+use crate::model::Model;
+use crate::recordings::{Event, Material, Recordings};
+use crate::train::train;
+use crate::{Error, Result, with_engine};
+use scene::{Pair, Scores};
+use tables::Cells;
+
+const PAPER: &str = "Z. Wang, F. Sha: Discriminative non-negative matrix factorization for single-channel speech separation. \
+                     ICASSP 2014, section 4";
+
+/// One speaker.
+#[derive(Debug, Clone)]
+pub struct Speaker {
+    /// The name, and the recordings for training and for mixing.
+    pub corpus: Corpus,
+    /// F or M, or any other word: mixtures of two speakers are told apart by whether it is the same.
+    pub sex: String,
+}
+
+/// Progress events.
+pub enum Progress<'a> {
+    /// A training event.
+    Training(Event<'a>),
+    /// The number of models learned and scored, and their total.
+    Scored(usize, usize),
+}
+
+/// A way to learn bases, and to separate with them.
+struct Arm {
+    /// The name of the method in tables.
+    name: String,
+    /// How the model is learned.
+    training: Training,
+    /// How gains are found.
+    gains: nmf::separate::Settings,
+    /// How a cell is shared, by the models of its band.
+    mask: Mask,
+}
+
+/// Learns bases of every speaker by each method, at every rank and penalty and from several starts, and separates mixtures of
+/// the test recordings of every pair of speakers. `watch` hears how it goes.
+///
+/// Beside them, the usual model of this program separates the same mixtures: KL on bins of 128 ms, at the same ranks.
+///
+/// # Errors
+/// [`Error::Input`] for options out of range, fewer than two speakers, and missing or silent recordings; also the errors of
+/// training and separation.
+pub fn discriminative(
+    engine: &AnyEngine,
+    speakers: &[Speaker],
+    options: &DiscriminativeOptions,
+    watch: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Findings> {
+    let counts = [options.starts, options.mixtures, options.iterations];
+    if options.ranks.is_empty() || options.sparsities.is_empty() || counts.contains(&0) {
+        return Err(Error::input("the experiment needs at least one rank, penalty, start, mixture and iteration"));
+    }
+    if speakers.len() < 2 {
+        return Err(Error::input("the experiment needs at least two speakers"));
+    }
+    let material: Vec<Material> = speakers
+        .iter()
+        .map(|Speaker { corpus, .. }| Material {
+            name: corpus.name.clone(),
+            recordings: Recordings::Files(corpus.train.clone()),
+        })
+        .collect();
+    let mut pairs_of: Option<(u32, Vec<Pair>)> = None;
+    let arms = arms(options)?;
+    let of = arms.len() * options.starts;
+    let mut cells = Cells::default();
+    for (done, (arm, start)) in
+        arms.iter().flat_map(|arm| (0..options.starts).map(move |start| (arm, start))).enumerate()
+    {
+        let training = Training { seed: options.seed + start as u64, ..arm.training.clone() };
+        let mut hear = |event: Event| {
+            watch(Progress::Training(event));
+            Ok(())
+        };
+        let model: Model = train(engine, &material, &training, &mut hear)?;
+        // The mixtures need the models' sample rate, which all models have.
+        let (_, pairs) = match &pairs_of {
+            Some(known) => known,
+            None => pairs_of.insert((model.sample_rate, mixtures(speakers, model.sample_rate, options)?)),
+        };
+        let score = |pair: &Pair| Ok((pair.same_sex, with_engine!(engine, |engine| pair.score(engine, &model, arm))?));
+        cells.add(arm, pairs.iter().map(score).collect::<Result<Vec<(bool, Scores)>>>()?);
+        watch(Progress::Scored(done + 1, of));
+    }
+    let (sample_rate, pairs) = pairs_of.unwrap_or_default();
+    Ok(Findings {
+        title: "Speakers told apart by mel spectra".into(),
+        paper: PAPER.into(),
+        setting: setting(speakers, options, sample_rate, &pairs, &engine.describe())?,
+        tables: tables::all(&cells, options),
+        figures: tables::figures(&cells, options)?,
+    })
+}
+
+/// The mixtures of every pair of speakers.
+fn mixtures(speakers: &[Speaker], sample_rate: u32, options: &DiscriminativeOptions) -> Result<Vec<Pair>> {
+    let mut all = Vec::new();
+    for (second, other) in speakers.iter().enumerate() {
+        for (first, one) in speakers[..second].iter().enumerate() {
+            let seed = options.seed;
+            let clips = pairs(&one.corpus.test, &other.corpus.test, options.mixtures, sample_rate, seed)?;
+            all.push(Pair { speakers: [first, second], same_sex: one.sex == other.sex, clips });
+        }
+    }
+    Ok(all)
+}
+
+/// Every way that is tried: the grid of ranks and penalties by each method, and the usual model at each rank.
+fn arms(options: &DiscriminativeOptions) -> Result<Vec<Arm>> {
+    let mut arms = Vec::new();
+    for &rank in &options.ranks {
+        for &sparsity in &options.sparsities {
+            let training = Training {
+                method: TrainingMethod::Sparse,
+                rank: rank.into(),
+                iterations: Some(options.iterations),
+                window: options.transform.window,
+                hop: options.transform.hop,
+                fft: options.transform.fft,
+                window_shape: options.transform.shape,
+                spectrum: Some(options.spectrum),
+                bands: options.bands.clone(),
+                pre_emphasis: options.pre_emphasis,
+                sparsity: Some(sparsity),
+                ..Training::default()
+            };
+            let gains = nmf::separate::Settings {
+                sparsity,
+                ..nmf::separate::Settings::new(
+                    Some(Updates::Alternating),
+                    Some(options.iterations),
+                    0.0,
+                    Mask::Ratio(1.0),
+                )?
+            };
+            arms.push(Arm { name: "SNMF".into(), training, gains, mask: Mask::Ratio(1.0) });
+        }
+        let training = Training { rank: rank.into(), ..Training::default() };
+        // By power, as `separate` shares cells where nothing else is said.
+        let mask = Mask::Ratio(training.spectrum().power_exponent());
+        let gains = nmf::separate::Settings::new(None, None, 0.0, mask)?;
+        arms.push(Arm { name: USUAL.into(), training, gains, mask });
+    }
+    arms.iter().try_for_each(|arm| arm.training.check())?;
+    Ok(arms)
+}
+
+/// The name of the usual model in tables.
+const USUAL: &str = "NMF, 128 ms";
+
+fn setting(
+    speakers: &[Speaker],
+    options: &DiscriminativeOptions,
+    sample_rate: u32,
+    pairs: &[Pair],
+    engine: &str,
+) -> Result<Vec<(String, String)>> {
+    let files =
+        |of: fn(&Corpus) -> &Vec<PathBuf>| speakers.iter().map(|speaker| of(&speaker.corpus).len()).sum::<usize>();
+    let names: Vec<String> =
+        speakers.iter().map(|Speaker { corpus, sex }| format!("{} ({sex})", corpus.name)).collect();
+    let clips = pairs.iter().map(|pair| pair.clips.len()).sum::<usize>();
+    let same = pairs.iter().filter(|pair| pair.same_sex).count();
+    let stft = options.transform.at(sample_rate)?;
+    let rows = [
+        ("speakers", names.join(", ")),
+        ("recordings", format!("{} for training, {} for mixing", files(|of| &of.train), files(|of| &of.test))),
+        (
+            "mixtures",
+            format!(
+                "{clips} of two sentences at 0 dB; {} pairs of speakers, {same} of one sex; only the bases of the two are used",
+                pairs.len()
+            ),
+        ),
+        ("transform", format!("{} {} / {} / {} at {sample_rate} Hz", stft.shape, stft.window, stft.hop, stft.fft)),
+        ("data", format!("{}, {}, pre-emphasis {}", options.spectrum, options.bands, options.pre_emphasis)),
+        ("iterations", format!("{} of training and of separation", options.iterations)),
+        ("starts, first seed, engine", format!("{}, {}, {engine}", options.starts, options.seed)),
+    ];
+    Ok(rows.map(|(name, value)| (name.to_string(), value)).to_vec())
+}
