@@ -324,22 +324,29 @@ impl StripJob for SumJob<'_> {
         let zero = simd.splat_f32s(0.0);
         for component in 0..self.mixture.components {
             let mut count = zero;
+            // Sums within a strip, then over the strips: with one sum over all columns, equal columns would add up their
+            // rounding errors.
             for r in r.chunks_exact(width) {
+                let mut some = zero;
                 for &r in &r[component] {
-                    count = simd.add_f32s(count, r);
+                    some = simd.add_f32s(some, r);
                 }
+                count = simd.add_f32s(count, some);
             }
             self.sums.counts[component] += f64::from(simd.reduce_sum_f32s(count));
             for row in 0..self.mixture.dimensions {
                 let mean = simd.splat_f32s(self.means[(row, component)]);
                 let (mut first, mut second) = (zero, zero);
                 for (x, r) in x.chunks_exact(height).zip(r.chunks_exact(width)) {
+                    let (mut some_first, mut some_second) = (zero, zero);
                     for i in 0..V {
                         let away = simd.sub_f32s(x[row][i], mean);
                         let part = simd.mul_f32s(r[component][i], away);
-                        first = simd.add_f32s(first, part);
-                        second = tile::multiply_add(simd, part, away, second);
+                        some_first = simd.add_f32s(some_first, part);
+                        some_second = tile::multiply_add(simd, part, away, some_second);
                     }
+                    first = simd.add_f32s(first, some_first);
+                    second = simd.add_f32s(second, some_second);
                 }
                 self.sums.firsts[(component, row)] += f64::from(simd.reduce_sum_f32s(first));
                 self.sums.seconds[(component, row)] += f64::from(simd.reduce_sum_f32s(second));
