@@ -28,7 +28,8 @@ pub fn iterations(training: &Training, sources: usize) -> usize {
 
 /// What a long training may use, and where its state is kept between runs.
 pub struct Means<'a> {
-    /// Bytes that the engine may use for what could be computed again instead.
+    /// Bytes that the engine may use for recordings and mixtures of them. Only some methods mix:
+    /// [`TrainingMethod::has_mixtures`].
     pub memory: u64,
     /// Where the state is kept. Only some methods have one: [`TrainingMethod::is_kept`].
     pub keeper: Option<&'a mut dyn Keeper>,
@@ -52,7 +53,8 @@ pub fn train(engine: &AnyEngine, material: &[Material], training: &Training, wat
     train_within(engine, material, training, Means::default(), watch)
 }
 
-/// As [`train`], within these means. They do not change the model.
+/// As [`train`], within these means. They do not change the model, but for one case: reconstruction bases are learned from
+/// the mixtures that fit the memory, and the summary says how many these are.
 ///
 /// # Errors
 /// As there; [`Error::Input`] for too little memory; those of the keeper.

@@ -1,7 +1,5 @@
 //! Tests of discriminative training as a user runs it: models, states, and input that cannot be used.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 mod common;
 
 use std::process::{Command, Stdio};

@@ -18,7 +18,7 @@
 //!
 //! J does not change with the scale of all Ŵ together, so they need no norm.
 
-use ndarray::{Array2, Axis, concatenate, s};
+use ndarray::{Array2, Axis, Zip, concatenate, s};
 
 use crate::Result;
 use crate::divergence::{DENOMINATOR_FLOOR, Divergence};
@@ -83,7 +83,8 @@ fn side_by_side(bases: [&Array2<f32>; 2]) -> Array2<f32> {
 }
 
 /// Learns Ŵ (F, K_a) of every source from the bases W, which they start as. `watch` gets the number of each pass that is
-/// done. Also returns J before the first pass and after each.
+/// done. Also returns J: before the first pass, after every `trace_every` passes, and after the last. It takes about as long
+/// as a pass.
 ///
 /// # Errors
 /// Those of the engine and of `watch`.
@@ -91,42 +92,53 @@ pub(super) fn learn<E: Products + Glue>(
     engine: &E,
     mixed: &[Mixed<E>],
     bases: &[Array2<f32>],
-    passes: usize,
+    (passes, trace_every): (usize, usize),
     mut watch: impl FnMut(usize) -> Result<()>,
 ) -> Result<(Vec<Array2<f32>>, Vec<f64>)> {
     let mut learned = bases.to_vec();
-    let mut trace = Vec::with_capacity(passes + 1);
-    for pass in 0..=passes {
+    let mut trace = Vec::new();
+    for pass in 0..passes {
+        if pass.is_multiple_of(trace_every) {
+            trace.push(objective(engine, mixed, &learned)?);
+        }
         let sums = || learned.iter().map(|w| Array2::<f64>::zeros(w.dim())).collect::<Vec<_>>();
-        let (mut n, mut d, mut objective) = (sums(), sums(), 0.0);
+        let (mut n, mut d) = (sums(), sums());
         for Mixed { sources, targets, sum, gains, all_gains } in mixed {
             let all = engine.matrix(side_by_side(sources.map(|source| &learned[source])).view())?;
-            objective -= engine.costs(sum, &all, all_gains, KL)?.iter().sum::<f64>();
             let (of_sum, _) = engine.base_sums(sum, &all, all_gains, KL)?;
             let of_sum = engine.read_matrix::<f64>(&of_sum)?;
             let mut first = 0;
             for (place, &source) in sources.iter().enumerate() {
                 let (target, h) = (&targets[place], &gains[place]);
                 let w = engine.matrix(learned[source].view())?;
-                objective += engine.costs(target, &w, h, KL)?.iter().sum::<f64>();
                 n[source] += &engine.read_matrix::<f64>(&engine.base_sums(target, &w, h, KL)?.0)?;
                 let end = first + learned[source].ncols();
                 d[source] += &of_sum.slice(s![.., first..end]);
                 first = end;
             }
         }
-        trace.push(objective);
-        if pass < passes {
-            for ((w, n), d) in learned.iter_mut().zip(&n).zip(&d) {
-                ndarray::Zip::from(w)
-                    .and(n)
-                    .and(d)
-                    .for_each(|w, n, d| *w = (f64::from(*w) * n / d.max(DENOMINATOR_FLOOR)) as f32);
-            }
-            watch(pass + 1)?;
+        for ((w, n), d) in learned.iter_mut().zip(&n).zip(&d) {
+            let update = |w: &mut f32, n: &f64, d: &f64| *w = (f64::from(*w) * n / d.max(DENOMINATOR_FLOOR)) as f32;
+            Zip::from(w).and(n).and(d).for_each(update);
+        }
+        watch(pass + 1)?;
+    }
+    trace.push(objective(engine, mixed, &learned)?);
+    Ok((learned, trace))
+}
+
+/// J of all mixtures.
+fn objective<E: Products>(engine: &E, mixed: &[Mixed<E>], learned: &[Array2<f32>]) -> Result<f64> {
+    let mut objective = 0.0;
+    for Mixed { sources, targets, sum, gains, all_gains } in mixed {
+        let all = engine.matrix(side_by_side(sources.map(|source| &learned[source])).view())?;
+        objective -= engine.costs(sum, &all, all_gains, KL)?.iter().sum::<f64>();
+        for ((&source, target), h) in sources.iter().zip(targets).zip(gains) {
+            let w = engine.matrix(learned[source].view())?;
+            objective += engine.costs(target, &w, h, KL)?.iter().sum::<f64>();
         }
     }
-    Ok((learned, trace))
+    Ok(objective)
 }
 
 #[cfg(test)]
@@ -160,7 +172,7 @@ mod tests {
     fn the_masks_never_become_worse() {
         let (bases, mut passes) = (bases(), 0);
         let mixed = mixed(&bases);
-        let (learned, trace) = learn(&Reference, &mixed, &bases, 40, |pass| {
+        let (learned, trace) = learn(&Reference, &mixed, &bases, (40, 1), |pass| {
             passes = pass;
             Ok(())
         })
@@ -177,7 +189,7 @@ mod tests {
     fn the_objective_is_that_of_the_masks() {
         let bases = bases();
         let mixed = mixed(&bases);
-        let (_, trace) = learn(&Reference, &mixed, &bases, 0, |_| Ok(())).unwrap();
+        let (_, trace) = learn(&Reference, &mixed, &bases, (0, 0), |_| Ok(())).unwrap();
         let mut expected = 0.0;
         for Mixed { sources, targets, sum, gains, .. } in &mixed {
             let model = |place: usize| bases[sources[place]].mapv(f64::from).dot(&gains[place][0]);

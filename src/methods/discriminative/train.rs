@@ -217,9 +217,10 @@ fn for_separation<E: Products + Glue + Momentum + Pairs>(
         let second = cut(engine.read_panel(&data[b])?, &lengths[b], pairs.iter().map(|pair| pair.1).zip(&common));
         mixed.push(Mixed::new(engine, &v, [a, b], [&bases[a], &bases[b]], [first, second], sparsity)?);
     }
-    let (reconstruction, trace) = reconstruction::learn(engine, &mixed, &bases, options.iterations, |pass| {
-        names.iter().try_for_each(|name| watch(name, pass))
-    })?;
+    let (reconstruction, trace) =
+        reconstruction::learn(engine, &mixed, &bases, (options.iterations, options.trace_every), |pass| {
+            names.iter().try_for_each(|name| watch(name, pass))
+        })?;
     let all: usize = pairs_of_sources.iter().map(|&(a, b)| lengths[a].len() * lengths[b].len()).sum();
     let details = json!({ "used": used, "of": all, "objective_first": trace.first(), "objective_last": trace.last() });
     let learned = bases.into_iter().zip(fits).map(|(bases, fit)| LearnedSource { bases, fit }).collect();
