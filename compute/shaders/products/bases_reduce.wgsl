@@ -1,11 +1,13 @@
 // Updates the bases from the sums of all splits, added in order: W ← rule(W, Σ_s N_s, Σ_s D_s).
 //
-// sums: (splits, N and D, pass_rows, K), from bases.wgsl. bases: W (F, K), of which pass_rows rows are updated.
+// sums: (splits, N and D, pass_rows, K), from bases.wgsl. If the constant UNIT is 1, Q is 1, sums holds N alone, and
+// column_sums: D (splits, K), from bases_denominator.wgsl. bases: W (F, K), of which pass_rows rows are updated.
 // gains: Σ_n H (K), if a penalty affects the bases. An invocation owns four components of a row.
 
 @group(0) @binding(1) var<storage, read> sums: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> column_sums: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -21,11 +23,15 @@ fn main(
     }
     var n = vec4<f32>();
     var d = vec4<f32>();
-    for (var split = 0u; split < params.end_split; split++) {
-        n += sums[2u * split * cells + cell];
-        d += sums[(2u * split + 1u) * cells + cell];
-    }
     let quad = cell % params.bases_pitch;
+    for (var split = 0u; split < params.end_split; split++) {
+        n += sums[(2u - UNIT) * split * cells + cell];
+        if (UNIT == 1u) {
+            d += column_sums[split * params.bases_pitch + quad];
+        } else {
+            d += sums[(2u * split + 1u) * cells + cell];
+        }
+    }
     var of_gains = vec4<f32>();
     if (NORM > 0u) {
         of_gains = gains[quad];

@@ -48,6 +48,11 @@ pub(crate) fn filling(divergence: Divergence) -> &'static Source {
     }
 }
 
+/// Whether Q is 1 everywhere, so that D sums the other factor alone.
+pub(crate) fn unit_denominator(divergence: Divergence) -> bool {
+    divergence == Divergence::KullbackLeibler
+}
+
 uniform! {
     /// `Params` of shaders/lib/params.wgsl, which documents the members. A dispatch sets the members that its kernel
     /// reads.
@@ -78,6 +83,8 @@ uniform! {
         pitch_lags: u32,
         bases_stride: u32,
         segment_quad: u32,
+        matrices: u32,
+        sums_stride: u32,
     }
 }
 
@@ -212,6 +219,14 @@ pub(crate) mod tests {
         let lib = [tiles.as_slice(), &shifts, &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));
+    }
+
+    #[test]
+    fn the_host_knows_which_denominators_are_one() {
+        for divergence in crate::divergence::ALL {
+            let text = format!("const UNIT_DENOMINATOR = {};", unit_denominator(divergence));
+            assert!(filling(divergence).text.contains(&text), "{divergence}");
+        }
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
 pub(crate) use layout::TILE;
 use memory::IDLE_BYTES;
 pub(crate) use memory::Storage;
-use operands::{ALIGNMENT, MATRIX_SLACK};
-pub(crate) use operands::{Chunk, Piece, QUAD};
+use operands::MATRIX_SLACK;
+pub(crate) use operands::{ALIGNMENT, Chunk, Piece, QUAD, RowSums};
 pub use operands::{GpuMatrix, GpuPanel};
 pub use pipeline_cache::{Compiled, PipelineCache};
 pub use tiling::Tuning;
@@ -178,7 +178,7 @@ impl Gpu {
     pub(crate) fn new_stack(&self, count: usize, rows: usize, columns: usize) -> Result<GpuMatrix> {
         let one = rows * columns.div_ceil(QUAD);
         let storage = self.storage((count - 1) * one.next_multiple_of(ALIGNMENT) + one + MATRIX_SLACK)?;
-        Ok(GpuMatrix { rows, columns, count, storage })
+        Ok(GpuMatrix { rows, columns, count, storage, row_sums: OnceLock::new() })
     }
 
     /// Allocates a panel with unspecified contents.

@@ -1,5 +1,7 @@
 //! Bases and frames on the device: where their numbers lie.
 
+use std::sync::OnceLock;
+
 use super::layout::TILE;
 use super::memory::Storage;
 
@@ -8,7 +10,7 @@ pub(crate) const QUAD: usize = 4;
 /// vec4s of padding after a matrix. The blocks of a workgroup's last components read them but must not use them.
 pub(super) const MATRIX_SLACK: usize = 128;
 /// The alignment in vec4s of the matrices of a stack: 256 bytes, the portable bound.
-pub(super) const ALIGNMENT: usize = 16;
+pub(crate) const ALIGNMENT: usize = 16;
 
 /// Bases on the device.
 pub struct GpuMatrix {
@@ -17,6 +19,16 @@ pub struct GpuMatrix {
     /// The number of matrices of this shape, one after another.
     pub(crate) count: usize,
     pub(crate) storage: Storage,
+    /// Sums over the rows of every matrix, if a kernel has formed them (kernels/products/gpu.rs).
+    pub(crate) row_sums: OnceLock<RowSums>,
+}
+
+/// Numbers of every matrix of a stack, one matrix after another.
+#[derive(Clone)]
+pub(crate) struct RowSums {
+    pub(crate) storage: Storage,
+    /// vec4s per matrix, a multiple of [`ALIGNMENT`].
+    pub(crate) stride: usize,
 }
 
 /// Frames on the device.
@@ -66,9 +78,20 @@ impl GpuMatrix {
     /// The matrix of a segment: its own, or the shared one.
     pub(crate) fn of(&self, segment: usize) -> Self {
         let vec4 = (QUAD * size_of::<f32>()) as u64;
-        let first = (segment % self.count * self.stride()) as u64;
+        let matrix = segment % self.count;
+        let first = (matrix * self.stride()) as u64;
         let storage = self.storage.part(first * vec4, (self.rows * self.pitch() + MATRIX_SLACK) as u64 * vec4);
-        Self { count: 1, storage, ..*self }
+        let sums_of = |all: &RowSums| {
+            let bytes = all.stride as u64 * vec4;
+            RowSums { storage: all.storage.part(matrix as u64 * bytes, bytes), stride: all.stride }
+        };
+        let row_sums = self.row_sums.get().map(sums_of).map_or_else(OnceLock::new, OnceLock::from);
+        Self { count: 1, storage, row_sums, ..*self }
+    }
+
+    /// Forgets what was derived from the numbers. Every function that changes them must call it.
+    pub(crate) fn changes(&mut self) {
+        self.row_sums.take();
     }
 
     /// The matrices of a segment, if each segment has `length`: its own, or the shared ones.

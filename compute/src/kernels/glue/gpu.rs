@@ -185,6 +185,7 @@ impl Glue for Gpu {
         if let Some(h) = &h {
             check_factors(w.extent(), (h.rows, h.segments.len()))?;
         }
+        w.changes();
         self.normalize_stacks(w, 1, h, norm)
     }
 

@@ -16,10 +16,10 @@ use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
-use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
+use crate::engine::gpu::{ALIGNMENT, Gpu, GpuMatrix, GpuPanel, QUAD, RowSums, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{
     BASIS_RULE, CELLS, COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, PARAMS, PASSING, Params, RULE, STORED_FIELDS, Splits,
-    Window, filling,
+    Window, filling, unit_denominator,
 };
 
 /// The most vec4s that the sums of a pass may take. Larger bases are updated in several passes.
@@ -33,7 +33,15 @@ const BLOCKS: &[u32] = &[1, 2, 3, 4];
 
 static GAINS: Kernel = Kernel {
     source: source!("products/gains.wgsl", PASSING, FIELDS, COLUMN_SUMS, RULE),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
+    storages: &[
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Write,
+        Access::Write,
+        Access::Write,
+        Access::Read,
+    ],
     constants: &[
         ("TILING", Tiling::GAINS_CODES),
         ("COSTS", &[0, 1]),
@@ -48,6 +56,12 @@ static HELD_GAINS: Kernel = Kernel {
     source: source!("products/gains.wgsl", HELD, FIELDS, COLUMN_SUMS, RULE),
     storages: GAINS.storages,
     constants: GAINS.constants,
+    uniform: Params::MEMBERS,
+};
+static GAINS_DENOMINATOR: Kernel = Kernel {
+    source: source!("products/gains_denominator.wgsl", PARAMS, INDEX, CELLS),
+    storages: &[Access::Read, Access::Write],
+    constants: &[],
     uniform: Params::MEMBERS,
 };
 static BASES: Kernel = Kernel {
@@ -89,10 +103,16 @@ static GAINS_REDUCE: Kernel = Kernel {
     constants: &[("COSTS", &[0, 1]), ("SUMS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
+static BASES_DENOMINATOR: Kernel = Kernel {
+    source: source!("products/bases_denominator.wgsl", PARAMS, INDEX, CELLS),
+    storages: &[Access::Read, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
 static BASES_REDUCE: Kernel = Kernel {
     source: source!("products/bases_reduce.wgsl", INDEX, BASIS_RULE),
-    storages: &[Access::Read, Access::Write, Access::Read],
-    constants: &[("NORM", &[0, 1, 2])],
+    storages: &[Access::Read, Access::Write, Access::Read, Access::Read],
+    constants: &[("NORM", &[0, 1, 2]), ("UNIT", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static WEIGH_GAINS: Kernel = Kernel {
@@ -168,7 +188,10 @@ struct Pass<'a> {
     splits: Splits,
     first_row: usize,
     rows: usize,
+    /// N and D by split, or N alone if Q is 1.
     sums: &'a Storage,
+    /// D by split if Q is 1. It is the same for all rows, and the first pass forms it.
+    column_sums: &'a Storage,
 }
 
 impl Gpu {
@@ -197,6 +220,37 @@ impl Gpu {
         Ok(fields)
     }
 
+    /// Forms the sums that take the place of D in an update of gains if Q is 1. The matrices keep them until they
+    /// change, so fixed bases are summed once. Returns None for other divergences.
+    fn row_sums(&self, w: &GpuMatrix, divergence: Divergence) -> Result<Option<Storage>> {
+        if !unit_denominator(divergence) {
+            return Ok(None);
+        }
+        if let Some(known) = w.row_sums.get() {
+            return Ok(Some(known.storage.clone()));
+        }
+        let (split_tiles, splits) = row_splits(w.rows);
+        let stride = (splits * w.pitch()).next_multiple_of(ALIGNMENT);
+        let sums = RowSums { storage: self.storage(w.count * stride)?, stride };
+        self.run(Run {
+            kernel: &GAINS_DENOMINATOR,
+            filling: None,
+            constants: &[],
+            uniform: Params {
+                split_tiles: split_tiles as u32,
+                end_split: splits as u32,
+                bases_stride: w.stride() as u32,
+                matrices: w.count as u32,
+                sums_stride: stride as u32,
+                ..params(w, &Rule::of(divergence))
+            },
+            storages: &[&w.storage, &sums.storage],
+            workgroups: (w.count * stride).div_ceil(INVOCATIONS),
+            work: w.count * w.rows * w.columns,
+        })?;
+        Ok(Some(w.row_sums.get_or_init(|| sums).storage.clone()))
+    }
+
     /// Updates a window's gains, from stored fields or by forming them.
     fn gains(
         &self,
@@ -214,6 +268,7 @@ impl Gpu {
         let panel_quads = w.columns * window.chunk.quads();
         let part = tiling.split && splits > 1 && 2 * splits * panel_quads <= SUMS_QUADS;
         let unused = self.storage(1)?;
+        let row_sums = self.row_sums(w, rule.divergence)?;
         let running = match beside {
             Beside::Denominators(_) => None,
             _ if splits == 1 || part => None,
@@ -243,7 +298,15 @@ impl Gpu {
             filling: Some(filling(rule.divergence)),
             constants: &[tiling.code(), with_costs, sums, u32::from(part), blocks as u32],
             uniform,
-            storages: &[from_memory, &w.storage, from, to_parts, denominators, part_costs],
+            storages: &[
+                from_memory,
+                &w.storage,
+                from,
+                to_parts,
+                denominators,
+                part_costs,
+                row_sums.as_ref().unwrap_or(&w.storage),
+            ],
             workgroups: window.workgroups(tiling) * shares * if part { splits } else { 1 },
             work: products * w.rows * window.columns * w.columns,
         })?;
@@ -289,6 +352,7 @@ impl Gpu {
         rule: &Rule,
     ) -> Result<(GpuPanel, GpuPanel)> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
+        self.row_sums(w, rule.divergence)?;
         let panel = || self.new_panel(h.rows, h.segments.clone());
         let (n, d) = (panel()?, panel()?);
         for window in Window::in_time(self, v, work_of_column(w))? {
@@ -311,7 +375,6 @@ impl Gpu {
     ) -> Result<()> {
         let tiling = self.tuning.bases(w.columns);
         let (blocks, shares) = tiling.divide(w.columns);
-        let first_tile = window.before;
         let splits = pass.splits.of_window(&window);
         let held = fields.is_none() && tiling.holds(w.columns, self.workgroup_bytes);
         let (kernel, from_memory, products) = match fields {
@@ -319,19 +382,31 @@ impl Gpu {
             None if held => (&HELD_BASES, &window.chunk.storage, shares + 2),
             None => (&BASES, &window.chunk.storage, shares + 2),
         };
+        let uniform = Params {
+            first_row: pass.first_row as u32,
+            pass_rows: pass.rows as u32,
+            first_tile: window.before as u32,
+            split_tiles: pass.splits.tiles as u32,
+            first_split: splits.start as u32,
+            end_split: splits.end as u32,
+            ..window.params(params(w, rule))
+        };
+        if unit_denominator(rule.divergence) && pass.first_row == 0 {
+            self.run(Run {
+                kernel: &BASES_DENOMINATOR,
+                filling: None,
+                constants: &[],
+                uniform,
+                storages: &[weights.unwrap_or(gains), pass.column_sums],
+                workgroups: (w.columns * splits.len()).div_ceil(INVOCATIONS),
+                work: window.columns * w.columns,
+            })?;
+        }
         self.run(Run {
             kernel,
             filling: Some(filling(rule.divergence)),
             constants: &[tiling.code(), 0, u32::from(weights.is_some()), blocks as u32],
-            uniform: Params {
-                first_row: pass.first_row as u32,
-                pass_rows: pass.rows as u32,
-                first_tile: first_tile as u32,
-                split_tiles: pass.splits.tiles as u32,
-                first_split: splits.start as u32,
-                end_split: splits.end as u32,
-                ..window.params(params(w, rule))
-            },
+            uniform,
             storages: &[from_memory, &w.storage, gains, pass.sums, weights.unwrap_or(gains)],
             workgroups: pass.rows / TILE * shares * splits.len(),
             work: products * pass.rows * window.columns * w.columns,
@@ -349,12 +424,14 @@ impl Gpu {
         mut add: impl FnMut(&Pass, Window) -> Result<()>,
     ) -> Result<()> {
         let splits = Splits::of(windows);
-        let row_quads = 2 * splits.count * w.pitch();
+        let unit = unit_denominator(rule.divergence);
+        let row_quads = if unit { 1 } else { 2 } * splits.count * w.pitch();
         let rows = (SUMS_QUADS / row_quads / TILE * TILE).clamp(TILE, w.rows.next_multiple_of(TILE));
         let sums = self.storage(rows * row_quads)?;
+        let column_sums = self.storage(splits.count * w.pitch())?;
         let mut of_gains = None;
         for first_row in (0..w.rows).step_by(rows) {
-            let pass = Pass { splits, first_row, rows, sums: &sums };
+            let pass = Pass { splits, first_row, rows, sums: &sums, column_sums: &column_sums };
             windows.iter().try_for_each(|&window| add(&pass, window))?;
             let (norm, gains) = match of_gains.take() {
                 Some(known) => known,
@@ -363,14 +440,14 @@ impl Gpu {
             self.run(Run {
                 kernel: &BASES_REDUCE,
                 filling: None,
-                constants: &[norm],
+                constants: &[norm, u32::from(unit)],
                 uniform: Params {
                     first_row: first_row as u32,
                     pass_rows: rows as u32,
                     end_split: splits.count as u32,
                     ..params(w, rule)
                 },
-                storages: &[&sums, &w.storage, &gains],
+                storages: &[&sums, &w.storage, &gains, &column_sums],
                 workgroups: (rows * w.pitch()).div_ceil(INVOCATIONS),
                 work: rows * row_quads * QUAD,
             })?;
@@ -413,6 +490,7 @@ impl Gpu {
 impl Products for Gpu {
     fn update_gains(&self, v: &GpuPanel, w: &GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
+        self.row_sums(w, rule.divergence)?;
         // Workgroups that share the components of a column all read its gains, so the new gains go to another panel.
         let new = self.new_panel(h.rows, h.segments.clone())?;
         for window in Window::in_time(self, v, work_of_column(w))? {
@@ -425,6 +503,7 @@ impl Products for Gpu {
 
     fn update_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
+        w.changes();
         let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
         for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
             let w = w.of(problem[0].segment);
@@ -453,6 +532,7 @@ impl Products for Gpu {
     ) -> Result<()> {
         check_shapes(v.extent(), w.extent(), trial.extent())?;
         check_trial(trial.extent(), next.extent(), costs.extent())?;
+        self.row_sums(w, rule.divergence)?;
         for window in Window::in_time(self, v, work_of_column(w))? {
             let [trial, next, costs] = [trial, &*next, &*costs].map(|panel| &panel.chunks[window.index].storage);
             self.update_window(window, &w.of(window.segment), (trial, next), Beside::Costs(costs), rule)?;
@@ -462,6 +542,7 @@ impl Products for Gpu {
 
     fn update_both(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
+        self.row_sums(w, rule.divergence)?;
         let (a, b) = rule.divergence.joint_exponents();
         let new = self.new_panel(h.rows, h.segments.clone())?;
         for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
@@ -483,6 +564,7 @@ impl Products for Gpu {
                 })
             })?;
         }
+        w.changes();
         *h = new;
         Ok(())
     }
@@ -518,7 +600,7 @@ mod tests {
             "products",
             &[&GAINS, &HELD_GAINS, &STORED_GAINS, &BASES, &HELD_BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],
             &DIVERGENCES,
-            &[&GAINS_REDUCE, &BASES_REDUCE, &WEIGH_GAINS],
+            &[&GAINS_DENOMINATOR, &GAINS_REDUCE, &BASES_DENOMINATOR, &BASES_REDUCE, &WEIGH_GAINS],
         );
     }
 }

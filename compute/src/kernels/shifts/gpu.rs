@@ -230,6 +230,7 @@ impl Shifts for Gpu {
 
     fn update_shifted_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &ShiftRule) -> Result<()> {
         check(v, w, h, rule)?;
+        w.changes();
         let printed = u32::from(rule.edges == Edges::Printed);
         let pairs = w.columns * rule.lags.time.div_ceil(QUAD);
         let cells = pairs * w.rows;
@@ -283,6 +284,7 @@ impl Shifts for Gpu {
 
     fn normalize_patterns(&self, w: &mut GpuMatrix, h: &mut GpuPanel, lags: Lags, norm: Norm) -> Result<()> {
         check_factors(w.extent(), h.extent(), lags)?;
+        w.changes();
         self.normalize_stacks(w, lags.time, Some(h), norm)
     }
 
