@@ -22,7 +22,7 @@ fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
     }
     let lambda = model_tile(first_row, first_quad, lane);
     // Most tiles lie entirely inside the matrix. All their invocations know it and mask nothing.
-    let whole = first_row + TILE <= params.rows && 4u * (first_quad + QUADS) <= params.columns;
+    let whole = first_row + TILE <= params.rows && 4u * (first_quad + QUADS) <= end_column;
     var costs: mat4x4<f32>;
     if (whole) {
         costs = form_rows(row, quad, lane, true, v, lambda);
@@ -60,7 +60,7 @@ fn form_row(at: u32, row: u32, quad: u32, whole: bool, v: vec4<f32>, product: ve
         cost = rough_cost(v, lambda, p, q);
     }
     if (!whole) {
-        let inside = (entries(quad) < vec4<u32>(params.columns)) & vec4<bool>(row < params.rows);
+        let inside = (entries(quad) < vec4<u32>(end_column)) & vec4<bool>(row < params.rows);
         p = select(vec4<f32>(0.0), p, inside);
         q = select(vec4<f32>(0.0), q, inside);
         cost = select(vec4<f32>(0.0), cost, inside);

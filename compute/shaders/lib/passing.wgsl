@@ -39,7 +39,7 @@ fn add_slices(first_row: u32, first_quad: u32, low: bool, lane: u32) -> mat4x4<f
 
 // Four components of a row of the tile that begins at first_row.
 fn bases_quad(first_row: u32, row: u32, component_quad: u32) -> vec4<f32> {
-    return bases[(first_row + row) * params.bases_pitch + component_quad];
+    return bases[bases_start + (first_row + row) * params.bases_pitch + component_quad];
 }
 
 // Four columns of four components, one component per row. Components may exceed K; their sums are not used.

@@ -9,6 +9,10 @@
 // Every entry is one chain of fma over k in order, for any tiling and any place of the tile in its panel. The kernels'
 // sums over f are ordered alike. So the tiling changes no bit of a column.
 //
+// A dispatch processes tiles of one segment, or of many with the constant SEGMENTS = 1. Then the binding `places` of the
+// kernel tells, for every tile of 32 columns of the window, which matrix it uses and where the columns of its segment
+// end. Tiles of the model are not wider then.
+//
 // sh_left and sh_right hold slices of the factors, W from BASES_AT on and H from GAINS_AT on. Two files declare them
 // and define model_tile: lib/passing.wgsl holds one slice at a time, lib/held.wgsl all of them.
 
@@ -28,6 +32,22 @@ const PITCH = QUADS + 1u - QUADS / 16u;
 // vec4s of a slice of each factor in workgroup memory.
 const BASES_SLICE = TILE * SLICE_PITCH;
 const GAINS_SLICE = 4u * SLICE * PITCH;
+
+// The matrix of the workgroup's segment, and the end of its columns.
+var<private> matrix: u32;
+var<private> bases_start: u32;
+var<private> end_column: u32;
+
+fn find_segment(first_quad: u32) {
+    matrix = 0u;
+    end_column = params.columns;
+    if (SEGMENTS == 1u) {
+        let place = places[(first_quad - params.first_quad) / STRIP_QUADS];
+        matrix = place.x;
+        end_column = place.y;
+    }
+    bases_start = matrix * params.bases_stride;
+}
 
 // N and D of the blocks that an invocation sums in a back-projection.
 struct Sums {
@@ -73,7 +93,7 @@ fn stage_bases(at: u32, first_row: u32, slice: u32, lane: u32) {
     let inside = (component >= vec4<u32>(params.first_component)) & (component < vec4<u32>(params.end_component));
     for (var turn = 0u; turn < TILE * SLICE / INVOCATIONS; turn++) {
         let row = lane / SLICE + turn * (INVOCATIONS / SLICE);
-        var w = bases[min(first_row + row, params.rows - 1u) * params.bases_pitch + from_quad];
+        var w = bases[bases_start + min(first_row + row, params.rows - 1u) * params.bases_pitch + from_quad];
         if (MASKS_BASES) {
             w = select(vec4<f32>(0.0), w, inside);
         }

@@ -3,6 +3,7 @@
 // data: V (F, N), bases: W (F, K), gains: H (K, N), sums: (splits, N and D, pass_rows, K), with K in rows of
 // bases_pitch vec4s.
 // weights: (K, N), which multiply Q instead of H if the constant WEIGHED is 1.
+// If the constant SEGMENTS is 1, splits: the first tile of every split in the window, and the tile behind its last.
 // If Q is 1, D is the same for all rows. bases_denominator.wgsl forms it, and sums holds N alone.
 // A workgroup owns TILE rows and 4 LANES BLOCKS components of one split, and walks along the split in tiles of 4 QUADS
 // columns. Invocation (x, y) sums the rows x, x + QUADS, ... of the components of the quads y, y + LANES, ..., one 4 x
@@ -14,6 +15,8 @@
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> places: array<vec2<u32>>;
+@group(0) @binding(7) var<storage, read> splits: array<vec2<u32>>;
 
 const WALKS_ROWS = false;
 // N, and D if it is formed here.
@@ -146,15 +149,20 @@ fn main(
     let component_quad = index / row_tiles % shares * LANES * BLOCKS + lane_y(lane);
     let tiles = params.window_quads / QUADS;
     let begin = split * params.split_tiles;
-    let first_tile = max(begin, params.first_tile) - params.first_tile;
-    let end_tile = min(begin + params.split_tiles - params.first_tile, tiles);
+    var first_tile = max(begin, params.first_tile) - params.first_tile;
+    var end_tile = min(begin + params.split_tiles - params.first_tile, tiles);
+    if (SEGMENTS == 1u) {
+        first_tile = splits[split].x;
+        end_tile = splits[split].y;
+    }
+    find_segment(params.first_quad + first_tile * QUADS);
     // Rows of a block are QUADS apart. The sums of D follow those of N.
     let block_pitch = QUADS * params.bases_pitch;
     let at_n = block_of((PARTS * split * params.pass_rows + pass_row + x) * params.bases_pitch + component_quad, block_pitch);
     let at_d = at_n + params.pass_rows * params.bases_pitch;
 
     var blocks = Sums();
-    if (begin < params.first_tile) {
+    if (SEGMENTS == 0u && begin < params.first_tile) {
         blocks = taken_up(component_quad, at_n, at_d);
     }
     hold_bases(params.first_row + pass_row, lane);

@@ -20,6 +20,7 @@
 @group(0) @binding(5) var<storage, read_write> denominators: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> costs: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read> row_sums: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read> places: array<vec2<u32>>;
 
 const WALKS_ROWS = true;
 
@@ -84,7 +85,8 @@ fn keep_row(split: u32, component: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
 fn keep(split: u32, component_quad: u32, quad: u32, n: mat4x4<f32>, d: mat4x4<f32>) {
     var rows = d;
     if (UNIT_DENOMINATOR) {
-        let sum = row_sums[split * params.bases_pitch + min(component_quad, params.bases_pitch - 1u)];
+        let split_sums = matrix * params.sums_stride + split * params.bases_pitch;
+        let sum = row_sums[split_sums + min(component_quad, params.bases_pitch - 1u)];
         rows = mat4x4<f32>(sum.xxxx, sum.yyyy, sum.zzzz, sum.wwww);
     }
     keep_row(split, 4u * component_quad, quad, n[0], rows[0]);
@@ -142,6 +144,7 @@ fn main(
     if (first_split >= select(1u, params.end_split, PART == 1u)) {
         return;
     }
+    find_segment(first_quad);
     let x = lane_x(lane);
     let component_quad = first_component / 4u + lane_y(lane);
     let split_rows = params.split_tiles * TILE;

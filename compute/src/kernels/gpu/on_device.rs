@@ -179,7 +179,6 @@ fn products(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32
     h = track.trial;
     gpu.update_bases(&v, &mut w, &h, &rule).unwrap();
     gpu.update_both(&v, &mut w, &mut h, &rule).unwrap();
-    gpu.update_both(&v, &mut w, &mut h, &Rule::of(Divergence::KullbackLeibler)).unwrap();
     let panels = [&n, &d, &track.costs, &track.next, &h].map(|panel| gpu.read_panel::<f32>(panel).unwrap());
     panels.into_iter().flatten().chain(gpu.read_matrix::<f32>(&w).unwrap()).collect()
 }

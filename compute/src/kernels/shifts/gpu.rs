@@ -103,7 +103,13 @@ impl<'a> Segment<'a> {
                 bases_stride: w.stride() as u32,
                 ..params(w, rule)
             };
-            Self { windows, tiles, columns, uniform, bases: w.run_of(windows[0].segment / shared, lags.time) }
+            Self {
+                windows,
+                tiles,
+                columns,
+                uniform,
+                bases: w.part(windows[0].segment / shared * lags.time % w.count, lags.time).storage,
+            }
         };
         windows.chunk_by(|a, b| a.segment == b.segment).map(of).collect()
     }
@@ -251,12 +257,12 @@ impl Shifts for Gpu {
                 // The segments of a stack are consecutive.
                 let of_stack = |window: &&Window| window.segment / shared == index / shared;
                 let of_stack: Vec<Window> = windows.iter().filter(of_stack).copied().collect();
-                self.gain_totals(&of_stack, h, (w.columns, w.pitch()), &rule.rule)?
+                self.gain_totals(std::iter::once(of_stack.as_slice()), h, (w.columns, w.pitch()), &rule.rule)?
             } else {
-                (0, self.storage(1)?)
+                (0, self.per_matrix(1, 1)?)
             };
             let constants = [u32::from(first), u32::from(last), norm];
-            let storages = [&sums, &segment.bases, &totals];
+            let storages = [&sums, &segment.bases, &totals.storage];
             self.over(segment, (&BASES_REDUCE, None), &constants, &storages, cells.div_ceil(INVOCATIONS))?;
         }
         Ok(())
