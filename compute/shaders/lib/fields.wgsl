@@ -11,7 +11,6 @@
 fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
     let quad = window_quad(first_quad + lane_x(lane));
     let row = first_row + lane_y(lane);
-    let at = lane_y(lane) * PITCH + lane_x(lane);
     var v = mat4x4<f32>();
     v[0] = datum(row, quad);
     if (HEIGHT > 1u) {
@@ -23,7 +22,19 @@ fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
     }
     let lambda = model_tile(first_row, first_quad, lane);
     // Most tiles lie entirely inside the matrix. All their invocations know it and mask nothing.
-    let whole = first_row + TILE <= params.rows && 4u * (first_quad + QUADS) <= params.columns;
+    let whole = first_row + TILE <= params.rows && 4u * (first_quad + QUADS) <= end_column;
+    var costs: mat4x4<f32>;
+    if (whole) {
+        costs = form_rows(row, quad, lane, true, v, lambda);
+    } else {
+        costs = form_rows(row, quad, lane, false, v, lambda);
+    }
+    workgroupBarrier();
+    return costs;
+}
+
+fn form_rows(row: u32, quad: u32, lane: u32, whole: bool, v: mat4x4<f32>, lambda: mat4x4<f32>) -> mat4x4<f32> {
+    let at = lane_y(lane) * PITCH + lane_x(lane);
     var costs = mat4x4<f32>();
     costs[0] = form_row(at, row, quad, whole, v[0], lambda[0]);
     if (HEIGHT > 1u) {
@@ -33,7 +44,6 @@ fn take_fields(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
         costs[2] = form_row(at + 2u * LANES * PITCH, row + 2u * LANES, quad, whole, v[2], lambda[2]);
         costs[3] = form_row(at + 3u * LANES * PITCH, row + 3u * LANES, quad, whole, v[3], lambda[3]);
     }
-    workgroupBarrier();
     return costs;
 }
 
@@ -50,7 +60,7 @@ fn form_row(at: u32, row: u32, quad: u32, whole: bool, v: vec4<f32>, product: ve
         cost = rough_cost(v, lambda, p, q);
     }
     if (!whole) {
-        let inside = (entries(quad) < vec4<u32>(params.columns)) & vec4<bool>(row < params.rows);
+        let inside = (entries(quad) < vec4<u32>(end_column)) & vec4<bool>(row < params.rows);
         p = select(vec4<f32>(0.0), p, inside);
         q = select(vec4<f32>(0.0), q, inside);
         cost = select(vec4<f32>(0.0), cost, inside);

@@ -7,6 +7,9 @@ const HELD = LANES * BLOCKS / SLICE;
 const FIELDS_SIZE = TILE * PITCH;
 const BASES_AT = FIELDS_SIZE;
 const GAINS_AT = FIELDS_SIZE;
+const MASKS_BASES = !WALKS_ROWS;
+// Quads of columns per turn of the loop of bases.wgsl.
+const STEPS = 2u;
 
 // P and Q of the kernel, or less, followed by the slices of W and of H.
 var<workgroup> sh_left: array<vec4<f32>, FIELDS_SIZE + HELD * BASES_SLICE>;
@@ -36,10 +39,17 @@ fn model_tile(first_row: u32, first_quad: u32, lane: u32) -> mat4x4<f32> {
         hold_gains(first_quad, lane);
     }
     workgroupBarrier();
+    if (is_low(first_row)) {
+        return add_slices(true, lane);
+    }
+    return add_slices(false, lane);
+}
+
+fn add_slices(low: bool, lane: u32) -> mat4x4<f32> {
     var lambda = mat4x4<f32>();
     for (var slice = 0u; slice < slices(); slice++) {
         let bases_at = BASES_AT + slice * BASES_SLICE;
-        lambda = add_slice(lambda, bases_at, GAINS_AT + slice * GAINS_SLICE, lane_x(lane), lane_y(lane));
+        lambda = add_slice(lambda, bases_at, GAINS_AT + slice * GAINS_SLICE, low, lane);
     }
     return lambda;
 }

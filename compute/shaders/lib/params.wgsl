@@ -25,8 +25,10 @@ struct Params {
     weights_rows: u32,
     time_lags: u32,        // T of shifted factors
     pitch_lags: u32,       // Φ
-    bases_stride: u32,     // vec4s from one W^τ to the next
+    bases_stride: u32,     // vec4s from one matrix of a stack, such as W^τ, to the next
     segment_quad: u32,     // start of the window in a gathered segment
+    matrices: u32,         // matrices of a stack of bases
+    sums_stride: u32,      // vec4s from one matrix's sums of rows to the next
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

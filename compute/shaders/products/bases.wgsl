@@ -3,6 +3,8 @@
 // data: V (F, N), bases: W (F, K), gains: H (K, N), sums: (splits, N and D, pass_rows, K), with K in rows of
 // bases_pitch vec4s.
 // weights: (K, N), which multiply Q instead of H if the constant WEIGHED is 1.
+// If the constant SEGMENTS is 1, splits: the first tile of every split in the window, and the tile behind its last.
+// If Q is 1, D is the same for all rows. bases_denominator.wgsl forms it, and sums holds N alone.
 // A workgroup owns TILE rows and 4 LANES BLOCKS components of one split, and walks along the split in tiles of 4 QUADS
 // columns. Invocation (x, y) sums the rows x, x + QUADS, ... of the components of the quads y, y + LANES, ..., one 4 x
 // 4 block each. The blocks are separate variables for the reason that gains.wgsl gives.
@@ -13,8 +15,12 @@
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> places: array<vec2<u32>>;
+@group(0) @binding(7) var<storage, read> splits: array<vec2<u32>>;
 
 const WALKS_ROWS = false;
+// N, and D if it is formed here.
+const PARTS = 2u - u32(UNIT_DENOMINATOR);
 
 fn block_of(at: u32, pitch: u32) -> vec4<u32> {
     return vec4<u32>(at, at + pitch, at + 2u * pitch, at + 3u * pitch);
@@ -31,9 +37,7 @@ fn kept_sums(component_quad: u32, at: vec4<u32>) -> mat4x4<f32> {
 fn finish(component_quad: u32, at_n: vec4<u32>, at_d: vec4<u32>, n: mat4x4<f32>, d: mat4x4<f32>) {
     if (component_quad < params.bases_pitch) {
         store(at_n, n);
-        if (UNIT_DENOMINATOR) {
-            store(at_d, mat4x4<f32>(d[0], d[0], d[0], d[0]));
-        } else {
+        if (!UNIT_DENOMINATOR) {
             store(at_d, d);
         }
     }
@@ -61,37 +65,48 @@ fn weights_columns(first_quad: u32, step: u32, component_quad: u32, h: mat4x4<f3
     return transpose(mat4x4<f32>(weights[at.x], weights[at.y], weights[at.z], weights[at.w]));
 }
 
-// If Q is 1, every row of D is Σ_n H, accumulated in row 0. H is 0 past the last column.
-fn add_denominator(sum: mat4x4<f32>, q: mat4x4<f32>, h: mat4x4<f32>) -> mat4x4<f32> {
+fn add_denominator(sum: mat4x4<f32>, q: mat4x4<f32>, h: mat4x4<f32>, low: bool) -> mat4x4<f32> {
     if (UNIT_DENOMINATOR) {
-        return mat4x4<f32>(sum[0] + ((h[0] + h[1]) + (h[2] + h[3])), sum[1], sum[2], sum[3]);
+        return sum;
     }
-    return add_product(sum, q, h);
+    return add_rows(sum, q, h, low);
 }
 
-// Adds the contribution of four columns of the tile.
-fn project(before: Sums, first_quad: u32, step: u32, component_quad: u32, x: u32) -> Sums {
+// sum + left right, or its first row alone.
+fn add_rows(sum: mat4x4<f32>, left: mat4x4<f32>, right: mat4x4<f32>, low: bool) -> mat4x4<f32> {
+    if (low) {
+        return mat4x4<f32>(add_row(sum[0], left[0], right), sum[1], sum[2], sum[3]);
+    }
+    return add_product(sum, left, right);
+}
+
+// Adds the contribution of four columns of the tile, to the first row of every block alone if `low`.
+fn project(before: Sums, first_quad: u32, step: u32, component_quad: u32, x: u32, low: bool) -> Sums {
     var blocks = before;
     let at = block_of(x * PITCH + step, QUADS * PITCH);
     let p = mat4x4<f32>(sh_left[at.x], sh_left[at.y], sh_left[at.z], sh_left[at.w]);
     let q = mat4x4<f32>(sh_right[at.x], sh_right[at.y], sh_right[at.z], sh_right[at.w]);
     let h0 = gains_columns(first_quad, step, component_quad);
-    blocks.n0 = add_product(blocks.n0, p, h0);
-    blocks.d0 = add_denominator(blocks.d0, q, weights_columns(first_quad, step, component_quad, h0));
+    let weights0 = weights_columns(first_quad, step, component_quad, h0);
+    blocks.n0 = add_rows(blocks.n0, p, h0, low);
+    blocks.d0 = add_denominator(blocks.d0, q, weights0, low);
     if (BLOCKS > 1u && component_quad + LANES < params.bases_pitch) {
         let h1 = gains_columns(first_quad, step, component_quad + LANES);
-        blocks.n1 = add_product(blocks.n1, p, h1);
-        blocks.d1 = add_denominator(blocks.d1, q, weights_columns(first_quad, step, component_quad + LANES, h1));
+        let weights1 = weights_columns(first_quad, step, component_quad + LANES, h1);
+        blocks.n1 = add_rows(blocks.n1, p, h1, low);
+        blocks.d1 = add_denominator(blocks.d1, q, weights1, low);
     }
     if (BLOCKS > 2u && component_quad + 2u * LANES < params.bases_pitch) {
         let h2 = gains_columns(first_quad, step, component_quad + 2u * LANES);
-        blocks.n2 = add_product(blocks.n2, p, h2);
-        blocks.d2 = add_denominator(blocks.d2, q, weights_columns(first_quad, step, component_quad + 2u * LANES, h2));
+        let weights2 = weights_columns(first_quad, step, component_quad + 2u * LANES, h2);
+        blocks.n2 = add_rows(blocks.n2, p, h2, low);
+        blocks.d2 = add_denominator(blocks.d2, q, weights2, low);
     }
     if (BLOCKS > 3u && component_quad + 3u * LANES < params.bases_pitch) {
         let h3 = gains_columns(first_quad, step, component_quad + 3u * LANES);
-        blocks.n3 = add_product(blocks.n3, p, h3);
-        blocks.d3 = add_denominator(blocks.d3, q, weights_columns(first_quad, step, component_quad + 3u * LANES, h3));
+        let weights3 = weights_columns(first_quad, step, component_quad + 3u * LANES, h3);
+        blocks.n3 = add_rows(blocks.n3, p, h3, low);
+        blocks.d3 = add_denominator(blocks.d3, q, weights3, low);
     }
     return blocks;
 }
@@ -134,15 +149,20 @@ fn main(
     let component_quad = index / row_tiles % shares * LANES * BLOCKS + lane_y(lane);
     let tiles = params.window_quads / QUADS;
     let begin = split * params.split_tiles;
-    let first_tile = max(begin, params.first_tile) - params.first_tile;
-    let end_tile = min(begin + params.split_tiles - params.first_tile, tiles);
+    var first_tile = max(begin, params.first_tile) - params.first_tile;
+    var end_tile = min(begin + params.split_tiles - params.first_tile, tiles);
+    if (SEGMENTS == 1u) {
+        first_tile = splits[split].x;
+        end_tile = splits[split].y;
+    }
+    find_segment(params.first_quad + first_tile * QUADS);
     // Rows of a block are QUADS apart. The sums of D follow those of N.
     let block_pitch = QUADS * params.bases_pitch;
-    let at_n = block_of((2u * split * params.pass_rows + pass_row + x) * params.bases_pitch + component_quad, block_pitch);
+    let at_n = block_of((PARTS * split * params.pass_rows + pass_row + x) * params.bases_pitch + component_quad, block_pitch);
     let at_d = at_n + params.pass_rows * params.bases_pitch;
 
     var blocks = Sums();
-    if (begin < params.first_tile) {
+    if (SEGMENTS == 0u && begin < params.first_tile) {
         blocks = taken_up(component_quad, at_n, at_d);
     }
     hold_bases(params.first_row + pass_row, lane);
@@ -150,9 +170,20 @@ fn main(
         let first_quad = params.first_quad + tile * QUADS;
         take_fields(params.first_row + pass_row, first_quad, lane);
         // Invocations past the last component only take part in the barriers.
-        if (component_quad < params.bases_pitch) {
+        if (component_quad >= params.bases_pitch) {
+            continue;
+        }
+        // Only the first row of every block is inside the matrix.
+        if (params.first_row + pass_row + QUADS >= params.rows) {
             for (var step = 0u; step < QUADS; step++) {
-                blocks = project(blocks, first_quad, step, component_quad, x);
+                blocks = project(blocks, first_quad, step, component_quad, x, true);
+            }
+            continue;
+        }
+        for (var step = 0u; step < QUADS; step += STEPS) {
+            blocks = project(blocks, first_quad, step, component_quad, x, false);
+            if (STEPS > 1u) {
+                blocks = project(blocks, first_quad, step + 1u, component_quad, x, false);
             }
         }
     }

@@ -7,6 +7,7 @@
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> costs: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> places: array<vec2<u32>>;
 
 fn row_cost(row: u32, quad: u32, product: vec4<f32>) -> vec4<f32> {
     if (row >= params.rows) {
@@ -25,6 +26,7 @@ fn main(
     if (!in_window(first_quad)) {
         return;
     }
+    find_segment(first_quad);
     let quad = first_quad + lane_x(lane);
     var sums = mat4x4<f32>();
     for (var first_row = 0u; first_row < params.rows; first_row += TILE) {

@@ -8,6 +8,7 @@
 @group(0) @binding(2) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> stored: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> places: array<vec2<u32>>;
 
 fn keep_row(at: u32, row: u32, quad: u32, costs: vec4<f32>) {
     if (row < params.rows && in_window(quad)) {
@@ -36,6 +37,7 @@ fn main(
     }
     let first_row = params.first_row + index / tiles * TILE;
     let first_quad = params.first_quad + index % tiles * QUADS;
+    find_segment(first_quad);
     let costs = take_fields(first_row, first_quad, lane);
     let quad = first_quad + lane_x(lane);
     let row = first_row + lane_y(lane);

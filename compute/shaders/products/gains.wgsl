@@ -1,7 +1,7 @@
 // Updates the gains in one pass over the data: H ← rule(H, Wᵀ P, Wᵀ Q).
 //
 // data: V (F, N), bases: W (F, K), gains: H (K, N), new_gains: H after the update (K, N), denominators: D (K, N),
-// costs: (1, N).
+// costs: (1, N). row_sums: D by split where Q is 1 (splits, K), from gains_denominator.wgsl.
 // If the constant COSTS is 1, costs receives the columns' costs before the update, including λ Σ_k H. If SUMS is 1,
 // new_gains receives N and denominators receives D, so that a prior can be added before the rule.
 // The rows are summed in splits of split_tiles tiles, and the splits' sums are added in order. Their number depends on
@@ -19,13 +19,14 @@
 @group(0) @binding(4) var<storage, read_write> new_gains: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> denominators: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> costs: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> row_sums: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read> places: array<vec2<u32>>;
 
 const WALKS_ROWS = true;
 
-// If Q is 1, row 0 of D's block accumulates Σ_f W of the block's four components.
 fn add_denominator(sum: mat4x4<f32>, w: vec4<f32>, q: vec4<f32>) -> mat4x4<f32> {
     if (UNIT_DENOMINATOR) {
-        return mat4x4<f32>(sum[0] + w, sum[1], sum[2], sum[3]);
+        return sum;
     }
     return add_outer(sum, w, q);
 }
@@ -84,7 +85,9 @@ fn keep_row(split: u32, component: u32, quad: u32, n: vec4<f32>, d: vec4<f32>) {
 fn keep(split: u32, component_quad: u32, quad: u32, n: mat4x4<f32>, d: mat4x4<f32>) {
     var rows = d;
     if (UNIT_DENOMINATOR) {
-        rows = mat4x4<f32>(d[0].xxxx, d[0].yyyy, d[0].zzzz, d[0].wwww);
+        let split_sums = matrix * params.sums_stride + split * params.bases_pitch;
+        let sum = row_sums[split_sums + min(component_quad, params.bases_pitch - 1u)];
+        rows = mat4x4<f32>(sum.xxxx, sum.yyyy, sum.zzzz, sum.wwww);
     }
     keep_row(split, 4u * component_quad, quad, n[0], rows[0]);
     keep_row(split, 4u * component_quad + 1u, quad, n[1], rows[1]);
@@ -141,10 +144,13 @@ fn main(
     if (first_split >= select(1u, params.end_split, PART == 1u)) {
         return;
     }
+    find_segment(first_quad);
     let x = lane_x(lane);
     let component_quad = first_component / 4u + lane_y(lane);
     let split_rows = params.split_tiles * TILE;
-    let end_row = select(params.rows, min((first_split + 1u) * split_rows, params.rows), PART == 1u);
+    var split = first_split;
+    var end_of_split = min((split + 1u) * split_rows, params.rows);
+    let end_row = select(params.rows, end_of_split, PART == 1u);
     var blocks = Sums();
     var cost_sums = mat4x4<f32>();
     hold_gains(first_quad, lane);
@@ -156,15 +162,16 @@ fn main(
         // Invocations past the last component only take part in the barriers.
         let rows = select(0u, min(TILE, params.rows - first_row), component_quad < params.bases_pitch);
         var row = 0u;
-        for (; row + 2u <= rows; row += 2u) {
+        for (; row + 4u <= rows; row += 4u) {
             blocks = project(blocks, first_row, row, component_quad, x);
             blocks = project(blocks, first_row, row + 1u, component_quad, x);
+            blocks = project(blocks, first_row, row + 2u, component_quad, x);
+            blocks = project(blocks, first_row, row + 3u, component_quad, x);
         }
-        if (row < rows) {
+        for (; row < rows; row++) {
             blocks = project(blocks, first_row, row, component_quad, x);
         }
-        let split = first_row / split_rows;
-        if (first_row + TILE < min((split + 1u) * split_rows, params.rows)) {
+        if (first_row + TILE < end_of_split) {
             continue;
         }
         // The added term is 0, because no panel has 4,096 rows above the last tile, but a compiler cannot know that.
@@ -187,5 +194,7 @@ fn main(
         }
         blocks = Sums();
         cost_sums = mat4x4<f32>();
+        split++;
+        end_of_split = min(end_of_split + split_rows, params.rows);
     }
 }

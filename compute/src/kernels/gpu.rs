@@ -7,7 +7,9 @@ use std::ops::Range;
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::gpu::shader::{Source, source, uniform};
-use crate::engine::gpu::{Chunk, Gpu, GpuPanel, Piece, QUAD, TILE as TILE_COLUMNS, Tiling};
+use crate::engine::gpu::{
+    Chunk, Gpu, GpuMatrix, GpuPanel, MATRIX_SLACK, Piece, QUAD, Storage, TILE as TILE_COLUMNS, Tiling,
+};
 
 pub(crate) static PARAMS: Source = source!("lib/params.wgsl");
 pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
@@ -50,6 +52,11 @@ pub(crate) fn filling(divergence: Divergence) -> &'static Source {
     }
 }
 
+/// Whether Q is 1 everywhere, so that D sums the other factor alone.
+pub(crate) fn unit_denominator(divergence: Divergence) -> bool {
+    divergence == Divergence::KullbackLeibler
+}
+
 uniform! {
     /// `Params` of shaders/lib/params.wgsl, which documents the members. A dispatch sets the members that its kernel
     /// reads.
@@ -80,6 +87,8 @@ uniform! {
         pitch_lags: u32,
         bases_stride: u32,
         segment_quad: u32,
+        matrices: u32,
+        sums_stride: u32,
     }
 }
 
@@ -158,6 +167,91 @@ impl<'a> Window<'a> {
     }
 }
 
+/// What one dispatch processes: a window, or neighbouring windows of many segments, which may have bases of their own.
+pub(crate) struct Part<'a> {
+    pub(crate) window: Window<'a>,
+    /// The matrix of the window, the matrices of many windows, or one for all.
+    pub(crate) w: GpuMatrix,
+    /// If there are many windows, the matrix in `w` of every tile, and the end of its segment's columns.
+    pub(crate) places: Option<Storage>,
+}
+
+impl<'a> Part<'a> {
+    pub(crate) fn of(gpu: &Gpu, windows: &[Window<'a>], w: &GpuMatrix) -> Result<Self> {
+        let matrix = |window: &Window| if w.count == 1 { 0 } else { window.segment };
+        let first = matrix(&windows[0]);
+        let count = matrix(&windows[windows.len() - 1]) - first + 1;
+        let (window, places) = join(gpu, windows, matrix)?;
+        Ok(Self { window, w: w.part(first, count), places })
+    }
+
+    /// The parts of a panel that fit the time limit of a dispatch, for `work` multiply-adds per column.
+    pub(crate) fn in_time(gpu: &Gpu, panel: &'a GpuPanel, w: &GpuMatrix, work: usize) -> Result<Vec<Self>> {
+        let windows = Window::in_time(gpu, panel, work)?;
+        let most = most_tiles(gpu, &windows, work)?;
+        runs(&windows, |run| fit(gpu, run, w, most)).map(|run| Self::of(gpu, run, w)).collect()
+    }
+
+    /// The value of the shaders' constant SEGMENTS: whether there are many windows.
+    pub(crate) fn segments(&self) -> u32 {
+        u32::from(self.places.is_some())
+    }
+
+    /// The tiling for its tiles.
+    pub(crate) fn tiling(&self, tiling: Tiling) -> Tiling {
+        if self.places.is_some() { tiling.narrow() } else { tiling }
+    }
+}
+
+/// Joins windows of one chunk to one that has the first one's segment, and counts padding as columns. If there are many,
+/// also returns a table with the `matrix` of every tile, counted from the first, and the end of its segment's columns.
+pub(crate) fn join<'a>(
+    gpu: &Gpu,
+    windows: &[Window<'a>],
+    matrix: impl Fn(&Window) -> usize,
+) -> Result<(Window<'a>, Option<Storage>)> {
+    let (first, last) = (windows[0], windows[windows.len() - 1]);
+    if windows.len() == 1 {
+        return Ok((first, None));
+    }
+    let place = |window: &Window| {
+        let end = window.first_tile * TILE_COLUMNS + window.columns;
+        std::iter::repeat_n([(matrix(window) - matrix(&first)) as u32, end as u32], window.tiles)
+    };
+    let places: Vec<[u32; 2]> = windows.iter().flat_map(place).collect();
+    let tiles = last.first_tile + last.tiles - first.first_tile;
+    Ok((Window { tiles, columns: tiles * TILE_COLUMNS, ..first }, Some(gpu.table(&places)?)))
+}
+
+/// The most tiles that a dispatch over some of the windows can process in time.
+pub(crate) fn most_tiles(gpu: &Gpu, windows: &[Window], work: usize) -> Result<usize> {
+    let all = windows.iter().map(|window| window.tiles * TILE_COLUMNS).sum();
+    Ok(gpu.columns_at_once(all, work)? / TILE_COLUMNS)
+}
+
+/// Whether one dispatch can process windows of one chunk: at most `tiles` tiles, and matrices that a kernel can bind.
+pub(crate) fn fit(gpu: &Gpu, run: &[Window], w: &GpuMatrix, tiles: usize) -> bool {
+    let (first, last) = (run[0], run[run.len() - 1]);
+    let matrices = if w.count == 1 { 1 } else { last.segment - first.segment + 1 };
+    last.first_tile + last.tiles - first.first_tile <= tiles && w.quads(matrices) + MATRIX_SLACK <= gpu.binding_quads
+}
+
+/// Divides windows into the longest runs of one chunk that `fit`. A window that does not fit is a run of its own.
+pub(crate) fn runs<'w, 'a>(
+    windows: &'w [Window<'a>],
+    fit: impl Fn(&[Window<'a>]) -> bool,
+) -> impl Iterator<Item = &'w [Window<'a>]> {
+    let mut rest = windows;
+    std::iter::from_fn(move || {
+        let first = rest.first()?;
+        let joins = |&length: &usize| rest[length - 1].index == first.index && fit(&rest[..length]);
+        let length = (2..=rest.len()).take_while(joins).last().unwrap_or(1);
+        let (run, others) = rest.split_at(length);
+        rest = others;
+        Some(run)
+    })
+}
+
 /// The most splits in which the columns of a problem are summed. The number depends on the problem alone, so the order
 /// of the sum does too. Together with the other dimensions of the sums, it gives enough workgroups for any device.
 const SPLITS: usize = 64;
@@ -184,6 +278,11 @@ impl Splits {
     pub(crate) fn at_most(self, most: usize) -> Self {
         let together = self.count.div_ceil(most);
         Self { tiles: together * self.tiles, count: self.count.div_ceil(together) }
+    }
+
+    /// A bound on the number of splits of `problems` problems with `tiles` tiles in all.
+    pub(crate) fn most(tiles: usize, problems: usize) -> usize {
+        (tiles / SPLIT_TILES + problems).min(problems * SPLITS)
     }
 
     /// The splits that overlap a window.
@@ -215,6 +314,14 @@ pub(crate) mod tests {
         let lib = [tiles.as_slice(), &shifts, &mixtures, &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));
+    }
+
+    #[test]
+    fn the_host_knows_which_denominators_are_one() {
+        for divergence in crate::divergence::ALL {
+            let text = format!("const UNIT_DENOMINATOR = {};", unit_denominator(divergence));
+            assert!(filling(divergence).text.contains(&text), "{divergence}");
+        }
     }
 
     #[test]

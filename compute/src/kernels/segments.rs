@@ -4,8 +4,9 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 
 use crate::divergence::Divergence;
+use crate::engine::gpu::Tiling;
 use crate::engine::gpu::tests::{gpu, numbers};
-use crate::engine::{Cpu, Engine, Gpu, Reference};
+use crate::engine::{Cpu, Engine, Gpu, Reference, Tuning};
 use crate::kernels::momentum::START;
 use crate::kernels::{
     Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, ShiftRule,
@@ -284,6 +285,22 @@ fn a_gpu_segment_has_the_same_bits_alone_and_in_a_batch() {
         gpu = gpu.with_chunk_columns(96);
         assert!(everything(&gpu, &batch) == whole, "{rows} x {widths:?}");
     }
+}
+
+#[test]
+fn many_gpu_segments_have_the_same_bits_alone_and_in_one_dispatch() {
+    let Some(mut gpu) = gpu() else { return };
+    let batch = recordings(35, 40, &[33, 7, 64, 1]);
+    let alone: Vec<Vec<f32>> = batch.chunks(1).flat_map(|one| everything(&gpu, one)).collect();
+    // Tiles of 16, 32 and 64 columns; factors that are held, and splits with workgroups of their own.
+    for (gains, bases) in [(5, 3), (9, 4), (12, 5)] {
+        let (gains, bases) = (Tiling::OF_GAINS[gains], Tiling::OF_BASES[bases]);
+        gpu.set_tuning(Tuning { bases: [bases; 4], ..Tuning::all(gains) }).unwrap();
+        assert!(everything(&gpu, &batch) == alone, "{gains:?}, {bases:?}");
+    }
+    // Two matrices per dispatch.
+    gpu.binding_quads = 2 * 36 * 10 + 128;
+    assert!(everything(&gpu, &batch) == alone);
 }
 
 #[test]

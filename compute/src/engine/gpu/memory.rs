@@ -31,7 +31,7 @@ impl Storage {
     }
 
     /// A part of its bytes. `first` must be a multiple of 256, the alignment that every device supports.
-    pub(super) fn part(&self, first: u64, bytes: u64) -> Self {
+    pub(crate) fn part(&self, first: u64, bytes: u64) -> Self {
         Self { owned: self.owned.clone(), offset: self.offset + first, bytes }
     }
 

@@ -33,8 +33,7 @@ pub use adapters::{Adapter, AdapterKind, GpuChoice, adapters};
 pub(crate) use layout::TILE;
 use memory::IDLE_BYTES;
 pub(crate) use memory::Storage;
-use operands::{ALIGNMENT, MATRIX_SLACK};
-pub(crate) use operands::{Chunk, Piece, QUAD};
+pub(crate) use operands::{ALIGNMENT, Chunk, MATRIX_SLACK, PerMatrix, Piece, QUAD};
 pub use operands::{GpuMatrix, GpuPanel};
 pub use pipeline_cache::{Compiled, PipelineCache};
 pub use tiling::Tuning;
@@ -68,6 +67,8 @@ pub struct Gpu {
     /// Bytes of workgroup memory available to a kernel.
     pub(crate) workgroup_bytes: u32,
     pub(crate) tuning: Tuning,
+    /// vec4s that a kernel can bind as one storage.
+    pub(crate) binding_quads: usize,
     /// vec4s available to P, and to Q, if they are stored.
     pub(crate) field_quads: usize,
     /// The most multiply-adds per dispatch, once measured.
@@ -117,8 +118,8 @@ impl Gpu {
         let tuning = Tuning::all(Tiling::SMALLEST);
         let workgroup_bytes = limits.max_compute_workgroup_storage_size;
         // P, Q and the cells' costs share one storage, and a kernel must be able to bind it.
-        let quads = usize::try_from(longest).unwrap_or(usize::MAX) / size_of::<[f32; QUAD]>();
-        let field_quads = FIELD_QUADS.min(quads / 3);
+        let binding_quads = usize::try_from(longest).unwrap_or(usize::MAX) / size_of::<[f32; QUAD]>();
+        let field_quads = FIELD_QUADS.min(binding_quads / 3);
         // Allocating and freeing memory of a card takes longer than most kernels, and a panel's masks are large.
         let idle_bytes = match adapter.kind {
             AdapterKind::Discrete => IDLE_BYTES.max(limits.max_buffer_size),
@@ -130,6 +131,7 @@ impl Gpu {
             chunk_columns,
             workgroup_bytes,
             tuning,
+            binding_quads,
             field_quads,
             dispatch_work: OnceLock::new(),
             spare: Arc::default(),
@@ -178,7 +180,7 @@ impl Gpu {
     pub(crate) fn new_stack(&self, count: usize, rows: usize, columns: usize) -> Result<GpuMatrix> {
         let one = rows * columns.div_ceil(QUAD);
         let storage = self.storage((count - 1) * one.next_multiple_of(ALIGNMENT) + one + MATRIX_SLACK)?;
-        Ok(GpuMatrix { rows, columns, count, storage })
+        Ok(GpuMatrix { rows, columns, count, storage, row_sums: OnceLock::new() })
     }
 
     /// Allocates a panel with unspecified contents.
@@ -208,6 +210,20 @@ impl Gpu {
         self.device.post(move |worker| worker.dispatch(&dispatch))
     }
 
+    /// A storage with rows of numbers of 32 bits, integers or not, that a kernel looks up.
+    pub(crate) fn table<Row: bytemuck::NoUninit>(&self, rows: &[Row]) -> Result<Storage> {
+        let numbers: &[f32] = bytemuck::cast_slice(rows);
+        let storage = self.storage(numbers.len().div_ceil(QUAD))?;
+        self.upload(&storage, 0, numbers.to_vec())?;
+        Ok(storage)
+    }
+
+    /// Allocates `quads` vec4s for each of `count` matrices, with unspecified contents.
+    pub(crate) fn per_matrix(&self, count: usize, quads: usize) -> Result<PerMatrix> {
+        let stride = quads.next_multiple_of(ALIGNMENT);
+        Ok(PerMatrix { storage: self.storage(count * stride)?, stride })
+    }
+
     /// Waits until all earlier commands are done.
     pub(crate) fn settle(&self) -> Result<()> {
         self.device.ask(Worker::settle)
@@ -224,13 +240,6 @@ impl Gpu {
             }
             uploaded
         })
-    }
-
-    /// Uploads rows of four numbers to a storage of their own.
-    pub(crate) fn table(&self, rows: &[[f32; QUAD]]) -> Result<Storage> {
-        let storage = self.storage(rows.len())?;
-        self.upload(&storage, 0, rows.concat())?;
-        Ok(storage)
     }
 
     /// A host buffer of `length` numbers with unspecified contents. Reuse matters because fresh memory comes from the

@@ -1,14 +1,16 @@
 //! Bases and frames on the device: where their numbers lie.
 
+use std::sync::OnceLock;
+
 use super::layout::TILE;
 use super::memory::Storage;
 
 /// Entries of a vec4.
 pub(crate) const QUAD: usize = 4;
 /// vec4s of padding after a matrix. The blocks of a workgroup's last components read them but must not use them.
-pub(super) const MATRIX_SLACK: usize = 128;
+pub(crate) const MATRIX_SLACK: usize = 128;
 /// The alignment in vec4s of the matrices of a stack: 256 bytes, the portable bound.
-pub(super) const ALIGNMENT: usize = 16;
+pub(crate) const ALIGNMENT: usize = 16;
 
 /// Bases on the device.
 pub struct GpuMatrix {
@@ -17,6 +19,16 @@ pub struct GpuMatrix {
     /// The number of matrices of this shape, one after another.
     pub(crate) count: usize,
     pub(crate) storage: Storage,
+    /// Sums over the rows of every matrix, if a kernel has formed them (kernels/products/gpu.rs).
+    pub(crate) row_sums: OnceLock<PerMatrix>,
+}
+
+/// Numbers of every matrix of a stack, one matrix after another.
+#[derive(Clone)]
+pub(crate) struct PerMatrix {
+    pub(crate) storage: Storage,
+    /// vec4s per matrix, a multiple of [`ALIGNMENT`].
+    pub(crate) stride: usize,
 }
 
 /// Frames on the device.
@@ -65,18 +77,43 @@ impl GpuMatrix {
 
     /// The matrix of a segment: its own, or the shared one.
     pub(crate) fn of(&self, segment: usize) -> Self {
-        let vec4 = (QUAD * size_of::<f32>()) as u64;
-        let first = (segment % self.count * self.stride()) as u64;
-        let storage = self.storage.part(first * vec4, (self.rows * self.pitch() + MATRIX_SLACK) as u64 * vec4);
-        Self { count: 1, storage, ..*self }
+        self.part(segment % self.count, 1)
     }
 
-    /// The matrices of a segment, if each segment has `length`: its own, or the shared ones.
-    pub(crate) fn run_of(&self, segment: usize, length: usize) -> Storage {
+    /// vec4s from the first to the last number of `count` consecutive matrices.
+    pub(crate) fn quads(&self, count: usize) -> usize {
+        (count - 1) * self.stride() + self.rows * self.pitch()
+    }
+
+    /// The stack in parts of at most `quads` vec4s, each with the index of its first matrix. `length` matrices stay
+    /// together.
+    pub(crate) fn parts(&self, length: usize, quads: usize) -> impl Iterator<Item = (usize, Self)> {
+        let more = quads.saturating_sub(self.quads(length) + MATRIX_SLACK) / (length * self.stride());
+        let most = length * (1 + more);
+        (0..self.count).step_by(most).map(move |first| (first, self.part(first, most.min(self.count - first))))
+    }
+
+    /// Consecutive matrices of the stack.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Self {
         let vec4 = (QUAD * size_of::<f32>()) as u64;
-        let first = (segment * length % self.count * self.stride()) as u64;
-        let quads = (length - 1) * self.stride() + self.rows * self.pitch() + MATRIX_SLACK;
-        self.storage.part(first * vec4, quads as u64 * vec4)
+        let bytes = (self.quads(count) + MATRIX_SLACK) as u64 * vec4;
+        let storage = self.storage.part((first * self.stride()) as u64 * vec4, bytes);
+        let row_sums = self.row_sums.get().map(|all| all.part(first, count));
+        let row_sums = row_sums.map_or_else(OnceLock::new, OnceLock::from);
+        Self { count, storage, row_sums, ..*self }
+    }
+
+    /// Forgets what was derived from the numbers. Every function that changes them must call it.
+    pub(crate) fn changes(&mut self) {
+        self.row_sums.take();
+    }
+}
+
+impl PerMatrix {
+    /// The numbers of consecutive matrices.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Self {
+        let bytes = (self.stride * QUAD * size_of::<f32>()) as u64;
+        Self { storage: self.storage.part(first as u64 * bytes, count as u64 * bytes), stride: self.stride }
     }
 }
 

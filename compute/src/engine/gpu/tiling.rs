@@ -72,6 +72,11 @@ impl Tiling {
         Self { split: true, ..self }
     }
 
+    /// The tiling of the same kind whose tiles have at most 32 columns, for tiles of different segments.
+    pub(crate) fn narrow(self) -> Self {
+        Self { quads: self.quads.min(8), ..self }
+    }
+
     /// The value of the constant TILING.
     pub(crate) const fn code(self) -> u32 {
         64 * self.quads + self.lanes
@@ -179,6 +184,15 @@ mod tests {
         assert_eq!(Tiling::SMALLEST.divide(88), (1, 3));
         assert_eq!(Tiling::passing(8, 32, 4).divide(88), (1, 1));
         assert_eq!(Tiling::passing(16, 16, 4).divide(260), (3, 2));
+    }
+
+    #[test]
+    fn every_tiling_has_a_narrow_one_that_shares_the_components_alike() {
+        for tiling in Tiling::OF_GAINS {
+            let narrow = tiling.narrow();
+            assert!(narrow.columns() <= 32 && Tiling::GAINS_CODES.contains(&narrow.code()), "{tiling:?}");
+            assert_eq!(narrow.divide(300), tiling.divide(300));
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::{Glue, Mask, Norm, check_factors, check_masks, check_sums};
 use crate::Result;
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
-use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
+use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, PerMatrix, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::Rule;
-use crate::kernels::gpu::{CELLS, FLOORS, INDEX, PARAMS, PASSING, POWER, Params, REDUCE, Window};
+use crate::kernels::gpu::{CELLS, FLOORS, INDEX, PARAMS, PASSING, POWER, Params, Part, REDUCE, Window, join, runs};
 
 /// Workgroup size of every kernel here.
 const INVOCATIONS: usize = 64;
@@ -28,8 +28,8 @@ static TURN_BASES: Kernel = Kernel {
 };
 static SCALE_GAINS: Kernel = Kernel {
     source: source!("glue/scale_gains.wgsl", PARAMS, INDEX),
-    storages: &[Access::Read, Access::Write],
-    constants: &[],
+    storages: &[Access::Read, Access::Write, Access::Read],
+    constants: &[("SEGMENTS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static GAIN_TOTALS: Kernel = Kernel {
@@ -40,8 +40,8 @@ static GAIN_TOTALS: Kernel = Kernel {
 };
 static SOURCE_MODEL: Kernel = Kernel {
     source: source!("glue/model.wgsl", PASSING),
-    storages: &[Access::Read, Access::Read, Access::Write, Access::Write],
-    constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("FIRST", &[0, 1])],
+    storages: &[Access::Read, Access::Read, Access::Write, Access::Write, Access::Read],
+    constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("FIRST", &[0, 1]), ("SEGMENTS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static WEIGH: Kernel = Kernel {
@@ -104,34 +104,36 @@ impl Gpu {
         Ok(())
     }
 
-    /// Computes the sums of the gains that an update of bases under a penalty needs: the norm's code, and Σ_n H for
-    /// every component of a basis of `pitch` vec4s. `h` is given by these windows. Returns 0 and an empty result if the
-    /// rule needs no sums.
-    pub(crate) fn gain_totals(
+    /// Computes the sums of the gains that an update of bases under a penalty needs: the norm's code, and Σ_n H of every
+    /// problem for every component of a basis of `pitch` vec4s. A problem is given by its windows. Returns 0 and an
+    /// empty result if the rule needs no sums.
+    pub(crate) fn gain_totals<'w, 'a: 'w>(
         &self,
-        windows: &[Window],
+        problems: impl ExactSizeIterator<Item = &'w [Window<'a>]>,
         h: &GpuPanel,
         (components, pitch): (usize, usize),
         rule: &Rule,
-    ) -> Result<(u32, Storage)> {
-        let Some(norm) = rule.basis_norm() else { return Ok((0, self.storage(1)?)) };
-        let (partials, totals) = (self.storage(QUAD * pitch * INVOCATIONS)?, self.storage(pitch)?);
-        for (index, window) in windows.iter().enumerate() {
-            self.run(Run {
-                kernel: &GAIN_TOTALS,
-                filling: None,
-                constants: &[u32::from(index == 0), u32::from(index + 1 == windows.len())],
-                uniform: window.params(Params {
-                    rows: h.rows as u32,
-                    components: components as u32,
-                    bases_pitch: pitch as u32,
-                    first_tile: window.before as u32,
-                    ..Params::default()
-                }),
-                storages: &[&h.chunks[window.index].storage, &partials, &totals],
-                workgroups: QUAD * pitch,
-                work: h.rows * window.columns,
-            })?;
+    ) -> Result<(u32, PerMatrix)> {
+        let Some(norm) = rule.basis_norm() else { return Ok((0, self.per_matrix(1, 1)?)) };
+        let (partials, totals) = (self.storage(QUAD * pitch * INVOCATIONS)?, self.per_matrix(problems.len(), pitch)?);
+        for (problem, windows) in problems.enumerate() {
+            for (index, window) in windows.iter().enumerate() {
+                self.run(Run {
+                    kernel: &GAIN_TOTALS,
+                    filling: None,
+                    constants: &[u32::from(index == 0), u32::from(index + 1 == windows.len())],
+                    uniform: window.params(Params {
+                        rows: h.rows as u32,
+                        components: components as u32,
+                        bases_pitch: pitch as u32,
+                        first_tile: window.before as u32,
+                        ..Params::default()
+                    }),
+                    storages: &[&h.chunks[window.index].storage, &partials, &totals.part(problem, 1).storage],
+                    workgroups: QUAD * pitch,
+                    work: h.rows * window.columns,
+                })?;
+            }
         }
         Ok((code(norm), totals))
     }
@@ -145,9 +147,10 @@ impl Gpu {
         h: Option<&mut GpuPanel>,
         norm: Norm,
     ) -> Result<()> {
-        let mut sizes = Vec::with_capacity(w.count / time);
-        for stack in 0..w.count / time {
-            let of_columns = self.storage(w.pitch())?;
+        let stacks = w.count / time;
+        let sizes = self.per_matrix(stacks, w.pitch())?;
+        for (first, part) in w.parts(time, self.binding_quads) {
+            let (first, stacks) = (first / time, part.count / time);
             self.run(Run {
                 kernel: &NORMALIZE_BASES,
                 filling: None,
@@ -157,27 +160,32 @@ impl Gpu {
                     bases_pitch: w.pitch() as u32,
                     time_lags: time as u32,
                     bases_stride: w.stride() as u32,
+                    matrices: part.count as u32,
+                    sums_stride: sizes.stride as u32,
                     ..Params::default()
                 },
-                storages: &[&w.run_of(stack, time), &of_columns],
-                workgroups: w.pitch(),
-                work: 3 * time * w.rows * w.columns,
+                storages: &[&part.storage, &sizes.part(first, stacks).storage],
+                workgroups: stacks * w.pitch(),
+                work: 3 * part.count * w.rows * w.columns,
             })?;
-            sizes.push(of_columns);
         }
         let Some(h) = h else { return Ok(()) };
-        let shared = h.segments.len() / sizes.len();
-        for window in Window::all(h) {
+        let shared = h.segments.len() / stacks;
+        let stack = |window: &Window| window.segment / shared;
+        for run in runs(&Window::all(h), |_| true) {
+            let (window, places) = join(self, run, stack)?;
+            let sizes = sizes.part(stack(&run[0]), stack(&run[run.len() - 1]) - stack(&run[0]) + 1);
             self.run(Run {
                 kernel: &SCALE_GAINS,
                 filling: None,
-                constants: &[],
+                constants: &[u32::from(places.is_some())],
                 uniform: window.params(Params {
                     rows: h.rows as u32,
                     components: w.columns as u32,
+                    sums_stride: sizes.stride as u32,
                     ..Params::default()
                 }),
-                storages: &[&sizes[window.segment / shared], &window.chunk.storage],
+                storages: &[&sizes.storage, &window.chunk.storage, places.as_ref().unwrap_or(&sizes.storage)],
                 workgroups: (h.rows * window.tiles * TILE / QUAD).div_ceil(INVOCATIONS),
                 work: h.rows * window.columns,
             })?;
@@ -191,11 +199,13 @@ impl Glue for Gpu {
         if let Some(h) = &h {
             check_factors(w.extent(), (h.rows, h.segments.len()))?;
         }
+        w.changes();
         self.normalize_stacks(w, 1, h, norm)
     }
 
     fn turn_bases(&self, w: &mut GpuMatrix, n: &GpuMatrix, d: &GpuMatrix) -> Result<()> {
         check_sums(w.extent(), n.extent(), d.extent())?;
+        w.changes();
         for matrix in 0..w.count {
             let [w, n, d] = [&*w, n, d].map(|stack| stack.of(matrix));
             self.run(Run {
@@ -216,32 +226,33 @@ impl Glue for Gpu {
         check_masks(w.columns, sources, mask)?;
         let masks: Result<Vec<GpuPanel>> = sources.iter().map(|_| self.new_panel(w.rows, h.segments.clone())).collect();
         let masks = masks?;
-        let windows = Window::in_time(self, h, w.rows * w.columns)?;
-        for windows in windows.chunk_by(|a, b| a.index == b.index) {
-            let (chunk, index) = (windows[0].chunk, windows[0].index);
+        let parts = Part::in_time(self, h, w, w.rows * w.columns)?;
+        for parts in parts.chunk_by(|a, b| a.window.index == b.window.index) {
+            let (chunk, index) = (parts[0].window.chunk, parts[0].window.index);
             let cells = w.rows * chunk.quads();
             let peak = self.storage(cells)?;
             let params = Params {
                 rows: w.rows as u32,
                 components: w.columns as u32,
                 bases_pitch: w.pitch() as u32,
+                bases_stride: w.stride() as u32,
                 chunk_quads: chunk.quads() as u32,
                 floor: (MODEL_FLOOR / sources.len() as f64) as f32,
                 ..Params::default()
             };
             for (j, (mask, source)) in zip(&masks, sources).enumerate() {
                 let mask = &mask.chunks[index].storage;
-                for window in windows {
+                for Part { window, w, places } in parts {
                     self.run(Run {
                         kernel: &SOURCE_MODEL,
                         filling: None,
-                        constants: &[Tiling::SMALLEST.code(), u32::from(j == 0)],
+                        constants: &[Tiling::SMALLEST.code(), u32::from(j == 0), u32::from(places.is_some())],
                         uniform: window.params(Params {
                             first_component: source.start as u32,
                             end_component: source.end as u32,
                             ..params
                         }),
-                        storages: &[&w.of(window.segment).storage, &chunk.storage, mask, &peak],
+                        storages: &[&w.storage, &chunk.storage, mask, &peak, places.as_ref().unwrap_or(&w.storage)],
                         workgroups: w.rows.div_ceil(TILE) * window.tiles,
                         work: w.rows * window.columns * source.len(),
                     })?;

@@ -11,7 +11,10 @@ use crate::engine::gpu::Tiling;
 use crate::engine::gpu::tests::{gpu, numbers};
 use crate::engine::{Engine, Gpu, GpuPanel, Reference, Timing, Tuning};
 use crate::kernels::momentum::START;
-use crate::kernels::{Density, GainPrior, Glue, Gradient, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, Track};
+use crate::kernels::{
+    Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, ShiftRule,
+    Shifts, Track,
+};
 
 /// Runs every kernel once on a case: gains, bases, both, norms, priors, trials, costs and masks. Returns all results
 /// concatenated.
@@ -201,6 +204,35 @@ fn the_tiling_does_not_change_the_bits() {
             let results = products(&gpu, v.view(), w.view(), h.view());
             assert!(results == expected, "{rows} x {columns} x {components}, {gains:?}, {bases:?}");
         }
+    }
+}
+
+#[test]
+fn sums_of_the_bases_follow_every_change_of_the_bases() {
+    let Some(gpu) = gpu() else { return };
+    let (v, w, h) = (numbers(1, 70, 40), numbers(2, 70, 5), numbers(3, 5, 40));
+    let v = gpu.panel(v.view()).unwrap();
+    let (kl, lags) = (Rule::of(Divergence::KullbackLeibler), Lags { time: 1, pitch: 1 });
+    let shifted = ShiftRule { rule: kl, lags, edges: Edges::Exact };
+    type Change<'a> = &'a dyn Fn(&mut <Gpu as Engine>::Matrix, &mut GpuPanel) -> crate::Result<()>;
+    let changes: [(&str, Change); 5] = [
+        ("bases", &|w, h| gpu.update_bases(&v, w, h, &kl)),
+        ("both", &|w, h| gpu.update_both(&v, w, h, &kl)),
+        ("norms", &|w, h| gpu.normalize(w, Some(h), Norm::L2)),
+        ("shifted bases", &|w, h| gpu.update_shifted_bases(&v, w, h, &shifted)),
+        ("norms of patterns", &|w, h| gpu.normalize_patterns(w, h, lags, Norm::L1)),
+    ];
+    for (name, change) in changes {
+        let (mut w, mut h) = (gpu.matrix(w.view()).unwrap(), gpu.panel(h.view()).unwrap());
+        gpu.update_gains(&v, &w, &mut h, &kl).unwrap();
+        change(&mut w, &mut h).unwrap();
+        let updated = |w: &<Gpu as Engine>::Matrix| {
+            let mut h = gpu.panel(gpu.read_panel::<f32>(&h).unwrap().view()).unwrap();
+            gpu.update_gains(&v, w, &mut h, &kl).unwrap();
+            gpu.read_panel::<f32>(&h).unwrap()
+        };
+        let fresh = gpu.matrix(gpu.read_matrix::<f32>(&w).unwrap().view()).unwrap();
+        assert!(updated(&w) == updated(&fresh), "{name}");
     }
 }
 

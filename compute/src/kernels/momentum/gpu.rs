@@ -77,9 +77,10 @@ impl Momentum for Gpu {
     fn lead_bases(&self, to: &GpuMatrix, from: &GpuMatrix, share: f64) -> Result<GpuMatrix> {
         check_path(to.extent(), from.extent(), share)?;
         let all = self.new_stack(to.count, to.rows, to.columns)?;
-        for matrix in 0..to.count {
-            let [to, from, led] = [to, from, &all].map(|stack| stack.of(matrix));
-            self.step(&LEAD_ON, to.rows, to.pitch(), share, &[&to.storage, &from.storage, &led.storage])?;
+        for (first, to) in to.parts(1, self.binding_quads) {
+            let [from, led] = [from, &all].map(|stack| stack.part(first, to.count));
+            let storages = [&to.storage, &from.storage, &led.storage];
+            self.step(&LEAD_ON, 1, to.quads(to.count), share, &storages)?;
         }
         Ok(all)
     }

@@ -16,10 +16,10 @@ use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
-use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
+use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, PerMatrix, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{
-    BASIS_RULE, CELLS, COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, PARAMS, PASSING, Params, RULE, STORED_FIELDS, Splits,
-    Window, filling,
+    BASIS_RULE, CELLS, COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, PARAMS, PASSING, Params, Part, RULE, STORED_FIELDS,
+    Splits, Window, filling, fit, most_tiles, runs, unit_denominator,
 };
 
 /// The most vec4s that the sums of a pass may take. Larger bases are updated in several passes.
@@ -33,13 +33,23 @@ const BLOCKS: &[u32] = &[1, 2, 3, 4];
 
 static GAINS: Kernel = Kernel {
     source: source!("products/gains.wgsl", PASSING, FIELDS, COLUMN_SUMS, RULE),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Write],
+    storages: &[
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Write,
+        Access::Write,
+        Access::Write,
+        Access::Read,
+        Access::Read,
+    ],
     constants: &[
         ("TILING", Tiling::GAINS_CODES),
         ("COSTS", &[0, 1]),
         ("SUMS", &[0, 1]),
         ("PART", &[0, 1]),
         ("BLOCKS", BLOCKS),
+        ("SEGMENTS", &[0, 1]),
     ],
     uniform: Params::MEMBERS,
 };
@@ -50,10 +60,22 @@ static HELD_GAINS: Kernel = Kernel {
     constants: GAINS.constants,
     uniform: Params::MEMBERS,
 };
+static GAINS_DENOMINATOR: Kernel = Kernel {
+    source: source!("products/gains_denominator.wgsl", PARAMS, INDEX, CELLS),
+    storages: &[Access::Read, Access::Write],
+    constants: &[],
+    uniform: Params::MEMBERS,
+};
 static BASES: Kernel = Kernel {
     source: source!("products/bases.wgsl", PASSING, FIELDS),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read],
-    constants: &[("TILING", Tiling::BASES_CODES), ("COSTS", &[0]), ("WEIGHED", &[0]), ("BLOCKS", BLOCKS)],
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read, Access::Read, Access::Read],
+    constants: &[
+        ("TILING", Tiling::BASES_CODES),
+        ("COSTS", &[0]),
+        ("WEIGHED", &[0]),
+        ("BLOCKS", BLOCKS),
+        ("SEGMENTS", &[0, 1]),
+    ],
     uniform: Params::MEMBERS,
 };
 /// [`BASES`] with factors held in workgroup memory.
@@ -65,8 +87,8 @@ static HELD_BASES: Kernel = Kernel {
 };
 static STORE_FIELDS: Kernel = Kernel {
     source: source!("products/fields.wgsl", PASSING, FIELDS),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    constants: &[("TILING", Tiling::GAINS_CODES), ("COSTS", &[0, 1])],
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read],
+    constants: &[("TILING", Tiling::GAINS_CODES), ("COSTS", &[0, 1]), ("SEGMENTS", &[0])],
     uniform: Params::MEMBERS,
 };
 /// [`GAINS`] from stored fields.
@@ -80,7 +102,13 @@ static STORED_GAINS: Kernel = Kernel {
 static STORED_BASES: Kernel = Kernel {
     source: source!("products/bases.wgsl", PASSING, STORED_FIELDS),
     storages: BASES.storages,
-    constants: &[("TILING", Tiling::BASES_CODES), ("COSTS", &[0]), ("WEIGHED", &[0, 1]), ("BLOCKS", BLOCKS)],
+    constants: &[
+        ("TILING", Tiling::BASES_CODES),
+        ("COSTS", &[0]),
+        ("WEIGHED", &[0, 1]),
+        ("BLOCKS", BLOCKS),
+        ("SEGMENTS", &[0]),
+    ],
     uniform: Params::MEMBERS,
 };
 static GAINS_REDUCE: Kernel = Kernel {
@@ -89,10 +117,16 @@ static GAINS_REDUCE: Kernel = Kernel {
     constants: &[("COSTS", &[0, 1]), ("SUMS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
+static BASES_DENOMINATOR: Kernel = Kernel {
+    source: source!("products/bases_denominator.wgsl", PARAMS, INDEX, CELLS),
+    storages: &[Access::Read, Access::Write, Access::Read],
+    constants: &[("SEGMENTS", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
 static BASES_REDUCE: Kernel = Kernel {
     source: source!("products/bases_reduce.wgsl", INDEX, BASIS_RULE),
-    storages: &[Access::Read, Access::Write, Access::Read, Access::Write],
-    constants: &[("NORM", &[0, 1, 2]), ("SUMS", &[0, 1])],
+    storages: &[Access::Read, Access::Write, Access::Read, Access::Read, Access::Read, Access::Write],
+    constants: &[("NORM", &[0, 1, 2]), ("UNIT", &[0, 1]), ("SEGMENTS", &[0, 1]), ("SUMS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static WEIGH_GAINS: Kernel = Kernel {
@@ -103,8 +137,8 @@ static WEIGH_GAINS: Kernel = Kernel {
 };
 static COSTS: Kernel = Kernel {
     source: source!("products/costs.wgsl", FLOORS, PASSING, COLUMN_SUMS),
-    storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    constants: &[("TILING", &[Tiling::SMALLEST.code()])],
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read],
+    constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("SEGMENTS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 
@@ -114,6 +148,8 @@ pub(crate) fn params(w: &GpuMatrix, rule: &Rule) -> Params {
         rows: w.rows as u32,
         components: w.columns as u32,
         bases_pitch: w.pitch() as u32,
+        bases_stride: w.stride() as u32,
+        matrices: w.count as u32,
         end_component: w.columns as u32,
         beta: rule.divergence.exponent_beta() as f32,
         exponent: rule.exponent as f32,
@@ -133,13 +169,9 @@ fn storable<'a>(gpu: &Gpu, window: Window<'a>, rows: usize) -> impl Iterator<Ite
     window.cut((gpu.field_quads * QUAD / TILE / rows).max(1))
 }
 
-/// Groups the windows by the matrix that they update: each segment's windows, or all of them.
-fn problems<'a, 'w>(windows: &'w mut [Window<'a>], w: &GpuMatrix) -> impl Iterator<Item = &'w [Window<'a>]> {
-    let shared = w.count == 1;
-    if shared {
-        windows.iter_mut().for_each(Window::join);
-    }
-    windows.chunk_by(move |a, b| shared || a.segment == b.segment)
+/// Sums of the bases' size per split: N, and D if it depends on the row.
+fn sums_of_split(rule: &Rule) -> usize {
+    if unit_denominator(rule.divergence) { 1 } else { 2 }
 }
 
 /// The most splits of the rows in an update of gains, and the least tiles per split.
@@ -168,16 +200,59 @@ enum Beside<'a> {
 enum Made<'a> {
     /// The updated bases.
     Bases,
-    /// N and D themselves.
+    /// N and D themselves, for every matrix of the stack.
     Sums(&'a GpuMatrix, &'a GpuMatrix),
+}
+
+/// The columns that update one matrix. Or those of many segments, each of which updates a matrix of its own.
+struct Problem<'w, 'a> {
+    windows: &'w [Window<'a>],
+    /// A part for every window, or one for all segments.
+    parts: Vec<Part<'a>>,
+    w: GpuMatrix,
+    splits: Splits,
+    /// If there are many segments, the tiles of every split and the splits of every matrix.
+    tables: Option<(Storage, Storage)>,
+}
+
+impl<'w, 'a> Problem<'w, 'a> {
+    /// One problem.
+    fn one(gpu: &Gpu, windows: &'w [Window<'a>], w: &GpuMatrix) -> Result<Self> {
+        let w = w.of(windows[0].segment);
+        let parts: Result<Vec<Part>> = windows.iter().map(|window| Part::of(gpu, &[*window], &w)).collect();
+        Ok(Self { windows, parts: parts?, w, splits: Splits::of(windows), tables: None })
+    }
+
+    /// A problem for every window.
+    fn many(gpu: &Gpu, windows: &'w [Window<'a>], w: &GpuMatrix) -> Result<Self> {
+        let part = Part::of(gpu, windows, w)?;
+        let (mut splits, mut problems) = (Vec::new(), Vec::new());
+        for window in windows {
+            let (first, before) = (splits.len(), window.first_tile - windows[0].first_tile);
+            let each = Splits::of(&[*window]).tiles;
+            splits.extend((0..window.tiles).step_by(each).map(|begin| {
+                let end = (begin + each).min(window.tiles);
+                [(before + begin) as u32, (before + end) as u32]
+            }));
+            problems.push([first as u32, splits.len() as u32]);
+        }
+        let tables = Some((gpu.table(&splits)?, gpu.table(&problems)?));
+        let w = part.w.part(0, part.w.count);
+        Ok(Self { windows, parts: vec![part], w, splits: Splits { tiles: 0, count: splits.len() }, tables })
+    }
 }
 
 /// The sums for an update of the rows `first_row..first_row + rows` of the bases.
 struct Pass<'a> {
     splits: Splits,
+    /// The tiles of every split, if there are many segments.
+    tiles: Option<&'a Storage>,
     first_row: usize,
     rows: usize,
+    /// N and D by split, or N alone if Q is 1.
     sums: &'a Storage,
+    /// D by split if Q is 1. It is the same for all rows, and the first pass forms it.
+    column_sums: &'a Storage,
 }
 
 impl Gpu {
@@ -197,35 +272,75 @@ impl Gpu {
         self.run(Run {
             kernel: &STORE_FIELDS,
             filling: Some(filling(rule.divergence)),
-            constants: &[tiling.code(), u32::from(costs)],
+            constants: &[tiling.code(), u32::from(costs), 0],
             uniform: Params { first_row: first_row as u32, pass_rows: rows as u32, ..window.params(params(w, rule)) },
-            storages: &[&window.chunk.storage, &w.storage, gains, &fields],
+            storages: &[&window.chunk.storage, &w.storage, gains, &fields, &w.storage],
             workgroups: rows.div_ceil(TILE) * window.workgroups(tiling),
             work: rows * window.columns * w.columns,
         })?;
         Ok(fields)
     }
 
-    /// Updates a window's gains, from stored fields or by forming them.
+    /// Forms the sums that take the place of D in an update of gains if Q is 1. The matrices keep them until they
+    /// change, so fixed bases are summed once. Returns None for other divergences.
+    fn row_sums(&self, w: &GpuMatrix, divergence: Divergence) -> Result<Option<PerMatrix>> {
+        if !unit_denominator(divergence) {
+            return Ok(None);
+        }
+        if let Some(known) = w.row_sums.get() {
+            return Ok(Some(known.clone()));
+        }
+        let (split_tiles, splits) = row_splits(w.rows);
+        let sums = self.per_matrix(w.count, splits * w.pitch())?;
+        for (first, w) in w.parts(1, self.binding_quads) {
+            self.run(Run {
+                kernel: &GAINS_DENOMINATOR,
+                filling: None,
+                constants: &[],
+                uniform: Params {
+                    split_tiles: split_tiles as u32,
+                    end_split: splits as u32,
+                    sums_stride: sums.stride as u32,
+                    ..params(&w, &Rule::of(divergence))
+                },
+                storages: &[&w.storage, &sums.part(first, w.count).storage],
+                workgroups: (w.count * sums.stride).div_ceil(INVOCATIONS),
+                work: w.count * w.rows * w.columns,
+            })?;
+        }
+        Ok(Some(w.row_sums.get_or_init(|| sums).clone()))
+    }
+
+    /// What one dispatch of an update of gains processes. Stored fields are formed window by window.
+    fn gain_parts<'a>(&self, v: &'a GpuPanel, w: &GpuMatrix) -> Result<Vec<Part<'a>>> {
+        let fused = |columns| self.tuning.gains(w.columns, columns).divide(w.columns).1 <= FUSED_SHARES;
+        if fused(0) && fused(usize::MAX) {
+            return Part::in_time(self, v, w, work_of_column(w));
+        }
+        Window::in_time(self, v, work_of_column(w))?.iter().map(|window| Part::of(self, &[*window], w)).collect()
+    }
+
+    /// Updates the gains of a part, from stored fields or by forming them.
     fn gains(
         &self,
-        window: Window,
+        part: &Part,
         fields: Option<&Storage>,
-        w: &GpuMatrix,
         (from, to): (&Storage, &Storage),
         beside: Beside,
         rule: &Rule,
     ) -> Result<()> {
-        let tiling = self.tuning.gains(w.columns, window.columns);
+        let Part { window, w, places } = part;
+        let tiling = part.tiling(self.tuning.gains(w.columns, window.columns));
         let (blocks, shares) = tiling.divide(w.columns);
         let (split_tiles, splits) = row_splits(w.rows);
         // If every split has its own workgroups, the sums of all splits for all columns of the chunk.
         let panel_quads = w.columns * window.chunk.quads();
-        let part = tiling.split && splits > 1 && 2 * splits * panel_quads <= SUMS_QUADS;
+        let by_split = tiling.split && splits > 1 && 2 * splits * panel_quads <= SUMS_QUADS;
         let unused = self.storage(1)?;
+        let row_sums = self.row_sums(w, rule.divergence)?;
         let running = match beside {
             Beside::Denominators(_) => None,
-            _ if splits == 1 || part => None,
+            _ if splits == 1 || by_split => None,
             _ => Some(self.storage(panel_quads)?),
         };
         let (with_costs, sums, denominators, costs) = match beside {
@@ -233,7 +348,7 @@ impl Gpu {
             Beside::Costs(costs) => (1, 0, running.as_ref().unwrap_or(&unused), costs),
             Beside::Denominators(denominators) => (0, 1, denominators, &unused),
         };
-        let parts = if part {
+        let parts = if by_split {
             Some((self.storage(2 * splits * panel_quads)?, self.storage(splits * window.chunk.quads())?))
         } else {
             None
@@ -245,15 +360,28 @@ impl Gpu {
             None if held => (&HELD_GAINS, &window.chunk.storage, shares + 2),
             None => (&GAINS, &window.chunk.storage, shares + 2),
         };
-        let uniform =
-            Params { split_tiles: split_tiles as u32, end_split: splits as u32, ..window.params(params(w, rule)) };
+        let uniform = Params {
+            split_tiles: split_tiles as u32,
+            end_split: splits as u32,
+            sums_stride: row_sums.as_ref().map_or(0, |sums| sums.stride as u32),
+            ..window.params(params(w, rule))
+        };
         self.run(Run {
             kernel,
             filling: Some(filling(rule.divergence)),
-            constants: &[tiling.code(), with_costs, sums, u32::from(part), blocks as u32],
+            constants: &[tiling.code(), with_costs, sums, u32::from(by_split), blocks as u32, part.segments()],
             uniform,
-            storages: &[from_memory, &w.storage, from, to_parts, denominators, part_costs],
-            workgroups: window.workgroups(tiling) * shares * if part { splits } else { 1 },
+            storages: &[
+                from_memory,
+                &w.storage,
+                from,
+                to_parts,
+                denominators,
+                part_costs,
+                row_sums.as_ref().map_or(&w.storage, |sums| &sums.storage),
+                places.as_ref().unwrap_or(&w.storage),
+            ],
+            workgroups: window.workgroups(tiling) * shares * if by_split { splits } else { 1 },
             work: products * w.rows * window.columns * w.columns,
         })?;
         let Some((sums_of_parts, part_costs)) = &parts else { return Ok(()) };
@@ -269,22 +397,16 @@ impl Gpu {
         })
     }
 
-    /// Updates a window's gains and produces the requested output beside them.
-    fn update_window(
-        &self,
-        window: Window,
-        w: &GpuMatrix,
-        (from, to): (&Storage, &Storage),
-        beside: Beside,
-        rule: &Rule,
-    ) -> Result<()> {
-        if self.tuning.gains(w.columns, window.columns).divide(w.columns).1 <= FUSED_SHARES {
-            return self.gains(window, None, w, (from, to), beside, rule);
+    /// Updates the gains of a part and produces the requested output beside them.
+    fn update_part(&self, part: &Part, (from, to): (&Storage, &Storage), beside: Beside, rule: &Rule) -> Result<()> {
+        let (window, w) = (part.window, &part.w);
+        if part.tiling(self.tuning.gains(w.columns, window.columns)).divide(w.columns).1 <= FUSED_SHARES {
+            return self.gains(part, None, (from, to), beside, rule);
         }
         for window in storable(self, window, w.rows) {
             let costs = matches!(beside, Beside::Costs(_));
             let fields = self.fields(window, (0, w.rows), w, from, rule, costs)?;
-            self.gains(window, Some(&fields), w, (from, to), beside, rule)?;
+            self.gains(&Part::of(self, &[window], w)?, Some(&fields), (from, to), beside, rule)?;
         }
         Ok(())
     }
@@ -298,94 +420,168 @@ impl Gpu {
         rule: &Rule,
     ) -> Result<(GpuPanel, GpuPanel)> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
+        self.row_sums(w, rule.divergence)?;
         let panel = || self.new_panel(h.rows, h.segments.clone());
         let (n, d) = (panel()?, panel()?);
-        for window in Window::in_time(self, v, work_of_column(w))? {
-            let [h, n, d] = [h, &n, &d].map(|panel| &panel.chunks[window.index].storage);
-            self.update_window(window, &w.of(window.segment), (h, n), Beside::Denominators(d), rule)?;
+        for part in self.gain_parts(v, w)? {
+            let [h, n, d] = [h, &n, &d].map(|panel| &panel.chunks[part.window.index].storage);
+            self.update_part(&part, (h, n), Beside::Denominators(d), rule)?;
         }
         Ok((n, d))
     }
 
-    /// Adds a window to the sums of a pass. P is multiplied by `gains`, and Q by `weights` if given, otherwise by
-    /// `gains` too.
+    /// Groups the windows by the matrices that they update, and if `fused`, joins problems of one window each.
+    fn problems<'w, 'a>(
+        &self,
+        windows: &'w [Window<'a>],
+        v: &GpuPanel,
+        w: &GpuMatrix,
+        rule: &Rule,
+        fused: bool,
+    ) -> Result<Vec<Problem<'w, 'a>>> {
+        if w.count == 1 {
+            return Ok(vec![Problem::one(self, windows, w)?]);
+        }
+        let joins = |window: &Window| fused && window.columns == v.segments[window.segment];
+        let most = most_tiles(self, windows, work_of_column(w))?;
+        // A window has at most one split more than it has splits of the least length.
+        let row_quads = |run: &[Window]| {
+            let tiles: usize = run[run.len() - 1].first_tile + run[run.len() - 1].tiles - run[0].first_tile;
+            sums_of_split(rule) * Splits::most(tiles, run.len()) * w.pitch()
+        };
+        let fit =
+            |run: &[Window]| fit(self, run, w, most) && row_quads(run) * w.rows.next_multiple_of(TILE) <= SUMS_QUADS;
+        let mut all = Vec::new();
+        for neighbours in windows.chunk_by(|a, b| a.segment == b.segment || joins(a) && joins(b)) {
+            if !joins(&neighbours[0]) {
+                all.push(Problem::one(self, neighbours, w)?);
+                continue;
+            }
+            for run in runs(neighbours, fit) {
+                all.push(if run.len() == 1 { Problem::one(self, run, w)? } else { Problem::many(self, run, w)? });
+            }
+        }
+        Ok(all)
+    }
+
+    /// The windows of an update of the bases. If segments share them, tiles count from the start of the panel.
+    fn bases_windows<'a>(&self, v: &'a GpuPanel, w: &GpuMatrix) -> Result<Vec<Window<'a>>> {
+        let mut windows = Window::in_time(self, v, work_of_column(w))?;
+        if w.count == 1 {
+            windows.iter_mut().for_each(Window::join);
+        }
+        Ok(windows)
+    }
+
+    /// Adds a part to the sums of a pass. P is multiplied by `gains`, and Q by `weights` if given, otherwise by `gains`
+    /// too.
     fn correlate(
         &self,
         pass: &Pass,
-        window: Window,
+        part: &Part,
         fields: Option<&Storage>,
-        w: &GpuMatrix,
         (gains, weights): (&Storage, Option<&Storage>),
         rule: &Rule,
     ) -> Result<()> {
+        let Part { window, w, places } = part;
         let tiling = self.tuning.bases(w.columns);
         let (blocks, shares) = tiling.divide(w.columns);
-        let first_tile = window.before;
-        let splits = pass.splits.of_window(&window);
+        let splits = pass.tiles.map_or_else(|| pass.splits.of_window(window), |_| 0..pass.splits.count);
         let held = fields.is_none() && tiling.holds(w.columns, self.workgroup_bytes);
         let (kernel, from_memory, products) = match fields {
             Some(fields) => (&STORED_BASES, fields, 2),
             None if held => (&HELD_BASES, &window.chunk.storage, shares + 2),
             None => (&BASES, &window.chunk.storage, shares + 2),
         };
+        let uniform = Params {
+            first_row: pass.first_row as u32,
+            pass_rows: pass.rows as u32,
+            first_tile: window.before as u32,
+            split_tiles: pass.splits.tiles as u32,
+            first_split: splits.start as u32,
+            end_split: splits.end as u32,
+            ..window.params(params(w, rule))
+        };
+        // A binding that a shader does not read may be any storage that the dispatch does not write.
+        let tiles = pass.tiles.unwrap_or(&w.storage);
+        if unit_denominator(rule.divergence) && pass.first_row == 0 {
+            self.run(Run {
+                kernel: &BASES_DENOMINATOR,
+                filling: None,
+                constants: &[part.segments()],
+                uniform,
+                storages: &[weights.unwrap_or(gains), pass.column_sums, tiles],
+                workgroups: (w.columns * splits.len()).div_ceil(INVOCATIONS),
+                work: window.columns * w.columns,
+            })?;
+        }
         self.run(Run {
             kernel,
             filling: Some(filling(rule.divergence)),
-            constants: &[tiling.code(), 0, u32::from(weights.is_some()), blocks as u32],
-            uniform: Params {
-                first_row: pass.first_row as u32,
-                pass_rows: pass.rows as u32,
-                first_tile: first_tile as u32,
-                split_tiles: pass.splits.tiles as u32,
-                first_split: splits.start as u32,
-                end_split: splits.end as u32,
-                ..window.params(params(w, rule))
-            },
-            storages: &[from_memory, &w.storage, gains, pass.sums, weights.unwrap_or(gains)],
+            constants: &[tiling.code(), 0, u32::from(weights.is_some()), blocks as u32, part.segments()],
+            uniform,
+            storages: &[
+                from_memory,
+                &w.storage,
+                gains,
+                pass.sums,
+                weights.unwrap_or(gains),
+                places.as_ref().unwrap_or(&w.storage),
+                tiles,
+            ],
             workgroups: pass.rows / TILE * shares * splits.len(),
             work: products * pass.rows * window.columns * w.columns,
         })
     }
 
-    /// Updates the bases, or makes their sums, pass by pass over their rows; `add` adds a window to the sums of a pass.
-    /// After the first pass, `h` holds the gains of the penalty.
+    /// Updates the bases, or makes their sums, pass by pass over their rows; `add` adds a part to the sums of a pass. After
+    /// the first pass, `h` holds the gains of the penalty.
     fn passes(
         &self,
-        windows: &[Window],
-        (w, made): (&GpuMatrix, Made),
+        problem: &Problem,
+        made: Made,
         h: &GpuPanel,
         rule: &Rule,
-        mut add: impl FnMut(&Pass, Window) -> Result<()>,
+        mut add: impl FnMut(&Pass, &Part) -> Result<()>,
     ) -> Result<()> {
-        let splits = Splits::of(windows);
-        let row_quads = 2 * splits.count * w.pitch();
+        let Problem { windows, parts, w, splits, tables } = problem;
+        let row_quads = sums_of_split(rule) * splits.count * w.pitch();
         let rows = (SUMS_QUADS / row_quads / TILE * TILE).clamp(TILE, w.rows.next_multiple_of(TILE));
         let sums = self.storage(rows * row_quads)?;
-        let unused = self.storage(1)?;
+        let column_sums = self.storage(splits.count * w.pitch())?;
+        let (tiles, of_matrices) =
+            tables.as_ref().map_or((None, &column_sums), |(tiles, splits)| (Some(tiles), splits));
+        let of_problem = |stack: &GpuMatrix| stack.part(windows[0].segment % stack.count, w.count).storage;
         let (sums_made, to, denominators) = match made {
-            Made::Bases => (0, &w.storage, &unused),
-            Made::Sums(n, d) => (1, &n.storage, &d.storage),
+            Made::Bases => (0, w.storage.clone(), self.storage(1)?),
+            Made::Sums(n, d) => (1, of_problem(n), of_problem(d)),
         };
         let mut of_gains = None;
         for first_row in (0..w.rows).step_by(rows) {
-            let pass = Pass { splits, first_row, rows, sums: &sums };
-            windows.iter().try_for_each(|&window| add(&pass, window))?;
+            let pass = Pass { splits: *splits, tiles, first_row, rows, sums: &sums, column_sums: &column_sums };
+            parts.iter().try_for_each(|part| add(&pass, part))?;
             let (norm, gains) = match of_gains.take() {
                 Some(known) => known,
-                None => self.gain_totals(windows, h, (w.columns, w.pitch()), rule)?,
+                None => self.gain_totals(windows.chunks(windows.len() / w.count), h, (w.columns, w.pitch()), rule)?,
             };
             self.run(Run {
                 kernel: &BASES_REDUCE,
                 filling: None,
-                constants: &[norm, sums_made],
+                constants: &[
+                    norm,
+                    u32::from(unit_denominator(rule.divergence)),
+                    u32::from(tables.is_some()),
+                    sums_made,
+                ],
                 uniform: Params {
                     first_row: first_row as u32,
                     pass_rows: rows as u32,
                     end_split: splits.count as u32,
+                    sums_stride: gains.stride as u32,
                     ..params(w, rule)
                 },
-                storages: &[&sums, to, &gains, denominators],
-                workgroups: (rows * w.pitch()).div_ceil(INVOCATIONS),
+                storages: &[&sums, &to, &gains.storage, &column_sums, of_matrices, &denominators],
+                workgroups: (w.count * rows * w.pitch()).div_ceil(INVOCATIONS),
                 work: rows * row_quads * QUAD,
             })?;
             of_gains = Some((norm, gains));
@@ -393,19 +589,23 @@ impl Gpu {
         Ok(())
     }
 
-    /// Updates the bases of some windows from their gains, or makes their sums.
-    fn bases(&self, windows: &[Window], (w, made): (&GpuMatrix, Made), h: &GpuPanel, rule: &Rule) -> Result<()> {
+    /// Updates the bases from their gains, or makes their sums.
+    fn bases(&self, v: &GpuPanel, w: &GpuMatrix, made: Made, h: &GpuPanel, rule: &Rule) -> Result<()> {
         let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
-        self.passes(windows, (w, made), h, rule, |pass, window| {
-            let h = &h.chunks[window.index].storage;
-            if fused {
-                return self.correlate(pass, window, None, w, (h, None), rule);
-            }
-            storable(self, window, w.rows).try_for_each(|window| {
-                let fields = self.fields(window, (pass.first_row, pass.rows), w, h, rule, false)?;
-                self.correlate(pass, window, Some(&fields), w, (h, None), rule)
-            })
-        })
+        let windows = self.bases_windows(v, w)?;
+        for problem in self.problems(&windows, v, w, rule, fused)? {
+            self.passes(&problem, made, h, rule, |pass, part| {
+                let h = &h.chunks[part.window.index].storage;
+                if fused {
+                    return self.correlate(pass, part, None, (h, None), rule);
+                }
+                storable(self, part.window, w.rows).try_for_each(|window| {
+                    let fields = self.fields(window, (pass.first_row, pass.rows), &part.w, h, rule, false)?;
+                    self.correlate(pass, &Part::of(self, &[window], &part.w)?, Some(&fields), (h, None), rule)
+                })
+            })?;
+        }
+        Ok(())
     }
 
     /// Computes the weights of a window's gains in the sums of a joint update, for gains that changed from `before` to
@@ -442,11 +642,12 @@ impl Gpu {
 impl Products for Gpu {
     fn update_gains(&self, v: &GpuPanel, w: &GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
+        self.row_sums(w, rule.divergence)?;
         // Workgroups that share the components of a column all read its gains, so the new gains go to another panel.
         let new = self.new_panel(h.rows, h.segments.clone())?;
-        for window in Window::in_time(self, v, work_of_column(w))? {
-            let gains = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
-            self.update_window(window, &w.of(window.segment), gains, Beside::Nothing, rule)?;
+        for part in self.gain_parts(v, w)? {
+            let gains = (&h.chunks[part.window.index].storage, &new.chunks[part.window.index].storage);
+            self.update_part(&part, gains, Beside::Nothing, rule)?;
         }
         *h = new;
         Ok(())
@@ -454,10 +655,8 @@ impl Products for Gpu {
 
     fn update_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
-        for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
-            self.bases(problem, (&w.of(problem[0].segment), Made::Bases), h, rule)?;
-        }
-        Ok(())
+        w.changes();
+        self.bases(v, w, Made::Bases, h, rule)
     }
 
     fn base_sums(
@@ -470,10 +669,7 @@ impl Products for Gpu {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         let sums = || self.new_stack(w.count, w.rows, w.columns);
         let (n, d) = (sums()?, sums()?);
-        for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
-            let [w, n, d] = [w, &n, &d].map(|stack| stack.of(problem[0].segment));
-            self.bases(problem, (&w, Made::Sums(&n, &d)), h, &Rule::of(divergence))?;
-        }
+        self.bases(v, w, Made::Sums(&n, &d), h, &Rule::of(divergence))?;
         Ok((n, d))
     }
 
@@ -488,36 +684,42 @@ impl Products for Gpu {
     ) -> Result<()> {
         check_shapes(v.extent(), w.extent(), trial.extent())?;
         check_trial(trial.extent(), next.extent(), costs.extent())?;
-        for window in Window::in_time(self, v, work_of_column(w))? {
-            let [trial, next, costs] = [trial, &*next, &*costs].map(|panel| &panel.chunks[window.index].storage);
-            self.update_window(window, &w.of(window.segment), (trial, next), Beside::Costs(costs), rule)?;
+        self.row_sums(w, rule.divergence)?;
+        for part in self.gain_parts(v, w)? {
+            let [trial, next, costs] = [trial, &*next, &*costs].map(|panel| &panel.chunks[part.window.index].storage);
+            self.update_part(&part, (trial, next), Beside::Costs(costs), rule)?;
         }
         Ok(())
     }
 
     fn update_both(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
+        self.row_sums(w, rule.divergence)?;
         let (a, b) = rule.divergence.joint_exponents();
         let new = self.new_panel(h.rows, h.segments.clone())?;
-        for problem in problems(&mut Window::in_time(self, v, work_of_column(w))?, w) {
-            let w = w.of(problem[0].segment);
-            self.passes(problem, (&w, Made::Bases), &new, rule, |pass, window| {
-                let (h, new) = (&h.chunks[window.index].storage, &new.chunks[window.index].storage);
+        let windows = self.bases_windows(v, w)?;
+        for problem in self.problems(&windows, v, w, rule, false)? {
+            let w = &problem.w;
+            self.passes(&problem, Made::Bases, &new, rule, |pass, part| {
+                let index = part.window.index;
+                let (h, new) = (&h.chunks[index].storage, &new.chunks[index].storage);
                 let first = pass.first_row == 0;
                 // The first pass also updates the gains, which takes all rows. The other passes form only the fields of
                 // their own rows again.
                 let rows = if first { (0, w.rows) } else { (pass.first_row, pass.rows) };
-                storable(self, window, w.rows).try_for_each(|window| {
-                    let fields = self.fields(window, rows, &w, h, rule, false)?;
+                storable(self, part.window, w.rows).try_for_each(|window| {
+                    let part = Part::of(self, &[window], w)?;
+                    let fields = self.fields(window, rows, w, h, rule, false)?;
                     if first {
-                        self.gains(window, Some(&fields), &w, (h, new), Beside::Nothing, rule)?;
+                        self.gains(&part, Some(&fields), (h, new), Beside::Nothing, rule)?;
                     }
                     let weights = |exponent| self.weights(window, w.columns, (h, new), exponent);
                     let (for_p, for_q) = (weights(a)?, weights(b)?);
-                    self.correlate(pass, window, Some(&fields), &w, (&for_p, Some(&for_q)), rule)
+                    self.correlate(pass, &part, Some(&fields), (&for_p, Some(&for_q)), rule)
                 })
             })?;
         }
+        w.changes();
         *h = new;
         Ok(())
     }
@@ -525,15 +727,15 @@ impl Products for Gpu {
     fn costs(&self, v: &GpuPanel, w: &GpuMatrix, h: &GpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         let costs = self.new_panel(1, v.segments.clone())?;
-        for window in Window::in_time(self, v, w.rows * w.columns)? {
-            let w = w.of(window.segment);
+        for part in Part::in_time(self, v, w, w.rows * w.columns)? {
+            let (window, w) = (part.window, &part.w);
             let [h, costs] = [h, &costs].map(|panel| &panel.chunks[window.index].storage);
             self.run(Run {
                 kernel: &COSTS,
                 filling: Some(filling(divergence)),
-                constants: &[Tiling::SMALLEST.code()],
-                uniform: window.params(params(&w, &Rule::of(divergence))),
-                storages: &[&window.chunk.storage, &w.storage, h, costs],
+                constants: &[Tiling::SMALLEST.code(), part.segments()],
+                uniform: window.params(params(w, &Rule::of(divergence))),
+                storages: &[&window.chunk.storage, &w.storage, h, costs, part.places.as_ref().unwrap_or(&w.storage)],
                 workgroups: window.workgroups(Tiling::SMALLEST),
                 work: w.rows * window.columns * w.columns,
             })?;
@@ -553,7 +755,7 @@ mod tests {
             "products",
             &[&GAINS, &HELD_GAINS, &STORED_GAINS, &BASES, &HELD_BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],
             &DIVERGENCES,
-            &[&GAINS_REDUCE, &BASES_REDUCE, &WEIGH_GAINS],
+            &[&GAINS_DENOMINATOR, &GAINS_REDUCE, &BASES_DENOMINATOR, &BASES_REDUCE, &WEIGH_GAINS],
         );
     }
 }

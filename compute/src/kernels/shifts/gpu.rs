@@ -103,7 +103,13 @@ impl<'a> Segment<'a> {
                 bases_stride: w.stride() as u32,
                 ..params(w, rule)
             };
-            Self { windows, tiles, columns, uniform, bases: w.run_of(windows[0].segment / shared, lags.time) }
+            Self {
+                windows,
+                tiles,
+                columns,
+                uniform,
+                bases: w.part(windows[0].segment / shared * lags.time % w.count, lags.time).storage,
+            }
         };
         windows.chunk_by(|a, b| a.segment == b.segment).map(of).collect()
     }
@@ -230,6 +236,7 @@ impl Shifts for Gpu {
 
     fn update_shifted_bases(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &GpuPanel, rule: &ShiftRule) -> Result<()> {
         check(v, w, h, rule)?;
+        w.changes();
         let printed = u32::from(rule.edges == Edges::Printed);
         let pairs = w.columns * rule.lags.time.div_ceil(QUAD);
         let cells = pairs * w.rows;
@@ -250,12 +257,12 @@ impl Shifts for Gpu {
                 // The segments of a stack are consecutive.
                 let of_stack = |window: &&Window| window.segment / shared == index / shared;
                 let of_stack: Vec<Window> = windows.iter().filter(of_stack).copied().collect();
-                self.gain_totals(&of_stack, h, (w.columns, w.pitch()), &rule.rule)?
+                self.gain_totals(std::iter::once(of_stack.as_slice()), h, (w.columns, w.pitch()), &rule.rule)?
             } else {
-                (0, self.storage(1)?)
+                (0, self.per_matrix(1, 1)?)
             };
             let constants = [u32::from(first), u32::from(last), norm];
-            let storages = [&sums, &segment.bases, &totals];
+            let storages = [&sums, &segment.bases, &totals.storage];
             self.over(segment, (&BASES_REDUCE, None), &constants, &storages, cells.div_ceil(INVOCATIONS))?;
         }
         Ok(())
@@ -283,6 +290,7 @@ impl Shifts for Gpu {
 
     fn normalize_patterns(&self, w: &mut GpuMatrix, h: &mut GpuPanel, lags: Lags, norm: Norm) -> Result<()> {
         check_factors(w.extent(), h.extent(), lags)?;
+        w.changes();
         self.normalize_stacks(w, lags.time, Some(h), norm)
     }
 
