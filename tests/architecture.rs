@@ -69,7 +69,7 @@ const CIRCLES: &[(&str, &str)] = &[];
 const METHODS: &[(&str, &[&str])] = &[
     ("gain_prior", &["gain_prior", "gain-prior", "GainPrior("]),
     ("nmf2d", &["nmf2d", "Nmf2d"]),
-    ("sparse", &["methods::sparse", "sparse::", "Sparse("]),
+    ("sparse", &["mod sparse", "sparse::", "Sparse("]),
     ("discriminative", &["discriminative", "Discriminative"]),
 ];
 

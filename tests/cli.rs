@@ -941,6 +941,51 @@ fn training_with_a_sparsity_makes_sparser_gains_and_other_bases() {
 }
 
 #[test]
+fn options_that_do_not_go_with_bands_or_a_method_are_refused() {
+    let world = World::new();
+    let train = |options: &[&str]| {
+        let job = ["train", "--source", "hiss=hiss", "-o", "s.safetensors", "--rank", "4", "--window", "256"];
+        world.run(&[&job, options].concat())
+    };
+    for (options, parts) in [
+        (&["--bands", "mel:20"][..], &["--bands", "'mel:20' are unknown", "mel:80:0-4000"][..]),
+        (&["--bands", "mel:20:0-4001"], &["up to 4001 Hz", "sample rate of 8000"]),
+        (&["--bands", "mel:200:0-4000"], &["mel band 1 of 200", "has no bin of an fft of 256 points", "longer fft"]),
+        (&["--pre-emphasis", "1.5"], &["--pre-emphasis 1.5", "between 0 and 1"]),
+        (&["--spectrum", "loudness"], &["--spectrum", "use power or magnitude"]),
+        (&["--method", "sparse", "--divergence", "is"], &["--divergence is", "under kl"]),
+        (&["--method", "sparse", "--updates", "joint"], &["--updates joint", "alternating"]),
+        (&["--method", "sparse", "--normalize", "l1"], &["--normalize l1", "l2"]),
+    ] {
+        refused(&train(options), 2, parts);
+        assert!(!world.path("s.safetensors").exists());
+    }
+}
+
+#[test]
+fn separation_under_a_sparse_model_takes_its_penalty() {
+    let world = World::new();
+    world.record("mix.wav", &[mix(5, 7001)], RATE);
+    let job = ["train", "--source", "tones=tones", "--source", "hiss=hiss", "-o", "s.safetensors", "--rank", "4"];
+    let output = world.run(&[&job[..], &["--method", "sparse", "--sparsity", "0.5", "--window", "256"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let separate = |options: &[&str]| {
+        let job = ["separate", "mix.wav", "--model", "s.safetensors", "-o", "out", "--json", "--format", "wav-f32"];
+        let output = world.run(&[&job[..], options].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let parameters = json(&output)["results"][0]["parameters"].clone();
+        (parameters, std::fs::read(world.path("out/mix.tones.wav")).unwrap())
+    };
+    let (usual, bytes) = separate(&[]);
+    assert_eq!((&usual["method"], &usual["sparsity"]), (&"sparse".into(), &0.5.into()));
+    assert!(separate(&["--method", "sparse", "--sparsity", "0.5"]) == (usual, bytes.clone()));
+    assert!(separate(&["--method", "sparse", "--sparsity", "9"]).1 != bytes);
+    let (plain, without) = separate(&["--method", "nmf"]);
+    assert!(without == separate(&["--method", "sparse", "--sparsity", "0"]).1 && without != bytes);
+    assert!(plain.get("sparsity").is_none());
+}
+
+#[test]
 fn check_reports_every_kernel() {
     let world = World { folder: tempfile::tempdir().unwrap() };
     let verdict = json(&world.run(&["check", "--json"]));

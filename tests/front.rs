@@ -6,11 +6,13 @@ mod common;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use common::world::{RATE, World, hiss, mix, stderr, tones};
+use common::world::{RATE, World, hiss, mix, stderr, sum_error, tones};
 use partwise::job::{SeparationMethod, TrainingMethod};
 use partwise::methods::{gain_prior, nmf2d};
 use partwise::spectrogram::Length;
-use partwise::{AnyEngine, EngineChoice, Error, Model, Recording, Separation, Training, audio, separate, train};
+use partwise::{
+    AnyEngine, EngineChoice, Error, Model, Recording, Separation, Training, audio, evaluate, separate, train,
+};
 
 fn go_on(_: f64) -> ControlFlow<()> {
     Continue(())
@@ -28,9 +30,11 @@ fn recordings(world: &World, source: &str) -> Vec<Recording> {
 #[test]
 fn a_model_that_is_trained_in_memory_is_the_one_that_the_command_writes() {
     let world = World::new();
-    for (method, name) in
-        [(TrainingMethod::Nmf, "nmf"), (TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 }), "gain-prior")]
-    {
+    for (method, name) in [
+        (TrainingMethod::Nmf, "nmf"),
+        (TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 }), "gain-prior"),
+        (TrainingMethod::Sparse, "sparse"),
+    ] {
         let training = Training {
             method,
             rank: 3.into(),
@@ -84,6 +88,42 @@ fn stems_in_memory_have_the_bits_of_the_command() {
         let alone = separate(&engine(), Some(&model), &recording, &only, &mut go_on).unwrap();
         assert!(alone.len() == 1 && alone[0] == stems[1], "{name}");
     }
+}
+
+#[test]
+fn a_model_keeps_its_bands_and_its_filter() {
+    let world = World::new();
+    let sources = ["train", "--source", "tones=tones", "--source", "hiss=hiss", "-o", "m.safetensors", "--rank", "4"];
+    let bands = ["--method", "sparse", "--bands", "mel:20:0-3000", "--pre-emphasis", "0.9", "--window", "256"];
+    let output = world.run(&[&sources[..], &bands].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let model = Model::load(&world.path("m.safetensors")).unwrap();
+    assert_eq!((model.bands.to_string().as_str(), model.pre_emphasis), ("mel:20:0-3000", 0.9));
+    assert_eq!((model.parts.method(), model.sources[0].bases.dim()), ("sparse", (20, 4)));
+    world.record("mono.wav", &[mix(5, 40_001)], RATE);
+    world.record("stereo.wav", &[mix(5, 9_000), mix(6, 9_000)], RATE);
+    world.record("high.wav", &[mix(7, 20_000)], 3 * RATE);
+    // Its bands end at 2 kHz.
+    world.record("low.wav", &[mix(8, 3_000)], RATE / 2);
+    let separation = Separation { iterations: Some(10), ..Separation::default() };
+    for name in ["mono", "stereo", "high", "low"] {
+        let file = format!("{name}.wav");
+        let output = world.separate(&[&file, "--format", "wav-f32"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let recording = world.read(&file);
+        let stems = separate(&engine(), Some(&model), &recording, &separation, &mut go_on).unwrap();
+        for stem in &stems {
+            let written = world.read(&format!("out/{name}.{}.wav", stem.source));
+            assert!(stem.recording.channels == written.channels, "{name}, {}", stem.source);
+        }
+        let stems: Vec<Recording> = stems.into_iter().map(|stem| stem.recording).collect();
+        assert!(sum_error(&recording, &stems) < 1e-5, "{name}");
+    }
+    let stems = separate(&engine(), Some(&model), &world.read("mono.wav"), &separation, &mut go_on).unwrap();
+    let double = |signal: &[f32]| signal.iter().map(|&sample| f64::from(sample)).collect::<Vec<_>>();
+    let (truth, mixture) = (double(&tones(200.0, 40_001)), double(&mix(5, 40_001)));
+    let gained = evaluate::snr(&truth, &double(&stems[0].recording.channels[0])) - evaluate::snr(&truth, &mixture);
+    assert!(gained > 5.0, "{gained} dB");
 }
 
 #[test]

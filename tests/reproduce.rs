@@ -218,3 +218,94 @@ fn invalid_nmf2d_experiments_are_refused() {
         assert!(!world.path("none").exists());
     }
 }
+
+/// Two voices of one sex and one of the other, with two sentences to train with and two to mix.
+fn voices() -> World {
+    let world = World::new();
+    for (voice, pitch) in [("ada", 220.0), ("bea", 310.0), ("cal", 110.0)] {
+        for (index, name) in ["train/a", "train/b", "test/a", "test/b"].into_iter().enumerate() {
+            let steps = [0.0, 2.0 + index as f32, 5.0, 3.0 - index as f32];
+            let strengths = [1.0, 0.5 * pitch / 110.0, 0.2, 0.4 * index as f32];
+            world.record(&format!("{voice}/{name}.wav"), &[melody(pitch, &strengths, &steps, 700)], RATE);
+        }
+    }
+    world
+}
+
+const VOICES: [&str; 16] = [
+    "reproduce",
+    "discriminative",
+    "--female",
+    "ada",
+    "bea",
+    "--male",
+    "cal",
+    "--ranks",
+    "4,8",
+    "--sparsities",
+    "0,0.1",
+    "--mixtures",
+    "3",
+    "--iterations",
+    "20",
+    "--starts",
+];
+
+#[test]
+fn the_discriminative_experiment_reports_its_findings() {
+    let world = voices();
+    let run = |options: &[&str]| {
+        let output = world.run(&[&VOICES, &["2"][..], options].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        output
+    };
+    let found = json(&run(&["-o", "one", "--json"]));
+    let cell = |table: usize, row: usize, column: usize| &found["tables"][table]["rows"][row][column];
+    let number = |table: usize, row: usize, column: usize| cell(table, row, column).as_f64().unwrap();
+    assert_eq!((cell(0, 0, 0), cell(0, 1, 1)), (&"SNMF".into(), &8.0.into()));
+    // Every mixture gets better than 0 dB, its own SNR.
+    for row in 0..2 {
+        for column in 2..4 {
+            assert!(number(0, row, column) > 1.0 && number(1, row, column) > 1.0, "{found}");
+        }
+    }
+    assert_eq!((cell(2, 0, 1), cell(2, 1, 1)), (&"same sex".into(), &"opposite sex".into()));
+    // One pair of one sex and two of the other: the means of table 1 are those of all three.
+    let all = (number(2, 0, 2) + 2.0 * number(2, 1, 2)) / 3.0;
+    assert!((all - number(0, 1, 2)).abs() < 1e-9, "{found}");
+    assert!(number(3, 0, 3) > 0.0 && number(3, 1, 1) > 0.0, "{found}");
+    assert_eq!((number(4, 7, 6), number(5, 0, 2), number(6, 2, 2)), (5.99, 4.49, 7.8));
+    let text = stdout(&run(&["-o", "two"]));
+    for part in [
+        "ada (female), bea (female), cal (male)",
+        "9 of two sentences",
+        "3 pairs of speakers, 1 of one sex",
+        "mel:80:0-4000",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
+    for name in ["findings.json", "snr-mel.svg", "snr-wav.svg", "report.html"] {
+        assert!(read(&format!("one/{name}")) == read(&format!("two/{name}")), "{name} differs from run to run");
+    }
+    // Powers and other starts give other numbers.
+    assert_ne!(json(&run(&["-o", "three", "--json", "--spectrum", "power"]))["tables"][0], found["tables"][0]);
+    assert_ne!(json(&run(&["-o", "four", "--json", "--seed", "1"]))["tables"][0], found["tables"][0]);
+}
+
+#[test]
+fn invalid_discriminative_experiments_are_refused() {
+    let world = voices();
+    let run = |options: &[&str]| world.run(&[&["reproduce", "discriminative", "-o", "none"], options].concat());
+    for (options, parts) in [
+        (&["--female", "ada"][..], &["at least two speakers"][..]),
+        (&["--female", "ada", "absent"], &["absent/train", "not a folder"]),
+        (&["--female", "ada", "--male", "cal", "--ranks", "0"], &["rank", "between 1 and"]),
+        (&["--female", "ada", "--male", "cal", "--starts", "0"], &["at least one", "start"]),
+        (&["--female", "ada", "--male", "cal", "--sparsities=-1"], &["sparsity -1", "not negative"]),
+        (&["--female", "ada", "--male", "cal", "--bands", "mel:80:0-5000"], &["up to 5000 Hz", "8000"]),
+    ] {
+        refused(&run(options), 2, parts);
+        assert!(!world.path("none").exists());
+    }
+}

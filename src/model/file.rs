@@ -179,7 +179,7 @@ mod tests {
             ("linear", "mel:80", "bands 'mel:80' are unknown"),
             ("beta:0.5", "beta:9.5", "β must be between"),
             ("\"16000\"", "\"16x00\"", "sample rate"),
-            ("spectrum", "spectral", "has no 'spectrum'"),
+            ("\"spectrum\":", "\"spectral\":", "has no 'spectrum'"),
             ("piano.bases", "organ.bases", "has no tensor 'piano.bases'"),
             ("\"F32\"", "\"I32\"", "of type I32"),
             ("sqrt-hann", "sqrt-hanx", "has a damaged 'stft'"),

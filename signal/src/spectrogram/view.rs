@@ -231,8 +231,8 @@ mod tests {
             let expected = if (1..4).contains(&k) { expected } else { 0.5 };
             assert!((got - expected).abs() < 1e-6, "bin {k}: {got}, expected {expected}");
         }
-        // A recording of 2 kHz ends at bin 2. One band lies below.
-        assert_eq!(front(Spectrum::Power, map).view(8000, 2000).unwrap().rows(), 1);
+        // A recording of 2 kHz ends at bin 2. Two bands lie below.
+        assert_eq!(front(Spectrum::Power, map).view(8000, 2000).unwrap().rows(), 2);
     }
 
     #[test]

@@ -108,8 +108,8 @@ mod tests {
     /// J from its definition, for bases of any norm.
     fn objective(v: &Array2<f64>, w: &Array2<f64>, h: &Array2<f64>, sparsity: f64) -> f64 {
         let norms = w.map_axis(Axis(0), |w| w.dot(&w).sqrt());
-        let model = (w / &norms).dot(h);
-        let costs = v.iter().zip(&model).map(|(&v, &lambda)| Divergence::KullbackLeibler.cost(v, lambda));
+        let lambda = (w / &norms).dot(h);
+        let costs = v.iter().zip(&lambda).map(|(&v, &lambda)| Divergence::KullbackLeibler.cost(v, lambda));
         costs.sum::<f64>() + sparsity * h.sum()
     }
 

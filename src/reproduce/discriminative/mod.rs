@@ -1,5 +1,6 @@
 //! Separates pairs of speakers by bases of mel spectra: Wang & Sha (2014), section 4.
 
+mod arms;
 mod options;
 mod scene;
 mod tables;
@@ -11,13 +12,12 @@ pub use options::DiscriminativeOptions;
 use super::mixtures::pairs;
 use super::{Corpus, Findings};
 use crate::engines::AnyEngine;
-use crate::job::{Training, TrainingMethod};
-use crate::kernels::Mask;
-use crate::methods::nmf::{self, Updates};
+use crate::job::Training;
 use crate::model::Model;
 use crate::recordings::{Event, Material, Recordings};
 use crate::train::train;
 use crate::{Error, Result, with_engine};
+use arms::arms;
 use scene::{Pair, Scores};
 use tables::Cells;
 
@@ -39,18 +39,6 @@ pub enum Progress<'a> {
     Training(Event<'a>),
     /// The number of models learned and scored, and their total.
     Scored(usize, usize),
-}
-
-/// A way to learn bases, and to separate with them.
-struct Arm {
-    /// The name of the method in tables.
-    name: String,
-    /// How the model is learned.
-    training: Training,
-    /// How gains are found.
-    gains: nmf::separate::Settings,
-    /// How a cell is shared, by the models of its band.
-    mask: Mask,
 }
 
 /// Learns bases of every speaker by each method, at every rank and penalty and from several starts, and separates mixtures of
@@ -125,49 +113,6 @@ fn mixtures(speakers: &[Speaker], sample_rate: u32, options: &DiscriminativeOpti
     }
     Ok(all)
 }
-
-/// Every way that is tried: the grid of ranks and penalties by each method, and the usual model at each rank.
-fn arms(options: &DiscriminativeOptions) -> Result<Vec<Arm>> {
-    let mut arms = Vec::new();
-    for &rank in &options.ranks {
-        for &sparsity in &options.sparsities {
-            let training = Training {
-                method: TrainingMethod::Sparse,
-                rank: rank.into(),
-                iterations: Some(options.iterations),
-                window: options.transform.window,
-                hop: options.transform.hop,
-                fft: options.transform.fft,
-                window_shape: options.transform.shape,
-                spectrum: Some(options.spectrum),
-                bands: options.bands.clone(),
-                pre_emphasis: options.pre_emphasis,
-                sparsity: Some(sparsity),
-                ..Training::default()
-            };
-            let gains = nmf::separate::Settings {
-                sparsity,
-                ..nmf::separate::Settings::new(
-                    Some(Updates::Alternating),
-                    Some(options.iterations),
-                    0.0,
-                    Mask::Ratio(1.0),
-                )?
-            };
-            arms.push(Arm { name: "SNMF".into(), training, gains, mask: Mask::Ratio(1.0) });
-        }
-        let training = Training { rank: rank.into(), ..Training::default() };
-        // By power, as `separate` shares cells where nothing else is said.
-        let mask = Mask::Ratio(training.spectrum().power_exponent());
-        let gains = nmf::separate::Settings::new(None, None, 0.0, mask)?;
-        arms.push(Arm { name: USUAL.into(), training, gains, mask });
-    }
-    arms.iter().try_for_each(|arm| arm.training.check())?;
-    Ok(arms)
-}
-
-/// The name of the usual model in tables.
-const USUAL: &str = "NMF, 128 ms";
 
 fn setting(
     speakers: &[Speaker],

@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2, Axis, Zip, s};
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
 
-use super::Arm;
+use super::arms::Arm;
 use crate::evaluate::{Mean, si_sdr, snr, snr_mel};
 use crate::kernels::glue::share;
 use crate::kernels::{Glue, Mask, Momentum, Products};

@@ -1,7 +1,8 @@
 //! The experiment's numbers as tables and curves, beside the paper's.
 
+use super::arms::{Arm, USUAL};
+use super::options::DiscriminativeOptions;
 use super::scene::Scores;
-use super::{Arm, DiscriminativeOptions, USUAL};
 use crate::report::{self, Axis, Curve};
 use crate::reproduce::{Cell, Figure, Table};
 use crate::{Error, Result};
@@ -244,7 +245,7 @@ fn curves(
 
 #[cfg(test)]
 mod tests {
-    use super::super::arms;
+    use super::super::arms::arms;
     use super::*;
 
     #[test]

@@ -1,0 +1,62 @@
+//! The ways to learn bases that are compared.
+
+use super::options::DiscriminativeOptions;
+use crate::Result;
+use crate::job::{Training, TrainingMethod};
+use crate::kernels::Mask;
+use crate::methods::nmf::{self, Updates};
+
+/// The name of the usual model in tables.
+pub(super) const USUAL: &str = "NMF, 128 ms";
+
+/// A way to learn bases, and to separate with them.
+pub(super) struct Arm {
+    /// The name of the method in tables.
+    pub(super) name: String,
+    /// How the model is learned.
+    pub(super) training: Training,
+    /// How gains are found.
+    pub(super) gains: nmf::separate::Settings,
+    /// How a cell is shared, by the models of its band.
+    pub(super) mask: Mask,
+}
+
+/// Every way that is tried: the grid of ranks and penalties by each method, and the usual model at each rank.
+pub(super) fn arms(options: &DiscriminativeOptions) -> Result<Vec<Arm>> {
+    let mut arms = Vec::new();
+    for &rank in &options.ranks {
+        for &sparsity in &options.sparsities {
+            let training = Training {
+                method: TrainingMethod::Sparse,
+                rank: rank.into(),
+                iterations: Some(options.iterations),
+                window: options.transform.window,
+                hop: options.transform.hop,
+                fft: options.transform.fft,
+                window_shape: options.transform.shape,
+                spectrum: Some(options.spectrum),
+                bands: options.bands.clone(),
+                pre_emphasis: options.pre_emphasis,
+                sparsity: Some(sparsity),
+                ..Training::default()
+            };
+            let gains = nmf::separate::Settings {
+                sparsity,
+                ..nmf::separate::Settings::new(
+                    Some(Updates::Alternating),
+                    Some(options.iterations),
+                    0.0,
+                    Mask::Ratio(1.0),
+                )?
+            };
+            arms.push(Arm { name: "SNMF".into(), training, gains, mask: Mask::Ratio(1.0) });
+        }
+        let training = Training { rank: rank.into(), ..Training::default() };
+        // By power, as `separate` shares cells where nothing else is said.
+        let mask = Mask::Ratio(training.spectrum().power_exponent());
+        let gains = nmf::separate::Settings::new(None, None, 0.0, mask)?;
+        arms.push(Arm { name: USUAL.into(), training, gains, mask });
+    }
+    arms.iter().try_for_each(|arm| arm.training.check())?;
+    Ok(arms)
+}
