@@ -261,9 +261,12 @@ mod tests {
         );
         assert_refused::<Training>(
             json!({"method": "vbn"}),
-            "method: vbn: not a method of a training; use nmf, gain-prior, sparse",
+            "method: vbn: not a method of a training; use nmf, gain-prior, sparse, discriminative",
         );
-        assert_refused::<Training>(json!({"method": 3}), "method: 3: must be a name, one of nmf, gain-prior, sparse");
+        assert_refused::<Training>(
+            json!({"method": 3}),
+            "method: 3: must be a name, one of nmf, gain-prior, sparse, discriminative",
+        );
         assert_refused::<Separation>(
             json!({"sources": 2, "prior_weight": 0}),
             "prior_weight: is an option of the method gain-prior",
