@@ -38,7 +38,7 @@ pub fn train(
         }
         Ok(())
     };
-    with_engine!(engine, |engine| training_room::train(engine, &material, training, &mut watch))
+    training_room::train(engine, &material, training, &mut watch)
 }
 
 /// Separates a recording under a model, or by a method that needs none, into one recording per source.

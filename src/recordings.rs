@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
+use realfft::num_complex::Complex;
 
 use crate::audio::{self, Recording};
 use crate::options::SourceFiles;
@@ -16,6 +17,9 @@ use crate::{Error, Result};
 /// Frames whose power is below this share of the loudest frame's are silence: nothing of the source is to be learned from
 /// them, yet IS would weigh them like any other.
 const SILENCE: f64 = 1e-7;
+
+/// The RMS that utterances are brought to before they are mixed: about that of speech with a peak of 1.
+const LEVEL: f32 = 0.1;
 
 /// The recordings of one source.
 #[derive(Debug, Clone)]
@@ -190,6 +194,44 @@ pub(crate) fn data(recordings: &[Named], view: &View) -> Result<Array2<f32>> {
     }
     let count = data.len() / view.rows();
     Array2::from_shape_vec((count, view.rows()), data).map_err(|cause| Error::input(cause.to_string()))
+}
+
+/// The utterances of recordings: the spectra (T, bins) of every channel, at one level (an RMS of [`LEVEL`] before the filter of
+/// the view), without the frames that are silence. Those of more than `longest` seconds are cut into equal pieces.
+///
+/// # Errors
+/// [`Error::Input`] for a recording that is shorter than a window; those of the resampler.
+pub(crate) fn utterances(recordings: &[Named], view: &View, longest: usize) -> Result<Vec<Array2<Complex<f32>>>> {
+    let params = view.stft.params();
+    let channels: Vec<(&str, &[f32], u32)> = recordings
+        .iter()
+        .flat_map(|(label, recording)| {
+            recording.channels.iter().map(move |channel| (label.as_str(), channel.as_slice(), recording.sample_rate))
+        })
+        .collect();
+    let of_channel = |&(label, channel, rate): &(&str, &[f32], u32)| -> Result<Vec<Array2<Complex<f32>>>> {
+        let channel = audio::resample(channel, rate, view.sample_rate)?;
+        if channel.len() < params.window {
+            return Err(Error::input(format!(
+                "{label}: its {} samples are shorter than a window of {}; leave it out, or use a shorter --window",
+                channel.len(),
+                params.window
+            )));
+        }
+        let power = channel.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / channel.len() as f64;
+        let scale = LEVEL * level_scale(power.sqrt() as f32);
+        let spectra = view.spectra(&channel).mapv_into(|bin| bin * scale);
+        let powers: Vec<f64> =
+            spectra.rows().into_iter().map(|frame| frame.iter().map(|bin| f64::from(bin.norm_sqr())).sum()).collect();
+        let loudest = powers.iter().copied().fold(0.0, f64::max);
+        let sounding: Vec<usize> =
+            (0..powers.len()).filter(|&frame| loudest > 0.0 && powers[frame] >= SILENCE * loudest).collect();
+        let most = (longest * view.sample_rate as usize).div_ceil(params.hop);
+        let pieces = sounding.len().div_ceil(most);
+        let bound = |piece: usize| piece * sounding.len() / pieces;
+        Ok((0..pieces).map(|piece| spectra.select(Axis(0), &sounding[bound(piece)..bound(piece + 1)])).collect())
+    };
+    Ok(channels.par_iter().map(of_channel).collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// The data (N, F) of a recording, of all channels together.

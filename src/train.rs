@@ -1,23 +1,45 @@
 //! Learning a model: recordings of each source alone → frames → bases, and what the method learns besides.
 
+use ndarray::Array2;
 use serde_json::{Map, Value};
 
 use crate::audio::Recording;
+use crate::engines::AnyEngine;
 use crate::job::{Training, TrainingMethod};
-use crate::kernels::{GainPrior, Glue, Momentum};
+use crate::methods::discriminative::train::{PIECE_SECONDS, Utterances};
 use crate::methods::nmf::train::{Frames, LearnedSource};
-use crate::methods::{gain_prior, nmf, sparse};
+use crate::methods::{discriminative, gain_prior, nmf, sparse};
 use crate::model::{self, Model, Parts, Source, SourceSummary, Summary};
 use crate::recordings::{self, Event, Material, Named, Recordings, Watch};
-use crate::{Error, Result};
+use crate::spectrogram::View;
+use crate::{Error, Result, with_engine};
+
+pub use crate::methods::discriminative::Keeper;
 
 /// Iterations in all that learning so many sources takes at most, each of which is an [`Event::Iteration`].
 pub fn iterations(training: &Training, sources: usize) -> usize {
     let factorizations = match training.method {
         TrainingMethod::Nmf | TrainingMethod::Sparse => 1,
+        TrainingMethod::Discriminative(_) => discriminative::train::FACTORIZATIONS,
         TrainingMethod::GainPrior(_) => gain_prior::train::FACTORIZATIONS,
     };
     sources * training.nmf().iterations * factorizations
+}
+
+/// What a long training may use, and where its state is kept between runs.
+pub struct Means<'a> {
+    /// Bytes that the engine may use for recordings and mixtures of them. Only some methods mix:
+    /// [`TrainingMethod::has_mixtures`].
+    pub memory: u64,
+    /// Where the state is kept. Only some methods have one: [`TrainingMethod::is_kept`].
+    pub keeper: Option<&'a mut dyn Keeper>,
+}
+
+impl Default for Means<'_> {
+    /// 1 GiB, and nothing is kept.
+    fn default() -> Self {
+        Self { memory: 1 << 30, keeper: None }
+    }
 }
 
 /// Learns a model from recordings of each source alone. All are brought to the sample rate of the source that has the lowest; a
@@ -27,10 +49,20 @@ pub fn iterations(training: &Training, sources: usize) -> usize {
 /// # Errors
 /// [`Error::Input`] and [`Error::Option`] for options out of range, a source without a usable recording, or one that is all
 /// silence; the engine's; what `watch` returns.
-pub fn train<E: GainPrior + Momentum + Glue>(
-    engine: &E,
+pub fn train(engine: &AnyEngine, material: &[Material], training: &Training, watch: &mut Watch) -> Result<Model> {
+    train_within(engine, material, training, Means::default(), watch)
+}
+
+/// As [`train`], within these means. They do not change the model, but for one case: reconstruction bases are learned from
+/// the mixtures that fit the memory, and the summary says how many these are.
+///
+/// # Errors
+/// As there; [`Error::Input`] for too little memory; those of the keeper.
+pub fn train_within(
+    engine: &AnyEngine,
     material: &[Material],
     training: &Training,
+    means: Means,
     watch: &mut Watch,
 ) -> Result<Model> {
     let names: Vec<&str> = material.iter().map(|source| source.name.as_str()).collect();
@@ -42,30 +74,44 @@ pub fn train<E: GainPrior + Momentum + Glue>(
     let spectrum = training.spectrum();
 
     let mut summaries = Vec::with_capacity(names.len());
-    let sources = names.iter().zip(ranks).zip(recordings);
-    let frames = sources.map(|((name, rank), recordings): (_, Vec<Named>)| {
-        let data = recordings::data(&recordings, &view)?;
-        if data.is_empty() {
-            return Err(Error::input(format!("source '{name}': its recordings are silent; there is nothing to learn")));
-        }
-        let seconds = recordings.iter().map(|(_, recording)| recording.seconds()).sum();
-        summaries.push(begun(name, recordings.len(), seconds, data.nrows(), rank));
-        Ok(Frames { name: name.to_string(), data, rank })
-    });
+    let sources = names.iter().copied().zip(ranks).zip(recordings).map(|((name, rank), read)| (name, rank, read));
     let options = training.nmf();
     let (seeded, iterations) = ((&options, training.seed), options.iterations);
     let mut watch = |name: &str, done: usize| watch(Event::Iteration(name, done, iterations));
     let (learned, parts, details): (_, _, Vec<Map<String, Value>>) = match &training.method {
-        TrainingMethod::Nmf => (nmf::train::train(engine, frames, seeded, &mut watch)?, Parts::Nmf, Vec::new()),
+        TrainingMethod::Nmf => {
+            let frames = frames(sources, &view, &mut summaries);
+            let learned = with_engine!(engine, |engine| nmf::train::train(engine, frames, seeded, &mut watch))?;
+            (learned, Parts::Nmf, Vec::new())
+        }
         TrainingMethod::GainPrior(own) => {
-            let p = spectrum.power_exponent();
-            let (learned, part, details) = gain_prior::train::train(engine, frames, seeded, own, p, &mut watch)?;
+            let (p, frames) = (spectrum.power_exponent(), frames(sources, &view, &mut summaries));
+            let (learned, part, details) =
+                with_engine!(engine, |engine| gain_prior::train::train(engine, frames, seeded, own, p, &mut watch))?;
             let details = details.iter().map(gain_prior::train::Summary::details).collect();
             (learned, Parts::GainPrior(part), details)
         }
         TrainingMethod::Sparse => {
             let part = Parts::Sparse(sparse::Learned { sparsity: options.rule.sparsity });
-            (sparse::train::train(engine, frames, seeded, &mut watch)?, part, Vec::new())
+            let frames = frames(sources, &view, &mut summaries);
+            let learned = with_engine!(engine, |engine| sparse::train::train(engine, frames, seeded, &mut watch))?;
+            (learned, part, Vec::new())
+        }
+        TrainingMethod::Discriminative(own) => {
+            let utterances = utterances(sources, &view, &mut summaries);
+            let job = discriminative::train::Job {
+                own,
+                alone: seeded,
+                memory: means.memory,
+                described: serde_json::to_string(&training.in_force())
+                    .map_err(|cause| Error::input(cause.to_string()))?,
+                keeper: means.keeper,
+            };
+            let (learned, part, details) = with_engine!(engine, |engine| discriminative::train::train(
+                engine, utterances, &view, job, &mut watch
+            ))?;
+            let details = names.iter().map(|_| details.clone()).collect();
+            (learned, Parts::Discriminative(part), details)
         }
     };
     let mut details = details.into_iter();
@@ -95,6 +141,42 @@ pub fn train<E: GainPrior + Momentum + Glue>(
     })
 }
 
+/// The frames of every source. Also begins its summary.
+fn frames<'a>(
+    sources: impl Iterator<Item = (&'a str, usize, Vec<Named<'a>>)>,
+    view: &View,
+    summaries: &mut Vec<SourceSummary>,
+) -> impl Iterator<Item = Result<Frames>> {
+    sources.map(|(name, rank, recordings)| {
+        let data = recordings::data(&recordings, view)?;
+        if data.is_empty() {
+            return Err(silent(name));
+        }
+        summaries.push(begun(name, &recordings, data.nrows(), rank));
+        Ok(Frames { name: name.to_string(), data, rank })
+    })
+}
+
+/// The utterances of every source. Also begins its summary.
+fn utterances<'a>(
+    sources: impl Iterator<Item = (&'a str, usize, Vec<Named<'a>>)>,
+    view: &View,
+    summaries: &mut Vec<SourceSummary>,
+) -> impl Iterator<Item = Result<Utterances>> {
+    sources.map(|(name, rank, recordings)| {
+        let spectra = recordings::utterances(&recordings, view, PIECE_SECONDS)?;
+        if spectra.is_empty() {
+            return Err(silent(name));
+        }
+        summaries.push(begun(name, &recordings, spectra.iter().map(Array2::nrows).sum(), rank));
+        Ok(Utterances { name: name.to_string(), spectra, rank })
+    })
+}
+
+fn silent(name: &str) -> Error {
+    Error::input(format!("source '{name}': its recordings are silent; there is nothing to learn"))
+}
+
 /// Checks the options and the names of the sources; the rank of each.
 fn check(names: &[&str], training: &Training) -> Result<Vec<usize>> {
     if names.is_empty() {
@@ -111,11 +193,11 @@ fn check(names: &[&str], training: &Training) -> Result<Vec<usize>> {
 }
 
 /// What is known of a source before it is learned.
-fn begun(name: &str, files: usize, seconds: f64, frames: usize, rank: usize) -> SourceSummary {
+fn begun(name: &str, recordings: &[Named], frames: usize, rank: usize) -> SourceSummary {
     SourceSummary {
         name: name.into(),
-        files,
-        seconds,
+        files: recordings.len(),
+        seconds: recordings.iter().map(|(_, recording)| recording.seconds()).sum(),
         frames,
         rank,
         iterations: 0,
@@ -185,14 +267,14 @@ mod tests {
                 count += usize::from(matches!(event, Event::Iteration(..)));
                 Ok(())
             };
-            let model = train(&Reference, &material, &training, &mut watch).unwrap();
+            let model = train(&AnyEngine::Reference(Reference), &material, &training, &mut watch).unwrap();
             assert_eq!(count, iterations(&training, 2));
             assert_eq!(model.options, Some(training.in_force()));
             let mut cancel = |event: Event| match event {
                 Event::Iteration("b", 3, 7) => Err(Error::Cancelled),
                 _ => Ok(()),
             };
-            let cancelled = train(&Reference, &material, &training, &mut cancel);
+            let cancelled = train(&AnyEngine::Reference(Reference), &material, &training, &mut cancel);
             assert!(matches!(cancelled, Err(Error::Cancelled)));
         }
     }

@@ -17,14 +17,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &[]),
     ("report", &["spectrogram"]),
     ("kernels", &["engine", "divergence"]),
-    ("check", &["kernels", "engine", "divergence", "random"]),
+    ("check", &["kernels", "engines", "engine", "divergence", "random"]),
     ("tensors", &[]),
     ("options", &["kernels", "spectrogram"]),
     ("methods", &["kernels", "engine", "divergence", "random", "options", "tensors", "spectrogram"]),
     ("job", &["methods", "options", "kernels", "divergence", "audio", "spectrogram"]),
     ("model", &["job", "methods", "tensors", "kernels", "divergence", "spectrogram"]),
     ("recordings", &["options", "audio", "spectrogram"]),
-    ("train", &["recordings", "model", "job", "methods", "kernels", "audio", "spectrogram"]),
+    ("train", &["recordings", "model", "job", "methods", "engines", "audio", "spectrogram"]),
     ("separate", &["recordings", "model", "job", "methods", "options", "kernels", "engine", "audio", "spectrogram"]),
     ("engines", &["kernels", "engine", "divergence"]),
     ("front", &["train", "separate", "recordings", "engines", "model", "job", "audio"]),
@@ -37,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "model",
             "job",
             "methods",
+            "engines",
             "kernels",
             "divergence",
             "audio",
@@ -69,6 +70,7 @@ const METHODS: &[(&str, &[&str])] = &[
     ("gain_prior", &["gain_prior", "gain-prior", "GainPrior("]),
     ("nmf2d", &["nmf2d", "Nmf2d"]),
     ("sparse", &["mod sparse", "sparse::", "Sparse("]),
+    ("discriminative", &["discriminative", "Discriminative"]),
 ];
 
 /// Where a method may be named outside its own folder: where methods are listed, and where single methods are the point.
@@ -76,6 +78,8 @@ const METHODS: &[(&str, &[&str])] = &[
 const LISTS: &[&str] =
     &["src/methods/mod.rs", "src/job/mod.rs", "src/model/parts.rs", "src/train.rs", "src/separate/plan.rs"];
 const EXPERTS: &[&str] = &[
+    // It starts from sparse bases, has their updates, and models of its have the same penalty.
+    "src/methods/discriminative/",
     "src/kernels/",
     "src/check/",
     "src/reproduce/",

@@ -18,11 +18,11 @@ use partwise::engine::{Cpu, Real, Reference};
 use partwise::evaluate::{self, Mean};
 use partwise::kernels::prior::GAIN_FLOOR;
 use partwise::kernels::{
-    Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Momentum, Norm, Prior, Products, Rule, ShiftRule,
-    Shifts,
+    Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Mixtures, Momentum, Norm, Pairing, Pairs, Prior,
+    Products, Rule, ShiftRule, Shifts,
 };
 use partwise::methods::nmf::{self, Learn, Normalization, Options, Order};
-use partwise::methods::{gain_prior, nmf2d, sparse};
+use partwise::methods::{discriminative, gain_prior, nmf2d, sparse};
 use partwise::spectrogram::{Bands, Grouping, MelScale, Pad, PreEmphasis, Sample, Shape, Stft, StftParams, Triangle};
 use realfft::num_complex::Complex;
 use serde_json::Value;
@@ -133,7 +133,7 @@ fn real<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<Complex<f64>> {
 }
 
 /// Runs a case. T is the host precision for the engine.
-fn run<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
+fn run<E: GainPrior + Momentum + Glue + Shifts + Pairs, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
     match case.op.as_str() {
         "nmf" => nmf_case(engine, case),
         "divergence" => divergence_case(engine, case),
@@ -141,6 +141,7 @@ fn run<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, ca
         "prior_grad" => gradient_case(engine, case),
         "gain_prior_separation" => gain_prior_case(engine, case),
         "nmf2d" => nmf2d_case(engine, case),
+        "dnmf" => discriminative_case(engine, case),
         "stft" => stft_case::<T>(case),
         "metrics" => metrics_case(case),
         "logfreq" => bands_case::<T>(case),
@@ -244,6 +245,84 @@ fn nmf2d_case<E: Shifts>(engine: &E, case: &Case) -> Outcome<Arrays> {
     for (name, mask) in [("hard", Mask::Hard), ("soft1", Mask::Ratio(1.0)), ("soft2", Mask::Ratio(2.0))] {
         out.insert(format!("mask_{name}"), values(engine.shifted_masks(&w, &h, &each, lags, mask)?)?);
     }
+    Ok(out)
+}
+
+/// A part of an array: the last two axes at these places on the others.
+fn matrix_at(case: &Case, name: &str, at: &[usize]) -> Outcome<Array2<f64>> {
+    let (meta, values) = case.arrays.get(name).ok_or_else(|| format!("no array {name}"))?;
+    let dims = dims(meta)?;
+    let (outer, inner) = dims.split_at_checked(at.len()).ok_or("too few axes")?;
+    let [rows, columns] = inner[..] else { return Err(format!("{name} has other axes").into()) };
+    let place = outer.iter().zip(at).fold(0, |place, (dim, at)| place * dim + at);
+    Ok(Array2::from_shape_vec((rows, columns), values[place * rows * columns..][..rows * columns].to_vec())?)
+}
+
+fn discriminative_case<E: Products + Glue + Pairs>(engine: &E, case: &Case) -> Outcome<Arrays> {
+    if case.number("eps")? != MODEL_FLOOR || case.number("den_floor")? != DENOMINATOR_FLOOR {
+        return Err("the case has other floors than this program".into());
+    }
+    let [sources, utterances, ..] = dims(&case.arrays.get("S").ok_or("no data")?.0)?[..] else {
+        return Err("data without axes".into());
+    };
+    let panel = |parts: Vec<Array2<f64>>| engine.packed(&parts.iter().map(|part| part.view()).collect::<Vec<_>>());
+    let of_source = |name: &str, source: usize| -> Outcome<E::Panel> {
+        let parts = (0..utterances).map(|i| matrix_at(case, name, &[source, i])).collect::<Outcome<_>>()?;
+        Ok(panel(parts)?)
+    };
+    let mut stored = Vec::new();
+    for (first, second) in (1..sources).flat_map(|second| (0..second).map(move |first| (first, second))) {
+        let pairs = (0..utterances).flat_map(|i| (0..utterances).map(move |j| (i, j)));
+        let mixed = pairs.map(|(i, j)| matrix_at(case, "Smix", &[first, second, i, j])).collect::<Outcome<_>>()?;
+        stored.push(panel(mixed)?);
+    }
+    let data = (0..sources).map(|source| of_source("S", source)).collect::<Outcome<_>>()?;
+    let pairing = Pairing::new(engine, data, Mixtures::Stored(stored))?;
+    let mut factors = discriminative::Factors {
+        bases: (0..sources)
+            .map(|source| Ok(engine.matrix(matrix_at(case, "W0", &[source])?.view())?))
+            .collect::<Outcome<_>>()?,
+        gains: (0..sources).map(|source| of_source("H0", source)).collect::<Outcome<_>>()?,
+    };
+    factors.bases.iter_mut().try_for_each(|w| engine.normalize(w, None, Norm::L2))?;
+    let sparsity = case.number("lambda")?;
+    let mut options = discriminative::Options {
+        sparsity,
+        rounds: 0,
+        updates: case.count("n_inner")?,
+        tolerance: 0.0,
+        trace_every: 1,
+    };
+    let (mut out, mut trace, mut done) = (Arrays::new(), Vec::new(), 0);
+    // J counts every mixture once, the printed objective twice: the difference is J without the utterances alone.
+    let alone = |factors: &discriminative::Factors<E>| -> Outcome<f64> {
+        let mut sum = 0.0;
+        for (source, (w, h)) in factors.bases.iter().zip(&factors.gains).enumerate() {
+            let costs = engine.costs(&pairing.data()[source], w, h, Divergence::KullbackLeibler)?;
+            let penalty = sparsity * pairing.utterances() as f64 * engine.read_panel::<f64>(h)?.sum();
+            sum += utterances as f64 * costs.iter().sum::<f64>() + penalty;
+        }
+        Ok(sum)
+    };
+    let alone = alone(&factors)?;
+    for checkpoint in case.numbers("checkpoints")? {
+        options.rounds = checkpoint as usize - done;
+        done = checkpoint as usize;
+        let fit = discriminative::factorize(engine, &pairing, &mut factors, &options, &mut |_| Ok(()))?;
+        trace.extend_from_slice(if trace.is_empty() { &fit.objective } else { &fit.objective[1..] });
+        let bases = factors.bases.iter().map(|w| engine.read_matrix::<f64>(w)).collect::<Result<Vec<_>, _>>()?;
+        out.insert(format!("W_{done}"), real(bases.iter().flatten().copied()));
+        let mut gains = Vec::new();
+        for h in &factors.gains {
+            let all = engine.read_panel::<f64>(h)?;
+            let columns = all.ncols() / utterances;
+            gains.extend(all.axis_chunks_iter(Axis(1), columns).flat_map(|h| h.iter().copied().collect::<Vec<_>>()));
+        }
+        out.insert(format!("H_{done}"), real(gains));
+    }
+    let first = *trace.first().ok_or("no trace")?;
+    out.insert("objective_ordered_0".into(), real([2.0 * first - alone]));
+    out.insert("objective".into(), real(trace));
     Ok(out)
 }
 
@@ -577,7 +656,7 @@ fn cases(root: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 /// Runs every case under `root`. Returns the number of cases, or the faults, one per line.
-fn check<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(
+fn check<E: GainPrior + Momentum + Glue + Shifts + Pairs, T: Sample + Real>(
     engine: &E,
     root: &Path,
     bound: Bound,
@@ -606,7 +685,7 @@ fn root() -> PathBuf {
     std::env::var_os("PARTWISE_GOLDEN").map_or_else(own_cases, PathBuf::from)
 }
 
-fn pass<E: GainPrior + Momentum + Glue + Shifts, T: Sample + Real>(engine: &E, bound: Bound) {
+fn pass<E: GainPrior + Momentum + Glue + Shifts + Pairs, T: Sample + Real>(engine: &E, bound: Bound) {
     match check::<E, T>(engine, &root(), bound) {
         Ok(count) => eprintln!("{count} golden cases pass on {}", engine.describe()),
         Err(faults) => panic!("{}\n{faults}", engine.describe()),

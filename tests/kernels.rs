@@ -2,8 +2,8 @@
 
 mod common;
 
-use partwise::check;
 use partwise::engine::{Cpu, Reference};
+use partwise::{AnyEngine, check};
 
 fn assert_all(rows: &[check::Row]) {
     let failed: Vec<_> = rows.iter().filter(|row| !row.passed()).collect();
@@ -13,17 +13,17 @@ fn assert_all(rows: &[check::Row]) {
 
 #[test]
 fn cpu_kernels_agree_with_the_reference() {
-    assert_all(&check::run(&Cpu::new(Some(2)).unwrap(), 5e-6, &mut |_| ()).unwrap());
+    assert_all(&check::run(&AnyEngine::Cpu(Cpu::new(Some(2)).unwrap()), 5e-6, &mut |_| ()).unwrap());
 }
 
 #[test]
 fn gpu_kernels_agree_with_the_reference() {
     if let Some(gpu) = common::gpu() {
-        assert_all(&check::run(&gpu, 2e-5, &mut |_| ()).unwrap());
+        assert_all(&check::run(&AnyEngine::Gpu(gpu), 2e-5, &mut |_| ()).unwrap());
     }
 }
 
 #[test]
 fn the_reference_agrees_with_itself() {
-    assert!(check::run(&Reference, 0.0, &mut |_| ()).unwrap().iter().all(check::Row::passed));
+    assert!(check::run(&AnyEngine::Reference(Reference), 0.0, &mut |_| ()).unwrap().iter().all(check::Row::passed));
 }

@@ -139,16 +139,18 @@ fn a_killed_and_resumed_job_ends_like_an_undisturbed_one() {
 
     let moments = Stream::new(7, "moments");
     let (mut landed, mut midway) = (0, 0);
-    // A series ends when its job ends. If a kill came too late, another series starts.
+    // A series ends when its job ends. If a kill came too late, another series starts. On a busy machine, all kills may
+    // come before the first recording ends; then more of them follow.
+    let enough = |landed: usize, midway: usize| landed >= kills && (midway > 0 || landed >= 10 * kills);
     for series in 0..10 * kills {
-        if landed == kills {
+        if enough(landed, midway) {
             break;
         }
         let out = format!("killed{series}");
         let mut attempt = 0;
         let status = loop {
             let mut job = world.separate(&out, &["--resume"]);
-            if landed == kills {
+            if enough(landed, midway) {
                 break job.wait().unwrap().code();
             }
             let share = moments.uniform(1000 * series as u64 + attempt);
@@ -175,6 +177,6 @@ fn a_killed_and_resumed_job_ends_like_an_undisturbed_one() {
         assert_eq!(world.finish(&out, &["--resume"]), Some(1), "{out}, resumed once more");
         assert!(world.times(&out) == times, "{out}: finished files were written again");
     }
-    assert_eq!(landed, kills, "of {} series too few kills met a running job", 10 * kills);
+    assert!(landed >= kills, "of {} series too few kills met a running job", 10 * kills);
     assert!(midway > 0, "no kill met a job that had begun and not ended");
 }

@@ -13,5 +13,5 @@ pub mod random;
 
 pub use divergence::Divergence;
 pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};
-pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
+pub use kernels::{GainPrior, Glue, Mask, Momentum, Norm, Pairs, Products, Shifts};
 pub use partwise_error::{EngineError, Error, Result};

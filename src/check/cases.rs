@@ -83,6 +83,11 @@ pub(super) fn compare(
     widths: Widths,
     errors: impl Fn(&[Case]) -> Result<f64>,
 ) -> Result<Row> {
+    compare_with(kernel, bound, widths, &errors)
+}
+
+/// Compiled once, and not once per row of the table.
+fn compare_with(kernel: String, bound: f64, widths: Widths, errors: &dyn Fn(&[Case]) -> Result<f64>) -> Result<Row> {
     let mut row = Row { kernel, cases: 0, worst: 0.0, at: String::new(), bound };
     for (f, n, k) in SHAPES {
         for data in DATA {

@@ -4,6 +4,7 @@
 mod cases;
 mod glue;
 mod momentum;
+mod pairs;
 mod prior;
 mod products;
 mod row;
@@ -14,22 +15,28 @@ pub use row::Row;
 use self::cases::{ALONE, BATCH, compare};
 use self::glue::{masks, normalize, turn};
 use self::momentum::{advance, keep, lead};
+use self::pairs::{From, mix, model, pair_costs, shares};
 use self::prior::{add_priors, log_normalize, moments, responsibilities, under};
 use self::products::{base_sums, bases, both, costs, gains, trial};
 use self::shifts::{shifted_bases, shifted_costs, shifted_gains, shifted_models, shifted_norms};
-use crate::Result;
 use crate::divergence::Divergence;
-use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Momentum, Norm, Shifts};
+use crate::engines::AnyEngine;
+use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Modulus, Momentum, Norm, Pairs, Shifts};
+use crate::{Result, with_engine};
 
 /// The number of rows in the table.
-pub const KERNELS: usize = 6 * 5 + 5 * 2 + 3 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 7 + 3 + 1 + 3 + 2;
+pub const KERNELS: usize = 6 * 5 + 5 * 2 + 3 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 7 + 3 + 1 + 3 + 2 + 9;
 
 /// Compares every kernel of `engine` with the reference. `bound` depends on the engine: 5e-6 for exact f32 arithmetic,
 /// 2e-5 for shaders, whose division, exp and log are less accurate. `watch` is called with each finished row.
 ///
 /// # Errors
 /// The engine's errors. A wrong number is not an error but a row that did not pass.
-pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
+pub fn run(engine: &AnyEngine, bound: f64, watch: &mut dyn FnMut(&Row)) -> Result<Vec<Row>> {
+    with_engine!(engine, |engine| rows(engine, bound, watch))
+}
+
+fn rows<E: GainPrior + Momentum + Glue + Shifts + Pairs>(
     engine: &E,
     bound: f64,
     watch: &mut dyn FnMut(&Row),
@@ -147,6 +154,17 @@ pub fn run<E: GainPrior + Momentum + Glue + Shifts>(
         shifted_bases(engine, batch, sparse)
     }))?;
     add(compare("segments/shifted norms l2".into(), bound, BATCH, |batch| shifted_norms(engine, batch, Norm::L2)))?;
+    add(compare("pairs/model".into(), bound, BATCH, |batch| model(engine, batch)))?;
+    let formed = [Modulus::Magnitude, Modulus::Power];
+    for (name, from) in
+        [("stored", From::Stored), ("magnitude", From::Formed(formed[0])), ("power", From::Formed(formed[1]))]
+    {
+        add(compare(format!("pairs/shares {name}"), bound, BATCH, |batch| shares(engine, batch, from)))?;
+        add(compare(format!("pairs/costs {name}"), bound, BATCH, |batch| pair_costs(engine, batch, from)))?;
+    }
+    for (name, modulus) in [("magnitude", formed[0]), ("power", formed[1])] {
+        add(compare(format!("pairs/mix {name}"), bound, BATCH, |batch| mix(engine, batch, modulus)))?;
+    }
     add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
     add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;
     add(compare("segments/turn".into(), bound, BATCH, |batch| turn(engine, batch)))?;

@@ -3,9 +3,8 @@
 use anyhow::bail;
 use clap::Args;
 use indicatif::ProgressBar;
+use partwise::AnyEngine;
 use partwise::check::{self, Row};
-use partwise::engine::Engine;
-use partwise::{AnyEngine, with_engine};
 use serde::Serialize;
 
 use super::engine::open;
@@ -31,10 +30,7 @@ impl Check {
             AnyEngine::Reference(_) => 1e-12,
         };
         let bar = progress::bar(common, check::KERNELS as u64, "comparing");
-        let (name, kernels) = with_engine!(&engine, |engine| (
-            engine.describe(),
-            check::run(engine, bound, &mut |row| advance(&bar, row))?
-        ));
+        let (name, kernels) = (engine.describe(), check::run(&engine, bound, &mut |row| advance(&bar, row))?);
         bar.finish_and_clear();
         let verdict = Verdict { engine: name, passed: kernels.iter().all(Row::passed), kernels };
         print(common.json, &verdict, || text(&verdict))?;

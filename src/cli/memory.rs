@@ -42,6 +42,11 @@ impl Memory {
         };
         Self((of_machine() / 4).min(pays))
     }
+
+    /// The default for a training that computes again what does not fit: a quarter of the machine's memory.
+    pub(super) fn of_training() -> Self {
+        Self(of_machine() / 4)
+    }
 }
 
 /// Bytes of memory of this machine or its container.

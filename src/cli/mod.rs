@@ -19,6 +19,7 @@ mod progress;
 mod reproduce;
 mod separate;
 mod sources;
+mod state;
 mod train;
 
 use std::io::Write;

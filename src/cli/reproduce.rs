@@ -11,7 +11,6 @@ use partwise::reproduce::nmf2d::{Nmf2dOptions, nmf2d};
 use partwise::reproduce::{Corpus, Findings};
 use partwise::schedule;
 use partwise::spectrogram::{BandMap, Length, Spectrum, Transform};
-use partwise::with_engine;
 
 use super::engine::open;
 use super::{Common, Ending, print, progress, shown, table};
@@ -202,7 +201,7 @@ impl Discriminative {
                 bar.set_position(done as u64);
             }
         };
-        let findings = with_engine!(&engine, |engine| discriminative(engine, &speakers, &options, &mut watch))?;
+        let findings = discriminative(&engine, &speakers, &options, &mut watch)?;
         bar.finish_and_clear();
         Ok(findings)
     }
@@ -239,7 +238,7 @@ impl GainPrior {
                 bar.set_message("separating");
             }
         };
-        let findings = with_engine!(&engine, |engine| gain_prior(engine, &speech, &music, &options, &mut watch))?;
+        let findings = gain_prior(&engine, &speech, &music, &options, &mut watch)?;
         bar.finish_and_clear();
         Ok(findings)
     }
@@ -270,7 +269,7 @@ impl Nmf2d {
             bar.set_length(of as u64);
             bar.set_position(done as u64);
         };
-        let findings = with_engine!(&engine, |engine| nmf2d(engine, &self.sources, &options, &mut watch))?;
+        let findings = nmf2d(&engine, &self.sources, &options, &mut watch)?;
         bar.finish_and_clear();
         Ok(findings)
     }

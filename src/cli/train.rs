@@ -1,16 +1,20 @@
 //! `partwise train`
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
+use partwise::Training;
 use partwise::model::{Model, SourceSummary, Summary};
 use partwise::recordings::{Event, Material, Recordings};
-use partwise::{Training, train, with_engine};
+use partwise::train::{self, Means};
 use serde_json::Value;
 
 use super::description::{self, Options, PRINT};
 use super::engine::open;
+use super::memory::Memory;
+use super::state::StateFile;
 use super::{Common, Ending, check_output, print, progress, shown, sources, table, write_whole};
 
 /// Learn a model from recordings of each source alone
@@ -24,6 +28,16 @@ pub(super) struct Train {
     output: Option<PathBuf>,
     #[command(flatten)]
     options: Options<Training>,
+    /// Memory for a training on mixtures, such as 800M or 2G; mixtures that do not fit are formed again, or left out
+    /// [default: a quarter of the machine]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Memory>,
+    /// Go on from the state that a long training keeps in MODEL.safetensors.state until it is done
+    #[arg(long)]
+    resume: bool,
+    /// Seconds between the states that a long training keeps
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    state_every: u32,
 }
 
 impl Train {
@@ -56,6 +70,14 @@ impl Train {
         training.rank.of("rank", &names, 0).map_err(|error| self.options.blame(error))?;
         let material: Vec<Material> =
             named.into_iter().map(|(name, files)| Material { name, recordings: Recordings::Files(files) }).collect();
+        let kept = training.method.is_kept();
+        if self.resume && !kept {
+            bail!("--resume: this training takes little time and keeps no state to go on from");
+        }
+        if self.memory.is_some() && !training.method.has_mixtures() {
+            bail!("--memory: the method {} needs none beside the recordings", training.method.name());
+        }
+        let mut state = StateFile::of(output, self.resume, Duration::from_secs(self.state_every.into()));
         let engine = open(common)?;
         let bar = progress::bar(common, train::iterations(&training, material.len()) as u64, "reading");
         let mut skipped = 0;
@@ -73,11 +95,18 @@ impl Train {
             }
             Ok(())
         };
-        let model = with_engine!(&engine, |engine| train::train(engine, &material, &training, &mut watch))
+        let means = Means {
+            memory: self.memory.unwrap_or_else(Memory::of_training).0,
+            keeper: if kept { Some(&mut state) } else { None },
+        };
+        let model = train::train_within(&engine, &material, &training, means, &mut watch)
             .map_err(|error| self.options.blame(error))?;
         bar.finish_and_clear();
         let bytes = model.to_bytes()?;
         write_whole(output, |path| std::fs::write(path, bytes))?;
+        if kept {
+            state.remove()?;
+        }
         Ok((model, skipped))
     }
 }

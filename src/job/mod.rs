@@ -24,7 +24,7 @@ use crate::audio::FormatChoice;
 use crate::divergence::Divergence;
 use crate::kernels::Norm;
 use crate::methods::nmf::{self, Updates};
-use crate::methods::{gain_prior, nmf2d, sparse};
+use crate::methods::{discriminative, gain_prior, nmf2d, sparse};
 use crate::options::{self, Described, Flag, MaskChoice, PerSource, text};
 use crate::spectrogram::{BandMap, Front, Length, Shape, Spectrum, Transform};
 use crate::{Error, Result};
@@ -91,6 +91,30 @@ pub enum TrainingMethod {
     GainPrior(gain_prior::Training),
     /// Bases of each source of norm 1, under a penalty on their gains.
     Sparse,
+    /// The same, learned from all sources and their mixtures at once.
+    Discriminative(discriminative::Training),
+}
+
+impl TrainingMethod {
+    /// The method's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Nmf => "nmf",
+            Self::GainPrior(_) => "gain-prior",
+            Self::Sparse => "sparse",
+            Self::Discriminative(_) => "discriminative",
+        }
+    }
+
+    /// Whether it learns from mixtures, which take memory.
+    pub fn has_mixtures(&self) -> bool {
+        matches!(self, Self::Discriminative(_))
+    }
+
+    /// Whether it takes long, so that its state is kept and it can go on from there.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::Discriminative(own) if own.objective == discriminative::Objective::Paper)
+    }
 }
 
 impl Default for Training {
@@ -133,7 +157,11 @@ impl Training {
         match &self.method {
             TrainingMethod::Nmf => nmf::kept_norm(&self.nmf()).map(drop),
             TrainingMethod::GainPrior(own) => nmf::kept_norm(&self.nmf()).and_then(|_| own.check()),
-            TrainingMethod::Sparse => sparse::check(self.divergence, self.updates, self.normalize),
+            TrainingMethod::Sparse => sparse::check("sparse", self.divergence, self.updates, self.normalize),
+            TrainingMethod::Discriminative(own) => {
+                sparse::check("discriminative", self.divergence, self.updates, self.normalize)?;
+                own.check()
+            }
         }
     }
 
@@ -142,11 +170,11 @@ impl Training {
     pub fn in_force(&self) -> Self {
         let (updates, sparsity) = match self.method {
             TrainingMethod::Nmf | TrainingMethod::GainPrior(_) => (Updates::Extrapolated, 0.0),
-            TrainingMethod::Sparse => (Updates::Alternating, sparse::SPARSITY),
+            TrainingMethod::Sparse | TrainingMethod::Discriminative(_) => (Updates::Alternating, sparse::SPARSITY),
         };
         let (updates, sparsity) = (self.updates.unwrap_or(updates), self.sparsity.unwrap_or(sparsity));
         let iterations = if updates == Updates::Extrapolated { 50 } else { 100 };
-        let own_norm = matches!(self.method, TrainingMethod::Sparse);
+        let own_norm = matches!(self.method, TrainingMethod::Sparse | TrainingMethod::Discriminative(_));
         let norm = if sparsity > 0.0 || own_norm { Norm::L2 } else { Norm::L1 };
         Self {
             updates: Some(updates),
@@ -196,9 +224,13 @@ impl Training {
 impl Described for Training {
     const KIND: &'static str = "a training";
     const USUAL: Option<&'static str> = Some("nmf");
-    const METHOD: Flag = Flag::text("method", "nmf|gain-prior|sparse", "The method [default: nmf]");
-    const METHODS: &'static [(&'static str, &'static [Flag])] =
-        &[("nmf", &[]), ("gain-prior", gain_prior::Training::FLAGS), ("sparse", &[])];
+    const METHOD: Flag = Flag::text("method", "nmf|gain-prior|sparse|discriminative", "The method [default: nmf]");
+    const METHODS: &'static [(&'static str, &'static [Flag])] = &[
+        ("nmf", &[]),
+        ("gain-prior", gain_prior::Training::FLAGS),
+        ("sparse", &[]),
+        ("discriminative", discriminative::Training::FLAGS),
+    ];
     const COMMON: &'static [Flag] = &[
         Flag::count_per_source("rank", "K|NAME=K", "Components a source: one number for all, or NAME=K for one source"),
         Flag::word::<Divergence>("divergence", "eu|kl|is|beta:B", "The measure of the fit"),
@@ -206,7 +238,7 @@ impl Described for Training {
             "updates",
             "extrapolated|joint|alternating",
             "extrapolated: each update starts further along the last step; joint: one pass updates both factors; alternating \
-             [default: extrapolated; sparse: alternating]",
+             [default: extrapolated; sparse and discriminative: alternating]",
         ),
         Flag::count("iterations", "N", "The most iterations [default: 50 extrapolated ones, or 100]"),
         Flag::number("tolerance", "T", "Stop when ten iterations lower the objective by less than this share of it"),
@@ -239,11 +271,15 @@ impl Described for Training {
             "Factorize the spectra of samples that are filtered by x_n - C x_(n-1), as is usual for speech with 0.95; 0: of the \
              samples as they are",
         ),
-        Flag::number("sparsity", "L", "The weight of an L1 penalty on the gains [default: 0; sparse: 0.1]"),
+        Flag::number(
+            "sparsity",
+            "L",
+            "The weight of an L1 penalty on the gains [default: 0; sparse and discriminative: 0.1]",
+        ),
         Flag::word::<Norm>(
             "normalize",
             "l1|l2",
-            "Scale bases to norm 1 in this sense [default: l1, or l2 with a sparsity; sparse: l2]",
+            "Scale bases to norm 1 in this sense [default: l1, or l2 with a sparsity; sparse and discriminative: l2]",
         ),
         Flag::count("seed", "N", "The seed of the random starts: the same seed gives the same bytes"),
     ];
@@ -295,6 +331,8 @@ pub enum SeparationMethod {
     GainPrior(gain_prior::Separation),
     /// Gains under the bases of a model, with a penalty.
     Sparse(sparse::Separation),
+    /// The same, under bases that were learned from mixtures.
+    Discriminative(sparse::Separation),
     /// Without a model: patterns that move in time and pitch.
     Nmf2d(nmf2d::Separation),
 }
@@ -309,6 +347,7 @@ impl SeparationMethod {
             Self::Nmf => "nmf",
             Self::GainPrior(_) => "gain-prior",
             Self::Sparse(_) => "sparse",
+            Self::Discriminative(_) => "discriminative",
             Self::Nmf2d(_) => "nmf2d",
         }
     }
@@ -323,8 +362,8 @@ impl Separation {
     /// The files that the description names, a list for each of its sources.
     pub fn files_mut(&mut self) -> impl Iterator<Item = &mut Vec<PathBuf>> {
         let sources = match &mut self.method {
-            None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_) | SeparationMethod::Sparse(_)) => None,
             Some(SeparationMethod::Nmf2d(own)) => Some(&mut own.init_bases),
+            _ => None,
         };
         sources.into_iter().flatten().map(|source| &mut source.recordings)
     }
@@ -343,7 +382,7 @@ impl Separation {
         }
         match &self.method {
             None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_)) => Ok(()),
-            Some(SeparationMethod::Sparse(own)) => own.check(),
+            Some(SeparationMethod::Sparse(own) | SeparationMethod::Discriminative(own)) => own.check(),
             Some(SeparationMethod::Nmf2d(own)) => own.check(),
         }
     }
@@ -362,6 +401,7 @@ impl Described for Separation {
         ("nmf", &[]),
         ("gain-prior", gain_prior::Separation::FLAGS),
         ("sparse", sparse::Separation::FLAGS),
+        ("discriminative", sparse::Separation::FLAGS),
         ("nmf2d", nmf2d::Separation::FLAGS),
     ];
     const COMMON: &'static [Flag] = &[

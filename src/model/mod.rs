@@ -113,7 +113,8 @@ impl Model {
             }
         }
         let ranks = self.sources.iter().map(|source| (source.name.as_str(), source.bases.ncols()));
-        self.parts.check(&ranks.collect::<Vec<_>>())
+        let rows = self.sources.first().map_or(0, |source| source.bases.nrows());
+        self.parts.check(rows, &ranks.collect::<Vec<_>>())
     }
 }
 
@@ -197,7 +198,7 @@ mod tests {
     fn learned(model: &mut Model) -> &mut Learned {
         match &mut model.parts {
             Parts::GainPrior(learned) => learned,
-            Parts::Nmf | Parts::Sparse(_) => panic!("a model without mixtures"),
+            _ => panic!("a model without mixtures"),
         }
     }
 

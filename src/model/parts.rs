@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::methods::{gain_prior, sparse};
+use crate::methods::{discriminative, gain_prior, sparse};
 use crate::tensors::{Tensor, Tensors};
 
 /// The part of a model that belongs to its method.
@@ -14,11 +14,13 @@ pub enum Parts {
     GainPrior(gain_prior::Learned),
     /// The penalty under which its bases were learned.
     Sparse(sparse::Learned),
+    /// The same, of bases that were learned from mixtures.
+    Discriminative(discriminative::Learned),
 }
 
 impl Parts {
     /// The names of the methods that learn models.
-    pub const METHODS: [&'static str; 3] = ["nmf", "gain-prior", "sparse"];
+    pub const METHODS: [&'static str; 4] = ["nmf", "gain-prior", "sparse", "discriminative"];
 
     /// The name of the method.
     pub fn method(&self) -> &'static str {
@@ -26,15 +28,17 @@ impl Parts {
             Self::Nmf => Self::METHODS[0],
             Self::GainPrior(_) => Self::METHODS[1],
             Self::Sparse(_) => Self::METHODS[2],
+            Self::Discriminative(_) => Self::METHODS[3],
         }
     }
 
-    /// Checks that they fit sources of these names and ranks; an error is the reason alone.
-    pub(super) fn check(&self, sources: &[(&str, usize)]) -> Result<(), String> {
+    /// Checks that they fit bases of `rows` rows, and sources of these names and ranks; an error is the reason alone.
+    pub(super) fn check(&self, rows: usize, sources: &[(&str, usize)]) -> Result<(), String> {
         match self {
             Self::Nmf => Ok(()),
             Self::GainPrior(learned) => learned.check(sources),
             Self::Sparse(learned) => learned.check(),
+            Self::Discriminative(learned) => learned.check(rows, sources),
         }
     }
 
@@ -44,6 +48,7 @@ impl Parts {
             Self::Nmf => (Vec::new(), HashMap::new()),
             Self::GainPrior(learned) => (learned.tensors(sources), learned.texts()?),
             Self::Sparse(learned) => (Vec::new(), learned.texts()),
+            Self::Discriminative(learned) => (learned.tensors(sources), learned.penalty.texts()),
         })
     }
 
@@ -53,6 +58,7 @@ impl Parts {
             "nmf" => Ok(Self::Nmf),
             "gain-prior" => gain_prior::Learned::read(file, sources).map(Self::GainPrior),
             "sparse" => sparse::Learned::read(file).map(Self::Sparse),
+            "discriminative" => discriminative::Learned::read(file, sources).map(Self::Discriminative),
             _ => Err(format!("has method '{method}'; this version of partwise knows '{}'", Self::METHODS.join("', '"))),
         }
     }

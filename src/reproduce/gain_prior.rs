@@ -7,19 +7,20 @@ use realfft::num_complex::Complex;
 use super::mixtures::{Clip, clips};
 use super::{Cell, Corpus, Figure, Findings, Table};
 use crate::divergence::Divergence;
+use crate::engines::AnyEngine;
 use crate::evaluate::snr;
 use crate::job::{Training, TrainingMethod};
 use crate::kernels::{GainPrior, Glue, Gradient, Mask, Momentum, Norm};
 use crate::methods::gain_prior::separate::{Settings, UnderPriors};
 use crate::methods::gain_prior::{self as method, Weight};
 use crate::methods::nmf::{self, Updates};
-use crate::methods::separator::{OnEngine as _, stretches};
+use crate::methods::separator::{OnEngine as _, Separated, stretches};
 use crate::model::{Model, Parts};
 use crate::recordings::{Event, Material, Recordings};
 use crate::report::{self, Curve, Panel, heatmap};
 use crate::spectrogram::{Length, Shape, Stft, level_scale};
 use crate::train::train;
-use crate::{Error, Result};
+use crate::{Error, Result, with_engine};
 
 const PAPER: &str = "E. M. Grais, H. Erdogan: Gaussian mixture gain priors for regularized nonnegative matrix factorization in \
                      single-channel source separation. Interspeech 2012, table 1";
@@ -84,8 +85,8 @@ pub enum Progress<'a> {
 /// # Errors
 /// [`Error::Input`] for options out of range, and for missing or silent recordings; also the errors of training and
 /// separation.
-pub fn gain_prior<E: GainPrior + Momentum + Glue>(
-    engine: &E,
+pub fn gain_prior(
+    engine: &AnyEngine,
     speech: &Corpus,
     music: &Corpus,
     options: &GainPriorOptions,
@@ -113,9 +114,8 @@ pub fn gain_prior<E: GainPrior + Momentum + Glue>(
     let arms: Vec<_> = std::iter::once(none).chain(GRADIENTS.into_iter().flat_map(of_gradient)).collect();
     let mut results = Vec::with_capacity(arms.len());
     for (done, &(weights, gradient)) in arms.iter().enumerate() {
-        let under = under(engine, &model, &settings(weights, gradient))?;
-        let score = |problem: &Problem| problem.score(engine, &model, &under);
-        results.push(problems.iter().map(score).collect::<Result<Array1<f64>>>()?);
+        let settings = settings(weights, gradient);
+        results.push(with_engine!(engine, |engine| scores(engine, &model, &settings, &problems))?);
         watch(Progress::Separated(done + 1, arms.len()));
     }
     let mut results = results.into_iter();
@@ -163,8 +163,8 @@ fn describe(corpus: &Corpus, model: &Model, source: usize) -> String {
     )
 }
 
-fn learn<E: GainPrior + Momentum + Glue>(
-    engine: &E,
+fn learn(
+    engine: &AnyEngine,
     sources: [&Corpus; 2],
     options: &GainPriorOptions,
     watch: &mut (dyn FnMut(Event) + Send),
@@ -210,6 +210,18 @@ fn under<E: GainPrior + Momentum + Glue>(engine: &E, model: &Model, settings: &S
     UnderPriors::new(engine, model.bases(), learned, settings)
 }
 
+/// The mean SNR of the speech in dB, of every problem.
+fn scores<E: GainPrior + Momentum + Glue>(
+    engine: &E,
+    model: &Model,
+    settings: &Settings,
+    problems: &[Problem],
+) -> Result<Array1<f64>> {
+    let under = under(engine, model, settings)?;
+    let score = |problem: &Problem| problem.score(model, &under.separate(engine, problem.data.t(), &problem.segments)?);
+    problems.iter().map(score).collect()
+}
+
 /// All mixtures of a level, prepared for an engine.
 struct Problem<'a> {
     clips: &'a [Clip],
@@ -239,8 +251,7 @@ impl<'a> Problem<'a> {
     }
 
     /// The mean SNR of the speech in dB.
-    fn score<E: GainPrior + Momentum + Glue>(&self, engine: &E, model: &Model, under: &UnderPriors<E>) -> Result<f64> {
-        let separated = under.separate(engine, self.data.t(), &self.segments)?;
+    fn score(&self, model: &Model, separated: &Separated) -> Result<f64> {
         if separated.costs.iter().any(|cost| !cost.is_finite()) {
             return Err(Error::Diverged { what: model.sources[0].name.clone(), iteration: ITERATIONS });
         }
@@ -389,12 +400,7 @@ fn published() -> Table {
 
 /// Pictures the speech's gains in the first clip at the lowest level: in the clean speech, in the mixture without
 /// priors, and with priors.
-fn pictures<E: GainPrior + Momentum + Glue>(
-    engine: &E,
-    model: &Model,
-    clips: &[Clip],
-    options: &GainPriorOptions,
-) -> Result<Figure> {
+fn pictures(engine: &AnyEngine, model: &Model, clips: &[Clip], options: &GainPriorOptions) -> Result<Figure> {
     let (level, rank) = (options.levels[0], model.sources[0].bases.ncols());
     let none = settings([Weight::Given(0.0); 2], Gradient::Paper);
     let auto = settings([Weight::Auto; 2], Gradient::Paper);
@@ -407,7 +413,9 @@ fn pictures<E: GainPrior + Momentum + Glue>(
         (format!("In the mixture at {level} dB, weights from the data"), &clips[0], &auto),
     ] {
         let problem = Problem::new(model, std::slice::from_ref(clip), level)?;
-        let all = under(engine, model, settings)?.gains(engine, problem.data.t(), &problem.segments)?;
+        let all = with_engine!(engine, |engine| {
+            under(engine, model, settings)?.gains(engine, problem.data.t(), &problem.segments)?
+        });
         let shown = all.slice(s![..rank, ..]).select(Axis(0), &order);
         let loudest = shown.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
         let decibels = shown.mapv(|gain| 10.0 * (gain / loudest).log10());
@@ -463,13 +471,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sources = [corpus(folder.path(), "speech", 0.3), corpus(folder.path(), "music", 1.1)];
         let options = GainPriorOptions { rank: 3, mixtures: 2, ..GainPriorOptions::default() };
-        let model = learn(&Reference, [&sources[0], &sources[1]], &options, &mut |_| ()).unwrap();
+        let model = learn(&AnyEngine::Reference(Reference), [&sources[0], &sources[1]], &options, &mut |_| ()).unwrap();
         let clips = clips(&sources[0].test, &sources[1].test, 2, model.sample_rate, 0).unwrap();
         assert_ne!(clips[0].target.len(), clips[1].target.len());
         for weights in [[Weight::Given(0.0); 2], [Weight::Auto; 2]] {
-            let under = under(&Reference, &model, &settings(weights, Gradient::Paper)).unwrap();
-            let score =
-                |clips: &[Clip]| Problem::new(&model, clips, 0.0).unwrap().score(&Reference, &model, &under).unwrap();
+            let settings = settings(weights, Gradient::Paper);
+            let score = |clips: &[Clip]| {
+                let problem = Problem::new(&model, clips, 0.0).unwrap();
+                scores(&Reference, &model, &settings, &[problem]).unwrap()[0]
+            };
             let (both, alone) = (score(&clips), [score(&clips[..1]), score(&clips[1..])]);
             assert!((both - (alone[0] + alone[1]) / 2.0).abs() < 1e-9, "{both} of {alone:?}");
             assert!(both > 1.0 && alone[0] != alone[1], "{alone:?}");

@@ -6,7 +6,7 @@ use crate::job::{Separation, SeparationMethod};
 use crate::kernels::{GainPrior, Glue, Mask, Momentum, Shifts};
 use crate::methods::nmf::separate::{FixedBases, Plain};
 use crate::methods::separator::{Held, OnEngine, Separator};
-use crate::methods::{gain_prior, nmf, nmf2d, sparse};
+use crate::methods::{discriminative, gain_prior, nmf, nmf2d, sparse};
 use crate::model::{Model, Parts};
 use crate::options::MaskChoice;
 use crate::recordings::{self, Watch};
@@ -25,6 +25,7 @@ pub struct Plan<'a> {
 enum Way<'a> {
     Nmf(&'a Model, nmf::separate::Settings),
     GainPrior(&'a Model, &'a gain_prior::Learned, gain_prior::separate::Settings),
+    Discriminative(&'a Model, &'a discriminative::Learned, nmf::separate::Settings),
     Nmf2d(nmf2d::separate::Settings),
 }
 
@@ -53,6 +54,11 @@ impl<'a> Plan<'a> {
             let updates = separation.updates.unwrap_or(usual);
             nmf::separate::Settings::new(Some(updates), separation.iterations, separation.tolerance, mask)
         };
+        let sparse = |given: Option<f64>, learned: &sparse::Learned| -> Result<_> {
+            let sparsity = given.unwrap_or(learned.sparsity);
+            let settings = nmf::separate::Settings { sparsity, ..gains(nmf::Updates::Extrapolated)? };
+            Ok((sparse::Separation { sparsity: Some(sparsity) }, settings))
+        };
         let usual = gain_prior::Separation::default();
         let (way, method, settings) = match (method, &model.parts) {
             (Some(SeparationMethod::Nmf), _) | (None, Parts::Nmf) => {
@@ -67,10 +73,17 @@ impl<'a> Plan<'a> {
             }
             (None | Some(SeparationMethod::Sparse(_)), Parts::Sparse(learned)) => {
                 let given = if let Some(SeparationMethod::Sparse(own)) = method { own.sparsity } else { None };
-                let sparsity = given.unwrap_or(learned.sparsity);
-                let settings = nmf::separate::Settings { sparsity, ..gains(nmf::Updates::Extrapolated)? };
-                let own = sparse::Separation { sparsity: Some(sparsity) };
+                let (own, settings) = sparse(given, learned)?;
                 (Way::Nmf(model, settings), SeparationMethod::Sparse(own), settings)
+            }
+            (None | Some(SeparationMethod::Discriminative(_)), Parts::Discriminative(learned)) => {
+                let given = if let Some(SeparationMethod::Discriminative(own)) = method { own.sparsity } else { None };
+                let (own, settings) = sparse(given, &learned.penalty)?;
+                let way = match learned.reconstruction[..] {
+                    [] => Way::Nmf(model, settings),
+                    _ => Way::Discriminative(model, learned, settings),
+                };
+                (way, SeparationMethod::Discriminative(own), settings)
             }
             (Some(method), parts) if method.has_model() => {
                 let (name, trained) = (method.name(), parts.method());
@@ -170,6 +183,13 @@ impl<'a> Plan<'a> {
                 Ok(Box::new(gain_prior::separate::UnderPriors::new(engine, bases, learned, settings)?)
                     as Box<dyn OnEngine<E>>)
             })),
+            Way::Discriminative(model, learned, settings) => {
+                Box::new(UnderModel::new(engine, move |engine: &E, bins| {
+                    let bases = model.bases().lowest(bins);
+                    Ok(Box::new(discriminative::separate::Reconstructing::new(engine, bases, learned, *settings)?)
+                        as Box<dyn OnEngine<E>>)
+                }))
+            }
             Way::Nmf2d(settings) => Box::new(nmf2d::separate::Blind::new(engine, settings)),
         }
     }

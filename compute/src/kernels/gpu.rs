@@ -30,11 +30,13 @@ pub(crate) static SHIFTS: Source = source!("lib/shifts.wgsl", PARAMS, INDEX, BLO
 pub(crate) static SHIFTED_GAINS: Source = source!("lib/shifted_gains.wgsl", SHIFTS);
 pub(crate) static SHIFTED_MODEL: Source = source!("lib/shifted_model.wgsl", SHIFTED_GAINS);
 pub(crate) static SHIFTED_TILES: Source = source!("lib/shifted_tiles.wgsl", SHIFTED_MODEL);
+pub(crate) static STORED_MIXTURE: Source = source!("lib/stored_mixture.wgsl", PARAMS, INDEX);
+pub(crate) static FORMED_MIXTURE: Source = source!("lib/formed_mixture.wgsl", PARAMS, INDEX);
 pub(crate) static LEAD: Source = source!("lib/lead.wgsl");
 static NEAR: Source = source!("lib/near.wgsl");
 
 static EUCLIDEAN: Source = source!("divergence/euclidean.wgsl");
-static KULLBACK_LEIBLER: Source = source!("divergence/kullback_leibler.wgsl", NEAR);
+pub(crate) static KULLBACK_LEIBLER: Source = source!("divergence/kullback_leibler.wgsl", NEAR);
 static ITAKURA_SAITO: Source = source!("divergence/itakura_saito.wgsl", FLOORS, NEAR);
 static BETA: Source = source!("divergence/beta.wgsl", PARAMS, FLOORS, NEAR);
 
@@ -209,7 +211,8 @@ pub(crate) mod tests {
         let shifts = [&SHIFTS, &SHIFTED_GAINS, &SHIFTED_MODEL, &SHIFTED_TILES];
         let others =
             [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &BASIS_RULE, &LEAD, &NEAR];
-        let lib = [tiles.as_slice(), &shifts, &others].concat();
+        let mixtures = [&STORED_MIXTURE, &FORMED_MIXTURE];
+        let lib = [tiles.as_slice(), &shifts, &mixtures, &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));
     }

@@ -4,6 +4,7 @@
 pub mod glue;
 mod gpu;
 pub mod momentum;
+pub mod pairs;
 pub mod peak;
 pub mod prior;
 pub mod products;
@@ -14,6 +15,7 @@ mod segments;
 
 pub use glue::{Glue, Mask, Norm};
 pub use momentum::{Momentum, Track};
+pub use pairs::{Mixtures, Modulus, Pairing, Pairs, Spectra, all_pairs};
 pub use peak::{Peak, Peaks};
 pub use prior::{Density, GainPrior, Gradient, Mixture, Prior};
 pub use products::{Products, Rule};

@@ -72,17 +72,32 @@ impl View {
         (self.pre_emphasis != 0.0).then(|| PreEmphasis::new(self.pre_emphasis))
     }
 
-    /// The data (N, F) of a whole signal at the view's sample rate, times `scale`.
-    ///
-    /// # Errors
-    /// See [`View::show`].
-    pub fn data(&self, signal: &[f32], scale: f32) -> Result<Array2<f32>> {
+    /// The data of the bins: power or magnitude.
+    pub fn spectrum(&self) -> Spectrum {
+        self.spectrum
+    }
+
+    /// M (F, bins), the map from bins to bands. None if the data are the bins.
+    pub fn map(&self) -> Option<Array2<f64>> {
+        self.bands.as_ref().map(Bands::matrix)
+    }
+
+    /// The spectra (N, bins) of a whole signal at the view's sample rate, after [`View::pre_emphasis`].
+    pub fn spectra(&self, signal: &[f32]) -> Array2<Complex<f32>> {
         let signal = self.pre_emphasis().map_or(Cow::Borrowed(signal), |mut filter| {
             let mut filtered = Vec::with_capacity(signal.len());
             filter.push(signal, &mut filtered);
             Cow::Owned(filtered)
         });
-        let spectra = self.stft.forward(&signal, 0, 0..self.stft.frames(signal.len()));
+        self.stft.forward(&signal, 0, 0..self.stft.frames(signal.len()))
+    }
+
+    /// The data (N, F) of a whole signal at the view's sample rate, times `scale`.
+    ///
+    /// # Errors
+    /// See [`View::show`].
+    pub fn data(&self, signal: &[f32], scale: f32) -> Result<Array2<f32>> {
+        let spectra = self.spectra(signal);
         let mut data = Array2::zeros((spectra.nrows(), self.rows()));
         self.show(spectra.view(), scale, data.view_mut())?;
         Ok(data)

@@ -10,7 +10,8 @@ use ndarray::{Array1, Array2};
 use partwise::Divergence;
 use partwise::engine::{Cpu, Engine, Timing};
 use partwise::kernels::{
-    Density, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Peak, Peaks, Prior, Rule, ShiftRule, Shifts,
+    Density, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Mixtures, Modulus, Pairing, Pairs, Peak, Peaks, Prior,
+    Rule, ShiftRule, Shifts, Spectra,
 };
 use partwise::random::Stream;
 use partwise::report::Roof;
@@ -26,6 +27,12 @@ const PEAK_TIMES: u32 = 4;
 
 /// Components of the mixtures.
 const MIXTURES: usize = 32;
+
+/// Frames of the utterances that are mixed in pairs, about.
+const UTTERANCE: usize = 500;
+
+/// Bins per band of their spectra, if mixtures are formed. Each bin lies in two bands.
+const BAND: usize = 6;
 
 /// The plan: what is measured, and for how long.
 pub(super) struct Plan {
@@ -139,6 +146,13 @@ struct Problem<'a, E: Engine> {
     /// The priors of both sources, with [`MIXTURES`] components each.
     priors: Vec<Prior<E::Matrix>>,
     weights: E::Panel,
+    pairs: Option<&'a [Paired<E>; 3]>,
+}
+
+/// Two sources whose utterances are mixed in pairs, and their models.
+struct Paired<E: Engine> {
+    pairing: Pairing<E>,
+    models: Vec<E::Panel>,
 }
 
 /// The least cost of a kernel: its flop, and its bytes with each operand moved once.
@@ -162,6 +176,8 @@ struct Sizes {
     v: f64,
     w: f64,
     h: f64,
+    /// Cells of the mixtures of two sources in pairs.
+    mixed: f64,
 }
 
 impl Sizes {
@@ -174,8 +190,15 @@ impl Sizes {
             v: bytes(bins * frames),
             w: bytes(time * bins * components),
             h: bytes(pitch * components * frames),
+            mixed: (bins * utterances(frames).len().pow(2) * utterances(frames)[0]) as f64,
         }
     }
+}
+
+/// The lengths of the utterances of each of two sources.
+fn utterances(frames: usize) -> Vec<usize> {
+    let count = (frames / 2 / UTTERANCE).max(1);
+    vec![(frames / 2 / count).max(1); count]
 }
 
 /// The kernels that depend on the divergence.
@@ -214,12 +237,33 @@ fn updates<E: GainPrior>() -> Vec<Kernel<E>> {
 }
 
 /// The kernels without a divergence.
-fn others<E: Glue>() -> Vec<Kernel<E>> {
-    vec![Kernel {
-        name: "masks",
-        cost: |s| Cost { flop: s.product, bytes: s.w + s.h + 2.0 * s.v },
-        run: |engine, p| engine.masks(&p.w, &p.h, &p.sources, Mask::Ratio(1.0)).map(drop),
-    }]
+fn others<E: Glue + Pairs>() -> Vec<Kernel<E>> {
+    vec![
+        Kernel {
+            name: "masks",
+            cost: |s| Cost { flop: s.product, bytes: s.w + s.h + 2.0 * s.v },
+            run: |engine, p| engine.masks(&p.w, &p.h, &p.sources, Mask::Ratio(1.0)).map(drop),
+        },
+        Kernel {
+            name: "pairs, stored",
+            // A sum of models, a maximum, a division and a sum of ratios.
+            cost: |s| Cost { flop: 4.0 * s.mixed, bytes: 4.0 * s.mixed + 2.0 * s.v },
+            run: |engine, p| shares(engine, p, 0),
+        },
+        Kernel { name: "pairs, magnitude", cost: formed, run: |engine, p| shares(engine, p, 1) },
+        Kernel { name: "pairs, power", cost: formed, run: |engine, p| shares(engine, p, 2) },
+    ]
+}
+
+/// Of mixtures that are formed. For a bin: two sums of spectra, a square, a multiply-add, and one more for each of two
+/// bands. A root of magnitudes does not count: processors take it in a unit of its own.
+fn formed(s: &Sizes) -> Cost {
+    Cost { flop: (9.0 + 4.0 / BAND as f64) * s.mixed, bytes: (2.0 + 2.0 / BAND as f64) * s.v }
+}
+
+fn shares<E: Pairs>(engine: &E, problem: &Problem<E>, origin: usize) -> partwise::Result<()> {
+    let Some(pairs) = problem.pairs else { return Ok(()) };
+    engine.shares(&pairs[origin].pairing, &pairs[origin].models, 0).map(drop)
 }
 
 /// The updates of patterns that move.
@@ -239,7 +283,7 @@ fn shifted<E: Shifts>() -> Vec<Kernel<E>> {
 }
 
 /// The kernels of a shape: those that depend on the divergence, and the others.
-fn of_shape<E: GainPrior + Glue + Shifts>(shape: Shape) -> [Vec<Kernel<E>>; 2] {
+fn of_shape<E: GainPrior + Glue + Shifts + Pairs>(shape: Shape) -> [Vec<Kernel<E>>; 2] {
     if shape.lags.is_some() { [shifted(), Vec::new()] } else { [updates(), others()] }
 }
 
@@ -253,7 +297,7 @@ pub(super) fn steps(plan: &Plan) -> usize {
 }
 
 /// Measures the peaks and all kernels of an engine.
-pub(super) fn measure<E: GainPrior + Glue + Shifts + Peak>(
+pub(super) fn measure<E: GainPrior + Glue + Shifts + Pairs + Peak>(
     engine: &E,
     plan: &Plan,
     bar: &ProgressBar,
@@ -297,9 +341,11 @@ struct Given<E: Engine> {
     /// The bases, one per time lag.
     w: Vec<Array2<f32>>,
     h: Array2<f32>,
+    /// Mixtures in pairs that are stored, and that are formed as magnitudes and as powers. None for patterns that move.
+    pairs: Option<[Paired<E>; 3]>,
 }
 
-impl<E: Engine> Given<E> {
+impl<E: Pairs> Given<E> {
     fn of(engine: &E, shape: Shape) -> partwise::Result<Self> {
         let (Shape { bins, frames, components, .. }, Lags { time, pitch }) = (shape, shape.lags());
         Ok(Self {
@@ -307,8 +353,35 @@ impl<E: Engine> Given<E> {
             v: engine.panel(numbers("v", bins, frames).view())?,
             w: vec![numbers("w", bins, components); time],
             h: numbers("h", pitch * components, frames),
+            pairs: if shape.lags.is_some() { None } else { Some(paired(engine, bins, &utterances(frames))?) },
         })
     }
+}
+
+/// Two sources with utterances of these lengths. Mixtures that are stored have `bins` rows, and those that are formed one
+/// for every [`BAND`] bins.
+fn paired<E: Pairs>(engine: &E, bins: usize, lengths: &[usize]) -> partwise::Result<[Paired<E>; 3]> {
+    let panel = |name: &str, rows: usize, lengths: &[usize]| {
+        let parts: Vec<Array2<f32>> = lengths.iter().map(|&frames| numbers(name, rows, frames)).collect();
+        engine.packed(&parts.iter().map(|part| part.view()).collect::<Vec<_>>())
+    };
+    let two = |name: &str, rows: usize| -> partwise::Result<Vec<E::Panel>> {
+        Ok(vec![panel(name, rows, lengths)?, panel(name, rows, lengths)?])
+    };
+    let paired = |mixtures: Mixtures<E>, rows: usize| -> partwise::Result<Paired<E>> {
+        let pairing = Pairing::new(engine, two("data", rows)?, mixtures)?;
+        Ok(Paired { pairing, models: two("models", rows)? })
+    };
+    let pairs = vec![lengths[0]; lengths.len() * lengths.len()];
+    let stored = paired(Mixtures::Stored(vec![panel("mixtures", bins, &pairs)?]), bins)?;
+    // Triangles over 2 BAND bins.
+    let bands = bins.div_ceil(BAND);
+    let distance = |band: usize, bin: usize| (band * BAND).abs_diff(bin) as f32 / BAND as f32;
+    let map = Array2::from_shape_fn((bands, bins), |(band, bin)| (1.0 - distance(band, bin)).max(0.0));
+    let formed = |modulus| {
+        paired(Mixtures::Formed(Spectra::new(engine, two("spectra", 2 * bins)?, Some(map.view()), modulus)?), bands)
+    };
+    Ok([stored, formed(Modulus::Magnitude)?, formed(Modulus::Power)?])
 }
 
 /// Numbers from 0.05 to 1.05.
@@ -331,7 +404,7 @@ fn priors<E: Engine, const N: usize>(engine: &E, rows: [Range<usize>; N]) -> par
 }
 
 /// The shortest time of a kernel, and its rates.
-fn time<E: GainPrior>(
+fn time<E: GainPrior + Pairs>(
     engine: &E,
     kernel: &Kernel<E>,
     given: &Given<E>,
@@ -355,6 +428,7 @@ fn time<E: GainPrior>(
             sources: [0..middle, middle..shape.components],
             priors: priors(engine, [0..middle, middle..shape.components])?,
             weights: engine.panel(Array2::from_elem((2, shape.frames), 0.1f32).view())?,
+            pairs: given.pairs.as_ref(),
         };
         let mut timed = || engine.timed(|| (0..times).try_for_each(|_| (kernel.run)(engine, &mut problem)));
         let started = Instant::now();
@@ -401,6 +475,10 @@ mod tests {
     fn costs_equal_hand_computed_ones() {
         // F 2, N 3, K 5: a product has 60 flop, V 24 bytes, W 40, H 60.
         let shape: Shape = "2x3x5".parse().unwrap();
+        assert_eq!(
+            [3, 999, 1000, 2000, 2600].map(utterances),
+            [vec![1], vec![499], vec![500], vec![500; 2], vec![650; 2]]
+        );
         let costs = |divergence, kernels: Vec<Kernel<partwise::Cpu>>| -> Vec<(f64, f64)> {
             let costs = kernels.iter().map(|kernel| (kernel.cost)(&Sizes::of(shape, divergence)));
             costs.map(|cost| (cost.flop, cost.bytes)).collect()
@@ -409,7 +487,10 @@ mod tests {
         assert_eq!(is, [(180.0, 184.0), (180.0, 164.0), (360.0, 348.0), (4020.0, 184.0), (300.0, 224.0)]);
         let kl = costs(Some(Divergence::KullbackLeibler), updates());
         assert_eq!(kl, [(120.0, 184.0), (120.0, 164.0), (240.0, 348.0), (3960.0, 184.0), (180.0, 224.0)]);
-        assert_eq!(costs(None, others()), [(60.0, 148.0)]);
+        // One utterance of one frame for each source: two cells of a mixture.
+        let of_others = costs(None, others());
+        assert_eq!(of_others[..2], [(60.0, 148.0), (8.0, 56.0)]);
+        assert!((of_others[3].0 - 2.0 * (9.0 + 4.0 / 6.0)).abs() < 1e-12 && (of_others[3].1 - 56.0).abs() < 1e-12);
         // With 2 time lags and 4 pitch lags a product has 480 flop, W 80 bytes, H 240.
         let shape: Shape = "2x3x5x2x4".parse().unwrap();
         let shifted = |divergence| {

@@ -136,7 +136,7 @@ impl<E: Products + Momentum + Glue> OnEngine<E> for Plain<E> {
 
 /// Masks (F, N) on the host. They sum to 1 in every cell. On a card, where reading is slow, the last is not brought down: it is
 /// 1 minus the others.
-fn read_masks<E: Glue>(engine: &E, masks: &[E::Panel]) -> Result<Vec<Array2<f32>>> {
+pub(crate) fn read_masks<E: Glue>(engine: &E, masks: &[E::Panel]) -> Result<Vec<Array2<f32>>> {
     let read = if engine.reads_cheaply() { masks.len() } else { masks.len().saturating_sub(1).max(1) };
     let mut on_host = masks.iter().take(read).map(|mask| engine.read_panel(mask)).collect::<Result<Vec<_>>>()?;
     if read < masks.len() {

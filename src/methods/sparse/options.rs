@@ -33,19 +33,19 @@ impl Separation {
     }
 }
 
-/// Checks the options of a training that this method fixes.
+/// Checks the options of a training that this method fixes, or another one of its kind.
 ///
 /// # Errors
 /// [`Error::Option`] names one that has another value.
-pub(crate) fn check(divergence: Divergence, updates: Option<Updates>, norm: Option<Norm>) -> Result<()> {
+pub(crate) fn check(method: &str, divergence: Divergence, updates: Option<Updates>, norm: Option<Norm>) -> Result<()> {
     if divergence != Divergence::KullbackLeibler {
-        return Err(Error::option("divergence", format!("{divergence}: the method sparse is under kl")));
+        return Err(Error::option("divergence", format!("{divergence}: the method {method} is under kl")));
     }
     if let Some(updates) = updates.filter(|updates| *updates != Updates::Alternating) {
-        return Err(Error::option("updates", format!("{updates}: the method sparse has alternating ones")));
+        return Err(Error::option("updates", format!("{updates}: the method {method} has alternating ones")));
     }
     if norm == Some(Norm::L1) {
-        return Err(Error::option("normalize", "l1: the method sparse has bases of norm l2"));
+        return Err(Error::option("normalize", format!("l1: the method {method} has bases of norm l2")));
     }
     Ok(())
 }

@@ -11,12 +11,12 @@ pub use options::DiscriminativeOptions;
 
 use super::mixtures::pairs;
 use super::{Corpus, Findings};
+use crate::engines::AnyEngine;
 use crate::job::Training;
-use crate::kernels::{GainPrior, Glue, Momentum};
 use crate::model::Model;
 use crate::recordings::{Event, Material, Recordings};
 use crate::train::train;
-use crate::{Error, Result};
+use crate::{Error, Result, with_engine};
 use arms::arms;
 use scene::{Pair, Scores};
 use tables::Cells;
@@ -49,8 +49,8 @@ pub enum Progress<'a> {
 /// # Errors
 /// [`Error::Input`] for options out of range, fewer than two speakers, and missing or silent recordings; also the errors of
 /// training and separation.
-pub fn discriminative<E: GainPrior + Momentum + Glue>(
-    engine: &E,
+pub fn discriminative(
+    engine: &AnyEngine,
     speakers: &[Speaker],
     options: &DiscriminativeOptions,
     watch: &mut (dyn FnMut(Progress) + Send),
@@ -87,7 +87,7 @@ pub fn discriminative<E: GainPrior + Momentum + Glue>(
             Some(known) => known,
             None => pairs_of.insert((model.sample_rate, mixtures(speakers, model.sample_rate, options)?)),
         };
-        let score = |pair: &Pair| Ok((pair.same_sex, pair.score(engine, &model, arm)?));
+        let score = |pair: &Pair| Ok((pair.same_sex, with_engine!(engine, |engine| pair.score(engine, &model, arm))?));
         cells.add(arm, pairs.iter().map(score).collect::<Result<Vec<(bool, Scores)>>>()?);
         watch(Progress::Scored(done + 1, of));
     }

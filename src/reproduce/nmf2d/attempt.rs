@@ -5,10 +5,11 @@ use rayon::prelude::*;
 
 use super::Nmf2dOptions;
 use super::scene::{Scene, together};
-use crate::Result;
 use crate::divergence::Divergence;
+use crate::engines::AnyEngine;
 use crate::kernels::{Lags, Mask, Shifts};
 use crate::methods::nmf2d::{self, Found, Start};
+use crate::{Result, with_engine};
 
 /// The masks of the estimates unless stated otherwise. The paper uses [`Mask::Hard`].
 pub(super) const SOFT: Mask = Mask::Ratio(2.0);
@@ -66,8 +67,8 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new<E: Shifts>(
-        engine: &E,
+    pub(super) fn new(
+        engine: &AnyEngine,
         scene: &Scene,
         arm: Arm,
         options: &Nmf2dOptions,
@@ -79,8 +80,12 @@ impl Attempt {
             // Starts run one by one, because all are scored and a search keeps only the factors of its best.
             let seed = options.seed.wrapping_add(start as u64);
             let from = Start::Random { components: arm.components, starts: 1, seed };
-            let found = nmf2d::search(engine, &[scene.data.view()], from, &how, &mut *tick)?;
-            models.push(components(engine, &found, arm.lags)?);
+            let (found, parts) = with_engine!(engine, |engine| {
+                let found = nmf2d::search(engine, &[scene.data.view()], from, &how, &mut *tick)?;
+                let parts = components(engine, &found, arm.lags)?;
+                (found, parts)
+            });
+            models.push(parts);
             ends.push(found);
         }
         let objectives: Vec<f64> = ends.iter().filter_map(|found| found.fit.objective.last().copied()).collect();

@@ -13,7 +13,8 @@ pub use options::Nmf2dOptions;
 
 use super::Findings;
 use crate::divergence::Divergence;
-use crate::kernels::{Lags, Mask, Shifts};
+use crate::engines::AnyEngine;
+use crate::kernels::{Lags, Mask};
 use crate::{Error, Result};
 
 use attempt::{Arm, Attempt, Bound, SOFT};
@@ -29,8 +30,8 @@ const DIVERGENCES: [Divergence; 2] = [Divergence::KullbackLeibler, Divergence::E
 /// # Errors
 /// [`Error::Input`] for options out of range, [`Error::Audio`] for recordings that cannot be mixed or read; also the
 /// errors of the factorization.
-pub fn nmf2d<E: Shifts>(
-    engine: &E,
+pub fn nmf2d(
+    engine: &AnyEngine,
     files: &[PathBuf],
     options: &Nmf2dOptions,
     watch: &mut (dyn FnMut(usize, usize) + Send),
@@ -178,7 +179,8 @@ mod tests {
     fn the_start_with_the_lowest_objective_is_kept_and_scored() {
         let scene = scene();
         for arm in arms(2, &options()) {
-            let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| Ok(())).unwrap();
+            let attempt =
+                Attempt::new(&AnyEngine::Reference(Reference), &scene, arm, &options(), &mut |_| Ok(())).unwrap();
             let start = Start::Random { components: arm.components, starts: 3, seed: 4 };
             let how = nmf2d::Options { trace_every: 0, ..nmf2d::Options::of(arm.divergence, arm.lags, 25) };
             let search = nmf2d::search(&Reference, &[scene.data.view()], start, &how, |_| Ok(())).unwrap();
@@ -196,7 +198,7 @@ mod tests {
     fn a_components_pictures_multiply_to_its_model() {
         let scene = scene();
         let arm = arms(2, &options())[1];
-        let attempt = Attempt::new(&Reference, &scene, arm, &options(), &mut |_| Ok(())).unwrap();
+        let attempt = Attempt::new(&AnyEngine::Reference(Reference), &scene, arm, &options(), &mut |_| Ok(())).unwrap();
         // Λ at a cell, computed from the pictures of one component.
         let (w, h) = (attempt.pattern(1), attempt.score(1));
         let lambda: f64 =

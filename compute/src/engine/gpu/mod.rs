@@ -226,6 +226,13 @@ impl Gpu {
         })
     }
 
+    /// Uploads rows of four numbers to a storage of their own.
+    pub(crate) fn table(&self, rows: &[[f32; QUAD]]) -> Result<Storage> {
+        let storage = self.storage(rows.len())?;
+        self.upload(&storage, 0, rows.concat())?;
+        Ok(storage)
+    }
+
     /// A host buffer of `length` numbers with unspecified contents. Reuse matters because fresh memory comes from the
     /// system page by page.
     fn spare(&self, length: usize) -> Vec<f32> {

@@ -1,0 +1,35 @@
+// Forms the model of a window: Λ = W H, unfloored.
+//
+// bases: W (F, K), gains: H (K, N), model: (F, N). A workgroup of 64 owns a tile of 32 rows by 32 columns of the window.
+
+@group(0) @binding(1) var<storage, read> bases: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> gains: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> model: array<vec4<f32>>;
+
+fn store_row(row: u32, quad: u32, product: vec4<f32>) {
+    if (row < params.rows) {
+        model[panel_cell(params.rows, row, quad)] = product;
+    }
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = workgroup_index(group, groups);
+    let tiles = params.window_quads / QUADS;
+    let first_row = index / tiles * TILE;
+    if (first_row >= params.rows) {
+        return;
+    }
+    let first_quad = params.first_quad + index % tiles * QUADS;
+    let product = model_tile(first_row, first_quad, lane);
+    let row = first_row + lane_y(lane);
+    let quad = first_quad + lane_x(lane);
+    store_row(row, quad, product[0]);
+    store_row(row + LANES, quad, product[1]);
+    store_row(row + 2u * LANES, quad, product[2]);
+    store_row(row + 3u * LANES, quad, product[3]);
+}
