@@ -264,17 +264,22 @@ fn the_discriminative_experiment_reports_its_findings() {
     let number = |table: usize, row: usize, column: usize| cell(table, row, column).as_f64().unwrap();
     assert_eq!((cell(0, 0, 0), cell(0, 1, 1)), (&"SNMF".into(), &8.0.into()));
     // Every mixture gets better than 0 dB, its own SNR.
-    for row in 0..2 {
+    for row in 0..6 {
         for column in 2..4 {
             assert!(number(0, row, column) > 1.0 && number(1, row, column) > 1.0, "{found}");
         }
     }
-    assert_eq!((cell(2, 0, 1), cell(2, 1, 1)), (&"same sex".into(), &"opposite sex".into()));
+    assert_eq!((cell(2, 0, 0), cell(2, 2, 0)), (&"DNMF".into(), &"DNMF, separation".into()));
+    for table in 0..2 {
+        let gain = number(table, 3, 3) - number(table, 1, 3);
+        assert!((gain - number(table + 2, 1, 3)).abs() < 1e-9, "{found}");
+    }
+    assert_eq!((cell(4, 0, 1), cell(4, 3, 1)), (&"same sex".into(), &"opposite sex".into()));
     // One pair of one sex and two of the other: the means of table 1 are those of all three.
-    let all = (number(2, 0, 2) + 2.0 * number(2, 1, 2)) / 3.0;
+    let all = (number(4, 0, 2) + 2.0 * number(4, 3, 2)) / 3.0;
     assert!((all - number(0, 1, 2)).abs() < 1e-9, "{found}");
-    assert!(number(3, 0, 3) > 0.0 && number(3, 1, 1) > 0.0, "{found}");
-    assert_eq!((number(4, 7, 6), number(5, 0, 2), number(6, 2, 2)), (5.99, 4.49, 7.8));
+    assert!(number(5, 0, 7) > 0.0 && number(5, 1, 1) > 0.0, "{found}");
+    assert_eq!((number(6, 7, 6), number(7, 0, 2), number(8, 2, 2)), (5.99, 4.49, 7.8));
     let text = stdout(&run(&["-o", "two"]));
     for part in [
         "ada (female), bea (female), cal (male)",

@@ -4,8 +4,11 @@ use super::options::DiscriminativeOptions;
 use crate::Result;
 use crate::job::{Training, TrainingMethod};
 use crate::kernels::Mask;
+use crate::methods::discriminative::{self, Objective};
 use crate::methods::nmf::{self, Updates};
 
+/// The name of sparse NMF in tables, with which the others are compared.
+pub(super) const SPARSE: &str = "SNMF";
 /// The name of the usual model in tables.
 pub(super) const USUAL: &str = "NMF, 128 ms";
 
@@ -26,8 +29,8 @@ pub(super) fn arms(options: &DiscriminativeOptions) -> Result<Vec<Arm>> {
     let mut arms = Vec::new();
     for &rank in &options.ranks {
         for &sparsity in &options.sparsities {
-            let training = Training {
-                method: TrainingMethod::Sparse,
+            let training = |method| Training {
+                method,
                 rank: rank.into(),
                 iterations: Some(options.iterations),
                 window: options.transform.window,
@@ -49,7 +52,17 @@ pub(super) fn arms(options: &DiscriminativeOptions) -> Result<Vec<Arm>> {
                     Mask::Ratio(1.0),
                 )?
             };
-            arms.push(Arm { name: "SNMF".into(), training, gains, mask: Mask::Ratio(1.0) });
+            let trained_by = |objective| {
+                let own = discriminative::Training { objective, ..discriminative::Training::default() };
+                TrainingMethod::Discriminative(own)
+            };
+            for (name, method) in [
+                (SPARSE, TrainingMethod::Sparse),
+                ("DNMF", trained_by(Objective::Paper)),
+                ("DNMF, separation", trained_by(Objective::Separation)),
+            ] {
+                arms.push(Arm { name: name.into(), training: training(method), gains, mask: Mask::Ratio(1.0) });
+            }
         }
         let training = Training { rank: rank.into(), ..Training::default() };
         // By power, as `separate` shares cells where nothing else is said.

@@ -1,5 +1,7 @@
 //! Mixtures of two speakers, and the scores of models on them.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2, Axis, Zip, s};
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
@@ -10,7 +12,7 @@ use crate::kernels::glue::share;
 use crate::kernels::{Glue, Mask, Momentum, Products};
 use crate::methods::nmf::separate::FixedBases;
 use crate::methods::separator::{TrainedBases, side_by_side, stretches};
-use crate::model::Model;
+use crate::model::{Model, Parts};
 use crate::reproduce::mixtures::Clip;
 use crate::spectrogram::{View, level_scale};
 use crate::{Error, Result};
@@ -63,14 +65,19 @@ impl Pair {
         let panel = engine.panel(data.t())?;
         let (gains, _) = bases.gains(engine, data.t(), &panel, &segments, &arm.gains)?;
         let gains: Array2<f64> = engine.read_panel(&gains)?;
-        let models: Vec<Array2<f64>> = bases
-            .sources
-            .iter()
-            .map(|range| {
-                let w = bases.on_host.slice(s![.., range.clone()]).mapv(f64::from);
-                w.dot(&gains.slice(s![range.clone(), ..]))
-            })
-            .collect();
+        let model_of =
+            |w: ArrayView2<f32>, range: &Range<usize>| w.mapv(f64::from).dot(&gains.slice(s![range.clone(), ..]));
+        let models = bases.sources.iter().map(|range| model_of(bases.on_host.slice(s![.., range.clone()]), range));
+        let mut models: Vec<Array2<f64>> = models.collect();
+        if let Parts::Discriminative(learned) = &model.parts
+            && !learned.reconstruction.is_empty()
+        {
+            // Only the ratio of these models counts. They share the data.
+            let of_speaker = |(speaker, range): (&usize, _)| model_of(learned.reconstruction[*speaker].view(), range);
+            models = self.speakers.iter().zip(&bases.sources).map(of_speaker).collect();
+            let shares = share(models, f64::MIN_POSITIVE, arm.mask).into_iter();
+            models = shares.map(|share| share * data.t().mapv(f64::from)).collect();
+        }
         if models.iter().flatten().any(|level| !level.is_finite()) {
             return Err(Error::Diverged { what: arm.name.clone(), iteration: arm.gains.iterations });
         }

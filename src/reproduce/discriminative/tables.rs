@@ -1,6 +1,6 @@
 //! The experiment's numbers as tables and curves, beside the paper's.
 
-use super::arms::{Arm, USUAL};
+use super::arms::{Arm, SPARSE, USUAL};
 use super::options::DiscriminativeOptions;
 use super::scene::Scores;
 use crate::report::{self, Axis, Curve};
@@ -99,6 +99,9 @@ pub(super) fn all(cells: &Cells, options: &DiscriminativeOptions) -> Vec<Table> 
         [("SNR of mel spectra", |scores| scores.mel), ("SNR of waveforms", |scores| scores.wav)];
     let mut tables: Vec<Table> =
         measures.iter().map(|(title, of)| by_rank(cells, options, &format!("{title} in dB"), *of)).collect();
+    for (title, of) in measures {
+        tables.push(gained(cells, options, &format!("{title}, gained over {SPARSE} in dB"), of));
+    }
     tables.push(by_sex(cells, options));
     tables.push(beside_usual(cells, options));
     tables.push(published("The paper's SNR of mel spectra in dB", &PUBLISHED_MEL));
@@ -126,7 +129,26 @@ fn by_rank(cells: &Cells, options: &DiscriminativeOptions, title: &str, of: Meas
         title: title.into(),
         heading: heading(["method", "K"], &options.sparsities),
         rows,
-        note: "Means over both speakers of a mixture, mixtures, pairs and starts. λ = 0 is NMF.".into(),
+        note: "Means over both speakers of a mixture, mixtures, pairs and starts. λ = 0 is NMF. DNMF: the paper's objective; \
+               separation: masks have bases of their own, and the mel spectra are their shares of the mixture's."
+            .into(),
+    }
+}
+
+/// The difference of every method to sparse NMF.
+fn gained(cells: &Cells, options: &DiscriminativeOptions, title: &str, of: Measure) -> Table {
+    let row = |method: &str, rank: usize| {
+        let mean = |method: &str, sparsity: f64| of(&cells.mean(method, rank, sparsity, |_| true));
+        let gain = |&sparsity: &f64| Cell::Gain(mean(method, sparsity) - mean(SPARSE, sparsity));
+        let cells = options.sparsities.iter().map(gain);
+        [Cell::Text(method.into()), Cell::Number(rank as f64)].into_iter().chain(cells).collect()
+    };
+    let others: Vec<&str> = cells.methods().into_iter().filter(|method| *method != SPARSE).collect();
+    Table {
+        title: title.into(),
+        heading: heading(["method", "K"], &options.sparsities),
+        rows: others.iter().flat_map(|method| options.ranks.iter().map(|&rank| row(method, rank))).collect(),
+        note: "The same starts and mixtures.".into(),
     }
 }
 
@@ -254,7 +276,8 @@ mod tests {
             DiscriminativeOptions { ranks: vec![3], sparsities: vec![0.0, 0.5], ..DiscriminativeOptions::default() };
         let arms = arms(&options).unwrap();
         let names: Vec<_> = arms.iter().map(|arm| (arm.name.as_str(), arm.gains.sparsity)).collect();
-        assert_eq!(names, [("SNMF", 0.0), ("SNMF", 0.5), (USUAL, 0.0)]);
+        let methods = |sparsity| [SPARSE, "DNMF", "DNMF, separation"].map(|name| (name, sparsity));
+        assert_eq!(names, [&methods(0.0)[..], &methods(0.5), &[(USUAL, 0.0)]].concat());
         let scores = |mel: f64| Scores { mel, wav: mel + 10.0, si_sdr: mel + 20.0 };
         let mut cells = Cells::default();
         for start in [0.0, 2.0] {
@@ -265,11 +288,13 @@ mod tests {
         }
         let tables = all(&cells, &options);
         let row = |table: usize, row: usize| tables[table].rows[row][1..].to_vec();
-        assert_eq!(row(0, 0)[1..], [Cell::Decibels(3.0), Cell::Decibels(103.0)]);
-        assert_eq!(row(1, 0)[1..], [Cell::Decibels(13.0), Cell::Decibels(113.0)]);
-        assert_eq!(row(2, 0)[1..], [Cell::Decibels(1.0), Cell::Decibels(101.0)]);
-        assert_eq!(row(2, 1)[1..], [Cell::Decibels(5.0), Cell::Decibels(105.0)]);
-        assert_eq!(row(3, 0), [Cell::Decibels(23.0), Cell::Decibels(123.0), Cell::Decibels(223.0)]);
+        assert_eq!(row(0, 0)[1..], [Cell::Decibels(3.0), Cell::Decibels(303.0)]);
+        assert_eq!(row(1, 1)[1..], [Cell::Decibels(113.0), Cell::Decibels(413.0)]);
+        assert_eq!(row(2, 0)[1..], [Cell::Gain(100.0), Cell::Gain(100.0)]);
+        assert_eq!(row(3, 1)[1..], [Cell::Gain(200.0), Cell::Gain(200.0)]);
+        assert_eq!(row(4, 0)[1..], [Cell::Decibels(1.0), Cell::Decibels(301.0)]);
+        assert_eq!(row(4, 3)[1..], [Cell::Decibels(5.0), Cell::Decibels(305.0)]);
+        assert_eq!((&row(5, 0)[1], &row(5, 0)[6]), (&Cell::Decibels(323.0), &Cell::Decibels(623.0)));
         assert_eq!(figures(&cells, &options).unwrap().len(), 2);
     }
 }
