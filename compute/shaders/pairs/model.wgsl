@@ -5,6 +5,7 @@
 @group(0) @binding(1) var<storage, read> bases: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> gains: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> model: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> places: array<vec2<u32>>;
 
 fn store_row(row: u32, quad: u32, product: vec4<f32>) {
     if (row < params.rows) {
@@ -25,6 +26,7 @@ fn main(
         return;
     }
     let first_quad = params.first_quad + index % tiles * QUADS;
+    find_segment(first_quad);
     let product = model_tile(first_row, first_quad, lane);
     let row = first_row + lane_y(lane);
     let quad = first_quad + lane_x(lane);

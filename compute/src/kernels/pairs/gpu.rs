@@ -20,8 +20,8 @@ const ROWS: usize = 8;
 
 static MODEL: Kernel = Kernel {
     source: source!("pairs/model.wgsl", PASSING),
-    storages: &[Access::Read, Access::Read, Access::Write],
-    constants: &[("TILING", &[Tiling::SMALLEST.code()])],
+    storages: &[Access::Read, Access::Read, Access::Write, Access::Read],
+    constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("SEGMENTS", &[0])],
     uniform: Params::MEMBERS,
 };
 static BEGIN: Kernel = Kernel {
@@ -299,7 +299,7 @@ impl Pairs for Gpu {
             self.run(Run {
                 kernel: &MODEL,
                 filling: None,
-                constants: &[Tiling::SMALLEST.code()],
+                constants: &[Tiling::SMALLEST.code(), 0],
                 uniform: window.params(Params {
                     rows: w.rows as u32,
                     components: w.columns as u32,
@@ -307,7 +307,8 @@ impl Pairs for Gpu {
                     bases_pitch: w.pitch() as u32,
                     ..Params::default()
                 }),
-                storages: &[&w.storage, &window.chunk.storage, &model.chunks[window.index].storage],
+                // Every window lies in one segment, so the places are not read.
+                storages: &[&w.storage, &window.chunk.storage, &model.chunks[window.index].storage, &w.storage],
                 workgroups: w.rows.div_ceil(TILE) * window.tiles,
                 work: w.rows * window.columns * w.columns,
             })?;
