@@ -16,16 +16,19 @@ const COPIED: usize = 32 << 20;
 /// The least duration of a run that counts. It is many times the cost of waking the threads, and short enough to fit
 /// between interruptions by other processes.
 const LONG_ENOUGH: Duration = Duration::from_millis(2);
+/// Steps of the shortest run, a tenth of a long enough one. On a busy machine, a run of a few steps can wait long enough
+/// for its threads to count, and its time says nothing of the arithmetic.
+const UNIT: u32 = 1 << 14;
 /// Accumulators per row of a tile. With the rows, they form enough chains to hide the latency of a multiply-add.
 const VECTORS: usize = 3;
 
 impl Peak for Cpu {
     fn peaks(&self, least: Duration) -> Result<Option<Peaks>> {
         let mut multiply_adds = 0.0;
-        let step = Timing::shortest(least, LONG_ENOUGH, |steps| {
+        let unit = Timing::shortest(least, LONG_ENOUGH, |units| {
             self.timed(|| {
-                let counts = self.install(|| rayon::broadcast(|_| count(steps)));
-                multiply_adds = counts.into_iter().sum::<f64>() / f64::from(steps);
+                let counts = self.install(|| rayon::broadcast(|_| count(units.saturating_mul(UNIT))));
+                multiply_adds = counts.into_iter().sum::<f64>() / f64::from(units);
                 Ok(())
             })
         })?;
@@ -36,7 +39,7 @@ impl Peak for Cpu {
                 Ok(())
             })
         })?;
-        let (flops, bytes) = (2.0 * multiply_adds / step.wall, (2 * size_of_val(&*from)) as f64 / copied.wall);
+        let (flops, bytes) = (2.0 * multiply_adds / unit.wall, (2 * size_of_val(&*from)) as f64 / copied.wall);
         Ok(Some(Peaks { flops, bytes }))
     }
 }
