@@ -20,7 +20,7 @@ pub use crate::methods::discriminative::Keeper;
 pub fn iterations(training: &Training, sources: usize) -> usize {
     let factorizations = match training.method {
         TrainingMethod::Nmf | TrainingMethod::Sparse => 1,
-        TrainingMethod::Discriminative(_) => discriminative::train::FACTORIZATIONS,
+        TrainingMethod::Discriminative(ref own) => discriminative::train::factorizations(own.objective),
         TrainingMethod::GainPrior(_) => gain_prior::train::FACTORIZATIONS,
     };
     sources * training.nmf().iterations * factorizations

@@ -10,7 +10,7 @@ use super::file::Learned;
 use super::options::{Objective, Training};
 use super::reconstruction::{self, Mixed};
 use super::{Factors, Options, Step, go_on};
-use crate::kernels::{Glue, Mixtures, Modulus, Momentum, Pairing, Pairs, Products, Spectra, all_pairs};
+use crate::kernels::{Glue, Mixtures, Modulus, Momentum, Norm, Pairing, Pairs, Products, Spectra, all_pairs};
 use crate::methods::nmf::train::LearnedSource;
 use crate::methods::nmf::{self, Fit, random_start};
 use crate::methods::sparse;
@@ -18,8 +18,14 @@ use crate::random::Stream;
 use crate::spectrogram::{Spectrum, View};
 use crate::{Error, Result};
 
-/// How often each source goes through its iterations: once alone, and once in the rounds.
-pub(crate) const FACTORIZATIONS: usize = 2;
+/// How often each source goes through its iterations. The paper's rounds begin at a random start; reconstruction bases
+/// are learned after the bases of each source alone.
+pub(crate) fn factorizations(objective: Objective) -> usize {
+    match objective {
+        Objective::Paper => 1,
+        Objective::Separation => 2,
+    }
+}
 
 /// The utterances of one source.
 pub(crate) struct Utterances {
@@ -33,8 +39,8 @@ pub(crate) struct Utterances {
 /// How the bases are learned, and within what.
 pub(crate) struct Job<'a, 'k> {
     pub(crate) own: &'a Training,
-    /// The factorization of each source alone, which the rounds start from, and the seed of its start. There are as many
-    /// rounds as it has iterations.
+    /// The factorization of each source alone, and the seed of its start. There are as many rounds of all sources as it has
+    /// iterations.
     pub(crate) alone: (&'a nmf::Options, u64),
     /// Bytes that the engine may use.
     pub(crate) memory: u64,
@@ -110,6 +116,17 @@ fn split(spectra: ArrayView2<Complex<f32>>) -> Array2<f32> {
 }
 
 impl<E: Products + Glue> OnEngine<E> {
+    /// Random factors of every source.
+    fn starts(&self, engine: &E, seed: u64) -> Result<Factors<E>> {
+        let mut factors = Factors { bases: Vec::new(), gains: Vec::new() };
+        for (&rank, v) in self.ranks.iter().zip(&self.data) {
+            let (w, h) = random_start(engine.read_panel::<f32>(v)?.view(), rank, seed);
+            factors.bases.push(engine.matrix(w.view())?);
+            factors.gains.push(engine.panel_like(v, h.view())?);
+        }
+        Ok(factors)
+    }
+
     /// The factors of every source alone, from random starts, and how they were learned.
     fn alone(
         &self,
@@ -117,13 +134,10 @@ impl<E: Products + Glue> OnEngine<E> {
         (options, seed): (&nmf::Options, u64),
         watch: &mut Watch,
     ) -> Result<(Factors<E>, Vec<Fit>)> {
-        let (mut factors, mut fits) = (Factors { bases: Vec::new(), gains: Vec::new() }, Vec::new());
-        for ((name, &rank), v) in self.names.iter().zip(&self.ranks).zip(&self.data) {
-            let (w, h) = random_start(engine.read_panel::<f32>(v)?.view(), rank, seed);
-            let (mut w, mut h) = (engine.matrix(w.view())?, engine.panel_like(v, h.view())?);
-            fits.push(sparse::factorize(engine, v, &mut w, &mut h, options, |iteration| watch(name, iteration))?);
-            factors.bases.push(w);
-            factors.gains.push(h);
+        let (mut factors, mut fits) = (self.starts(engine, seed)?, Vec::new());
+        let all = factors.bases.iter_mut().zip(&mut factors.gains);
+        for ((name, v), (w, h)) in self.names.iter().zip(&self.data).zip(all) {
+            fits.push(sparse::factorize(engine, v, w, h, options, |iteration| watch(name, iteration))?);
         }
         Ok((factors, fits))
     }
@@ -273,13 +287,14 @@ fn in_rounds<E: Products + Glue + Pairs>(
     let (mut factors, fit) = match kept(&mut job.keeper, &proof, on_engine.names.len())? {
         Some(state) => {
             for name in &on_engine.names {
-                (1..=alone.iterations).chain(1..=state.round).try_for_each(|done| watch(name, done))?;
+                (1..=state.round).try_for_each(|done| watch(name, done))?;
             }
             let factors = state.on(engine, &on_engine.data)?;
             (factors, Fit { objective: state.objective, iterations: state.round, converged: false })
         }
         None => {
-            let (factors, _) = on_engine.alone(engine, job.alone, watch)?;
+            let mut factors = on_engine.starts(engine, job.alone.1)?;
+            factors.bases.iter_mut().try_for_each(|w| engine.normalize(w, None, Norm::L2))?;
             (factors, Fit { objective: Vec::new(), iterations: 0, converged: false })
         }
     };
