@@ -136,12 +136,15 @@ fn input_that_cannot_be_used_is_refused_in_one_line() {
         let slow = [objective.as_slice(), &["--divergence", "is"]].concat();
         refused(&run(&SOURCES, &slow), 2, &["--divergence", "discriminative is under kl"]);
     }
-    for (options, part) in [
-        (["--objective", "best"], "use separation or paper"),
-        (["--pairs", "0"], "must be at least 1"),
-        (["--round-updates", "0"], "must be between 1 and 1000"),
+    let paper = ["--objective", "paper"];
+    for (options, objective, part) in [
+        (["--objective", "best"], &[][..], "use separation or paper"),
+        (["--pairs", "0"], &[], "must be at least 1"),
+        (["--pairs", "9"], &paper, "is an option of the objective separation"),
+        (["--round-updates", "0"], &paper, "must be between 1 and 1000"),
+        (["--round-updates", "2"], &[], "is an option of the objective paper"),
     ] {
-        refused(&run(&SOURCES, &options), 2, &[options[0], part]);
+        refused(&run(&SOURCES, &[&options[..], objective].concat()), 2, &[options[0], part]);
     }
     world.record("hiss/short.wav", &[hiss(4, 200)], RATE);
     refused(&run(&SOURCES, &[]), 2, &["short.wav", "200 samples", "a window of 256"]);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
 use partwise::recordings::Event;
 use partwise::reproduce::discriminative::{self, DiscriminativeOptions, Speaker, discriminative};
 use partwise::reproduce::gain_prior::{GainPriorOptions, Progress, gain_prior};
@@ -187,15 +188,7 @@ impl Discriminative {
         let engine = open(common)?;
         let bar = progress::bar(common, 0, "reading");
         let mut watch = |progress: discriminative::Progress| match progress {
-            discriminative::Progress::Training(Event::Iteration(name, done, of)) => {
-                bar.set_message(format!("learning {name}, {done} of {of}"));
-            }
-            discriminative::Progress::Training(Event::Skipped(error)) => {
-                bar.suspend(|| log::error!("{error}; skipped"));
-            }
-            discriminative::Progress::Training(Event::Warning(recording, warning)) => {
-                bar.suspend(|| log::warn!("{recording}: {warning}"));
-            }
+            discriminative::Progress::Training(event) => show(&bar, event),
             discriminative::Progress::Scored(done, of) => {
                 bar.set_length(of as u64);
                 bar.set_position(done as u64);
@@ -225,13 +218,7 @@ impl GainPrior {
         let engine = open(common)?;
         let bar = progress::bar(common, 0, "reading");
         let mut watch = |progress: Progress| match progress {
-            Progress::Training(Event::Iteration(name, ..)) => bar.set_message(format!("learning {name}")),
-            Progress::Training(Event::Skipped(error)) => {
-                bar.suspend(|| log::error!("{error}; skipped"));
-            }
-            Progress::Training(Event::Warning(recording, warning)) => {
-                bar.suspend(|| log::warn!("{recording}: {warning}"));
-            }
+            Progress::Training(event) => show(&bar, event),
             Progress::Separated(done, of) => {
                 bar.set_length(of as u64);
                 bar.set_position(done as u64);
@@ -272,6 +259,15 @@ impl Nmf2d {
         let findings = nmf2d(&engine, &self.sources, &options, &mut watch)?;
         bar.finish_and_clear();
         Ok(findings)
+    }
+}
+
+/// Shows what happens in a training.
+fn show(bar: &ProgressBar, event: Event) {
+    match event {
+        Event::Iteration(name, done, of) => bar.set_message(format!("learning {name}, {done} of {of}")),
+        Event::Skipped(error) => bar.suspend(|| log::error!("{error}; skipped")),
+        Event::Warning(recording, warning) => bar.suspend(|| log::warn!("{recording}: {warning}")),
     }
 }
 

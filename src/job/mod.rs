@@ -176,7 +176,12 @@ impl Training {
         let iterations = if updates == Updates::Extrapolated { 50 } else { 100 };
         let own_norm = matches!(self.method, TrainingMethod::Sparse | TrainingMethod::Discriminative(_));
         let norm = if sparsity > 0.0 || own_norm { Norm::L2 } else { Norm::L1 };
+        let method = match &self.method {
+            TrainingMethod::Discriminative(own) => TrainingMethod::Discriminative(own.in_force()),
+            other => other.clone(),
+        };
         Self {
+            method,
             updates: Some(updates),
             sparsity: Some(sparsity),
             iterations: Some(self.iterations.unwrap_or(iterations)),

@@ -61,10 +61,7 @@ pub(super) fn clips(
         }
         let music = &rest[clips.len() % rest.len()].1;
         let mut portion = draw(music, target.len(), Stream::new(seed, &format!("portion {}", clips.len())));
-        for signal in [&mut target, &mut portion] {
-            let gain = power(signal).sqrt().recip() as f32;
-            signal.iter_mut().for_each(|sample| *sample *= gain);
-        }
+        [&mut target, &mut portion].into_iter().for_each(|signal| level(signal));
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         clips.push(Clip { name, target, rest: portion });
     }
@@ -99,10 +96,7 @@ pub(super) fn pairs(
         if clips.len() == count || signals.iter().any(|signal| power(signal) == 0.0) {
             continue;
         }
-        for signal in &mut signals {
-            let gain = power(signal).sqrt().recip() as f32;
-            signal.iter_mut().for_each(|sample| *sample *= gain);
-        }
+        signals.iter_mut().for_each(|signal| level(signal));
         let name =
             [&target[a], &rest[b]].map(|(path, _)| path.file_stem().unwrap_or_default().to_string_lossy()).join(" + ");
         let [target, rest] = signals;
@@ -122,6 +116,12 @@ fn mono(path: &Path, sample_rate: u32) -> Result<Vec<f32>> {
 
 fn sounds((_, signal): &(PathBuf, Vec<f32>)) -> bool {
     power(signal) > 0.0
+}
+
+/// Scales a signal that is not silent to a mean power of 1.
+fn level(signal: &mut [f32]) {
+    let gain = power(signal).sqrt().recip() as f32;
+    signal.iter_mut().for_each(|sample| *sample *= gain);
 }
 
 /// The mean power; 0 for an empty signal.

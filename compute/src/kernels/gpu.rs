@@ -24,6 +24,8 @@ pub(crate) static BASIS_RULE: Source = source!("lib/basis_rule.wgsl", RULE);
 pub(crate) static BLOCKS: Source = source!("lib/blocks.wgsl");
 static TILE: Source = source!("lib/tile.wgsl", PARAMS, INDEX, BLOCKS);
 pub(crate) static PASSING: Source = source!("lib/passing.wgsl", TILE);
+/// An entry point: a kernel defines what it keeps of a row.
+pub(crate) static MODEL_TILES: Source = source!("lib/model_tiles.wgsl", PASSING);
 pub(crate) static HELD: Source = source!("lib/held.wgsl", TILE);
 pub(crate) static FIELDS: Source = source!("lib/fields.wgsl", FLOORS, TILE);
 pub(crate) static STORED_FIELDS: Source = source!("lib/stored_fields.wgsl", TILE);
@@ -306,7 +308,7 @@ pub(crate) mod tests {
     #[test]
     fn every_shared_file_is_listed_as_a_source() {
         let paths = |sources: &[&Source]| sources.iter().map(|source| source.path.to_string()).collect();
-        let tiles = [&BLOCKS, &TILE, &PASSING, &HELD, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
+        let tiles = [&BLOCKS, &TILE, &PASSING, &MODEL_TILES, &HELD, &FIELDS, &STORED_FIELDS, &COLUMN_SUMS];
         let shifts = [&SHIFTS, &SHIFTED_GAINS, &SHIFTED_MODEL, &SHIFTED_TILES];
         let others =
             [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &BASIS_RULE, &LEAD, &NEAR];

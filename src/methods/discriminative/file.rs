@@ -30,7 +30,9 @@ impl Learned {
         for (bases, (name, rank)) in self.reconstruction.iter().zip(sources) {
             let fits = |w: &f32| w.is_finite() && *w >= 0.0;
             if bases.dim() != (rows, *rank) || !bases.iter().all(fits) {
-                return Err(format!("has reconstruction bases of '{name}' that are not {rows} x {rank} gains of bins"));
+                return Err(format!(
+                    "has reconstruction bases of '{name}' that are not {rows} x {rank} nonnegative numbers"
+                ));
             }
         }
         Ok(())

@@ -9,22 +9,16 @@ use crate::options::{Flag, text};
 use crate::{Error, Result};
 
 /// How the bases are learned.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Training {
     /// What is learned from the mixtures.
     #[serde(with = "text")]
     pub objective: Objective,
-    /// Mixtures of training utterances that [`Objective::Separation`] learns from, at most.
-    pub pairs: usize,
-    /// Updates of a source's gains and bases in each round of [`Objective::Paper`].
-    pub round_updates: usize,
-}
-
-impl Default for Training {
-    fn default() -> Self {
-        Self { objective: Objective::default(), pairs: 200, round_updates: 1 }
-    }
+    /// Mixtures of training utterances that [`Objective::Separation`] learns from, at most. Default: 200.
+    pub pairs: Option<usize>,
+    /// Updates of a source's gains and bases in each round of [`Objective::Paper`]. Default: 1.
+    pub round_updates: Option<usize>,
 }
 
 impl Training {
@@ -54,13 +48,32 @@ impl Training {
     /// # Errors
     /// [`Error::Option`].
     pub fn check(&self) -> Result<()> {
-        if !(1..=1000).contains(&self.round_updates) {
-            return Err(Error::option("round_updates", format!("{}: must be between 1 and 1000", self.round_updates)));
+        let of_other = |name, objective| Err(Error::option(name, format!("is an option of the objective {objective}")));
+        match (self.objective, self.pairs, self.round_updates) {
+            (Objective::Paper, Some(_), _) => of_other("pairs", Objective::Separation),
+            (Objective::Separation, _, Some(_)) => of_other("round_updates", Objective::Paper),
+            (Objective::Separation, Some(0), _) => Err(Error::option("pairs", "0: must be at least 1")),
+            (Objective::Paper, _, Some(updates)) if !(1..=1000).contains(&updates) => {
+                Err(Error::option("round_updates", format!("{updates}: must be between 1 and 1000")))
+            }
+            _ => Ok(()),
         }
-        if self.pairs == 0 {
-            return Err(Error::option("pairs", "0: must be at least 1"));
+    }
+
+    /// The same with the values in force of the options of its objective.
+    pub fn in_force(&self) -> Self {
+        match self.objective {
+            Objective::Separation => Self { pairs: Some(self.pairs()), ..self.clone() },
+            Objective::Paper => Self { round_updates: Some(self.round_updates()), ..self.clone() },
         }
-        Ok(())
+    }
+
+    pub(super) fn pairs(&self) -> usize {
+        self.pairs.unwrap_or(200)
+    }
+
+    pub(super) fn round_updates(&self) -> usize {
+        self.round_updates.unwrap_or(1)
     }
 }
 

@@ -217,7 +217,7 @@ fn for_separation<E: Products + Glue + Momentum + Pairs>(
     let OnEngine { names, data, bins, lengths, .. } = on_engine;
     let spectra = spectra(engine, bins, view)?;
     // Every pair of sources gets an equal share of the mixtures, and of the memory.
-    let count = job.own.pairs.div_ceil(pairs_of_sources.len());
+    let count = job.own.pairs().div_ceil(pairs_of_sources.len());
     let left = left / pairs_of_sources.len() as u64;
     let (mut mixed, mut used) = (Vec::new(), 0);
     for &(a, b) in &pairs_of_sources {
@@ -280,7 +280,7 @@ fn in_rounds<E: Products + Glue + Pairs>(
     let options = Options {
         sparsity: alone.rule.sparsity,
         rounds: alone.iterations,
-        updates: job.own.round_updates,
+        updates: job.own.round_updates(),
         tolerance: alone.tolerance,
         trace_every: alone.trace_every,
     };

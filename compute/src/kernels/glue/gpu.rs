@@ -9,7 +9,7 @@ use crate::divergence::MODEL_FLOOR;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, PerMatrix, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::Rule;
-use crate::kernels::gpu::{CELLS, FLOORS, INDEX, PARAMS, PASSING, POWER, Params, Part, REDUCE, Window, join, runs};
+use crate::kernels::gpu::{CELLS, FLOORS, INDEX, MODEL_TILES, PARAMS, POWER, Params, Part, REDUCE, Window, join, runs};
 
 /// Workgroup size of every kernel here.
 const INVOCATIONS: usize = 64;
@@ -39,7 +39,7 @@ static GAIN_TOTALS: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 static SOURCE_MODEL: Kernel = Kernel {
-    source: source!("glue/model.wgsl", PASSING),
+    source: source!("glue/model.wgsl", MODEL_TILES),
     storages: &[Access::Read, Access::Read, Access::Write, Access::Write, Access::Read],
     constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("FIRST", &[0, 1]), ("SEGMENTS", &[0, 1])],
     uniform: Params::MEMBERS,

@@ -10,7 +10,7 @@ use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Chunk, Gpu, GpuMatrix, GpuPanel, Piece, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::glue::check_factors;
 use crate::kernels::gpu::{
-    CELLS, FLOORS, FORMED_MIXTURE, INDEX, KULLBACK_LEIBLER, PARAMS, PASSING, Params, STORED_MIXTURE, Window,
+    CELLS, FLOORS, FORMED_MIXTURE, INDEX, KULLBACK_LEIBLER, MODEL_TILES, PARAMS, Params, Part, STORED_MIXTURE,
 };
 
 /// Workgroup size of all kernels.
@@ -19,9 +19,9 @@ const INVOCATIONS: usize = 64;
 const ROWS: usize = 8;
 
 static MODEL: Kernel = Kernel {
-    source: source!("pairs/model.wgsl", PASSING),
+    source: source!("pairs/model.wgsl", MODEL_TILES),
     storages: &[Access::Read, Access::Read, Access::Write, Access::Read],
-    constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("SEGMENTS", &[0])],
+    constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("SEGMENTS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 static BEGIN: Kernel = Kernel {
@@ -294,21 +294,26 @@ impl Pairs for Gpu {
     fn model(&self, w: &GpuMatrix, h: &GpuPanel) -> Result<GpuPanel> {
         check_factors(w.extent(), (h.rows, h.segments.len()))?;
         let model = self.new_panel(w.rows, h.segments.clone())?;
-        for window in Window::in_time(self, h, w.rows * w.columns)? {
-            let w = w.of(window.segment);
+        for part in Part::in_time(self, h, w, w.rows * w.columns)? {
+            let Part { window, w, places } = &part;
             self.run(Run {
                 kernel: &MODEL,
                 filling: None,
-                constants: &[Tiling::SMALLEST.code(), 0],
+                constants: &[Tiling::SMALLEST.code(), part.segments()],
                 uniform: window.params(Params {
                     rows: w.rows as u32,
                     components: w.columns as u32,
                     end_component: w.columns as u32,
                     bases_pitch: w.pitch() as u32,
+                    bases_stride: w.stride() as u32,
                     ..Params::default()
                 }),
-                // Every window lies in one segment, so the places are not read.
-                storages: &[&w.storage, &window.chunk.storage, &model.chunks[window.index].storage, &w.storage],
+                storages: &[
+                    &w.storage,
+                    &window.chunk.storage,
+                    &model.chunks[window.index].storage,
+                    places.as_ref().unwrap_or(&w.storage),
+                ],
                 workgroups: w.rows.div_ceil(TILE) * window.tiles,
                 work: w.rows * window.columns * w.columns,
             })?;
