@@ -8,7 +8,7 @@ use crate::engines::AnyEngine;
 use crate::job::{Training, TrainingMethod};
 use crate::methods::discriminative::train::{PIECE_SECONDS, Utterances};
 use crate::methods::nmf::train::{Frames, LearnedSource};
-use crate::methods::{discriminative, gain_prior, nmf, sparse};
+use crate::methods::{averaged, discriminative, gain_prior, nmf, sparse};
 use crate::model::{self, Model, Parts, Source, SourceSummary, Summary};
 use crate::recordings::{self, Event, Material, Named, Recordings, Watch};
 use crate::spectrogram::View;
@@ -22,6 +22,7 @@ pub fn iterations(training: &Training, sources: usize) -> usize {
         TrainingMethod::Nmf | TrainingMethod::Sparse => 1,
         TrainingMethod::Discriminative(ref own) => discriminative::train::factorizations(own.objective),
         TrainingMethod::GainPrior(_) => gain_prior::train::FACTORIZATIONS,
+        TrainingMethod::Averaged(ref own) => own.orders.0.len(),
     };
     sources * training.nmf().iterations * factorizations
 }
@@ -113,6 +114,13 @@ pub fn train_within(
             let details = names.iter().map(|_| details.clone()).collect();
             (learned, Parts::Discriminative(part), details)
         }
+        TrainingMethod::Averaged(own) => {
+            let frames = frames(sources, &view, &mut summaries);
+            let (learned, details) = with_engine!(engine, |engine| averaged::train::train(
+                engine, frames, &own.orders, seeded, &mut watch
+            ))?;
+            (learned, Parts::Averaged(averaged::Learned { orders: own.orders.0.clone() }), details)
+        }
     };
     let mut details = details.into_iter();
     let ended = |(summary, learned): (SourceSummary, &LearnedSource)| SourceSummary {
@@ -122,7 +130,7 @@ pub fn train_within(
     let summaries = summaries.into_iter().zip(&learned).map(ended).collect();
     let named = |(name, learned): (&&str, LearnedSource)| Source { name: name.to_string(), bases: learned.bases };
     Ok(Model {
-        divergence: training.divergence,
+        divergence: training.divergence(),
         sample_rate,
         stft: view.stft.params().clone(),
         spectrum,
@@ -211,6 +219,7 @@ fn begun(name: &str, recordings: &[Named], frames: usize, rank: usize) -> Source
 /// The same once it has been learned.
 fn ended(summary: SourceSummary, LearnedSource { bases, fit }: &LearnedSource) -> SourceSummary {
     SourceSummary {
+        rank: bases.ncols(),
         iterations: fit.iterations,
         first_objective: fit.objective.first().copied().unwrap_or_default(),
         final_objective: fit.objective.last().copied().unwrap_or_default(),
@@ -240,7 +249,7 @@ mod tests {
         Training {
             method,
             rank: 2.into(),
-            divergence: Divergence::KullbackLeibler,
+            divergence: Some(Divergence::KullbackLeibler),
             updates: Some(Updates::Alternating),
             iterations: Some(7),
             window: Some(Length::Samples(16)),
@@ -261,6 +270,7 @@ mod tests {
             TrainingMethod::Nmf,
             TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 }),
             TrainingMethod::Sparse,
+            TrainingMethod::Averaged(averaged::Training { orders: averaged::Orders(vec![1, 2]) }),
         ] {
             let (training, mut count) = (training(method), 0);
             let mut watch = |event: Event| {

@@ -21,6 +21,35 @@ impl Stream {
     }
 }
 
+/// Attempts to draw from a Gamma distribution. One is rejected once in twenty times at most, so the last is never reached.
+const ATTEMPTS: u64 = 16;
+
+impl Stream {
+    /// The normal number at `index`, of mean 0 and variance 1 (Box & Muller).
+    pub fn normal(self, index: u64) -> f64 {
+        let [radius, angle] = [0, 1].map(|part| self.uniform(2 * index + part));
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+    }
+
+    /// The number at `index` from the Gamma distribution of this shape above 0 and rate 1 (Marsaglia & Tsang 2000; for shapes
+    /// below 1 from the next one up, which is also right above).
+    pub fn gamma(self, index: u64, shape: f64) -> f64 {
+        let d = shape + 1.0 - 1.0 / 3.0;
+        let c = (9.0 * d).sqrt().recip();
+        let first = index * (ATTEMPTS + 1);
+        // Normal and uniform numbers come from streams of their own, because both begin at index 0.
+        let (normals, uniforms) = (Self { key: mix(self.key) }, Self { key: mix(!self.key) });
+        let attempt = |attempt: u64| {
+            let x = normals.normal(first + attempt);
+            let v = (1.0 + c * x).powi(3);
+            let accepted = v > 0.0 && uniforms.uniform(first + attempt).ln() < 0.5 * x * x + d - d * v + d * v.ln();
+            accepted.then_some(d * v)
+        };
+        let of_next = (0..ATTEMPTS).find_map(attempt).unwrap_or(d);
+        of_next * uniforms.uniform(first + ATTEMPTS).powf(1.0 / shape)
+    }
+}
+
 /// The finalizer of SplitMix64 (Steele, Lea & Flood 2014) after one step of its Weyl sequence.
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -50,5 +79,25 @@ mod tests {
         assert!((mean - 0.5).abs() < 0.01 && (variance - 1.0 / 12.0).abs() < 0.002 && covariance.abs() < 0.003);
         assert!((0..n).all(|i| a.uniform(i) > 0.0 && a.uniform(i) < 1.0));
         assert_ne!(Stream::new(1, "bases"), a);
+    }
+
+    #[test]
+    fn normal_and_gamma_numbers_have_their_moments() {
+        let n = 40_000u64;
+        let moments = |draw: &dyn Fn(u64) -> f64| {
+            let mean = (0..n).map(draw).sum::<f64>() / n as f64;
+            (mean, (0..n).map(|i| (draw(i) - mean).powi(2)).sum::<f64>() / n as f64)
+        };
+        let stream = Stream::new(7, "numbers");
+        let (mean, variance) = moments(&|i| stream.normal(i));
+        assert!(mean.abs() < 0.015 && (variance - 1.0).abs() < 0.03, "{mean} {variance}");
+        for shape in [0.2, 1.0, 2.5] {
+            let (mean, variance) = moments(&|i| stream.gamma(i, shape));
+            assert!((mean / shape - 1.0).abs() < 0.04 && (variance / shape - 1.0).abs() < 0.12, "{mean} {variance}");
+            let below = (0..n).filter(|&i| stream.gamma(i, shape) < 0.1).count() as f64 / n as f64;
+            // P(0.2, 0.1), P(1, 0.1) and P(2.5, 0.1), the regularized lower incomplete Gamma function.
+            let expected = [(0.2, 0.67602), (1.0, 0.09516), (2.5, 0.00089)].iter().find(|known| known.0 == shape);
+            assert!((below - expected.unwrap().1).abs() < 0.008, "shape {shape}: {below}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use partwise::recordings::Event;
+use partwise::reproduce::averaged::{self, AveragedOptions, averaged};
 use partwise::reproduce::discriminative::{self, DiscriminativeOptions, Speaker, discriminative};
 use partwise::reproduce::gain_prior::{GainPriorOptions, Progress, gain_prior};
 use partwise::reproduce::nmf2d::{Nmf2dOptions, nmf2d};
@@ -25,9 +26,42 @@ pub(super) struct Reproduce {
 
 #[derive(Subcommand)]
 enum Experiment {
+    Averaged(Averaged),
     Discriminative(Discriminative),
     GainPrior(GainPrior),
     Nmf2d(Nmf2d),
+}
+
+/// Separate speech from noise by models of several orders at once (Jaureguiberry, Vincent & Richard 2014, section 4)
+#[derive(Args)]
+struct Averaged {
+    /// A folder with subfolders train and test, with recordings of one speaker alone
+    #[arg(long, value_name = "DIR")]
+    speech: PathBuf,
+    /// A folder with subfolders train and test, with recordings of noise alone, each of another noise
+    #[arg(long, value_name = "DIR")]
+    noise: PathBuf,
+    /// The folder for report.html, findings.json and the pictures
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Components of the speech models; all are averaged over [default: 2,4,8,16,32,64,128]
+    #[arg(long, value_name = "K,..", value_delimiter = ',')]
+    orders: Option<Vec<usize>>,
+    /// Levels of speech over noise in dB [default: -6,-3,0,3,6,9]
+    #[arg(long, value_name = "DB,..", value_delimiter = ',', allow_hyphen_values = true)]
+    levels: Option<Vec<f64>>,
+    /// Mixtures that are drawn for each order and level [default: 2]
+    #[arg(long, value_name = "N")]
+    draws: Option<usize>,
+    /// Frames of a drawn mixture [default: 300]
+    #[arg(long, value_name = "N")]
+    frames: Option<usize>,
+    /// Iterations of a separation [default: 50]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// The most mixtures of recordings per level [default: 10]
+    #[arg(long, value_name = "N")]
+    clips: Option<usize>,
 }
 
 /// Separate two speakers by bases of mel spectra (Wang & Sha 2014, section 4)
@@ -147,6 +181,7 @@ struct Nmf2d {
 impl Reproduce {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let (findings, output) = match self.experiment {
+            Experiment::Averaged(experiment) => (experiment.run(common)?, experiment.output),
             Experiment::Discriminative(experiment) => (experiment.run(common)?, experiment.output),
             Experiment::GainPrior(experiment) => (experiment.run(common)?, experiment.output),
             Experiment::Nmf2d(experiment) => (experiment.run(common)?, experiment.output),
@@ -154,6 +189,36 @@ impl Reproduce {
         let page = findings.write(&output)?;
         print(common.json, &findings, || format!("{}\nfull report: {}\n", findings.text(table), shown(&page)))?;
         Ok(Ending::Done)
+    }
+}
+
+impl Averaged {
+    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+        let usual = AveragedOptions::default();
+        let options = AveragedOptions {
+            orders: self.orders.clone().unwrap_or(usual.orders),
+            levels: self.levels.clone().unwrap_or(usual.levels),
+            draws: self.draws.unwrap_or(usual.draws),
+            frames: self.frames.unwrap_or(usual.frames),
+            iterations: self.iterations.unwrap_or(usual.iterations),
+            clips: self.clips.unwrap_or(usual.clips),
+            transform: usual.transform,
+            seed: common.seed(),
+        };
+        let (speech, noise) = (corpus("speech", &self.speech)?, corpus("noise", &self.noise)?);
+        let engine = open(common)?;
+        let bar = progress::bar(common, 0, "reading");
+        let mut watch = |progress: averaged::Progress| match progress {
+            averaged::Progress::Training(event) => show(&bar, event),
+            averaged::Progress::Separated(done, of) => {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+                bar.set_message("separating");
+            }
+        };
+        let findings = averaged(&engine, &speech, &noise, &options, &mut watch)?;
+        bar.finish_and_clear();
+        Ok(findings)
     }
 }
 

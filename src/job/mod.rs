@@ -24,7 +24,7 @@ use crate::audio::FormatChoice;
 use crate::divergence::Divergence;
 use crate::kernels::Norm;
 use crate::methods::nmf::{self, Updates};
-use crate::methods::{discriminative, gain_prior, nmf2d, sparse};
+use crate::methods::{averaged, discriminative, gain_prior, nmf2d, sparse};
 use crate::options::{self, Described, Flag, MaskChoice, PerSource, text};
 use crate::spectrogram::{BandMap, Front, Length, Shape, Spectrum, Transform};
 use crate::{Error, Result};
@@ -43,9 +43,9 @@ pub struct Training {
     pub method: TrainingMethod,
     /// K, the components of every source; 64 if it says nothing.
     pub rank: PerSource<usize>,
-    /// What the fit is measured by.
-    #[serde(with = "text")]
-    pub divergence: Divergence,
+    /// What the fit is measured by; if it is missing, kl, or is by the method averaged.
+    #[serde(with = "text::option")]
+    pub divergence: Option<Divergence>,
     /// How the factors are updated; if it is missing, extrapolated, or alternating where the method has updates of its own.
     #[serde(with = "text::option")]
     pub updates: Option<Updates>,
@@ -93,6 +93,8 @@ pub enum TrainingMethod {
     Sparse,
     /// The same, learned from all sources and their mixtures at once.
     Discriminative(discriminative::Training),
+    /// Bases of each source at several orders.
+    Averaged(averaged::Training),
 }
 
 impl TrainingMethod {
@@ -103,6 +105,7 @@ impl TrainingMethod {
             Self::GainPrior(_) => "gain-prior",
             Self::Sparse => "sparse",
             Self::Discriminative(_) => "discriminative",
+            Self::Averaged(_) => "averaged",
         }
     }
 
@@ -122,7 +125,7 @@ impl Default for Training {
         Self {
             method: TrainingMethod::default(),
             rank: 64.into(),
-            divergence: Divergence::KullbackLeibler,
+            divergence: None,
             updates: None,
             iterations: None,
             tolerance: 0.0,
@@ -157,9 +160,16 @@ impl Training {
         match &self.method {
             TrainingMethod::Nmf => nmf::kept_norm(&self.nmf()).map(drop),
             TrainingMethod::GainPrior(own) => nmf::kept_norm(&self.nmf()).and_then(|_| own.check()),
-            TrainingMethod::Sparse => sparse::check("sparse", self.divergence, self.updates, self.normalize),
+            TrainingMethod::Sparse => sparse::check("sparse", self.divergence(), self.updates, self.normalize),
             TrainingMethod::Discriminative(own) => {
-                sparse::check("discriminative", self.divergence, self.updates, self.normalize)?;
+                sparse::check("discriminative", self.divergence(), self.updates, self.normalize)?;
+                own.check()
+            }
+            TrainingMethod::Averaged(own) => {
+                averaged::check((self.divergence(), self.spectrum()), self.normalize, self.sparsity)?;
+                if self.rank != Self::default().rank {
+                    return Err(Error::option("rank", "the method averaged learns several; use orders"));
+                }
                 own.check()
             }
         }
@@ -169,23 +179,27 @@ impl Training {
     #[must_use]
     pub fn in_force(&self) -> Self {
         let (updates, sparsity) = match self.method {
-            TrainingMethod::Nmf | TrainingMethod::GainPrior(_) => (Updates::Extrapolated, 0.0),
+            TrainingMethod::Nmf | TrainingMethod::GainPrior(_) | TrainingMethod::Averaged(_) => {
+                (Updates::Extrapolated, 0.0)
+            }
             TrainingMethod::Sparse | TrainingMethod::Discriminative(_) => (Updates::Alternating, sparse::SPARSITY),
         };
         let (updates, sparsity) = (self.updates.unwrap_or(updates), self.sparsity.unwrap_or(sparsity));
         let iterations = if updates == Updates::Extrapolated { 50 } else { 100 };
         let own_norm = matches!(self.method, TrainingMethod::Sparse | TrainingMethod::Discriminative(_));
         let norm = if sparsity > 0.0 || own_norm { Norm::L2 } else { Norm::L1 };
+        let averaged = matches!(self.method, TrainingMethod::Averaged(_));
         let method = match &self.method {
             TrainingMethod::Discriminative(own) => TrainingMethod::Discriminative(own.in_force()),
             other => other.clone(),
         };
         Self {
             method,
+            divergence: Some(self.divergence()),
             updates: Some(updates),
             sparsity: Some(sparsity),
             iterations: Some(self.iterations.unwrap_or(iterations)),
-            normalize: Some(self.normalize.unwrap_or(norm)),
+            normalize: if averaged { None } else { Some(self.normalize.unwrap_or(norm)) },
             spectrum: Some(self.spectrum()),
             window: Some(self.window.unwrap_or(Length::Milliseconds(128.0))),
             ..self.clone()
@@ -197,9 +211,17 @@ impl Training {
         Transform { window: self.window, hop: self.hop, fft: self.fft, shape: self.window_shape }
     }
 
+    /// What the fit is measured by.
+    pub fn divergence(&self) -> Divergence {
+        self.divergence.unwrap_or(match self.method {
+            TrainingMethod::Averaged(_) => Divergence::ItakuraSaito,
+            _ => Divergence::KullbackLeibler,
+        })
+    }
+
     /// What of the spectrum is factorized.
     pub fn spectrum(&self) -> Spectrum {
-        self.spectrum.unwrap_or(Spectrum::suiting(self.divergence.exponent_beta()))
+        self.spectrum.unwrap_or(Spectrum::suiting(self.divergence().exponent_beta()))
     }
 
     /// How recordings are shown to the method.
@@ -216,7 +238,7 @@ impl Training {
     pub fn nmf(&self) -> nmf::Options {
         let Self { iterations, normalize, updates, sparsity, .. } = self.in_force();
         let iterations = iterations.unwrap_or_default();
-        let mut options = nmf::Options::of(self.divergence, iterations);
+        let mut options = nmf::Options::of(self.divergence(), iterations);
         options.updates = updates.unwrap_or(options.updates);
         options.tolerance = self.tolerance;
         options.trace_every = if self.tolerance > 0.0 { 10 } else { iterations };
@@ -229,16 +251,17 @@ impl Training {
 impl Described for Training {
     const KIND: &'static str = "a training";
     const USUAL: Option<&'static str> = Some("nmf");
-    const METHOD: Flag = Flag::text("method", "nmf|gain-prior|sparse|discriminative", "The method [default: nmf]");
+    const METHOD: Flag = Flag::text("method", "nmf|gain-prior|sparse|discriminative|averaged", "The method [default: nmf]");
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[
         ("nmf", &[]),
         ("gain-prior", gain_prior::Training::FLAGS),
         ("sparse", &[]),
         ("discriminative", discriminative::Training::FLAGS),
+        ("averaged", averaged::Training::FLAGS),
     ];
     const COMMON: &'static [Flag] = &[
         Flag::count_per_source("rank", "K|NAME=K", "Components a source: one number for all, or NAME=K for one source"),
-        Flag::word::<Divergence>("divergence", "eu|kl|is|beta:B", "The measure of the fit"),
+        Flag::word::<Divergence>("divergence", "eu|kl|is|beta:B", "The measure of the fit [default: kl; averaged: is]"),
         Flag::word::<Updates>(
             "updates",
             "extrapolated|joint|alternating",
@@ -338,6 +361,8 @@ pub enum SeparationMethod {
     Sparse(sparse::Separation),
     /// The same, under bases that were learned from mixtures.
     Discriminative(sparse::Separation),
+    /// The posterior of gains at several orders of the bases of a model.
+    Averaged(averaged::Separation),
     /// Without a model: patterns that move in time and pitch.
     Nmf2d(nmf2d::Separation),
 }
@@ -353,6 +378,7 @@ impl SeparationMethod {
             Self::GainPrior(_) => "gain-prior",
             Self::Sparse(_) => "sparse",
             Self::Discriminative(_) => "discriminative",
+            Self::Averaged(_) => "averaged",
             Self::Nmf2d(_) => "nmf2d",
         }
     }
@@ -388,6 +414,7 @@ impl Separation {
         match &self.method {
             None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_)) => Ok(()),
             Some(SeparationMethod::Sparse(own) | SeparationMethod::Discriminative(own)) => own.check(),
+            Some(SeparationMethod::Averaged(own)) => own.check(),
             Some(SeparationMethod::Nmf2d(own)) => own.check(),
         }
     }
@@ -407,6 +434,7 @@ impl Described for Separation {
         ("gain-prior", gain_prior::Separation::FLAGS),
         ("sparse", sparse::Separation::FLAGS),
         ("discriminative", sparse::Separation::FLAGS),
+        ("averaged", averaged::Separation::FLAGS),
         ("nmf2d", nmf2d::Separation::FLAGS),
     ];
     const COMMON: &'static [Flag] = &[
@@ -424,7 +452,7 @@ impl Described for Separation {
         Flag::count(
             "iterations",
             "N",
-            "Updates of the gains [default: 40, or 100 alternating ones; nmf2d: 300, or 100 with --init-bases]",
+            "Updates of the gains [default: 40, or 100 alternating ones; averaged: 50; nmf2d: 300, or 100 with --init-bases]",
         ),
         Flag::number(
             "tolerance",

@@ -3,6 +3,7 @@
 //! A folder holds all of its paper: the mathematics (`mod.rs`), the options of a user (`options.rs`), how it learns from frames
 //! (`train.rs`), how it turns a panel into masks (`separate.rs`), and what it adds to a model (`file.rs`).
 
+pub mod averaged;
 pub mod discriminative;
 pub mod gain_prior;
 pub mod nmf;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::methods::{discriminative, gain_prior, sparse};
+use crate::methods::{averaged, discriminative, gain_prior, sparse};
 use crate::tensors::{Tensor, Tensors};
 
 /// The part of a model that belongs to its method.
@@ -16,11 +16,13 @@ pub enum Parts {
     Sparse(sparse::Learned),
     /// The same, of bases that were learned from mixtures.
     Discriminative(discriminative::Learned),
+    /// The orders of the bases.
+    Averaged(averaged::Learned),
 }
 
 impl Parts {
     /// The names of the methods that learn models.
-    pub const METHODS: [&'static str; 4] = ["nmf", "gain-prior", "sparse", "discriminative"];
+    pub const METHODS: [&'static str; 5] = ["nmf", "gain-prior", "sparse", "discriminative", "averaged"];
 
     /// The name of the method.
     pub fn method(&self) -> &'static str {
@@ -29,6 +31,7 @@ impl Parts {
             Self::GainPrior(_) => Self::METHODS[1],
             Self::Sparse(_) => Self::METHODS[2],
             Self::Discriminative(_) => Self::METHODS[3],
+            Self::Averaged(_) => Self::METHODS[4],
         }
     }
 
@@ -39,6 +42,7 @@ impl Parts {
             Self::GainPrior(learned) => learned.check(sources),
             Self::Sparse(learned) => learned.check(),
             Self::Discriminative(learned) => learned.check(rows, sources),
+            Self::Averaged(learned) => learned.check(sources),
         }
     }
 
@@ -49,6 +53,7 @@ impl Parts {
             Self::GainPrior(learned) => (learned.tensors(sources), learned.texts()?),
             Self::Sparse(learned) => (Vec::new(), learned.texts()),
             Self::Discriminative(learned) => (learned.tensors(sources), learned.penalty.texts()),
+            Self::Averaged(learned) => (Vec::new(), learned.texts()?),
         })
     }
 
@@ -59,6 +64,7 @@ impl Parts {
             "gain-prior" => gain_prior::Learned::read(file, sources).map(Self::GainPrior),
             "sparse" => sparse::Learned::read(file).map(Self::Sparse),
             "discriminative" => discriminative::Learned::read(file, sources).map(Self::Discriminative),
+            "averaged" => averaged::Learned::read(file).map(Self::Averaged),
             _ => Err(format!("has method '{method}'; this version of partwise knows '{}'", Self::METHODS.join("', '"))),
         }
     }

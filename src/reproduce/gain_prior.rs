@@ -174,7 +174,7 @@ fn learn(
     let training = Training {
         method: TrainingMethod::GainPrior(method::Training { mixtures: options.mixtures }),
         rank: options.rank.into(),
-        divergence: Divergence::ItakuraSaito,
+        divergence: Some(Divergence::ItakuraSaito),
         iterations: Some(ITERATIONS),
         normalize: Some(Norm::L2),
         window: Some(Length::Milliseconds(30.0)),

@@ -3,6 +3,7 @@
 //! Each experiment is a file or a folder here. It takes recordings of single sources, mixes them itself, and returns
 //! [`Findings`]: tables and figures. Experiments do not depend on how their findings are shown.
 
+pub mod averaged;
 pub mod discriminative;
 pub mod gain_prior;
 mod mixtures;

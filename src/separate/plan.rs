@@ -3,10 +3,10 @@
 use super::scheme::Scheme;
 use super::under_model::UnderModel;
 use crate::job::{Separation, SeparationMethod};
-use crate::kernels::{GainPrior, Glue, Mask, Momentum, Shifts};
+use crate::kernels::{GainPrior, Glue, Mask, Momentum, Shifts, Variational};
 use crate::methods::nmf::separate::{FixedBases, Plain};
 use crate::methods::separator::{Held, OnEngine, Separator};
-use crate::methods::{discriminative, gain_prior, nmf, nmf2d, sparse};
+use crate::methods::{averaged, discriminative, gain_prior, nmf, nmf2d, sparse};
 use crate::model::{Model, Parts};
 use crate::options::MaskChoice;
 use crate::recordings::{self, Watch};
@@ -26,6 +26,7 @@ enum Way<'a> {
     Nmf(&'a Model, nmf::separate::Settings),
     GainPrior(&'a Model, &'a gain_prior::Learned, gain_prior::separate::Settings),
     Discriminative(&'a Model, &'a discriminative::Learned, nmf::separate::Settings),
+    Averaged(&'a Model, &'a averaged::Learned, averaged::separate::Settings),
     Nmf2d(nmf2d::separate::Settings),
 }
 
@@ -85,6 +86,11 @@ impl<'a> Plan<'a> {
                 };
                 (way, SeparationMethod::Discriminative(own), settings)
             }
+            (None | Some(SeparationMethod::Averaged(_)), Parts::Averaged(learned)) => {
+                let usual = averaged::Separation::default();
+                let own = if let Some(SeparationMethod::Averaged(own)) = method { own } else { &usual };
+                return Self::averaged((model, learned), own, separation);
+            }
             (Some(method), parts) if method.has_model() => {
                 let (name, trained) = (method.name(), parts.method());
                 return Err(Error::input(format!(
@@ -109,17 +115,38 @@ impl<'a> Plan<'a> {
         Ok(Self { separation, scheme: Scheme::of_model(model), way })
     }
 
+    /// Plans a separation under the orders of a model.
+    fn averaged(
+        (model, learned): (&'a Model, &'a averaged::Learned),
+        own: &averaged::Separation,
+        separation: &Separation,
+    ) -> Result<Self> {
+        has_own_updates("averaged", separation)?;
+        let mask = separation.mask.of(model.spectrum);
+        if mask != MaskChoice::Wiener.of(model.spectrum) {
+            return Err(Error::option("mask", format!("{mask}: the method averaged has wiener; leave it out")));
+        }
+        let iterations = separation.iterations.unwrap_or(averaged::ITERATIONS);
+        let settings = averaged::separate::Settings::new(own, iterations, learned, model.sources.len())?;
+        let mut scheme = Scheme { whole: true, held: settings.held(learned, model.sources.len()), ..Scheme::of_model(model) };
+        if settings.has_background() {
+            if model.names().contains(&averaged::BACKGROUND) {
+                return Err(Error::option("background_rank", "the model has a source called background; use 0"));
+            }
+            scheme.sources.push(averaged::BACKGROUND.into());
+        }
+        let separation = Separation {
+            method: Some(SeparationMethod::Averaged(own.in_force(model.sources.len()))),
+            mask: MaskChoice::Given(mask),
+            iterations: Some(iterations),
+            ..separation.clone()
+        };
+        Ok(Self { separation, scheme, way: Way::Averaged(model, learned, settings) })
+    }
+
     /// Plans a separation into patterns that move.
     fn nmf2d(own: &nmf2d::Separation, separation: &Separation, watch: &mut Watch) -> Result<Self> {
-        let unsuited = |option, value: String| {
-            Err(Error::option(option, format!("{value}: does not go with the method nmf2d; leave it out")))
-        };
-        if let Some(updates) = separation.updates {
-            return unsuited("updates", updates.to_string());
-        }
-        if separation.tolerance != 0.0 {
-            return unsuited("tolerance", separation.tolerance.to_string());
-        }
+        has_own_updates("nmf2d", separation)?;
         let own = own.in_force();
         let front = own.front();
         let mask: Mask = separation.mask.of(front.spectrum);
@@ -157,19 +184,19 @@ impl<'a> Plan<'a> {
     }
 
     /// The separator of panels on an engine.
-    pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(&'s self, engine: E) -> Box<dyn Separator + 's> {
+    pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(&'s self, engine: E) -> Box<dyn Separator + 's> {
         self.held(Held::Owned(engine))
     }
 
     /// The same, on an engine that is the caller's.
-    pub fn on_borrowed<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(
+    pub fn on_borrowed<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(
         &'s self,
         engine: &'s E,
     ) -> Box<dyn Separator + 's> {
         self.held(Held::Borrowed(engine))
     }
 
-    fn held<'s, E: GainPrior + Momentum + Glue + Shifts + 'static>(
+    fn held<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(
         &'s self,
         engine: Held<'s, E>,
     ) -> Box<dyn Separator + 's> {
@@ -190,7 +217,22 @@ impl<'a> Plan<'a> {
                         as Box<dyn OnEngine<E>>)
                 }))
             }
+            Way::Averaged(model, learned, settings) => {
+                Box::new(averaged::separate::Averaging::new(engine, model.bases(), learned, settings))
+            }
             Way::Nmf2d(settings) => Box::new(nmf2d::separate::Blind::new(engine, settings)),
         }
+    }
+}
+
+/// Checks that a job leaves to the method what only the method decides: which updates there are, and when they stop.
+fn has_own_updates(method: &str, separation: &Separation) -> Result<()> {
+    let unsuited = |option, value: String| {
+        Err(Error::option(option, format!("{value}: does not go with the method {method}; leave it out")))
+    };
+    match separation.updates {
+        Some(updates) => unsuited("updates", updates.to_string()),
+        None if separation.tolerance != 0.0 => unsuited("tolerance", separation.tolerance.to_string()),
+        None => Ok(()),
     }
 }

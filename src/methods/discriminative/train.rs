@@ -1,6 +1,6 @@
 //! From the utterances of all sources to their bases.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use realfft::num_complex::Complex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -67,6 +67,7 @@ impl<E: Products> OnEngine<E> {
     fn new(engine: &E, sources: impl Iterator<Item = Result<Utterances>>, view: &View) -> Result<Self> {
         let (names, ranks, data, bins, lengths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut all = Self { names, ranks, data, bins, lengths, proof: Sha256::new() };
+        let bins = bins_of(view);
         for source in sources {
             let Utterances { name, spectra, rank } = source?;
             if spectra.len() < 2 {
@@ -80,7 +81,7 @@ impl<E: Products> OnEngine<E> {
                 let mut data = Array2::zeros((spectra.nrows(), view.rows()));
                 view.show(spectra.view(), 1.0, data.view_mut())?;
                 shown.push(data.reversed_axes());
-                parts.push(split(spectra.view()));
+                parts.push(split(spectra.slice(s![.., ..bins])));
                 for frame in spectra.rows() {
                     let bytes = frame.iter().flat_map(|bin| [bin.re, bin.im]).flat_map(f32::to_le_bytes);
                     all.proof.update(bytes.collect::<Vec<u8>>());
@@ -104,6 +105,13 @@ impl<E: Products> OnEngine<E> {
 
 /// Seconds of the longest utterance: a longer recording is cut.
 pub(crate) const PIECE_SECONDS: usize = 10;
+
+/// How many bins data are formed from. Bands may end far below the highest bin.
+fn bins_of(view: &View) -> usize {
+    view.map().map_or(view.stft.bins(), |map| {
+        map.columns().into_iter().rposition(|weights| weights.iter().any(|&weight| weight != 0.0)).map_or(0, |last| last + 1)
+    })
+}
 
 /// Real parts above imaginary parts (2B, T).
 fn split(spectra: ArrayView2<Complex<f32>>) -> Array2<f32> {
@@ -147,12 +155,14 @@ impl<E: Products + Glue> OnEngine<E> {
         (1..self.lengths.len()).flat_map(|second| (0..second).map(move |first| (first, second))).collect()
     }
 
-    /// The bytes that are left of `memory` for mixtures beside what is always needed: data, models and gains of all
-    /// sources, the shares of one source and as much again for its updates, and the spectra.
+    /// The bytes that are left of `memory` for mixtures beside what is always needed: data, models, gains and spectra of all
+    /// sources, the shares of one source, and its model and gains once more while they are updated.
     fn memory_left(&self, engine: &E, memory: u64) -> Result<u64> {
         let (rows, bins) = (engine.shape(&self.data[0]).0, engine.shape(&self.bins[0]).0);
-        let frames: usize = self.lengths.iter().flatten().sum();
-        let least = bytes(frames * (3 * rows + 2 * self.ranks.iter().sum::<usize>() + bins));
+        let frames = || self.lengths.iter().map(|lengths| lengths.iter().sum::<usize>()).zip(&self.ranks);
+        let kept: usize = frames().map(|(frames, rank)| frames * (2 * rows + bins + rank)).sum();
+        let update = frames().map(|(frames, rank)| frames * (2 * rows + rank)).max().unwrap_or(0);
+        let least = bytes(kept + update);
         memory.checked_sub(least).ok_or_else(|| {
             let (given, least) = (memory >> 20, least.div_ceil(1 << 20));
             Error::input(format!("--memory of {given} MiB: these recordings need at least {least} MiB"))
@@ -170,7 +180,7 @@ fn spectra<E: Products>(engine: &E, bins: Vec<E::Panel>, view: &View) -> Result<
         Spectrum::Magnitude => Modulus::Magnitude,
         Spectrum::Power => Modulus::Power,
     };
-    let map = view.map().map(|map| map.mapv(|weight| weight as f32));
+    let map = view.map().map(|map| map.slice(s![.., ..bins_of(view)]).mapv(|weight| weight as f32));
     Spectra::new(engine, bins, map.as_ref().map(|map| map.view()), modulus)
 }
 

@@ -1,0 +1,122 @@
+//! Mixtures that are drawn from the generative model, and their separation in every way.
+
+use std::time::Instant;
+
+use ndarray::{Array2, ArrayView2, s};
+use realfft::num_complex::Complex;
+
+use crate::Result;
+use crate::kernels::Variational;
+use crate::methods::averaged::Learned;
+use crate::methods::averaged::separate::{Attempt, Averaging, Recording};
+use crate::random::Stream;
+
+/// b, the shape of the prior of the gains.
+const SHAPE: f64 = 0.2;
+
+/// A mixture of speech and noise whose spectra are drawn from factorizations.
+pub(super) struct Drawn {
+    /// The spectra (N, F) of the speech and of the mixture.
+    speech: Array2<Complex<f32>>,
+    mixture: Array2<Complex<f32>>,
+}
+
+impl Drawn {
+    /// Draws gains from Γ(b, b) and spectra from normal distributions of the variances W H (F x N), and mixes them at a level
+    /// in dB of speech over noise.
+    pub(super) fn new(speech: ArrayView2<f32>, noise: ArrayView2<f32>, frames: usize, level: f64, seed: u64) -> Self {
+        let speech = draw(speech, frames, &Stream::new(seed, "speech"));
+        let noise = draw(noise, frames, &Stream::new(seed, "noise"));
+        let power = |spectra: &Array2<Complex<f32>>| spectra.iter().map(|x| f64::from(x.norm_sqr())).sum::<f64>();
+        let gain = (power(&speech) / power(&noise) * 10f64.powf(-level / 10.0)).sqrt() as f32;
+        Self { mixture: &speech + noise.mapv(|x| x * gain), speech }
+    }
+
+    /// The SDR in dB of an estimate of the speech by a mask (F, N).
+    fn sdr(&self, mask: &Array2<f32>) -> f64 {
+        let (mut signal, mut error) = (0.0, 0.0);
+        for ((speech, mixture), mask) in self.speech.iter().zip(&self.mixture).zip(mask.t()) {
+            signal += f64::from(speech.norm_sqr());
+            error += f64::from((speech - mixture * mask).norm_sqr());
+        }
+        10.0 * (signal / error).log10()
+    }
+
+    /// Separates the mixture in every way.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub(super) fn score<E: Variational>(&self, averaging: &Averaging<E>, learned: &Learned) -> Result<Score> {
+        let (frames, rows) = self.mixture.dim();
+        let data = self.mixture.mapv(|x| x.norm_sqr());
+        let recording = Recording::new(averaging.engine(), data.view(), &[frames])?;
+        let began = Instant::now();
+        let alone = |order: &usize| averaging.attempt(&recording, &[*order], true, &mut |_| Ok(()));
+        let alone = learned.orders.iter().map(alone).collect::<Result<Vec<Attempt>>>()?;
+        let selection_seconds = began.elapsed().as_secs_f64();
+        let began = Instant::now();
+        let fused = averaging.attempt(&recording, &learned.orders, false, &mut |_| Ok(()))?;
+        let fusion_seconds = began.elapsed().as_secs_f64();
+        let of_order: Vec<f64> = alone.iter().map(|attempt| self.sdr(&attempt.masks[0])).collect();
+        let energy = |attempt: &Attempt| attempt.trace.last().copied().unwrap_or(f64::NEG_INFINITY);
+        let mut selected = 0;
+        for index in 1..alone.len() {
+            if energy(&alone[index]) > energy(&alone[selected]) {
+                selected = index;
+            }
+        }
+        let mut mean = Array2::<f32>::zeros((rows, frames));
+        alone.iter().for_each(|attempt| mean.scaled_add(1.0 / alone.len() as f32, &attempt.masks[0]));
+        Ok(Score {
+            selection: of_order[selected],
+            fusion: self.sdr(&fused.masks[0]),
+            oracle: of_order.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            mean: self.sdr(&mean),
+            of_order,
+            posterior: fused.posteriors.into_iter().next().unwrap_or_default().to_vec(),
+            energy: alone.into_iter().map(|attempt| attempt.trace).collect(),
+            seconds: [selection_seconds, fusion_seconds],
+        })
+    }
+}
+
+/// Spectra (N, F) with the variances W H, W (F, K), h ~ Γ(b, b).
+fn draw(bases: ArrayView2<f32>, frames: usize, stream: &Stream) -> Array2<Complex<f32>> {
+    let (rows, order) = bases.dim();
+    let gain = |(k, n): (usize, usize)| (stream.gamma((k * frames + n) as u64, SHAPE) / SHAPE) as f32;
+    let variances = bases.dot(&Array2::from_shape_fn((order, frames), gain));
+    // Normal numbers have other indices than the gains.
+    let first = (order * frames) as u64 * 64;
+    Array2::from_shape_fn((frames, rows), |(n, f)| {
+        let at = first + 2 * (n * rows + f) as u64;
+        let deviation = (f64::from(variances[(f, n)]) / 2.0).sqrt();
+        Complex::new((deviation * stream.normal(at)) as f32, (deviation * stream.normal(at + 1)) as f32)
+    })
+}
+
+/// The results on one mixture: SDR of the speech in dB by every way.
+#[derive(Debug, Clone)]
+pub(super) struct Score {
+    /// The order with the highest free energy.
+    pub(super) selection: f64,
+    /// All orders at once.
+    pub(super) fusion: f64,
+    /// The best order.
+    pub(super) oracle: f64,
+    /// The mean of the estimates of all orders.
+    pub(super) mean: f64,
+    /// Every order alone.
+    pub(super) of_order: Vec<f64>,
+    /// The posterior of the orders by fusion.
+    pub(super) posterior: Vec<f64>,
+    /// The free energy of every order alone after every iteration.
+    pub(super) energy: Vec<Vec<f64>>,
+    /// How long selection and fusion took.
+    pub(super) seconds: [f64; 2],
+}
+
+/// The columns of an order in the bases of a source.
+pub(super) fn of_order<'a>(bases: &'a Array2<f32>, learned: &Learned, order: usize) -> ArrayView2<'a, f32> {
+    let columns = learned.orders.iter().zip(learned.columns()).find(|(known, _)| **known == order);
+    bases.slice(s![.., columns.map_or(0..0, |(_, columns)| columns)])
+}
