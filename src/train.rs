@@ -116,9 +116,8 @@ pub fn train_within(
         }
         TrainingMethod::Averaged(own) => {
             let frames = frames(sources, &view, &mut summaries);
-            let (learned, details) = with_engine!(engine, |engine| averaged::train::train(
-                engine, frames, &own.orders, seeded, &mut watch
-            ))?;
+            let (learned, details) =
+                with_engine!(engine, |engine| averaged::train::train(engine, frames, &own.orders, seeded, &mut watch))?;
             (learned, Parts::Averaged(averaged::Learned { orders: own.orders.0.clone() }), details)
         }
     };

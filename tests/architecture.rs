@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "reproduce",
         &[
             "train",
+            "separate",
             "recordings",
             "model",
             "job",
@@ -71,6 +72,7 @@ const METHODS: &[(&str, &[&str])] = &[
     ("nmf2d", &["nmf2d", "Nmf2d"]),
     ("sparse", &["mod sparse", "sparse::", "Sparse("]),
     ("discriminative", &["discriminative", "Discriminative"]),
+    ("averaged", &["mod averaged", "averaged::", "Averaged("]),
 ];
 
 /// Where a method may be named outside its own folder: where methods are listed, and where single methods are the point.

@@ -17,11 +17,11 @@ use partwise::divergence::{DENOMINATOR_FLOOR, Divergence, MODEL_FLOOR};
 use partwise::engine::{Cpu, Real, Reference};
 use partwise::evaluate::{self, Mean};
 use partwise::kernels::prior::GAIN_FLOOR;
+use partwise::kernels::variational::{self, Bases, VARIANCE_FLOOR};
 use partwise::kernels::{
     Density, Edges, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Mixtures, Momentum, Norm, Pairing, Pairs, Prior,
     Products, Rule, ShiftRule, Shifts, Variational,
 };
-use partwise::kernels::variational::{self, Bases, VARIANCE_FLOOR};
 use partwise::methods::nmf::{self, Learn, Normalization, Options, Order};
 use partwise::methods::{averaged, discriminative, gain_prior, nmf2d, sparse};
 use partwise::spectrogram::{Bands, Grouping, MelScale, Pad, PreEmphasis, Sample, Shape, Stft, StftParams, Triangle};
@@ -139,7 +139,10 @@ fn real<T: Real>(values: impl IntoIterator<Item = T>) -> Vec<Complex<f64>> {
 }
 
 /// Runs a case. T is the host precision for the engine.
-fn run<E: GainPrior + Momentum + Glue + Shifts + Pairs + Variational, T: Sample + Real>(engine: &E, case: &Case) -> Outcome<Arrays> {
+fn run<E: GainPrior + Momentum + Glue + Shifts + Pairs + Variational, T: Sample + Real>(
+    engine: &E,
+    case: &Case,
+) -> Outcome<Arrays> {
     match case.op.as_str() {
         "nmf" => nmf_case(engine, case),
         "divergence" => divergence_case(engine, case),
@@ -662,13 +665,13 @@ fn averaged_case<E: Variational>(engine: &E, case: &Case) -> Outcome<Arrays> {
         trace.extend(averaged::infer(engine, &x, &mut sources, &options, |_| Ok(()))?);
         let variances = averaged::variances(engine, &x, &sources)?;
         let variances = variances.iter().map(|c| engine.read_panel::<f64>(c)).collect::<Result<Vec<_>, _>>()?;
-        let all = variances.iter().fold(Array2::zeros(dims), |sum, c| sum + c);
+        let all = variances.iter().fold(Array2::<f64>::zeros(dims), |sum, c| sum + c);
         for (j, (source, c)) in sources.iter().zip(&variances).enumerate() {
             let total = all.mapv(|all| all + options.noise);
             let others = &all - c;
-            let share = (c / &total).into_iter();
+            let share = c / &total;
             let name = |quantity: &str| format!("{quantity}{}_{done}", j + 1);
-            out.insert(name("mu"), share.zip(&spectrum).map(|(share, x)| share * x).collect());
+            out.insert(name("mu"), share.iter().zip(&spectrum).map(|(share, x)| share * x).collect());
             out.insert(name("var"), real((c * &others.mapv(|others| others + options.noise) / &total).into_iter()));
             out.insert(name("q"), real(source.posterior.iter().copied()));
             if source.orders.len() > 1 {

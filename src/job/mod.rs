@@ -251,7 +251,8 @@ impl Training {
 impl Described for Training {
     const KIND: &'static str = "a training";
     const USUAL: Option<&'static str> = Some("nmf");
-    const METHOD: Flag = Flag::text("method", "nmf|gain-prior|sparse|discriminative|averaged", "The method [default: nmf]");
+    const METHOD: Flag =
+        Flag::text("method", "nmf|gain-prior|sparse|discriminative|averaged", "The method [default: nmf]");
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[
         ("nmf", &[]),
         ("gain-prior", gain_prior::Training::FLAGS),

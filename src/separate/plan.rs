@@ -128,7 +128,8 @@ impl<'a> Plan<'a> {
         }
         let iterations = separation.iterations.unwrap_or(averaged::ITERATIONS);
         let settings = averaged::separate::Settings::new(own, iterations, learned, model.sources.len())?;
-        let mut scheme = Scheme { whole: true, held: settings.held(learned, model.sources.len()), ..Scheme::of_model(model) };
+        let mut scheme =
+            Scheme { whole: true, held: settings.held(learned, model.sources.len()), ..Scheme::of_model(model) };
         if settings.has_background() {
             if model.names().contains(&averaged::BACKGROUND) {
                 return Err(Error::option("background_rank", "the model has a source called background; use 0"));
@@ -184,7 +185,10 @@ impl<'a> Plan<'a> {
     }
 
     /// The separator of panels on an engine.
-    pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(&'s self, engine: E) -> Box<dyn Separator + 's> {
+    pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(
+        &'s self,
+        engine: E,
+    ) -> Box<dyn Separator + 's> {
         self.held(Held::Owned(engine))
     }
 

@@ -19,8 +19,8 @@ pub(crate) mod separate;
 pub(crate) mod train;
 
 pub use file::Learned;
-pub use options::{Choice, Orders, Separation, Training};
 pub(crate) use options::check;
+pub use options::{Choice, Orders, Separation, Training};
 
 use ndarray::{Array1, Array2, Axis};
 
@@ -94,7 +94,9 @@ impl<E: Variational> Source<E> {
     /// q (M x N).
     fn weights(&self, columns: usize) -> Array2<f64> {
         let of_recording = self.posterior.ncols() == 1;
-        Array2::from_shape_fn((self.orders.len(), columns), |(m, n)| self.posterior[(m, if of_recording { 0 } else { n })])
+        Array2::from_shape_fn((self.orders.len(), columns), |(m, n)| {
+            self.posterior[(m, if of_recording { 0 } else { n })]
+        })
     }
 
     /// Σ_m q_m (log q̃_m − β log q_m): its part of the free energy.
@@ -128,10 +130,10 @@ impl<E: Variational> Inference<'_, E> {
         let Self { engine, x, sources, noise, by_frame, of_bases, of_gains } = self;
         let source = &mut sources[index];
         let power = engine.power(x, variances, index, *noise)?;
-        let mut of_bases_terms = Array1::zeros(source.orders.len());
+        let mut of_bases_terms = Array1::<f64>::zeros(source.orders.len());
         for (term, order) in of_bases_terms.iter_mut().zip(&mut source.orders) {
             if let Bases::Learned { .. } = order.bases {
-                *term = engine.update_basis_posteriors(&power, order, of_bases)?.iter().sum();
+                *term = engine.update_basis_posteriors(&power, order, of_bases)?.iter().sum::<f64>();
             }
         }
         let mut terms: Array2<f64> = engine.update_gain_posteriors(&power, &mut source.orders, of_gains)?;
@@ -179,7 +181,8 @@ pub fn infer<E: Variational>(
     mut watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Vec<f64>> {
     let given = [options.temperature.0, options.temperature.1];
-    if given.iter().any(|&beta| !(beta.is_finite() && beta > 0.0)) || !(options.noise.is_finite() && options.noise >= 0.0)
+    if given.iter().any(|&beta| !(beta.is_finite() && beta > 0.0))
+        || !(options.noise.is_finite() && options.noise >= 0.0)
     {
         return Err(Error::input("a temperature must be above 0 and a noise variance not below"));
     }

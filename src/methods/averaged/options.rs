@@ -52,7 +52,7 @@ impl Default for Orders {
 
 impl Orders {
     /// Checks that there are some, that none repeats, and that all are in range; an error is the reason alone.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> std::result::Result<(), String> {
         if self.0.is_empty() {
             return Err("there is none".into());
         }

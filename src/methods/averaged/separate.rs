@@ -42,7 +42,10 @@ impl Settings {
         }
         let background = own.background_rank.unwrap_or_default();
         if sources + background.min(1) < 2 {
-            return Err(Error::option("background_rank", "0: the model has one source, and nothing to separate it from"));
+            return Err(Error::option(
+                "background_rank",
+                "0: the model has one source, and nothing to separate it from",
+            ));
         }
         let temperature = own.temperature.unwrap_or(1.0);
         let options = Options {
@@ -130,7 +133,15 @@ impl<'a, E: Variational> Averaging<'a, E> {
         let mask = |index| engine.read_panel::<f32>(&engine.fraction(&variances, index)?);
         let masks = (0..sources.len()).map(mask).collect::<Result<Vec<_>>>()?;
         let costs = engine.energy(&data.power, &variances, options.noise)?.into_iter().map(|energy| -energy).collect();
-        Ok(Attempt { masks, costs, trace, posteriors: sources.into_iter().map(|source| source.posterior.mean_axis(Axis(1)).unwrap_or_default()).collect() })
+        Ok(Attempt {
+            masks,
+            costs,
+            trace,
+            posteriors: sources
+                .into_iter()
+                .map(|source| source.posterior.mean_axis(Axis(1)).unwrap_or_default())
+                .collect(),
+        })
     }
 
     /// The masks by every order alone.
@@ -252,7 +263,9 @@ impl<E: Variational> Recording<E> {
     fn background(&self, engine: &E, settings: &Settings) -> Result<Order<E>> {
         let rank = settings.background;
         let stream = Stream::new(settings.seed, "background");
-        let drawn = Array2::from_shape_fn((self.rows, rank), |(f, k)| (stream.gamma((f * rank + k) as u64, SHAPE) / SHAPE) as f32);
+        let drawn = Array2::from_shape_fn((self.rows, rank), |(f, k)| {
+            (stream.gamma((f * rank + k) as u64, SHAPE) / SHAPE) as f32
+        });
         let bases = Bases::Learned { mean: engine.matrix(drawn.view())?, harmonic: engine.matrix(drawn.view())? };
         self.order(engine, bases, rank)
     }

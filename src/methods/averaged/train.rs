@@ -52,7 +52,7 @@ pub(crate) fn train<E: Products + Momentum + Glue>(
 /// The mean gain of each component (K): with it as a factor of the bases, gains have a mean of 1, as under their prior.
 fn mean_gains<E: Products>(engine: &E, h: &E::Panel) -> Result<Array1<f32>> {
     let gains = engine.read_panel::<f64>(h)?;
-    Ok(gains.mean_axis(Axis(1)).map_or_else(Array1::default, |means| means.mapv(|mean| mean as f32)))
+    Ok(gains.map_axis(Axis(1), |gains| (gains.sum() / gains.len() as f64) as f32))
 }
 
 fn side_by_side(bases: &[Array2<f32>]) -> Result<Array2<f32>> {

@@ -109,7 +109,10 @@ pub(crate) const PIECE_SECONDS: usize = 10;
 /// How many bins data are formed from. Bands may end far below the highest bin.
 fn bins_of(view: &View) -> usize {
     view.map().map_or(view.stft.bins(), |map| {
-        map.columns().into_iter().rposition(|weights| weights.iter().any(|&weight| weight != 0.0)).map_or(0, |last| last + 1)
+        map.columns()
+            .into_iter()
+            .rposition(|weights| weights.iter().any(|&weight| weight != 0.0))
+            .map_or(0, |last| last + 1)
     })
 }
 

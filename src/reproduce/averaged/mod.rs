@@ -1,5 +1,6 @@
 //! Averages over the number of components: Jaureguiberry, Vincent & Richard (2014), section 4.
 
+mod learning;
 mod options;
 mod recorded;
 mod scene;
@@ -7,42 +8,23 @@ mod tables;
 
 use std::path::PathBuf;
 
+pub use learning::Progress;
 pub use options::AveragedOptions;
 
-use scene::{Drawn, Score, of_order};
+use learning::{BACKGROUND, averaged_training, learn, noise_training};
+use scene::{Case, Drawn, of_order};
 
 use super::{Corpus, Findings};
-use crate::divergence::Divergence;
 use crate::engines::AnyEngine;
-use crate::job::{Training, TrainingMethod};
 use crate::methods::averaged::separate::{Averaging, Settings};
-use crate::methods::averaged::{self, Learned, Orders};
+use crate::methods::averaged::{self, Learned};
 use crate::methods::separator::Held;
 use crate::model::{Model, Parts};
-use crate::recordings::{Event, Material, Recordings};
-use crate::train::train;
+use crate::recordings::{Material, Recordings};
 use crate::{Error, Result, with_engine};
 
 const PAPER: &str = "X. Jaureguiberry, E. Vincent, G. Richard: Variational Bayesian model averaging for audio source separation. \
                      SSP 2014, section 4";
-/// Components of the noise, of which mixtures are drawn and which a background has.
-const BACKGROUND: usize = 16;
-
-/// Progress events.
-pub enum Progress<'a> {
-    /// A training event.
-    Training(Event<'a>),
-    /// The number of mixtures that are separated, and their total.
-    Separated(usize, usize),
-}
-
-/// A drawn mixture's order, level and draw, and its results.
-pub(super) struct Case {
-    order: usize,
-    level: usize,
-    score: Score,
-}
-
 /// Learns two models of a speaker at every order, each from half of the recordings, and one of every noise. Draws mixtures
 /// from one model of the speaker and those of the noises, and separates them by the other: by each order alone, by all at
 /// once, and by what can be made of those. Then separates mixtures of recordings, beside plain NMF.
@@ -78,8 +60,14 @@ pub fn averaged(
         title: "Speech in noise, averaged over the number of components".into(),
         paper: PAPER.into(),
         setting: [
-            ("speech", format!("{}: {} and {} recordings for the two models", speech.name, halves[0].len(), halves[1].len())),
-            ("noise", format!("{}: {} recordings, a model of {BACKGROUND} components each", noise.name, noise.train.len())),
+            (
+                "speech",
+                format!("{}: {} and {} recordings for the two models", speech.name, halves[0].len(), halves[1].len()),
+            ),
+            (
+                "noise",
+                format!("{}: {} recordings, a model of {BACKGROUND} components each", noise.name, noise.train.len()),
+            ),
             (
                 "drawn mixtures",
                 format!("{} of each order and level, of {} frames; prior Γ(0.2, 0.2)", options.draws, options.frames),
@@ -110,43 +98,6 @@ fn each(recordings: &[PathBuf]) -> Vec<Material<'static>> {
         recordings: Recordings::Files(vec![path.clone()]),
     };
     recordings.iter().enumerate().map(material).collect()
-}
-
-/// How the models of the speech are learned.
-fn averaged_training(options: &AveragedOptions) -> Training {
-    let own = averaged::Training { orders: Orders(options.orders.clone()) };
-    front(TrainingMethod::Averaged(own), options)
-}
-
-/// How the models of the noises are learned.
-fn noise_training(options: &AveragedOptions) -> Training {
-    let divergence = Some(Divergence::ItakuraSaito);
-    Training { divergence, rank: BACKGROUND.into(), ..front(TrainingMethod::Nmf, options) }
-}
-
-/// A training through the experiment's transform.
-fn front(method: TrainingMethod, options: &AveragedOptions) -> Training {
-    Training {
-        method,
-        window: options.transform.window,
-        hop: options.transform.hop,
-        fft: options.transform.fft,
-        window_shape: options.transform.shape,
-        seed: options.seed,
-        ..Training::default()
-    }
-}
-
-fn learn(
-    engine: &AnyEngine,
-    material: Vec<Material>,
-    training: Training,
-    watch: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Model> {
-    train(engine, &material, &training, &mut |event: Event| {
-        watch(Progress::Training(event));
-        Ok(())
-    })
 }
 
 /// Draws mixtures and separates them.

@@ -1,7 +1,7 @@
 //! Mixtures of recordings, separated by averaging and by plain NMF.
 
+use super::learning::{BACKGROUND, Progress, averaged_training, front, learn};
 use super::options::AveragedOptions;
-use super::{BACKGROUND, Progress, averaged_training, front, learn};
 use crate::audio::Recording;
 use crate::divergence::Divergence;
 use crate::engines::AnyEngine;
@@ -36,10 +36,8 @@ pub(super) fn separate(
     options: &AveragedOptions,
     watch: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Vec<Way>> {
-    let material = |corpus: &Corpus| Material {
-        name: corpus.name.clone(),
-        recordings: Recordings::Files(corpus.train.clone()),
-    };
+    let material =
+        |corpus: &Corpus| Material { name: corpus.name.clone(), recordings: Recordings::Files(corpus.train.clone()) };
     let both = || vec![material(speech), material(noise)];
     let alone = learn(engine, vec![material(speech)], averaged_training(options), watch)?;
     let clips = clips(&speech.test, &noise.test, options.clips, alone.sample_rate, options.seed)?;
@@ -54,7 +52,8 @@ pub(super) fn separate(
     };
     let mut ways = Vec::new();
     for (name, orders_by) in [("fusion", Choice::Fusion), ("selection", Choice::Selection), ("mean", Choice::Mean)] {
-        let own = averaged::Separation { orders_by, background_rank: Some(BACKGROUND), ..averaged::Separation::default() };
+        let own =
+            averaged::Separation { orders_by, background_rank: Some(BACKGROUND), ..averaged::Separation::default() };
         ways.push(score(format!("averaged, {name}, background"), false, &alone, &of(own))?);
     }
     let model = learn(engine, both(), averaged_training(options), watch)?;

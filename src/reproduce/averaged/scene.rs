@@ -94,6 +94,13 @@ fn draw(bases: ArrayView2<f32>, frames: usize, stream: &Stream) -> Array2<Comple
     })
 }
 
+/// A drawn mixture: the places of its order and of its level, and its results.
+pub(super) struct Case {
+    pub(super) order: usize,
+    pub(super) level: usize,
+    pub(super) score: Score,
+}
+
 /// The results on one mixture: SDR of the speech in dB by every way.
 #[derive(Debug, Clone)]
 pub(super) struct Score {

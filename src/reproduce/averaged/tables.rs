@@ -1,9 +1,8 @@
 //! The experiment's numbers as tables and curves, beside the paper's.
 
-use super::Case;
 use super::options::AveragedOptions;
 use super::recorded::Way;
-use super::scene::Score;
+use super::scene::{Case, Score};
 use crate::report::{self, Axis, Curve};
 use crate::reproduce::{Cell, Figure, Table};
 use crate::{Error, Result};
@@ -32,7 +31,13 @@ const WAYS: [(&str, Measure); 5] = [
 
 /// All tables: ours, then the paper's.
 pub(super) fn all(cases: &[Case], recorded: &[Way], options: &AveragedOptions) -> Vec<Table> {
-    vec![by_level(cases, options), by_order(cases, options), times(cases), published(), of_recordings(recorded, options)]
+    vec![
+        by_level(cases, options),
+        by_order(cases, options),
+        times(cases),
+        published(),
+        of_recordings(recorded, options),
+    ]
 }
 
 /// The mean of a measure over the cases that fit, and the standard error of it.
@@ -57,7 +62,11 @@ fn by_level(cases: &[Case], options: &AveragedOptions) -> Table {
         let levels = (0..options.levels.len()).map(of_level);
         std::iter::once(Cell::Text((*name).into()))
             .chain(levels)
-            .chain([Cell::Decibels(mean(cases, of, |_| true).0), Cell::Gain(over_selection.0), Cell::Decibels(over_selection.1)])
+            .chain([
+                Cell::Decibels(mean(cases, of, |_| true).0),
+                Cell::Gain(over_selection.0),
+                Cell::Decibels(over_selection.1),
+            ])
             .collect()
     };
     Table {
@@ -88,7 +97,8 @@ fn by_order(cases: &[Case], options: &AveragedOptions) -> Table {
 
 fn times(cases: &[Case]) -> Table {
     let [selection, fusion] = [0, 1].map(|way| mean(cases, |score| 1000.0 * score.seconds[way], |_| true).0);
-    let row = |name: &str, time: f64| vec![Cell::Text(name.into()), Cell::Decibels(time), Cell::Decibels(selection / time)];
+    let row =
+        |name: &str, time: f64| vec![Cell::Text(name.into()), Cell::Decibels(time), Cell::Decibels(selection / time)];
     Table {
         title: "Time of a separation".into(),
         heading: ["way", "ms", "times faster than selection"].map(String::from).to_vec(),
@@ -155,7 +165,8 @@ fn sdr(cases: &[Case], options: &AveragedOptions) -> Result<Figure> {
     let (least, most) = range(curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0)))?;
     Ok(Figure {
         name: "sdr".into(),
-        caption: "SDR of the speech over the level of speech over noise. Dashed: the paper's, of other recordings.".into(),
+        caption: "SDR of the speech over the level of speech over noise. Dashed: the paper's, of other recordings."
+            .into(),
         svg: report::lines("SDR of drawn mixtures", &Axis::new("dB of speech over noise", least..most), "dB", &curves)?,
     })
 }
@@ -190,7 +201,8 @@ fn energy(cases: &[Case], options: &AveragedOptions) -> Result<Figure> {
     let curves: Vec<Curve> = options.orders.iter().zip(&case.score.energy).map(curve).collect();
     Ok(Figure {
         name: "free-energy".into(),
-        caption: "The free energy of every order alone, of one mixture. It never falls; selection takes the highest.".into(),
+        caption: "The free energy of every order alone, of one mixture. It never falls; selection takes the highest."
+            .into(),
         svg: report::lines(
             "Free energy",
             &Axis::new("iteration", 1.0..options.iterations as f64 + 1.0),
