@@ -226,7 +226,8 @@ pub(crate) fn utterances(recordings: &[Named], view: &View, longest: usize) -> R
         let loudest = powers.iter().copied().fold(0.0, f64::max);
         let sounding: Vec<usize> =
             (0..powers.len()).filter(|&frame| loudest > 0.0 && powers[frame] >= SILENCE * loudest).collect();
-        let most = (longest * view.sample_rate as usize).div_ceil(params.hop);
+        // A recording of just this length is not cut, padding included.
+        let most = view.stft.frames(longest * view.sample_rate as usize).max(1);
         let pieces = sounding.len().div_ceil(most);
         let bound = |piece: usize| piece * sounding.len() / pieces;
         Ok((0..pieces).map(|piece| spectra.select(Axis(0), &sounding[bound(piece)..bound(piece + 1)])).collect())
@@ -372,6 +373,21 @@ mod tests {
         assert_eq!(found(&[&both, &low]).unwrap().0, 4000);
         let absent = SourceFiles { name: "absent".into(), recordings: vec![folder.path().join("absent.wav")] };
         assert!(found(&[&absent]).unwrap_err().to_string().contains("source 'absent': none of its 1 recordings"));
+    }
+
+    #[test]
+    fn an_utterance_of_just_the_longest_is_whole_and_a_longer_one_is_cut() {
+        let transform = Transform { window: Some(Length::Samples(64)), hop: None, fft: None, shape: Shape::Hann };
+        let front = Front { transform, spectrum: Spectrum::Magnitude, bands: Some(BandMap::Linear), pre_emphasis: 0.0 };
+        let view = front.view(8000, 8000).unwrap();
+        for (samples, pieces) in [(16_000, 1), (16_200, 2), (33_000, 3)] {
+            let channels = vec![(0..samples).map(|n| (n as f32 * 0.7).sin()).collect()];
+            let recording = Recording { channels, sample_rate: 8000, warnings: Vec::new() };
+            let utterances = utterances(&[("a".into(), Cow::Owned(recording))], &view, 2).unwrap();
+            assert_eq!(utterances.len(), pieces, "{samples} samples");
+            let frames: usize = utterances.iter().map(Array2::nrows).sum();
+            assert!(frames.abs_diff(view.stft.frames(samples)) <= 4, "{frames} frames of {samples} samples");
+        }
     }
 
     #[test]

@@ -39,8 +39,8 @@ pub(crate) fn train<E: Products + Momentum + Glue>(
             bases.push(engine.read_matrix::<f32>(&w)? * mean_gains(engine, &h)?);
             fits.push(fit);
         }
-        let objectives: Vec<_> = fits.iter().map(|fit| fit.objective.last()).collect();
-        details.push(Map::from_iter([("orders".to_string(), json!({ "order": orders.0, "objective": objectives }))]));
+        let objectives = orders.0.iter().zip(&fits).map(|(order, fit)| json!([order, fit.objective.last()]));
+        details.push(Map::from_iter([("orders".to_string(), objectives.collect())]));
         // The summary of a source is that of its largest order.
         let largest = orders.0.iter().zip(fits).max_by_key(|(order, _)| **order).map(|(_, fit)| fit);
         let fit = largest.ok_or_else(|| Error::input("no orders to learn"))?;
