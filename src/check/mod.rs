@@ -9,6 +9,8 @@ mod prior;
 mod products;
 mod row;
 mod shifts;
+mod tables;
+mod variational;
 
 pub use row::Row;
 
@@ -21,11 +23,13 @@ use self::products::{base_sums, bases, both, costs, gains, trial};
 use self::shifts::{shifted_bases, shifted_costs, shifted_gains, shifted_models, shifted_norms};
 use crate::divergence::Divergence;
 use crate::engines::AnyEngine;
-use crate::kernels::{Edges, GainPrior, Glue, Gradient, Mask, Modulus, Momentum, Norm, Pairs, Shifts};
+use crate::kernels::{
+    Edges, GainPrior, Glue, Gradient, Mask, Modulus, Momentum, Norm, Pairs, Shifts, Tables, Variational,
+};
 use crate::{Result, with_engine};
 
 /// The number of rows in the table.
-pub const KERNELS: usize = 6 * 5 + 5 * 2 + 3 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 7 + 3 + 1 + 3 + 2 + 9;
+pub const KERNELS: usize = 6 * 5 + 5 * 2 + 3 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 7 + 3 + 1 + 3 + 2 + 9 + 1 + 1 + 2 + 3 * 3 + 4;
 
 /// Compares every kernel of `engine` with the reference. `bound` depends on the engine: 5e-6 for exact f32 arithmetic,
 /// 2e-5 for shaders, whose division, exp and log are less accurate. `watch` is called with each finished row.
@@ -36,7 +40,7 @@ pub fn run(engine: &AnyEngine, bound: f64, watch: &mut dyn FnMut(&Row)) -> Resul
     with_engine!(engine, |engine| rows(engine, bound, watch))
 }
 
-fn rows<E: GainPrior + Momentum + Glue + Shifts + Pairs>(
+fn rows<E: GainPrior + Momentum + Glue + Shifts + Pairs + Tables + Variational>(
     engine: &E,
     bound: f64,
     watch: &mut dyn FnMut(&Row),
@@ -165,6 +169,30 @@ fn rows<E: GainPrior + Momentum + Glue + Shifts + Pairs>(
     for (name, modulus) in [("magnitude", formed[0]), ("power", formed[1])] {
         add(compare(format!("pairs/mix {name}"), bound, BATCH, |batch| mix(engine, batch, modulus)))?;
     }
+    add(compare("tables/apply".into(), bound, ALONE, |case| tables::apply(engine, &case[0])))?;
+    add(compare("variational/variances".into(), bound, ALONE, |case| variational::variances(engine, case)))?;
+    for (name, noise) in [("noise", 1e-3), ("no noise", 0.0)] {
+        add(compare(format!("variational/sources, {name}"), bound, ALONE, |case| {
+            variational::sources(engine, case, noise)
+        }))?;
+    }
+    for shape in variational::SHAPES {
+        for (name, learned) in [("fixed", false), ("learned", true)] {
+            add(compare(format!("variational/gains {name} {shape}"), bound, ALONE, |case| {
+                variational::gains(engine, case, learned, shape)
+            }))?;
+        }
+        add(compare(format!("variational/bases {shape}"), bound, ALONE, |case| {
+            variational::bases(engine, case, shape)
+        }))?;
+    }
+    add(compare("segments/variances".into(), bound, BATCH, |batch| variational::variances(engine, batch)))?;
+    for (name, learned) in [("fixed", false), ("learned", true)] {
+        add(compare(format!("segments/posterior gains {name}"), bound, BATCH, |batch| {
+            variational::gains(engine, batch, learned, 0.2)
+        }))?;
+    }
+    add(compare("segments/posterior bases".into(), bound, BATCH, |batch| variational::bases(engine, batch, 0.2)))?;
     add(compare("segments/prior is".into(), bound, BATCH, |batch| under(engine, batch, Divergence::ItakuraSaito)))?;
     add(compare("segments/normalize l2".into(), bound, BATCH, |batch| normalize(engine, batch, Norm::L2)))?;
     add(compare("segments/turn".into(), bound, BATCH, |batch| turn(engine, batch)))?;

@@ -36,6 +36,9 @@ pub(crate) static SHIFTED_MODEL: Source = source!("lib/shifted_model.wgsl", SHIF
 pub(crate) static SHIFTED_TILES: Source = source!("lib/shifted_tiles.wgsl", SHIFTED_MODEL);
 pub(crate) static STORED_MIXTURE: Source = source!("lib/stored_mixture.wgsl", PARAMS, INDEX);
 pub(crate) static FORMED_MIXTURE: Source = source!("lib/formed_mixture.wgsl", PARAMS, INDEX);
+pub(crate) static TABLE: Source = source!("lib/table.wgsl");
+pub(crate) static VARIANCES: Source = source!("lib/variances.wgsl");
+pub(crate) static POSTERIOR: Source = source!("lib/posterior.wgsl", VARIANCES, TABLE);
 pub(crate) static LEAD: Source = source!("lib/lead.wgsl");
 static NEAR: Source = source!("lib/near.wgsl");
 
@@ -313,7 +316,8 @@ pub(crate) mod tests {
         let others =
             [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &BASIS_RULE, &LEAD, &NEAR];
         let mixtures = [&STORED_MIXTURE, &FORMED_MIXTURE];
-        let lib = [tiles.as_slice(), &shifts, &mixtures, &others].concat();
+        let posteriors = [&TABLE, &VARIANCES, &POSTERIOR];
+        let lib = [tiles.as_slice(), &shifts, &mixtures, &posteriors, &others].concat();
         assert_eq!(files("lib"), paths(&lib));
         assert_eq!(files("divergence"), paths(&DIVERGENCES));
     }

@@ -9,6 +9,8 @@ pub mod peak;
 pub mod prior;
 pub mod products;
 pub mod shifts;
+pub mod tables;
+pub mod variational;
 
 #[cfg(test)]
 mod segments;
@@ -20,3 +22,5 @@ pub use peak::{Peak, Peaks};
 pub use prior::{Density, GainPrior, Gradient, Mixture, Prior};
 pub use products::{Products, Rule};
 pub use shifts::{Edges, Lags, ShiftRule, Shifts};
+pub use tables::{End, Table, Tables};
+pub use variational::{Bases, Gig, Order, Variational};

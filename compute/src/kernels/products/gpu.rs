@@ -165,7 +165,7 @@ fn work_of_column(w: &GpuMatrix) -> usize {
 }
 
 /// Cuts a window so that its fields of `rows` rows can be stored.
-fn storable<'a>(gpu: &Gpu, window: Window<'a>, rows: usize) -> impl Iterator<Item = Window<'a>> {
+pub(crate) fn storable<'a>(gpu: &Gpu, window: Window<'a>, rows: usize) -> impl Iterator<Item = Window<'a>> {
     window.cut((gpu.field_quads * QUAD / TILE / rows).max(1))
 }
 
@@ -426,6 +426,44 @@ impl Gpu {
         for part in self.gain_parts(v, w)? {
             let [h, n, d] = [h, &n, &d].map(|panel| &panel.chunks[part.window.index].storage);
             self.update_part(&part, (h, n), Beside::Denominators(d), rule)?;
+        }
+        Ok((n, d))
+    }
+
+    /// Computes N = Wᵀ P and D = Wᵀ Q of a window from stored fields. `gains`, which are not read, `n` and `d` are of its
+    /// chunk.
+    pub(crate) fn gain_sums_of(
+        &self,
+        window: Window,
+        w: &GpuMatrix,
+        fields: &Storage,
+        (gains, n, d): (&Storage, &Storage, &Storage),
+        rule: &Rule,
+    ) -> Result<()> {
+        self.gains(&Part::of(self, &[window], w)?, Some(fields), (gains, n), Beside::Denominators(d), rule)
+    }
+
+    /// Computes N = P Hᵀ and D = Q H̃ᵀ, each F x K, one matrix per matrix of W, from the `fields` of windows. `gains`: H and
+    /// H̃. `v`: a panel with the columns of the fields.
+    pub(crate) fn base_sums_of(
+        &self,
+        v: &GpuPanel,
+        w: &GpuMatrix,
+        gains: (&GpuPanel, &GpuPanel),
+        rule: &Rule,
+        mut fields: impl FnMut(Window) -> Result<Storage>,
+    ) -> Result<(GpuMatrix, GpuMatrix)> {
+        let sums = || self.new_stack(w.count, w.rows, w.columns);
+        let (n, d) = (sums()?, sums()?);
+        let windows = self.bases_windows(v, w)?;
+        for problem in self.problems(&windows, v, w, rule, false)? {
+            self.passes(&problem, Made::Sums(&n, &d), gains.0, rule, |pass, part| {
+                let [h, weights] = [gains.0, gains.1].map(|panel| &panel.chunks[part.window.index].storage);
+                storable(self, part.window, w.rows).try_for_each(|window| {
+                    let (part, fields) = (Part::of(self, &[window], &problem.w)?, fields(window)?);
+                    self.correlate(pass, &part, Some(&fields), (h, Some(weights)), rule)
+                })
+            })?;
         }
         Ok((n, d))
     }

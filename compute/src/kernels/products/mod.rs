@@ -18,8 +18,11 @@ use crate::divergence::Divergence;
 use crate::engine::Engine;
 use crate::{Error, Result};
 
-pub(crate) use cpu::{Fields, ModelJob, StoreSink, Terms, VectorRule, fields, shape_of, update_with, with_fields};
-pub(crate) use gpu::params;
+pub(crate) use cpu::{
+    BasisSums, Fields, GROUP, ModelJob, RANGE, SPAN, StoreSink, Terms, VectorRule, fields, shape_of, split, update_with,
+    with_fields,
+};
+pub(crate) use gpu::{params, storable};
 pub(crate) use reference::gain_sums;
 
 /// The fused products of an engine. V: data F x N. W: bases F x K. H: gains K x N.

@@ -15,16 +15,16 @@ use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};
 
 /// The most rows of P and Q kept at once.
-const GROUP: usize = 64;
+pub(crate) const GROUP: usize = 64;
 /// The most rows that a task sums. N and D of 128 components then take 128 KiB and stay in L2 beside P and Q.
-const RANGE: usize = 136;
+pub(crate) const RANGE: usize = 136;
 /// Strips per part. Each part costs 2K numbers per row, in memory and in the reduction.
 const PART_STRIPS: usize = 16;
 /// The number of parts in which a problem's columns are summed, if it has enough strips. It depends only on the
 /// problem, so the order of a sum does not depend on the threads.
 const PARTS: Range<usize> = 4..64;
 /// Strips that are summed while a tile's sums stay in registers.
-const SPAN: usize = 2;
+pub(crate) const SPAN: usize = 2;
 
 /// Sums N = P Hᵀ and D = Q Hᵀ for a range of rows over some strips.
 struct BasesJob<'a, F> {
@@ -151,7 +151,7 @@ impl StripJob for ReduceJob<'_> {
 
 /// The sums of a stack of bases: N, and D unless Q is 1, each (parts, bins, width), for each group (slices, group,
 /// components of a slice).
-pub(super) struct Sums {
+pub(crate) struct Sums {
     n: Scratch,
     d: Scratch,
     /// Whether Q is 1.
@@ -159,14 +159,14 @@ pub(super) struct Sums {
     /// Σ_n H of every part, (parts, width), if Q is 1 or the rule needs it.
     gains: Vec<f64>,
     /// The matrix and the strips of every part.
-    pub(super) parts: Vec<(usize, Range<usize>)>,
-    pub(super) bins: usize,
-    pub(super) width: usize,
+    pub(crate) parts: Vec<(usize, Range<usize>)>,
+    pub(crate) bins: usize,
+    pub(crate) width: usize,
 }
 
 impl Sums {
     /// The sums for one matrix over the whole panel, or for one matrix per segment.
-    pub(super) fn new(shelf: &Shelf, w: &[Array2<f32>], v: &CpuPanel, unit: bool, rule: &Rule) -> Self {
+    pub(crate) fn new(shelf: &Shelf, w: &[Array2<f32>], v: &CpuPanel, unit: bool, rule: &Rule) -> Self {
         let problems: Vec<(usize, Range<usize>)> = match w.len() {
             1 => vec![(0, 0..v.strip_count())],
             _ => v.strips_of_segments().enumerate().collect(),
@@ -182,7 +182,7 @@ impl Sums {
     }
 
     /// N, D and Σ_n H of every part. Sums that are not needed are empty.
-    pub(super) fn of_parts(&mut self) -> impl Iterator<Item = (&mut [f32], &mut [f32], &mut [f64])> {
+    pub(crate) fn of_parts(&mut self) -> impl Iterator<Item = (&mut [f32], &mut [f32], &mut [f64])> {
         let len = self.bins * self.width;
         let (of_d, of_gains) = (if self.unit { 0 } else { len }, if self.gains.is_empty() { 0 } else { self.width });
         let (mut d, mut gains): (&mut [f32], &mut [f64]) = (&mut self.d, &mut self.gains);
@@ -202,7 +202,7 @@ impl Sums {
     }
 
     /// N and D of every matrix (rows, components), with its parts added in order.
-    fn totals(
+    pub(crate) fn totals(
         &self,
         shelf: &Shelf,
         (rows, components): (usize, usize),
@@ -356,7 +356,7 @@ pub(super) fn groups_of(bins: Range<usize>) -> impl Iterator<Item = Range<usize>
 }
 
 /// Cuts a range of whole row blocks into the fewest pieces of at most `most` rows, all of about the same size.
-fn split(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn split(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let (blocks, count) = (range.len() / ROW_BLOCK, range.len().div_ceil(most));
     let bound = move |piece: usize| range.start + piece * blocks / count * ROW_BLOCK;
     (0..count).map(move |piece| bound(piece)..bound(piece + 1))

@@ -11,6 +11,7 @@ use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
+pub(crate) use self::bases::{GROUP, RANGE, SPAN, Sums as BasisSums, split};
 pub(crate) use self::fields::{Fields, with_fields};
 pub(crate) use self::gains::{Terms, VectorRule};
 pub(crate) use self::model::{ModelJob, StoreSink, shape_of};

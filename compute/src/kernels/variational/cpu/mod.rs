@@ -1,0 +1,358 @@
+//! Variational Bayes on the CPU engine, strip by strip.
+
+mod bases;
+mod gains;
+mod moments;
+
+use ndarray::Array2;
+use pulp::Simd;
+use rayon::prelude::*;
+
+use self::gains::Factor;
+use super::{
+    Bases, Gig, Order, QUOTIENT_CEILING, VARIANCE_FLOOR, Variational, check_order, check_sources, check_weights,
+    fixed_bases,
+};
+use crate::Result;
+use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
+use crate::engine::{Cpu, CpuPanel, STRIP, math};
+use crate::kernels::products::shape_of;
+
+/// Rows whose numbers are summed in f32, before they are added in f64.
+const ROWS: usize = 8;
+
+impl Order<Cpu> {
+    fn check(&self, data: &CpuPanel) -> Result<()> {
+        let shapes = self.bases.means().map(|w| (w.len(), shape_of(w)));
+        check_order(shapes, [self.mean.extent(), self.harmonic.extent()], data.extent())
+    }
+}
+
+/// Zeros the columns of a strip that pad it.
+fn clear_padding(columns: usize, strip: &mut [f32]) {
+    if columns < STRIP {
+        strip.chunks_exact_mut(STRIP).for_each(|row| row[columns..].fill(0.0));
+    }
+}
+
+/// Adds the first `columns` of some sums to the list of a panel's columns.
+fn of_columns(sums: Vec<[f64; STRIP]>, panel: &CpuPanel) -> Vec<f64> {
+    sums.iter().zip(panel.places()).flat_map(|(sums, place)| sums[..place.columns].to_vec()).collect()
+}
+
+#[inline(always)]
+fn floor<S: Simd>(simd: S) -> S::f32s {
+    simd.splat_f32s(VARIANCE_FLOOR as f32)
+}
+
+#[inline(always)]
+fn ceiling<S: Simd>(simd: S) -> S::f32s {
+    simd.splat_f32s(QUOTIENT_CEILING as f32)
+}
+
+/// Adds vectors to sums in f64.
+#[inline(always)]
+fn add_to<S: Simd, const V: usize>(sums: &mut [f64; STRIP], vectors: &[S::f32s; V]) {
+    let numbers: &[f32] = bytemuck::cast_slice(vectors);
+    sums.iter_mut().zip(numbers).for_each(|(sum, &number)| *sum += f64::from(number));
+}
+
+/// Adds q/C of an order to a strip, or begins it: Σ q/C.
+struct AddOrderJob<'a> {
+    first: bool,
+    /// I_W, see [`tile::pack_rows`].
+    bases: &'a [f32],
+    /// I_H, K rows.
+    gains: &'a [f32],
+    /// One row.
+    q: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+struct AddOrderSink<'a, S: Simd, const V: usize> {
+    first: bool,
+    q: [S::f32s; V],
+    sums: &'a mut [[S::f32s; V]],
+}
+
+impl<S: Simd, const V: usize> ModelSink<S> for AddOrderSink<'_, S, V> {
+    #[inline(always)]
+    fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
+        let share = simd.div_f32s(self.q[vector], simd.max_f32s(lambda, floor(simd)));
+        let sum = &mut self.sums[row][vector];
+        *sum = if self.first { share } else { simd.add_f32s(*sum, share) };
+    }
+}
+
+impl StripJob for AddOrderJob<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let (q, sums) = (rows::<S, V>(self.q)[0], rows_mut::<S, V>(self.sums));
+        let mut sink = AddOrderSink::<S, V> { first: self.first, q, sums };
+        tile::model::<S, V, MR>(simd, self.bases, rows::<S, V>(self.gains), &mut sink);
+    }
+}
+
+/// c = 1 / Σ q/C, in place.
+struct InvertJob<'a>(&'a mut [f32]);
+
+impl StripJob for InvertJob<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        for sum in bytemuck::cast_slice_mut::<f32, S::f32s>(self.0) {
+            *sum = simd.div_f32s(simd.splat_f32s(1.0), simd.max_f32s(*sum, floor(simd)));
+        }
+    }
+}
+
+/// P of a source from x, or its fraction of all variances without x.
+struct SourceJob<'a> {
+    x: Option<&'a [f32]>,
+    variances: &'a [&'a [f32]],
+    source: usize,
+    noise: f32,
+    to: &'a mut [f32],
+}
+
+impl StripJob for SourceJob<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let lanes = S::F32_LANES;
+        for (cell, to) in bytemuck::cast_slice_mut::<f32, S::f32s>(self.to).iter_mut().enumerate() {
+            let at = cell * lanes..(cell + 1) * lanes;
+            let (mut others, mut own) = (simd.splat_f32s(self.noise), simd.splat_f32s(0.0));
+            for (source, variance) in self.variances.iter().enumerate() {
+                let c = simd.max_f32s(bytemuck::cast_slice::<f32, S::f32s>(&variance[at.clone()])[0], floor(simd));
+                if source == self.source {
+                    own = c;
+                } else {
+                    others = simd.add_f32s(others, c);
+                }
+            }
+            let share = simd.div_f32s(own, simd.add_f32s(own, others));
+            *to = match self.x {
+                None => share,
+                Some(x) => {
+                    let x = bytemuck::cast_slice::<f32, S::f32s>(&x[at])[0];
+                    tile::multiply_add(simd, simd.mul_f32s(x, share), share, simd.mul_f32s(share, others))
+                }
+            };
+        }
+    }
+}
+
+/// Σ_f of −log ω − P/C of a strip.
+struct EvidenceJob<'a> {
+    /// F, without padding.
+    rows: usize,
+    components: usize,
+    /// E_W and I_W, see [`tile::pack_rows`].
+    bases: [&'a [f32]; 2],
+    /// E_H and I_H.
+    gains: [&'a [f32]; 2],
+    p: &'a [f32],
+    sums: &'a mut [f64; STRIP],
+}
+
+/// −log ω of a few rows.
+struct LogSink<S: Simd, const V: usize> {
+    rows: usize,
+    sums: [S::f32s; V],
+}
+
+impl<S: Simd, const V: usize> ModelSink<S> for LogSink<S, V> {
+    #[inline(always)]
+    fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
+        if row < self.rows {
+            let log = math::ln(simd, simd.max_f32s(lambda, floor(simd)));
+            self.sums[vector] = simd.sub_f32s(self.sums[vector], log);
+        }
+    }
+}
+
+/// −P/C of a few rows.
+struct QuotientSink<'a, S: Simd, const V: usize> {
+    p: &'a [[S::f32s; V]],
+    sums: [S::f32s; V],
+}
+
+impl<S: Simd, const V: usize> ModelSink<S> for QuotientSink<'_, S, V> {
+    #[inline(always)]
+    fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
+        if row < self.p.len() {
+            let quotient = simd.div_f32s(self.p[row][vector], simd.max_f32s(lambda, floor(simd)));
+            self.sums[vector] = simd.sub_f32s(self.sums[vector], simd.min_f32s(quotient, ceiling(simd)));
+        }
+    }
+}
+
+impl StripJob for EvidenceJob<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let zero = [simd.splat_f32s(0.0); V];
+        let [mean, harmonic] = self.gains.map(|gains| &rows::<S, V>(gains)[..self.components]);
+        let [means, harmonics] = self.bases.map(|bases| bases.chunks_exact(MR * self.components));
+        for ((w_mean, w_harmonic), p) in means.zip(harmonics).zip(rows::<S, V>(self.p)[..self.rows].chunks(MR)) {
+            let mut logs = LogSink::<S, V> { rows: p.len(), sums: zero };
+            tile::model::<S, V, MR>(simd, w_mean, mean, &mut logs);
+            let mut quotients = QuotientSink::<S, V> { p, sums: zero };
+            tile::model::<S, V, MR>(simd, w_harmonic, harmonic, &mut quotients);
+            add_to::<S, V>(self.sums, &logs.sums);
+            add_to::<S, V>(self.sums, &quotients.sums);
+        }
+    }
+}
+
+/// Σ_f of Σ_j log c_j − log t − x σ²/t² − Σ c/t of a strip.
+struct EnergyJob<'a> {
+    /// F rows, without padding.
+    x: &'a [f32],
+    variances: &'a [&'a [f32]],
+    noise: f32,
+    sums: &'a mut [f64; STRIP],
+}
+
+impl StripJob for EnergyJob<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let noise = simd.splat_f32s(self.noise);
+        for (block, x) in rows::<S, V>(self.x).chunks(ROWS).enumerate() {
+            let mut terms = [simd.splat_f32s(0.0); V];
+            for (row, x) in x.iter().enumerate() {
+                for v in 0..V {
+                    let at = (block * ROWS + row) * STRIP + v * S::F32_LANES;
+                    let (mut sum, mut logs) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
+                    for variance in self.variances {
+                        let c = bytemuck::cast_slice::<f32, S::f32s>(&variance[at..at + S::F32_LANES])[0];
+                        let c = simd.max_f32s(c, floor(simd));
+                        sum = simd.add_f32s(sum, c);
+                        logs = simd.add_f32s(logs, math::ln(simd, c));
+                    }
+                    let t = simd.add_f32s(noise, sum);
+                    // x (σ²/t) is at most x, also where σ² is 0.
+                    let rest = simd.div_f32s(simd.mul_f32s(x[v], simd.div_f32s(noise, t)), t);
+                    let rest = simd.add_f32s(simd.min_f32s(rest, ceiling(simd)), simd.div_f32s(sum, t));
+                    let term = simd.sub_f32s(simd.sub_f32s(logs, math::ln(simd, t)), rest);
+                    terms[v] = simd.add_f32s(terms[v], term);
+                }
+            }
+            add_to::<S, V>(self.sums, &terms);
+        }
+    }
+}
+
+/// The same strip of all variances.
+fn strips_at(variances: &[CpuPanel], index: usize) -> Vec<&[f32]> {
+    variances.iter().map(|variance| variance.strip(index)).collect()
+}
+
+impl Cpu {
+    fn check(variances: &[CpuPanel], source: usize, data: Option<&CpuPanel>, noise: f64) -> Result<()> {
+        let all: Vec<_> = variances.iter().map(CpuPanel::extent).collect();
+        check_sources(&all, source, data.map(CpuPanel::extent), noise)
+    }
+
+    /// P of a source from x, or its fraction of all variances without x.
+    fn of_source(&self, x: Option<&CpuPanel>, variances: &[CpuPanel], source: usize, noise: f64) -> CpuPanel {
+        let (rows, segments) = variances[source].extent();
+        let mut result = CpuPanel::any(self.shelf(), rows, segments.to_vec());
+        let places = result.places();
+        self.install(|| {
+            result.strips_mut().enumerate().zip(&places).for_each(|((index, to), place)| {
+                let (variances, x) = (strips_at(variances, index), x.map(|x| x.strip(index)));
+                tile::dispatch(SourceJob { x, variances: &variances, source, noise: noise as f32, to });
+                clear_padding(place.columns, to);
+            });
+        });
+        result
+    }
+}
+
+impl Variational for Cpu {
+    fn variance(&self, orders: &[Order<Self>], q: &CpuPanel) -> Result<CpuPanel> {
+        check_weights(orders.len(), q.extent())?;
+        let rows = shape_of(orders[0].bases.means()[1]).0;
+        let mut c = CpuPanel::any(self.shelf(), rows, q.segments().to_vec());
+        orders.iter().try_for_each(|order| order.check(&c))?;
+        let places = c.places();
+        self.install(|| {
+            let factors: Vec<Vec<Factor>> =
+                orders.iter().map(|order| Factor::of_rows(self, order.bases.means()[1])).collect();
+            c.strips_mut().enumerate().zip(&places).for_each(|((index, c), place)| {
+                for (m, (order, factors)) in orders.iter().zip(&factors).enumerate() {
+                    let factor = &factors[place.segment % factors.len()];
+                    let gains = &order.harmonic.strip(index)[..factor.components * STRIP];
+                    let q = &q.strip(index)[m * STRIP..(m + 1) * STRIP];
+                    tile::dispatch(AddOrderJob { first: m == 0, bases: &factor.by_rows, gains, q, sums: &mut *c });
+                }
+                tile::dispatch(InvertJob(&mut *c));
+                clear_padding(place.columns, c);
+            });
+        });
+        Ok(c)
+    }
+
+    fn power(&self, x: &CpuPanel, variances: &[CpuPanel], source: usize, noise: f64) -> Result<CpuPanel> {
+        Self::check(variances, source, Some(x), noise)?;
+        Ok(self.of_source(Some(x), variances, source, noise))
+    }
+
+    fn fraction(&self, variances: &[CpuPanel], source: usize) -> Result<CpuPanel> {
+        Self::check(variances, source, None, 0.0)?;
+        Ok(self.of_source(None, variances, source, 0.0))
+    }
+
+    fn update_gain_posteriors(&self, p: &CpuPanel, orders: &mut [Order<Self>], gig: &Gig<Self>) -> Result<Array2<f64>> {
+        orders.iter().try_for_each(|order| order.check(p))?;
+        Ok(gains::update(self, p, orders, gig))
+    }
+
+    fn update_basis_posteriors(&self, p: &CpuPanel, order: &mut Order<Self>, gig: &Gig<Self>) -> Result<Vec<f64>> {
+        order.check(p)?;
+        let Order { bases: Bases::Learned { mean, harmonic }, mean: mean_h, harmonic: harmonic_h } = order else {
+            return Err(fixed_bases());
+        };
+        Ok(bases::update(self, p, [mean, harmonic], [mean_h, harmonic_h], gig))
+    }
+
+    fn evidence(&self, p: &CpuPanel, orders: &[Order<Self>]) -> Result<Array2<f64>> {
+        orders.iter().try_for_each(|order| order.check(p))?;
+        let constant = p.rows() as f64 * std::f64::consts::PI.ln();
+        let places = p.places();
+        let mut evidence = Array2::zeros((orders.len(), p.segments().iter().sum()));
+        for (order, mut evidence) in orders.iter().zip(evidence.rows_mut()) {
+            let mut sums = vec![[-constant; STRIP]; places.len()];
+            self.install(|| {
+                let factors = order.bases.means().map(|w| Factor::of_rows(self, w));
+                sums.par_iter_mut().enumerate().zip(&places).for_each(|((index, sums), place)| {
+                    let [mean, harmonic] = factors.each_ref().map(|factors| &factors[place.segment % factors.len()]);
+                    tile::dispatch(EvidenceJob {
+                        rows: p.rows(),
+                        components: mean.components,
+                        bases: [&mean.by_rows, &harmonic.by_rows],
+                        gains: [order.mean.strip(index), order.harmonic.strip(index)],
+                        p: p.strip(index),
+                        sums,
+                    });
+                });
+            });
+            evidence.iter_mut().zip(of_columns(sums, p)).for_each(|(to, sum)| *to = sum);
+        }
+        Ok(evidence)
+    }
+
+    fn energy(&self, x: &CpuPanel, variances: &[CpuPanel], noise: f64) -> Result<Vec<f64>> {
+        Self::check(variances, 0, Some(x), noise)?;
+        let log_pi = std::f64::consts::PI.ln();
+        let constant = x.rows() as f64 * (variances.len() as f64 * (log_pi + 1.0) - log_pi);
+        let mut sums = vec![[constant; STRIP]; x.strip_count()];
+        self.install(|| {
+            sums.par_iter_mut().enumerate().for_each(|(index, sums)| {
+                let (variances, noise) = (strips_at(variances, index), noise as f32);
+                let x = &x.strip(index)[..x.rows() * STRIP];
+                tile::dispatch(EnergyJob { x, variances: &variances, noise, sums });
+            });
+        });
+        Ok(of_columns(sums, x))
+    }
+}

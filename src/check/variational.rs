@@ -1,0 +1,120 @@
+//! Checks variational Bayes.
+
+use ndarray::{Array2, ArrayView2};
+
+use super::cases::{Case, cut, matrices, segments, worst};
+use crate::Result;
+use crate::engine::Reference;
+use crate::kernels::{Bases, Gig, Order, Variational};
+
+/// The shapes of the priors.
+pub(super) const SHAPES: [f64; 3] = [0.2, 1.0, 2.5];
+
+/// An order of every segment: fixed bases, or their posteriors, and gains. The second of an order's two means is smaller, by
+/// a share that differs from entry to entry.
+fn order<E: Variational>(engine: &E, cases: &[Case], learned: bool) -> Result<Order<E>> {
+    let less = |mean: &Array2<f32>| Array2::from_shape_fn(mean.dim(), |(i, j)| mean[[i, j]] * ((i + 2 * j) % 5 + 1) as f32 / 6.0);
+    let two = |part: fn(&Case) -> &Array2<f32>| {
+        let mean: Vec<Array2<f32>> = cases.iter().map(|case| part(case).clone()).collect();
+        let harmonic: Vec<Array2<f32>> = mean.iter().map(less).collect();
+        [mean, harmonic]
+    };
+    let views = |all: &[Array2<f32>]| -> Vec<ArrayView2<'_, f32>> { all.iter().map(|one| one.view()).collect() };
+    let [w, less_w] = two(|case| &case.w);
+    let bases = match learned {
+        false => Bases::Fixed(engine.stack(&views(&w))?),
+        true => Bases::Learned { mean: engine.stack(&views(&w))?, harmonic: engine.stack(&views(&less_w))? },
+    };
+    let [h, less_h] = two(|case| &case.h);
+    Ok(Order { bases, mean: engine.packed(&views(&h))?, harmonic: engine.packed(&views(&less_h))? })
+}
+
+fn data<E: Variational>(engine: &E, cases: &[Case]) -> Result<E::Panel> {
+    engine.packed(&cases.iter().map(|case| case.v.view()).collect::<Vec<_>>())
+}
+
+/// A panel with the values of a function of row and column.
+fn panel<E: Variational>(engine: &E, cases: &[Case], rows: usize, f: impl Fn(usize, usize) -> f32) -> Result<E::Panel> {
+    let of = |case: &Case| Array2::from_shape_fn((rows, case.v.ncols()), |(row, column)| f(row, column));
+    let all: Vec<Array2<f32>> = cases.iter().map(of).collect();
+    engine.packed(&all.iter().map(|one| one.view()).collect::<Vec<_>>())
+}
+
+/// Numbers of every column, as segments of one row.
+fn rows_of(cases: &[Case], numbers: &[f64]) -> Vec<Array2<f64>> {
+    let lengths: Vec<usize> = cases.iter().map(|case| case.v.ncols()).collect();
+    let all = Array2::from_shape_fn((1, lengths.iter().sum()), |(_, n)| numbers.get(n).copied().unwrap_or(f64::NAN));
+    cut(all.view(), &lengths)
+}
+
+/// For every segment, its part of each list.
+fn by_segment(lists: Vec<Vec<Array2<f64>>>) -> Vec<Array2<f64>> {
+    let count = lists.first().map_or(0, Vec::len);
+    (0..count).flat_map(|segment| lists.iter().filter_map(move |list| list.get(segment).cloned())).collect()
+}
+
+fn variances_of<E: Variational>(engine: &E, cases: &[Case]) -> Result<[E::Panel; 2]> {
+    let orders = [order(engine, cases, true)?, order(engine, cases, false)?];
+    let q = panel(engine, cases, 2, |row, column| if row == 0 { 0.25 + 0.1 * (column % 5) as f32 } else { 0.5 })?;
+    let one = panel(engine, cases, 1, |_, _| 1.0)?;
+    Ok([engine.variance(&orders, &q)?, engine.variance(&orders[1..], &one)?])
+}
+
+/// c of two sources, the first of which has two orders.
+pub(super) fn variances<E: Variational>(engine: &E, cases: &[Case]) -> Result<f64> {
+    worst(&variances_on(engine, cases)?, cases, |alone| variances_on(&Reference, alone))
+}
+
+fn variances_on<E: Variational>(engine: &E, cases: &[Case]) -> Result<Vec<Array2<f64>>> {
+    let [first, second] = variances_of(engine, cases)?;
+    Ok(by_segment(vec![segments(engine, &first)?, segments(engine, &second)?]))
+}
+
+/// P, the masks and the energy of two sources.
+pub(super) fn sources<E: Variational>(engine: &E, cases: &[Case], noise: f64) -> Result<f64> {
+    worst(&sources_on(engine, cases, noise)?, cases, |alone| sources_on(&Reference, alone, noise))
+}
+
+fn sources_on<E: Variational>(engine: &E, cases: &[Case], noise: f64) -> Result<Vec<Array2<f64>>> {
+    let (x, variances) = (data(engine, cases)?, variances_of(engine, cases)?);
+    let mut all = vec![rows_of(cases, &engine.energy(&x, &variances, noise)?)];
+    for source in 0..2 {
+        all.push(segments(engine, &engine.power(&x, &variances, source, noise)?)?);
+        all.push(segments(engine, &engine.fraction(&variances, source)?)?);
+    }
+    Ok(by_segment(all))
+}
+
+/// The posteriors of gains under fixed or learned bases, their terms, and the evidence.
+pub(super) fn gains<E: Variational>(engine: &E, cases: &[Case], learned: bool, shape: f64) -> Result<f64> {
+    worst(&gains_on(engine, cases, learned, shape)?, cases, |alone| gains_on(&Reference, alone, learned, shape))
+}
+
+fn gains_on<E: Variational>(engine: &E, cases: &[Case], learned: bool, shape: f64) -> Result<Vec<Array2<f64>>> {
+    let (p, gig) = (data(engine, cases)?, Gig::new(engine, shape)?);
+    let mut orders = [order(engine, cases, learned)?];
+    let evidence = engine.evidence(&p, &orders)?;
+    let terms = engine.update_gain_posteriors(&p, &mut orders, &gig)?;
+    let rows = [&evidence, &terms].map(|rows| rows_of(cases, &rows.row(0).to_vec()));
+    let [evidence, terms] = rows;
+    let panels = (segments(engine, &orders[0].mean)?, segments(engine, &orders[0].harmonic)?);
+    Ok(by_segment(vec![evidence, terms, panels.0, panels.1]))
+}
+
+/// The posteriors of bases, and their terms.
+pub(super) fn bases<E: Variational>(engine: &E, cases: &[Case], shape: f64) -> Result<f64> {
+    worst(&bases_on(engine, cases, shape)?, cases, |alone| bases_on(&Reference, alone, shape))
+}
+
+fn bases_on<E: Variational>(engine: &E, cases: &[Case], shape: f64) -> Result<Vec<Array2<f64>>> {
+    let (p, gig) = (data(engine, cases)?, Gig::new(engine, shape)?);
+    let mut order = order(engine, cases, true)?;
+    let terms = engine.update_basis_posteriors(&p, &mut order, &gig)?;
+    let rows = cases[0].v.nrows();
+    let mut all = vec![terms.into_iter().map(|term| Array2::from_elem((1, 1), term)).collect()];
+    if let Bases::Learned { mean, harmonic } = &order.bases {
+        all.push(matrices(engine, mean, rows)?);
+        all.push(matrices(engine, harmonic, rows)?);
+    }
+    Ok(by_segment(all))
+}
