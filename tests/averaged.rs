@@ -100,7 +100,7 @@ fn unsuitable_input_is_refused_in_one_line() {
     for (options, reason) in [
         (["--temperature", "0"], "--temperature 0: must be above 0"),
         (["--orders-by", "3"], "the model has the orders 1, 2, 4"),
-        (["--orders-by", "most"], "fusion, selection, mean or an order"),
+        (["--orders-by", "most"], "fusion, joint, selection, mean or an order"),
         (["--background-rank", "0"], "the model has one source"),
         (["--background-rank", "5000"], "must be between 0 and 4096"),
         (["--noise-variance=-1", "--iterations=5"], "--noise-variance -1: must be 0 or more"),

@@ -645,17 +645,16 @@ fn averaged_case<E: Variational>(engine: &E, case: &Case) -> Outcome<Arrays> {
             orders.push(variational::Order { bases, mean, harmonic });
         }
         let log_prior = case.vector(&format!("pi{}", j + 1))?.iter().map(|pi| pi.ln()).collect();
-        let posterior = Array1::from(case.vector(&format!("q{}", j + 1))?.to_vec()).insert_axis(Axis(1));
-        sources.push(averaged::Source { orders, log_prior, posterior, log_evidence: Array2::zeros((0, 0)) });
+        let posterior = case.vector(&format!("q{}", j + 1))?.to_vec();
+        sources.push(averaged::Source { orders, log_prior, posterior, log_evidence: Vec::new() });
     }
     let mut options = averaged::Options {
         bases_shape: case.number("a")?,
         gains_shape: case.number("b")?,
         noise: case.number("sigma2")?,
-        temperature: (case.number("beta")?, case.number("beta")?),
-        by_frame: false,
+        temperature: case.number("beta")?,
         iterations: 0,
-        trace: true,
+        trace_every: 1,
     };
     let checkpoints = case.numbers("checkpoints")?;
     let (mut out, mut trace, mut done) = (Arrays::new(), Vec::new(), 0);

@@ -127,7 +127,8 @@ impl<'a> Plan<'a> {
             return Err(Error::option("mask", format!("{mask}: the method averaged has wiener; leave it out")));
         }
         let iterations = separation.iterations.unwrap_or(averaged::ITERATIONS);
-        let settings = averaged::separate::Settings::new(own, iterations, learned, model.sources.len())?;
+        let size = (model.sources.len(), model.sources.first().map_or(0, |source| source.bases.nrows()));
+        let settings = averaged::separate::Settings::new(own, iterations, learned, size)?;
         let mut scheme =
             Scheme { whole: true, held: settings.held(learned, model.sources.len()), ..Scheme::of_model(model) };
         if settings.has_background() {
@@ -137,7 +138,7 @@ impl<'a> Plan<'a> {
             scheme.sources.push(averaged::BACKGROUND.into());
         }
         let separation = Separation {
-            method: Some(SeparationMethod::Averaged(own.in_force(model.sources.len()))),
+            method: Some(SeparationMethod::Averaged(own.in_force(size.0, size.1))),
             mask: MaskChoice::Given(mask),
             iterations: Some(iterations),
             ..separation.clone()

@@ -1,6 +1,7 @@
-// Sums the energy over every 32 rows: Σ_j log c_j − log t − x σ²/t² − Σ c/t with t = σ² + Σ c.
+// Sums the energy over every 32 rows, Σ_j log c_j − log t − x σ²/t² − Σ c/t with t = σ² + Σ c, or the log likelihood,
+// −log t − x/t, if the constant FIT is 1.
 //
-// data: x (F, N), sum: Σ c (F, N), logs: Σ log c (F, N), sums: (F/32, N). exponent: σ². An invocation owns four columns of 32
+// data: x (F, N), sum: Σ c (F, N), logs: Σ log c (F, N), not read for the likelihood, sums: (F/32, N). exponent: σ². An invocation owns four columns of 32
 // rows.
 
 @group(0) @binding(1) var<storage, read> data: array<vec4<f32>>;
@@ -25,6 +26,10 @@ fn work(cell: u32) {
     for (var row = ROWS * block; row < min(ROWS * (block + 1u), params.rows); row++) {
         let at = panel_cell(params.rows, row, quad);
         let t = params.exponent + sum[at];
+        if (FIT == 1u) {
+            total -= log(t) + min(data[at] / t, vec4<f32>(QUOTIENT_CEILING));
+            continue;
+        }
         // x (σ²/t) is at most x, also where σ² is 0.
         let rest = min((data[at] * (params.exponent / t)) / t, vec4<f32>(QUOTIENT_CEILING));
         total += (logs[at] - log(t)) - (rest + sum[at] / t);

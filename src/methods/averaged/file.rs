@@ -31,11 +31,17 @@ impl Learned {
     }
 
     /// The columns of each order in the bases of a source.
-    pub(crate) fn columns(&self) -> impl Iterator<Item = Range<usize>> {
+    fn columns(&self) -> impl Iterator<Item = Range<usize>> {
         self.orders.iter().scan(0, |end, order| {
             *end += order;
             Some(*end - order..*end)
         })
+    }
+
+    /// The columns of one order; none if it is not there.
+    pub(crate) fn columns_of(&self, order: usize) -> Range<usize> {
+        let found = self.orders.iter().zip(self.columns()).find(|(known, _)| **known == order);
+        found.map_or(0..0, |(_, columns)| columns)
     }
 
     /// Its text: `orders`, a list of numbers.

@@ -12,10 +12,14 @@
 //! The temperature β weighs the entropy of q(m) in the free energy, which no update can lower. With β = 1 it is a lower
 //! bound of log P(X), or of log P(X | W) if W is fixed; β = 10⁴ keeps several orders in play. Any number of sources is
 //! allowed; the paper has two.
+//!
+//! [`infer`] is the paper's. [`fusion`] has another posterior, which separates recordings better; it is what `separate` uses.
 
 mod file;
+pub mod fusion;
 mod options;
 pub(crate) mod separate;
+mod start;
 pub(crate) mod train;
 
 pub use file::Learned;
@@ -42,23 +46,13 @@ pub struct Options {
     pub gains_shape: f64,
     /// σ², the variance of the noise.
     pub noise: f64,
-    /// β of the first and of the last iteration. Those between follow geometrically.
-    pub temperature: (f64, f64),
-    /// Whether every frame has an order of its own, in place of one for all: q(m) is of a frame then.
-    pub by_frame: bool,
+    /// β.
+    pub temperature: f64,
     /// Iterations over all factors.
     pub iterations: usize,
-    /// Compute the free energy after every iteration. It needs the evidence of sources with a single order too.
-    pub trace: bool,
-}
-
-impl Options {
-    /// β of an iteration, counted from 0.
-    fn temperature_of(&self, iteration: usize) -> f64 {
-        let (first, last) = self.temperature;
-        let share = iteration as f64 / self.iterations.saturating_sub(1).max(1) as f64;
-        first * (last / first).powf(share)
-    }
+    /// Compute the free energy after every so many iterations, and after the last; 0: not at all. It needs the evidence of
+    /// sources with a single order too.
+    pub trace_every: usize,
 }
 
 /// A source: its factorizations of several orders.
@@ -67,36 +61,18 @@ pub struct Source<E: Variational> {
     pub orders: Vec<Order<E>>,
     /// log π (M) of the orders.
     pub log_prior: Vec<f64>,
-    /// q, the posterior of the orders (M x 1), or of the orders in each of N frames (M x N).
-    pub posterior: Array2<f64>,
-    /// log q̃, of the same shape, after the last iteration that computed it. Empty before.
-    pub log_evidence: Array2<f64>,
+    /// q (M), the posterior of the orders.
+    pub posterior: Vec<f64>,
+    /// log q̃ (M) after the last iteration that computed it. Empty before.
+    pub log_evidence: Vec<f64>,
 }
 
 impl<E: Variational> Source<E> {
     /// A source whose orders are equally probable.
     pub fn new(orders: Vec<Order<E>>) -> Self {
         let equal = 1.0 / orders.len() as f64;
-        let posterior = Array2::from_elem((orders.len(), 1), equal);
-        Self { log_prior: vec![equal.ln(); orders.len()], orders, posterior, log_evidence: Array2::zeros((0, 0)) }
-    }
-
-    /// Turns log q̃ into q at temperature β: (18).
-    fn choose(&mut self, temperature: f64) {
-        self.posterior = self.log_evidence.clone();
-        for mut orders in self.posterior.columns_mut() {
-            let largest = orders.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            orders.mapv_inplace(|log| ((log - largest) / temperature).exp());
-            orders /= orders.sum();
-        }
-    }
-
-    /// q (M x N).
-    fn weights(&self, columns: usize) -> Array2<f64> {
-        let of_recording = self.posterior.ncols() == 1;
-        Array2::from_shape_fn((self.orders.len(), columns), |(m, n)| {
-            self.posterior[(m, if of_recording { 0 } else { n })]
-        })
+        let (log_prior, posterior) = (vec![equal.ln(); orders.len()], vec![equal; orders.len()]);
+        Self { orders, log_prior, posterior, log_evidence: Vec::new() }
     }
 
     /// Σ_m q_m (log q̃_m − β log q_m): its part of the free energy.
@@ -113,48 +89,30 @@ struct Inference<'a, E: Variational> {
     x: &'a E::Panel,
     sources: &'a mut [Source<E>],
     noise: f64,
-    by_frame: bool,
     /// Posteriors of bases and of gains.
     of_bases: Gig<E>,
     of_gains: Gig<E>,
 }
 
 impl<E: Variational> Inference<'_, E> {
-    /// c (F x N) of every source.
-    fn variances(&self) -> Result<Vec<E::Panel>> {
-        self.sources.iter().map(|source| variance(self.engine, self.x, source)).collect()
-    }
-
     /// Updates the factors of a source from E|s|², and log q̃ if it is `wanted`.
     fn update(&mut self, index: usize, variances: &[E::Panel], wanted: bool) -> Result<()> {
-        let Self { engine, x, sources, noise, by_frame, of_bases, of_gains } = self;
+        let Self { engine, x, sources, noise, of_bases, of_gains } = self;
         let source = &mut sources[index];
         let power = engine.power(x, variances, index, *noise)?;
-        let mut of_bases_terms = Array1::<f64>::zeros(source.orders.len());
-        for (term, order) in of_bases_terms.iter_mut().zip(&mut source.orders) {
+        let mut terms = Array1::from(source.log_prior.clone());
+        for (term, order) in terms.iter_mut().zip(&mut source.orders) {
             if let Bases::Learned { .. } = order.bases {
-                *term = engine.update_basis_posteriors(&power, order, of_bases)?.iter().sum::<f64>();
+                *term += engine.update_basis_posteriors(&power, order, of_bases)?.iter().sum::<f64>();
             }
         }
-        let mut terms: Array2<f64> = engine.update_gain_posteriors(&power, &mut source.orders, of_gains)?;
+        terms += &engine.update_gain_posteriors(&power, &mut source.orders, of_gains)?.sum_axis(Axis(1));
         if wanted {
-            terms += &engine.evidence(&power, &source.orders)?;
-            // A frame has a share of the term of the bases, which are of all frames.
-            let shares = if *by_frame { terms.ncols() as f64 } else { 1.0 };
-            if !*by_frame {
-                terms = terms.sum_axis(Axis(1)).insert_axis(Axis(1));
-            }
-            let once = Array1::from(source.log_prior.clone()) + of_bases_terms / shares;
-            source.log_evidence = terms + once.insert_axis(Axis(1));
+            terms += &engine.evidence(&power, &source.orders)?.sum_axis(Axis(1));
+            source.log_evidence = terms.to_vec();
         }
         Ok(())
     }
-}
-
-/// c (F x N) of a source.
-fn variance<E: Variational>(engine: &E, like: &E::Panel, source: &Source<E>) -> Result<E::Panel> {
-    let (_, columns) = engine.shape(like);
-    engine.variance(&source.orders, &engine.panel_like(like, source.weights(columns).view())?)
 }
 
 /// The variances c_j (F x N) of all sources under the posterior. The estimate of source j is x c_j / (σ² + Σ c): (15).
@@ -162,13 +120,18 @@ fn variance<E: Variational>(engine: &E, like: &E::Panel, source: &Source<E>) -> 
 /// # Errors
 /// [`Error::Input`] if shapes do not fit, and those of the engine.
 pub fn variances<E: Variational>(engine: &E, x: &E::Panel, sources: &[Source<E>]) -> Result<Vec<E::Panel>> {
-    sources.iter().map(|source| variance(engine, x, source)).collect()
+    let (_, columns) = engine.shape(x);
+    let of_source = |source: &Source<E>| {
+        let weights = Array2::from_shape_fn((source.orders.len(), columns), |(m, _)| source.posterior[m]);
+        engine.variance(&source.orders, &engine.panel_like(x, weights.view())?)
+    };
+    sources.iter().map(of_source).collect()
 }
 
 /// Finds the posterior of the factors of all sources from |X|² (F x N), from the given moments. Bases that are fixed stay.
 /// `watch` gets the number of each finished iteration. If it returns an error, the inference ends with it.
 ///
-/// Returns the free energy after every iteration, if it is traced.
+/// Returns the free energies that are traced.
 ///
 /// # Errors
 /// [`Error::Input`] if shapes or options do not fit, [`Error::Diverged`] if the evidence is not finite,
@@ -180,38 +143,49 @@ pub fn infer<E: Variational>(
     options: &Options,
     mut watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Vec<f64>> {
-    let given = [options.temperature.0, options.temperature.1];
-    if given.iter().any(|&beta| !(beta.is_finite() && beta > 0.0))
-        || !(options.noise.is_finite() && options.noise >= 0.0)
-    {
-        return Err(Error::input("a temperature must be above 0 and a noise variance not below"));
-    }
+    let &Options { noise, temperature, iterations, trace_every, .. } = options;
+    check_temperature(temperature)?;
     let (of_bases, of_gains) = (Gig::new(engine, options.bases_shape)?, Gig::new(engine, options.gains_shape)?);
-    let (noise, by_frame) = (options.noise, options.by_frame);
-    let mut inference = Inference { engine, x, sources, noise, by_frame, of_bases, of_gains };
+    let mut inference = Inference { engine, x, sources, noise, of_bases, of_gains };
     engine.within(|| {
         let mut trace = Vec::new();
-        for iteration in 0..options.iterations {
-            let temperature = options.temperature_of(iteration);
-            let variances = inference.variances()?;
+        for done in 1..=iterations {
+            let traced = trace_every > 0 && (done == iterations || done.is_multiple_of(trace_every));
+            let variances = variances(engine, x, inference.sources)?;
             for index in 0..inference.sources.len() {
                 let averaged = inference.sources[index].orders.len() > 1;
-                inference.update(index, &variances, averaged || options.trace)?;
+                inference.update(index, &variances, averaged || traced)?;
                 let source = &mut inference.sources[index];
                 if source.log_evidence.iter().any(|log| !log.is_finite()) {
-                    return Err(Error::Diverged { what: "the evidence of an order".into(), iteration });
+                    return Err(Error::Diverged { what: "the evidence of an order".into(), iteration: done });
                 }
                 if averaged {
-                    source.choose(temperature);
+                    source.posterior = softened(&source.log_evidence, temperature);
                 }
             }
-            if options.trace {
-                let of_data: f64 = engine.energy(x, &variances, options.noise)?.iter().sum();
+            if traced {
+                let of_data: f64 = engine.energy(x, &variances, noise)?.iter().sum();
                 let of_sources = inference.sources.iter().map(|source| source.energy(temperature));
                 trace.push(of_data + of_sources.sum::<f64>());
             }
-            watch(iteration + 1)?;
+            watch(done)?;
         }
         Ok(trace)
     })
+}
+
+/// q ∝ exp(log / β): (18).
+fn softened(logs: &[f64], temperature: f64) -> Vec<f64> {
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = logs.iter().map(|log| ((log - largest) / temperature).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / sum).collect()
+}
+
+/// Checks β.
+fn check_temperature(temperature: f64) -> Result<()> {
+    if temperature.is_finite() && temperature > 0.0 {
+        return Ok(());
+    }
+    Err(Error::input(format!("a temperature of {temperature}: must be above 0")))
 }

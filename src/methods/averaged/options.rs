@@ -85,8 +85,10 @@ impl FromStr for Orders {
     }
 }
 
-/// β of fusion: the paper's.
-const TEMPERATURE: f64 = 1e4;
+/// Rows for each unit of β of fusion. A frame's log likelihood is a sum over its rows, so β grows with them.
+const ROWS_PER_DEGREE: f64 = 10.0;
+/// β of joint: the paper's.
+const JOINT_TEMPERATURE: f64 = 1e4;
 
 /// Components of the background where the model has one source: the paper's.
 const BACKGROUND_RANK: usize = 16;
@@ -98,7 +100,8 @@ pub struct Separation {
     /// How the orders of a source are made one.
     #[serde(with = "text")]
     pub orders_by: Choice,
-    /// β, the temperature of the posterior of the orders. Default: 10⁴ by fusion; the others have none.
+    /// β, the temperature of the posterior of the orders. Default: a tenth of the rows by fusion, 10⁴ by joint; the others have
+    /// none.
     pub temperature: Option<f64>,
     /// The components of a background that is learned from each recording; 0: no background. Default: 16 if the model has
     /// one source, otherwise 0.
@@ -120,14 +123,16 @@ impl Separation {
     pub const FLAGS: &'static [Flag] = &[
         Flag::word::<Choice>(
             "orders_by",
-            "fusion|selection|mean|K",
-            "fusion: all orders at once, weighed by their probabilities; selection: the order with the highest free energy \
-             alone; mean: the mean of the estimates of every order alone; K: this order alone [default: fusion]",
+            "fusion|joint|selection|mean|K",
+            "fusion: the estimates of all orders, weighed in every frame by how well they fit; joint: one estimate under all \
+             orders, as in the paper; selection: the order with the highest free energy alone; mean: the mean of the estimates \
+             of every order alone; K: this order alone [default: fusion]",
         ),
         Flag::number(
             "temperature",
             "B",
-            "How evenly orders are weighed by fusion: 1 takes the most probable one, more takes several [default: 10000]",
+            "How evenly orders are weighed by fusion and joint: a low one takes the best order, a high one takes all alike \
+             [default: a tenth of the bins or bands; joint: 10000]",
         ),
         Flag::count(
             "background_rank",
@@ -143,9 +148,13 @@ impl Separation {
         Flag::count("seed", "N", "The seed of the background's random start: the same seed gives the same bytes"),
     ];
 
-    /// The same for a model of so many sources, with a value for every option that was left to the method.
-    pub(crate) fn in_force(&self, sources: usize) -> Self {
-        let temperature = (self.orders_by == Choice::Fusion).then(|| self.temperature.unwrap_or(TEMPERATURE));
+    /// The same for a model of so many sources and rows, with a value for every option that was left to the method.
+    pub(crate) fn in_force(&self, sources: usize, rows: usize) -> Self {
+        let temperature = match self.orders_by {
+            Choice::Fusion => Some(self.temperature.unwrap_or(rows as f64 / ROWS_PER_DEGREE)),
+            Choice::Joint => Some(self.temperature.unwrap_or(JOINT_TEMPERATURE)),
+            _ => None,
+        };
         let background = self.background_rank.unwrap_or(if sources == 1 { BACKGROUND_RANK } else { 0 });
         Self { temperature, background_rank: Some(background), ..self.clone() }
     }
@@ -156,8 +165,8 @@ impl Separation {
     /// [`Error::Option`].
     pub fn check(&self) -> Result<()> {
         if let Some(temperature) = self.temperature {
-            if self.orders_by != Choice::Fusion {
-                return Err(Error::option("temperature", format!("{temperature}: goes with --orders-by fusion alone")));
+            if !matches!(self.orders_by, Choice::Fusion | Choice::Joint) {
+                return Err(Error::option("temperature", format!("{temperature}: goes with fusion and joint alone")));
             }
             if !(temperature.is_finite() && temperature > 0.0) {
                 return Err(Error::option("temperature", format!("{temperature}: must be above 0")));
@@ -176,9 +185,11 @@ impl Separation {
 /// How the orders of a source are made one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// All orders in one posterior.
+    /// The estimates of all orders, weighed in every frame.
     #[default]
     Fusion,
+    /// One estimate under all orders, as in the paper.
+    Joint,
     /// The order with the highest free energy, each having been inferred alone.
     Selection,
     /// The mean of the estimates of all orders, each having been inferred alone.
@@ -191,6 +202,7 @@ impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fusion => f.write_str("fusion"),
+            Self::Joint => f.write_str("joint"),
             Self::Selection => f.write_str("selection"),
             Self::Mean => f.write_str("mean"),
             Self::Fixed(order) => write!(f, "{order}"),
@@ -204,12 +216,12 @@ impl FromStr for Choice {
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "fusion" => Ok(Self::Fusion),
+            "joint" => Ok(Self::Joint),
             "selection" => Ok(Self::Selection),
             "mean" => Ok(Self::Mean),
-            _ => text
-                .parse()
-                .map(Self::Fixed)
-                .map_err(|_| Error::input("it is no way to choose orders; use fusion, selection, mean or an order")),
+            _ => text.parse().map(Self::Fixed).map_err(|_| {
+                Error::input("it is no way to choose orders; use fusion, joint, selection, mean or an order")
+            }),
         }
     }
 }

@@ -1,25 +1,36 @@
-//! From the data of a recording to masks: a posterior over the orders of every source, and a background that is learned from
-//! the recording.
+//! From the data of a recording to masks, under the orders of a model.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use std::ops::Range;
 
+use ndarray::{Array1, Array2, ArrayView2, s};
+
+use super::fusion::{self, Factors, fuse};
 use super::options::{Choice, Separation};
+use super::start::{Recording, SHAPE};
 use super::{Learned, Options, Source, infer, variances};
+use crate::kernels::Products;
 use crate::kernels::variational::{Bases, Order, Variational};
 use crate::methods::separator::{Held, Separated, Separator, TrainedBases};
-use crate::random::Stream;
 use crate::{Error, Result};
 
-/// a and b, the shapes of the priors: the paper's.
-const SHAPE: f64 = 0.2;
+/// The power that a source explains with gains of 1, if there is no background. The paper's background has as many
+/// components.
+const SHARE: usize = 16;
+
+/// Hears what share of the work is done, from 0 to 1. Its error ends the work.
+type Watch<'a> = dyn FnMut(f64) -> Result<()> + Send + 'a;
 
 /// How a recording is separated.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// How the orders of a source are made one.
+    /// How the orders are made one.
     choice: Choice,
-    /// How the posterior is found.
-    options: Options,
+    /// σ².
+    noise: f64,
+    /// β.
+    temperature: f64,
+    /// Iterations over all factors.
+    iterations: usize,
     /// The components of the background.
     background: usize,
     /// The seed of its start.
@@ -27,12 +38,17 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Completes what a user said for a model of so many sources.
+    /// Completes what a user said for a model of so many sources and rows.
     ///
     /// # Errors
     /// [`Error::Option`] for an order that the model does not have, and for a single source without a background.
-    pub(crate) fn new(own: &Separation, iterations: usize, learned: &Learned, sources: usize) -> Result<Self> {
-        let own = own.in_force(sources);
+    pub(crate) fn new(
+        own: &Separation,
+        iterations: usize,
+        learned: &Learned,
+        (sources, rows): (usize, usize),
+    ) -> Result<Self> {
+        let own = own.in_force(sources, rows);
         if let Choice::Fixed(order) = own.orders_by
             && !learned.orders.contains(&order)
         {
@@ -47,24 +63,23 @@ impl Settings {
                 "0: the model has one source, and nothing to separate it from",
             ));
         }
-        let temperature = own.temperature.unwrap_or(1.0);
-        let options = Options {
-            bases_shape: SHAPE,
-            gains_shape: SHAPE,
+        Ok(Self {
+            choice: own.orders_by,
             noise: own.noise_variance,
-            temperature: (temperature, temperature),
-            by_frame: false,
+            // Without several orders at once, it has no effect.
+            temperature: own.temperature.unwrap_or(1.0),
             iterations,
-            trace: false,
-        };
-        Ok(Self { choice: own.orders_by, options, background, seed: own.seed })
+            background,
+            seed: own.seed,
+        })
     }
 
     /// The numbers that the engine holds for each column besides the data: so many per row, and so many more.
     pub(crate) fn held(&self, learned: &Learned, sources: usize) -> (usize, usize) {
         let factors = sources * learned.orders.iter().sum::<usize>() + self.background;
-        // Variances of all sources, a source's power, and the models of an order. Two moments of every gain, and its update.
-        (sources + usize::from(self.has_background()) + 3, 4 * factors)
+        // Variances and masks of all sources, a source's power and that of the background, and the fields of an order. Two
+        // moments of every gain, and the update of an order's.
+        (2 * (sources + usize::from(self.has_background())) + 4, 4 * factors)
     }
 
     /// Whether there is a background.
@@ -74,7 +89,7 @@ impl Settings {
 }
 
 /// An engine that separates recordings under the orders of a model. A panel is one recording. Its segments are the
-/// channels, which share the background and the posterior of the orders.
+/// channels, which share the background.
 pub(crate) struct Averaging<'a, E> {
     engine: Held<'a, E>,
     bases: TrainedBases,
@@ -82,80 +97,121 @@ pub(crate) struct Averaging<'a, E> {
     settings: &'a Settings,
 }
 
-impl<'a, E: Variational> Averaging<'a, E> {
+impl<'a, E: Variational + Products> Averaging<'a, E> {
     /// A separator on this engine.
     pub(crate) fn new(engine: Held<'a, E>, bases: TrainedBases, learned: &'a Learned, settings: &'a Settings) -> Self {
         Self { engine, bases, learned, settings }
     }
 
-    /// The sources at some of the orders, as they start.
-    fn sources(&self, data: &Recording<E>, orders: &[usize]) -> Result<Vec<Source<E>>> {
-        let engine = &*self.engine;
-        let of_source = |columns: &std::ops::Range<usize>| {
-            let bases = self.bases.bases.slice(s![..data.rows, columns.clone()]);
-            let of_order = |(known, columns): (&usize, std::ops::Range<usize>)| {
-                orders.contains(known).then(|| {
-                    let w = scaled(bases.slice(s![.., columns]));
-                    data.order(engine, Bases::Fixed(engine.matrix(w.view())?), *known)
-                })
-            };
-            let orders = self.learned.orders.iter().zip(self.learned.columns()).filter_map(of_order);
-            Ok(Source::new(orders.collect::<Result<Vec<_>>>()?))
-        };
-        let mut sources = self.bases.sources.iter().map(of_source).collect::<Result<Vec<_>>>()?;
-        if self.settings.has_background() {
-            sources.push(Source::new(vec![data.background(engine, self.settings)?]));
-        }
-        Ok(sources)
-    }
-
-    /// The engine.
-    pub(crate) fn engine(&self) -> &E {
-        &self.engine
-    }
-
-    /// An inference over some of the orders. Its free energy is traced if `trace`.
+    /// Brings a recording up: data (N, F), frame by frame, its segments one after the other.
     ///
     /// # Errors
-    /// Those of [`infer`], and of `watch`.
-    pub(crate) fn attempt(
-        &self,
-        data: &Recording<E>,
-        orders: &[usize],
-        trace: bool,
-        watch: &mut (dyn FnMut(f64) -> Result<()> + Send),
-    ) -> Result<Attempt> {
-        let (engine, options) = (&*self.engine, Options { trace, ..self.settings.options });
-        let mut sources = self.sources(data, orders)?;
-        let of = options.iterations.max(1) as f64;
-        let trace = infer(engine, &data.power, &mut sources, &options, |iteration| watch(iteration as f64 / of))?;
-        let variances = variances(engine, &data.power, &sources)?;
-        let mask = |index| engine.read_panel::<f32>(&engine.fraction(&variances, index)?);
-        let masks = (0..sources.len()).map(mask).collect::<Result<Vec<_>>>()?;
-        let costs = engine.energy(&data.power, &variances, options.noise)?.into_iter().map(|energy| -energy).collect();
+    /// Those of the engine.
+    pub(crate) fn recording(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Recording<E>> {
+        let sources = self.bases.sources.len() + usize::from(self.settings.has_background());
+        let share = if self.settings.has_background() { self.settings.background } else { SHARE };
+        Recording::new(&self.engine, data, segments, (sources, share as f64))
+    }
+
+    /// The bases (F, K) of a source at an order, in the lowest so many rows.
+    fn bases_of(&self, source: &Range<usize>, columns: Range<usize>, rows: usize) -> ArrayView2<'_, f32> {
+        self.bases.bases.slice(s![..rows, source.start + columns.start..source.start + columns.end])
+    }
+
+    /// Every source at an order, as it starts.
+    fn order(&self, recording: &Recording<E>, order: usize) -> Result<Vec<Order<E>>> {
+        let (engine, rows) = (&*self.engine, self.engine.shape(&recording.power).0);
+        let columns = self.learned.columns_of(order);
+        let of_source = |source: &Range<usize>| {
+            let w = recording.scaled(self.bases_of(source, columns.clone(), rows));
+            recording.order(engine, Bases::Fixed(engine.matrix(w.view())?), order)
+        };
+        self.bases.sources.iter().map(of_source).collect()
+    }
+
+    /// The masks by fusion of some of the orders.
+    ///
+    /// # Errors
+    /// Those of [`fuse`], and of `watch`.
+    pub(crate) fn fused(&self, recording: &Recording<E>, orders: &[usize], watch: &mut Watch) -> Result<Attempt> {
+        let (engine, settings) = (&*self.engine, self.settings);
+        let mut factors = Factors {
+            orders: orders.iter().map(|&order| self.order(recording, order)).collect::<Result<_>>()?,
+            background: None,
+        };
+        if settings.has_background() {
+            // The background is found beside the middle order of the model, whatever the orders are.
+            let known = &self.learned.orders;
+            let rows = engine.shape(&recording.power).0;
+            let columns = self.learned.columns_of(known[known.len() / 2]);
+            let of_source = |source| recording.scaled(self.bases_of(source, columns.clone(), rows));
+            let others: Vec<Array2<f32>> = self.bases.sources.iter().map(of_source).collect();
+            let others: Vec<ArrayView2<f32>> = others.iter().map(|bases| bases.view()).collect();
+            let (others, _) = crate::methods::separator::side_by_side(&others);
+            factors.background =
+                Some(recording.found_background(engine, others.view(), settings.background, settings.seed)?);
+        }
+        let &Settings { noise, temperature, iterations, .. } = settings;
+        let options = fusion::Options { shape: SHAPE, noise, temperature, iterations };
+        let of = iterations.max(1) as f64;
+        let fused = fuse(engine, &recording.power, &mut factors, &options, |iteration| watch(iteration as f64 / of))?;
         Ok(Attempt {
-            masks,
-            costs,
-            trace,
-            posteriors: sources
-                .into_iter()
-                .map(|source| source.posterior.mean_axis(Axis(1)).unwrap_or_default())
-                .collect(),
+            masks: fused.masks,
+            posterior: fused.posterior.rows().into_iter().map(|q| q.sum() / q.len() as f64).collect(),
+            trace: Vec::new(),
+            costs: fused.likelihood.mapv(|likelihood| -likelihood),
         })
     }
 
-    /// The masks by every order alone.
-    fn alone(
+    /// The masks by the paper's inference over some of the orders. The posterior is that of the first source.
+    ///
+    /// # Errors
+    /// Those of [`infer`], and of `watch`.
+    pub(crate) fn joint(
         &self,
-        data: &Recording<E>,
-        trace: bool,
-        watch: &mut (dyn FnMut(f64) -> Result<()> + Send),
+        recording: &Recording<E>,
+        orders: &[usize],
+        trace_every: usize,
+        watch: &mut Watch,
+    ) -> Result<Attempt> {
+        let (engine, settings) = (&*self.engine, self.settings);
+        let mut sources: Vec<Vec<Order<E>>> = self.bases.sources.iter().map(|_| Vec::new()).collect();
+        for &order in orders {
+            sources.iter_mut().zip(self.order(recording, order)?).for_each(|(source, order)| source.push(order));
+        }
+        let mut sources: Vec<Source<E>> = sources.into_iter().map(Source::new).collect();
+        if settings.has_background() {
+            let background = recording.drawn_background(engine, settings.background, settings.seed)?;
+            sources.push(Source::new(vec![background]));
+        }
+        let options = Options {
+            bases_shape: SHAPE,
+            gains_shape: SHAPE,
+            noise: settings.noise,
+            temperature: settings.temperature,
+            iterations: settings.iterations,
+            trace_every,
+        };
+        let (x, of) = (&recording.power, settings.iterations.max(1) as f64);
+        let trace = infer(engine, x, &mut sources, &options, |iteration| watch(iteration as f64 / of))?;
+        let variances = variances(engine, x, &sources)?;
+        let mask = |index| engine.read_panel::<f32>(&engine.fraction(&variances, index)?);
+        let masks = (0..sources.len()).map(mask).collect::<Result<Vec<_>>>()?;
+        let costs = engine.likelihood(x, &variances, settings.noise)?.into_iter().map(|likelihood| -likelihood);
+        Ok(Attempt { masks, posterior: sources.swap_remove(0).posterior, trace, costs: costs.collect() })
+    }
+
+    /// Tries every order alone.
+    fn each(
+        &self,
+        watch: &mut Watch,
+        mut attempt: impl FnMut(&[usize], &mut Watch) -> Result<Attempt>,
     ) -> Result<Vec<Attempt>> {
         let count = self.learned.orders.len() as f64;
-        let attempt = |(index, order): (usize, &usize)| {
-            self.attempt(data, &[*order], trace, &mut |share| watch((index as f64 + share) / count))
+        let of_order = |(index, order): (usize, &usize)| {
+            attempt(std::slice::from_ref(order), &mut |share| watch((index as f64 + share) / count))
         };
-        self.learned.orders.iter().enumerate().map(attempt).collect()
+        self.learned.orders.iter().enumerate().map(of_order).collect()
     }
 }
 
@@ -163,15 +219,32 @@ impl<'a, E: Variational> Averaging<'a, E> {
 pub(crate) struct Attempt {
     /// A mask (F, N) for every source, the background last.
     pub(crate) masks: Vec<Array2<f32>>,
-    /// The posterior of the orders of every source, on average over the frames.
-    pub(crate) posteriors: Vec<Array1<f64>>,
-    /// The free energy after every iteration, if it was traced.
+    /// The posterior of the orders, on average over the frames.
+    pub(crate) posterior: Vec<f64>,
+    /// The free energies that were traced.
     pub(crate) trace: Vec<f64>,
-    /// The cost of every column: its part of the free energy that depends on the data alone, with the sign changed.
-    costs: Vec<f64>,
+    /// The cost of every column: its negative log likelihood.
+    costs: Array1<f64>,
 }
 
-impl<E: Variational> Separator for Averaging<'_, E> {
+/// The attempt with the highest free energy.
+pub(crate) fn selected(attempts: &[Attempt]) -> Option<usize> {
+    let energy = |index: &usize| attempts[*index].trace.last().copied().unwrap_or(f64::NEG_INFINITY);
+    (0..attempts.len()).max_by(|a, b| energy(a).total_cmp(&energy(b)))
+}
+
+/// The mean of the masks of attempts.
+pub(crate) fn mean(attempts: Vec<Attempt>) -> Option<Attempt> {
+    let share = 1.0 / attempts.len() as f32;
+    let mut mean = attempts.into_iter().reduce(|mut sum, attempt| {
+        sum.masks.iter_mut().zip(&attempt.masks).for_each(|(sum, mask)| *sum += mask);
+        sum
+    })?;
+    mean.masks.iter_mut().for_each(|mask| *mask *= share);
+    Some(mean)
+}
+
+impl<E: Variational + Products> Separator for Averaging<'_, E> {
     fn describe(&self) -> String {
         self.engine.describe()
     }
@@ -180,13 +253,8 @@ impl<E: Variational> Separator for Averaging<'_, E> {
         self.separate_watched(data, segments, &mut |_| Ok(()))
     }
 
-    fn separate_watched(
-        &self,
-        data: ArrayView2<f32>,
-        segments: &[usize],
-        watch: &mut (dyn FnMut(f64) -> Result<()> + Send),
-    ) -> Result<Separated> {
-        let background = self.settings.background;
+    fn separate_watched(&self, data: ArrayView2<f32>, segments: &[usize], watch: &mut Watch) -> Result<Separated> {
+        let Settings { choice, background, iterations, .. } = *self.settings;
         if data.nrows() < background {
             let frames = data.nrows();
             return Err(Error::input(format!(
@@ -194,85 +262,27 @@ impl<E: Variational> Separator for Averaging<'_, E> {
                  --background-rank"
             )));
         }
-        let data = Recording::new(&*self.engine, data, segments)?;
-        let Attempt { masks, costs, .. } = match self.settings.choice {
-            Choice::Fusion => self.attempt(&data, &self.learned.orders, false, watch)?,
-            Choice::Fixed(order) => self.attempt(&data, &[order], false, watch)?,
+        let recording = self.recording(data, segments)?;
+        let none = || Error::input("the model has no orders");
+        let Attempt { masks, costs, .. } = match choice {
+            Choice::Fusion => self.fused(&recording, &self.learned.orders, watch)?,
+            Choice::Joint => self.joint(&recording, &self.learned.orders, 0, watch)?,
+            Choice::Fixed(order) => self.fused(&recording, &[order], watch)?,
             Choice::Selection => {
-                let energy = |attempt: &Attempt| attempt.trace.last().copied().unwrap_or(f64::NEG_INFINITY);
-                let all = self.alone(&data, true, watch)?;
-                let best = all.into_iter().max_by(|a, b| energy(a).total_cmp(&energy(b)));
-                best.ok_or_else(|| Error::input("the model has no orders"))?
+                let attempt = |order: &[usize], watch: &mut Watch| self.joint(&recording, order, iterations, watch);
+                let mut all = self.each(watch, attempt)?;
+                let best = selected(&all).ok_or_else(none)?;
+                all.swap_remove(best)
             }
             Choice::Mean => {
-                let all = self.alone(&data, false, watch)?;
-                let share = 1.0 / all.len() as f32;
-                let sum = all.into_iter().reduce(|mut sum, attempt| {
-                    sum.masks.iter_mut().zip(&attempt.masks).for_each(|(sum, mask)| *sum += mask);
-                    sum
-                });
-                let mut mean = sum.ok_or_else(|| Error::input("the model has no orders"))?;
-                mean.masks.iter_mut().for_each(|mask| *mask *= share);
-                mean
+                let attempt = |order: &[usize], watch: &mut Watch| self.fused(&recording, order, watch);
+                mean(self.each(watch, attempt)?).ok_or_else(none)?
             }
         };
-        Ok(Separated { masks, costs, iterations: vec![self.settings.options.iterations; segments.len()] })
+        Ok(Separated { masks, costs: costs.to_vec(), iterations: vec![iterations; segments.len()] })
     }
 
     fn by_segment(&self) -> bool {
         false
     }
-}
-
-/// The data of a recording on an engine, at the scale of the priors.
-pub(crate) struct Recording<E: Variational> {
-    /// |X|² (F x N), with a mean of 1.
-    power: E::Panel,
-    rows: usize,
-    columns: usize,
-}
-
-impl<E: Variational> Recording<E> {
-    /// Brings up data (N, F), frame by frame: segments one after the other.
-    ///
-    /// # Errors
-    /// Those of the engine.
-    pub(crate) fn new(engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Self> {
-        let (columns, rows) = data.dim();
-        let mean = data.iter().map(|&x| f64::from(x)).sum::<f64>() / (rows * columns).max(1) as f64;
-        let scale = if mean > 0.0 { (1.0 / mean) as f32 } else { 1.0 };
-        let data = data.mapv(|x| x * scale);
-        let mut rest = data.t();
-        let mut parts = Vec::with_capacity(segments.len());
-        for &columns in segments {
-            let (part, after) = rest.split_at(Axis(1), columns);
-            parts.push(part);
-            rest = after;
-        }
-        Ok(Self { power: engine.packed(&parts)?, rows, columns })
-    }
-
-    /// An order with these bases and gains at the mean of their prior.
-    fn order(&self, engine: &E, bases: Bases<E>, order: usize) -> Result<Order<E>> {
-        let ones = Array2::<f32>::ones((order, self.columns));
-        let gains = || engine.panel_like(&self.power, ones.view());
-        Ok(Order { bases, mean: gains()?, harmonic: gains()? })
-    }
-
-    /// The background as it starts: bases drawn from their prior.
-    fn background(&self, engine: &E, settings: &Settings) -> Result<Order<E>> {
-        let rank = settings.background;
-        let stream = Stream::new(settings.seed, "background");
-        let drawn = Array2::from_shape_fn((self.rows, rank), |(f, k)| {
-            (stream.gamma((f * rank + k) as u64, SHAPE) / SHAPE) as f32
-        });
-        let bases = Bases::Learned { mean: engine.matrix(drawn.view())?, harmonic: engine.matrix(drawn.view())? };
-        self.order(engine, bases, rank)
-    }
-}
-
-/// Bases scaled so that gains of 1 explain data with a mean of 1.
-fn scaled(bases: ArrayView2<f32>) -> Array2<f32> {
-    let mean = bases.iter().map(|&w| f64::from(w)).sum::<f64>() / bases.nrows().max(1) as f64;
-    if mean > 0.0 { bases.mapv(|w| (f64::from(w) / mean) as f32) } else { bases.to_owned() }
 }

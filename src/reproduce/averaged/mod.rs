@@ -12,14 +12,15 @@ pub use learning::Progress;
 pub use options::AveragedOptions;
 
 use learning::{BACKGROUND, averaged_training, learn, noise_training};
-use scene::{Case, Drawn, of_order};
+use ndarray::s;
+use scene::{Case, Drawn};
 
 use super::{Corpus, Findings};
 use crate::engines::AnyEngine;
 use crate::methods::averaged::separate::{Averaging, Settings};
 use crate::methods::averaged::{self, Learned};
 use crate::methods::separator::Held;
-use crate::model::{Model, Parts};
+use crate::model::Model;
 use crate::recordings::{Material, Recordings};
 use crate::{Error, Result, with_engine};
 
@@ -109,20 +110,22 @@ fn drawn(
 ) -> Result<Vec<Case>> {
     let learned = Learned { orders: options.orders.clone() };
     let own = averaged::Separation { background_rank: Some(BACKGROUND), ..averaged::Separation::default() };
-    let settings = Settings::new(&own, options.iterations, &learned, 1)?;
-    let Parts::Averaged(_) = separating.parts else { return Err(Error::input("the model has no orders")) };
+    let settings = Settings::new(&own, options.iterations, &learned, (1, separating.sources[0].bases.nrows()))?;
     let (mut cases, mut drawn) = (Vec::new(), 0);
     let of = options.draws * options.levels.len() * options.orders.len();
-    for _ in 0..options.draws {
+    for draw in 0..options.draws {
         for level in 0..options.levels.len() {
             for (order, &components) in options.orders.iter().enumerate() {
                 let noise = &noises.sources[drawn % noises.sources.len()].bases;
-                let speech = of_order(&drawing.sources[0].bases, &learned, components);
+                let speech = drawing.sources[0].bases.slice(s![.., learned.columns_of(components)]);
                 let seed = options.seed + drawn as u64;
-                let mixture = Drawn::new(speech, noise.view(), options.frames, options.levels[level], seed);
+                let mixture = Drawn::new(speech.view(), noise.view(), options.frames, options.levels[level], seed);
+                // The free energies of one mixture are drawn: of the middle order and level, in the first draw.
+                let middle = (options.orders.len() / 2, options.levels.len() / 2) == (order, level) && draw == 0;
+                let trace_every = if middle { 1 } else { options.iterations };
                 let score = with_engine!(engine, |engine| {
                     let averaging = Averaging::new(Held::Borrowed(engine), separating.bases(), &learned, &settings);
-                    mixture.score(&averaging, &learned)
+                    mixture.score(&averaging, &options.orders, trace_every)
                 })?;
                 cases.push(Case { order, level, score });
                 drawn += 1;

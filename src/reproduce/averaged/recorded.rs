@@ -51,7 +51,9 @@ pub(super) fn separate(
         Ok::<_, Error>(Way { name, is_order, of_level: of_level.collect::<Result<_>>()? })
     };
     let mut ways = Vec::new();
-    for (name, orders_by) in [("fusion", Choice::Fusion), ("selection", Choice::Selection), ("mean", Choice::Mean)] {
+    for (name, orders_by) in
+        [("fusion", Choice::Fusion), ("joint", Choice::Joint), ("selection", Choice::Selection), ("mean", Choice::Mean)]
+    {
         let own =
             averaged::Separation { orders_by, background_rank: Some(BACKGROUND), ..averaged::Separation::default() };
         ways.push(score(format!("averaged, {name}, background"), false, &alone, &of(own))?);

@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2};
 use realfft::num_complex::Complex;
 
 use crate::Result;
-use crate::kernels::Variational;
-use crate::methods::averaged::Learned;
-use crate::methods::averaged::separate::{Attempt, Averaging, Recording};
+use crate::kernels::{Products, Variational};
+use crate::methods::averaged::separate::{Attempt, Averaging, mean, selected};
 use crate::random::Stream;
 
 /// b, the shape of the prior of the gains.
@@ -42,40 +41,43 @@ impl Drawn {
         10.0 * (signal / error).log10()
     }
 
-    /// Separates the mixture in every way.
+    /// Separates the mixture in every way. The free energy is computed after every `trace_every` iterations, and after the
+    /// last.
     ///
     /// # Errors
     /// Those of the engine.
-    pub(super) fn score<E: Variational>(&self, averaging: &Averaging<E>, learned: &Learned) -> Result<Score> {
-        let (frames, rows) = self.mixture.dim();
+    pub(super) fn score<E: Variational + Products>(
+        &self,
+        averaging: &Averaging<E>,
+        orders: &[usize],
+        trace_every: usize,
+    ) -> Result<Score> {
         let data = self.mixture.mapv(|x| x.norm_sqr());
-        let recording = Recording::new(averaging.engine(), data.view(), &[frames])?;
+        let recording = averaging.recording(data.view(), &[data.nrows()])?;
+        let watch = &mut |_| Ok(());
         let began = Instant::now();
-        let alone = |order: &usize| averaging.attempt(&recording, &[*order], true, &mut |_| Ok(()));
-        let alone = learned.orders.iter().map(alone).collect::<Result<Vec<Attempt>>>()?;
+        let alone = orders.iter().map(|order| averaging.joint(&recording, &[*order], trace_every, watch));
+        let mut alone = alone.collect::<Result<Vec<Attempt>>>()?;
         let selection_seconds = began.elapsed().as_secs_f64();
         let began = Instant::now();
-        let fused = averaging.attempt(&recording, &learned.orders, false, &mut |_| Ok(()))?;
+        let joint = averaging.joint(&recording, orders, 0, watch)?;
+        let joint_seconds = began.elapsed().as_secs_f64();
+        let began = Instant::now();
+        let fusion = averaging.fused(&recording, orders, watch)?;
         let fusion_seconds = began.elapsed().as_secs_f64();
         let of_order: Vec<f64> = alone.iter().map(|attempt| self.sdr(&attempt.masks[0])).collect();
-        let energy = |attempt: &Attempt| attempt.trace.last().copied().unwrap_or(f64::NEG_INFINITY);
-        let mut selected = 0;
-        for index in 1..alone.len() {
-            if energy(&alone[index]) > energy(&alone[selected]) {
-                selected = index;
-            }
-        }
-        let mut mean = Array2::<f32>::zeros((rows, frames));
-        alone.iter().for_each(|attempt| mean.scaled_add(1.0 / alone.len() as f32, &attempt.masks[0]));
+        let selection = selected(&alone).map_or(f64::NAN, |best| of_order[best]);
+        let energy = alone.iter_mut().map(|attempt| std::mem::take(&mut attempt.trace)).collect();
         Ok(Score {
-            selection: of_order[selected],
-            fusion: self.sdr(&fused.masks[0]),
+            selection,
+            joint: self.sdr(&joint.masks[0]),
+            fusion: self.sdr(&fusion.masks[0]),
             oracle: of_order.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            mean: self.sdr(&mean),
+            mean: mean(alone).map_or(f64::NAN, |mean| self.sdr(&mean.masks[0])),
             of_order,
-            posterior: fused.posteriors.into_iter().next().unwrap_or_default().to_vec(),
-            energy: alone.into_iter().map(|attempt| attempt.trace).collect(),
-            seconds: [selection_seconds, fusion_seconds],
+            posteriors: [joint.posterior, fusion.posterior],
+            energy,
+            seconds: [selection_seconds, joint_seconds, fusion_seconds],
         })
     }
 }
@@ -106,7 +108,9 @@ pub(super) struct Case {
 pub(super) struct Score {
     /// The order with the highest free energy.
     pub(super) selection: f64,
-    /// All orders at once.
+    /// The paper's posterior of all orders.
+    pub(super) joint: f64,
+    /// An estimate by every order, weighed by how well it fits.
     pub(super) fusion: f64,
     /// The best order.
     pub(super) oracle: f64,
@@ -114,16 +118,10 @@ pub(super) struct Score {
     pub(super) mean: f64,
     /// Every order alone.
     pub(super) of_order: Vec<f64>,
-    /// The posterior of the orders by fusion.
-    pub(super) posterior: Vec<f64>,
-    /// The free energy of every order alone after every iteration.
+    /// The posteriors of the orders: the paper's, and that of the fusion on average over the frames.
+    pub(super) posteriors: [Vec<f64>; 2],
+    /// The free energies of every order alone.
     pub(super) energy: Vec<Vec<f64>>,
-    /// How long selection and fusion took.
-    pub(super) seconds: [f64; 2],
-}
-
-/// The columns of an order in the bases of a source.
-pub(super) fn of_order<'a>(bases: &'a Array2<f32>, learned: &Learned, order: usize) -> ArrayView2<'a, f32> {
-    let columns = learned.orders.iter().zip(learned.columns()).find(|(known, _)| **known == order);
-    bases.slice(s![.., columns.map_or(0..0, |(_, columns)| columns)])
+    /// How long selection, the paper's posterior and fusion took.
+    pub(super) seconds: [f64; 3],
 }

@@ -3,9 +3,7 @@
 
 use ndarray::Array2;
 
-use super::{
-    Bases, Gig, Order, Variational, check_order, check_sources, check_weights, fixed_bases,
-};
+use super::{Bases, Gig, Order, Variational, check_order, check_sources, check_weighed, check_weights, fixed_bases};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
@@ -77,7 +75,13 @@ static SOURCE: Kernel = Kernel {
 static ENERGY: Kernel = Kernel {
     source: source!("variational/energy.wgsl", PARAMS, INDEX, CELLS, VARIANCES),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    constants: &[],
+    constants: &[("FIT", &[0, 1])],
+    uniform: Params::MEMBERS,
+};
+static WEIGH: Kernel = Kernel {
+    source: source!("variational/weigh.wgsl", PARAMS, INDEX, CELLS),
+    storages: &[Access::Read, Access::Read, Access::Write],
+    constants: &[("FIRST", &[0, 1])],
     uniform: Params::MEMBERS,
 };
 
@@ -226,10 +230,31 @@ impl Gpu {
         for c in others {
             let constants = [u32::from(!any), u32::from(logs)];
             let uniform = Params { exponent: before as f32, ..of_chunk(rows, chunk) };
-            self.run_cells(&ADD, &constants, uniform, &[&c.chunks[index].storage, &sums.0, &sums.1], (cells, 2 * QUAD))?;
+            self.run_cells(
+                &ADD,
+                &constants,
+                uniform,
+                &[&c.chunks[index].storage, &sums.0, &sums.1],
+                (cells, 2 * QUAD),
+            )?;
             any = true;
         }
         Ok(any.then_some(sums))
+    }
+
+    /// The sums of energies of every column, or of log likelihoods if `fit`, without what does not depend on the numbers.
+    fn sums_of_columns(&self, x: &GpuPanel, variances: &[GpuPanel], noise: f64, fit: bool) -> Result<Vec<f64>> {
+        check(variances, 0, Some(x), noise)?;
+        let blocks = x.rows.div_ceil(TILE);
+        let partial = self.new_panel(blocks, x.segments.clone())?;
+        for (index, chunk) in partial.chunks.iter().enumerate() {
+            let Some((sum, logs)) = self.sum_variances(variances, None, index, 0.0, !fit)? else { continue };
+            let storages = [&x.chunks[index].storage, &sum, &logs, &chunk.storage];
+            let uniform = Params { exponent: noise as f32, ..of_chunk(x.rows, chunk) };
+            let work = (blocks * chunk.quads(), 8 * TILE * QUAD);
+            self.run_cells(&ENERGY, &[u32::from(fit)], uniform, &storages, work)?;
+        }
+        self.column_totals(&partial)
     }
 
     /// P of a source from x, or its mask without x.
@@ -368,18 +393,28 @@ impl Variational for Gpu {
     }
 
     fn energy(&self, x: &GpuPanel, variances: &[GpuPanel], noise: f64) -> Result<Vec<f64>> {
-        check(variances, 0, Some(x), noise)?;
-        let blocks = x.rows.div_ceil(TILE);
-        let partial = self.new_panel(blocks, x.segments.clone())?;
-        for (index, chunk) in partial.chunks.iter().enumerate() {
-            let Some((sum, logs)) = self.sum_variances(variances, None, index, 0.0, true)? else { continue };
-            let storages = [&x.chunks[index].storage, &sum, &logs, &chunk.storage];
-            let uniform = Params { exponent: noise as f32, ..of_chunk(x.rows, chunk) };
-            self.run_cells(&ENERGY, &[], uniform, &storages, (blocks * chunk.quads(), 8 * TILE * QUAD))?;
-        }
         let log_pi = std::f64::consts::PI.ln();
         let constant = x.rows as f64 * (variances.len() as f64 * (log_pi + 1.0) - log_pi);
-        Ok(self.column_totals(&partial)?.into_iter().map(|sum| sum + constant).collect())
+        Ok(self.sums_of_columns(x, variances, noise, false)?.into_iter().map(|sum| sum + constant).collect())
+    }
+
+    fn likelihood(&self, x: &GpuPanel, variances: &[GpuPanel], noise: f64) -> Result<Vec<f64>> {
+        let constant = x.rows as f64 * std::f64::consts::PI.ln();
+        Ok(self.sums_of_columns(x, variances, noise, true)?.into_iter().map(|sum| sum - constant).collect())
+    }
+
+    fn weigh(&self, sum: Option<GpuPanel>, panel: &GpuPanel, q: &GpuPanel, order: usize) -> Result<GpuPanel> {
+        check_weighed(sum.as_ref().map(GpuPanel::extent), panel.extent(), q.extent(), order)?;
+        let first = u32::from(sum.is_none());
+        let sum = sum.map_or_else(|| self.new_panel(panel.rows, panel.segments.clone()), Ok)?;
+        for (index, chunk) in sum.chunks.iter().enumerate() {
+            let [panel, q_storage] = [panel, q].map(|panel| &panel.chunks[index].storage);
+            let uniform =
+                Params { weights_row: order as u32, weights_rows: q.rows as u32, ..of_chunk(sum.rows, chunk) };
+            let cells = sum.rows * chunk.quads();
+            self.run_cells(&WEIGH, &[first], uniform, &[panel, q_storage, &chunk.storage], (cells, QUAD))?;
+        }
+        Ok(sum)
     }
 }
 
@@ -390,7 +425,7 @@ mod tests {
 
     #[test]
     fn shaders_match_the_host_declarations() {
-        let kernels = [&VARIANCE, &FIELDS, &GAINS, &BASES, &EVIDENCE, &ADD, &SOURCE, &ENERGY];
+        let kernels = [&VARIANCE, &FIELDS, &GAINS, &BASES, &EVIDENCE, &ADD, &SOURCE, &ENERGY, &WEIGH];
         crate::engine::gpu::shader_check::check_family("variational", &[], &[], &kernels);
     }
 

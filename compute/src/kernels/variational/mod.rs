@@ -138,12 +138,7 @@ pub trait Variational: Engine + Sized {
 
     /// Updates the posteriors of learned bases, (17). Returns the sum of the terms of every matrix. The order of sums over
     /// columns depends only on the segments' N. [`Error::Input`] if the bases are fixed.
-    fn update_basis_posteriors(
-        &self,
-        p: &Self::Panel,
-        order: &mut Order<Self>,
-        gig: &Gig<Self>,
-    ) -> Result<Vec<f64>>;
+    fn update_basis_posteriors(&self, p: &Self::Panel, order: &mut Order<Self>, gig: &Gig<Self>) -> Result<Vec<f64>>;
 
     /// Computes Σ_f (−log π − log ω − P/C) of every order and column (orders, N).
     fn evidence(&self, p: &Self::Panel, orders: &[Order<Self>]) -> Result<Array2<f64>>;
@@ -151,6 +146,19 @@ pub trait Variational: Engine + Sized {
     /// Computes E log p(x | sources) plus the entropy of the sources for every column:
     /// Σ_f (−log π − log t − x σ²/t² − Σ c/t + J log(π e) + Σ_j log c_j).
     fn energy(&self, x: &Self::Panel, variances: &[Self::Panel], noise: f64) -> Result<Vec<f64>>;
+
+    /// Computes log p(x | variances) for every column: Σ_f (−log π − log t − x/t), t = σ² + Σ c.
+    fn likelihood(&self, x: &Self::Panel, variances: &[Self::Panel], noise: f64) -> Result<Vec<f64>>;
+
+    /// Adds an order's panel (F x N) to `sum`, weighed by row `order` of `q` (M x N): Σ_m q_m P_m. Without `sum`, it is the
+    /// first.
+    fn weigh(
+        &self,
+        sum: Option<Self::Panel>,
+        panel: &Self::Panel,
+        q: &Self::Panel,
+        order: usize,
+    ) -> Result<Self::Panel>;
 }
 
 /// A panel by its rows and the columns of its segments.
@@ -183,6 +191,17 @@ fn check_weights(orders: usize, q: Extent) -> Result<()> {
         return Ok(());
     }
     Err(Error::input(format!("weights of {} orders do not fit {orders} orders; use at least one, and M x N", q.0)))
+}
+
+/// Checks a panel of an order that is added to a sum.
+fn check_weighed(sum: Option<Extent>, panel: Extent, q: Extent, order: usize) -> Result<()> {
+    if sum.is_none_or(|sum| sum == panel) && order < q.0 && q.1 == panel.1 {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "a panel of order {order} with {} rows does not fit a sum and weights of {} orders; use F x N, F x N and M x N",
+        panel.0, q.0
+    )))
 }
 
 /// Checks variances, a source among them, and data if there are any.

@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2, Axis, Zip};
 use super::gig::posterior;
 use super::{
     Bases, FIELD_CEILING, Gig, Order, QUOTIENT_CEILING, VARIANCE_FLOOR, Variational, check_order, check_sources,
-    check_weights, fixed_bases,
+    check_weighed, check_weights, fixed_bases,
 };
 use crate::Result;
 use crate::engine::{Engine, Reference};
@@ -40,7 +40,10 @@ impl Order<Reference> {
     /// P/C² and 1/ω of every segment.
     fn fields(&self, p: &Stack) -> (Stack, Stack) {
         let field = |(p, c): (&Array2<f64>, &Array2<f64>)| (p / c / c).mapv(|field| field.min(FIELD_CEILING));
-        (p.iter().zip(&self.c()).map(field).collect(), self.omega().iter().map(|omega| omega.mapv(f64::recip)).collect())
+        (
+            p.iter().zip(&self.c()).map(field).collect(),
+            self.omega().iter().map(|omega| omega.mapv(f64::recip)).collect(),
+        )
     }
 }
 
@@ -175,6 +178,27 @@ impl Variational for Reference {
         };
         Ok(sums_of_columns(x.iter().enumerate().map(of_segment)))
     }
+
+    fn likelihood(&self, x: &Stack, variances: &[Stack], noise: f64) -> Result<Vec<f64>> {
+        check(variances, 0, Some(x), noise)?;
+        let of_segment = |(segment, x): (usize, &Array2<f64>)| {
+            let t = sum(variances.iter(), segment, x.dim()) + noise;
+            Zip::from(x).and(&t).map_collect(|x, t| -(PI * t).ln() - (x / t).min(QUOTIENT_CEILING))
+        };
+        Ok(sums_of_columns(x.iter().enumerate().map(of_segment)))
+    }
+
+    fn weigh(&self, sum: Option<Stack>, panel: &Stack, q: &Stack, order: usize) -> Result<Stack> {
+        let [(rows, segments), (orders, of_q)] = [panel, q].map(|panel| self.segments(panel));
+        let of_sum = sum.as_ref().map(|sum| self.segments(sum));
+        let of_sum = of_sum.as_ref().map(|(rows, segments)| (*rows, segments.as_slice()));
+        check_weighed(of_sum, (rows, &segments), (orders, &of_q), order)?;
+        let weighed = panel.iter().zip(q).map(|(panel, q)| panel * &q.row(order));
+        Ok(match sum {
+            None => weighed.collect(),
+            Some(sum) => sum.into_iter().zip(weighed).map(|(sum, weighed)| sum + weighed).collect(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -259,9 +283,14 @@ mod tests {
         assert!(Reference.variance(&[], &one).is_err() && Reference.variance(&orders, &two).is_err());
         assert!(Reference.variance(&orders, &vec![array![[1.0, 1.0]]]).is_err());
         let variances = [one.clone(), one.clone()];
-        assert!(Reference.power(&two, &variances, 0, 0.0).is_err() && Reference.power(&one, &variances, 2, 0.0).is_err());
+        assert!(
+            Reference.power(&two, &variances, 0, 0.0).is_err() && Reference.power(&one, &variances, 2, 0.0).is_err()
+        );
         for noise in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(Reference.power(&one, &variances, 0, noise).is_err() && Reference.energy(&one, &variances, noise).is_err());
+            assert!(
+                Reference.power(&one, &variances, 0, noise).is_err()
+                    && Reference.energy(&one, &variances, noise).is_err()
+            );
         }
         assert!(Reference.fraction(&[], 0).is_err() && Reference.fraction(&[one.clone(), two.clone()], 0).is_err());
         assert!(Reference.energy(&one, &[], 0.0).is_err() && Reference.evidence(&two, &orders).is_err());

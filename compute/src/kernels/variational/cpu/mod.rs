@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use self::gains::Factor;
 use super::{
-    Bases, Gig, Order, QUOTIENT_CEILING, VARIANCE_FLOOR, Variational, check_order, check_sources, check_weights,
-    fixed_bases,
+    Bases, Gig, Order, QUOTIENT_CEILING, VARIANCE_FLOOR, Variational, check_order, check_sources, check_weighed,
+    check_weights, fixed_bases,
 };
 use crate::Result;
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
@@ -241,6 +241,59 @@ impl StripJob for EnergyJob<'_> {
     }
 }
 
+/// Σ_f of −log t − x/t of a strip.
+struct FitJob<'a> {
+    /// F rows, without padding.
+    x: &'a [f32],
+    variances: &'a [&'a [f32]],
+    noise: f32,
+    sums: &'a mut [f64; STRIP],
+}
+
+impl StripJob for FitJob<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        for (block, x) in rows::<S, V>(self.x).chunks(ROWS).enumerate() {
+            let mut terms = [simd.splat_f32s(0.0); V];
+            for (row, x) in x.iter().enumerate() {
+                for v in 0..V {
+                    let at = (block * ROWS + row) * STRIP + v * S::F32_LANES;
+                    let mut t = simd.splat_f32s(self.noise);
+                    for variance in self.variances {
+                        let c = bytemuck::cast_slice::<f32, S::f32s>(&variance[at..at + S::F32_LANES])[0];
+                        t = simd.add_f32s(t, simd.max_f32s(c, floor(simd)));
+                    }
+                    let quotient = simd.min_f32s(simd.div_f32s(x[v], t), ceiling(simd));
+                    terms[v] = simd.sub_f32s(terms[v], simd.add_f32s(math::ln(simd, t), quotient));
+                }
+            }
+            add_to::<S, V>(self.sums, &terms);
+        }
+    }
+}
+
+/// Adds q P to a strip, or begins it.
+struct WeighJob<'a> {
+    first: bool,
+    panel: &'a [f32],
+    /// One row.
+    q: &'a [f32],
+    sum: &'a mut [f32],
+}
+
+impl StripJob for WeighJob<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
+        let q = rows::<S, V>(self.q)[0];
+        for (sum, panel) in rows_mut::<S, V>(self.sum).iter_mut().zip(rows::<S, V>(self.panel)) {
+            for v in 0..V {
+                let before = if self.first { simd.splat_f32s(0.0) } else { sum[v] };
+                sum[v] = tile::multiply_add(simd, q[v], panel[v], before);
+            }
+        }
+    }
+}
+
 /// The same strip of all variances.
 fn strips_at(variances: &[CpuPanel], index: usize) -> Vec<&[f32]> {
     variances.iter().map(|variance| variance.strip(index)).collect()
@@ -354,5 +407,33 @@ impl Variational for Cpu {
             });
         });
         Ok(of_columns(sums, x))
+    }
+
+    fn likelihood(&self, x: &CpuPanel, variances: &[CpuPanel], noise: f64) -> Result<Vec<f64>> {
+        Self::check(variances, 0, Some(x), noise)?;
+        let constant = x.rows() as f64 * std::f64::consts::PI.ln();
+        let mut sums = vec![[-constant; STRIP]; x.strip_count()];
+        self.install(|| {
+            sums.par_iter_mut().enumerate().for_each(|(index, sums)| {
+                let (variances, noise) = (strips_at(variances, index), noise as f32);
+                let x = &x.strip(index)[..x.rows() * STRIP];
+                tile::dispatch(FitJob { x, variances: &variances, noise, sums });
+            });
+        });
+        Ok(of_columns(sums, x))
+    }
+
+    fn weigh(&self, sum: Option<CpuPanel>, panel: &CpuPanel, q: &CpuPanel, order: usize) -> Result<CpuPanel> {
+        check_weighed(sum.as_ref().map(CpuPanel::extent), panel.extent(), q.extent(), order)?;
+        let first = sum.is_none();
+        let any = || CpuPanel::any(self.shelf(), panel.rows(), panel.segments().to_vec());
+        let mut sum = sum.unwrap_or_else(any);
+        self.install(|| {
+            sum.strips_mut().enumerate().for_each(|(index, sum)| {
+                let q = &q.strip(index)[order * STRIP..(order + 1) * STRIP];
+                tile::dispatch(WeighJob { first, panel: panel.strip(index), q, sum });
+            });
+        });
+        Ok(sum)
     }
 }

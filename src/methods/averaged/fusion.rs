@@ -1,0 +1,194 @@
+//! An average over orders in which each order has an estimate of its own.
+//!
+//! The paper's posterior q(S) q(K) has one estimate of the sources for all orders. Here it is q(S | K) q(K): order m has its
+//! own variances C_m and its own filter against the background, and the estimates are averaged. All sources have the same
+//! order. With t_m = σ² + Σ_j C_jm + c, c the variance of the background,
+//!
+//! - P_jm = |x|² (C_jm/t_m)² + C_jm (t_m − C_jm)/t_m, from which H_jm is updated by (17);
+//! - the background is updated from Σ_m q_m P_m, its mean power under all orders;
+//! - the mask of a source is Σ_m q_m C_jm/(t_m − σ²).
+//!
+//! q is of a frame, and from the fit alone: q_mn ∝ exp(e_mn / β) with e_mn = Σ_f (−|x|²/t_m − log t_m), the log likelihood of
+//! the frame. log q̃ of (12) also has the terms of the gains, which grow with K N: on recordings it nearly always takes orders
+//! of 2 to 8, where the best are of 16 to 128. With a single order this is the paper's inference.
+//!
+//! q is a score and not an update of the free energy, so there is no bound here that never falls.
+
+use ndarray::{Array1, Array2, Axis};
+
+use super::{check_temperature, softened};
+use crate::kernels::variational::{Gig, Order, Variational};
+use crate::{Error, Result};
+
+/// How the posteriors are found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// a and b, the shape of the priors.
+    pub shape: f64,
+    /// σ², the variance of the noise.
+    pub noise: f64,
+    /// β.
+    pub temperature: f64,
+    /// Iterations over all factors.
+    pub iterations: usize,
+}
+
+/// The factors of a recording.
+pub struct Factors<E: Variational> {
+    /// Those of every order: one factorization of each source.
+    pub orders: Vec<Vec<Order<E>>>,
+    /// The background, with bases that are learned.
+    pub background: Option<Order<E>>,
+}
+
+/// What was found.
+pub struct Fused {
+    /// A mask (F, N) for every source, that of the background last. They sum to 1.
+    pub masks: Vec<Array2<f32>>,
+    /// q (M, N), the weight of every order in every frame.
+    pub posterior: Array2<f64>,
+    /// Σ_m q_mn e_mn (N), the log likelihood of every frame.
+    pub likelihood: Array1<f64>,
+}
+
+/// The factors on an engine, with what all orders share.
+struct Fusion<'a, E: Variational> {
+    engine: &'a E,
+    /// |X|² (F x N).
+    x: &'a E::Panel,
+    factors: &'a mut Factors<E>,
+    options: &'a Options,
+    /// The weight of the only order (1 x N).
+    one: E::Panel,
+    gig: Gig<E>,
+    /// c (F x N) of the sources at one order, then of the background.
+    variances: Vec<E::Panel>,
+    /// e (M, N).
+    likelihoods: Array2<f64>,
+    /// q (M x N).
+    weights: E::Panel,
+}
+
+impl<'a, E: Variational> Fusion<'a, E> {
+    fn new(engine: &'a E, x: &'a E::Panel, factors: &'a mut Factors<E>, options: &'a Options) -> Result<Self> {
+        let columns = engine.shape(x).1;
+        let one = engine.panel_like(x, Array2::<f32>::ones((1, columns)).view())?;
+        let orders = factors.orders.len();
+        let weights = Array2::from_elem((orders, columns), 1.0 / orders.max(1) as f64);
+        let weights = engine.panel_like(x, weights.view())?;
+        let (gig, likelihoods) = (Gig::new(engine, options.shape)?, Array2::zeros((orders, columns)));
+        let first = factors.orders.iter().take(1).flatten().chain(&factors.background);
+        let variances = first.map(|order| variance(engine, order, &one)).collect::<Result<_>>()?;
+        Ok(Self { engine, x, factors, options, one, gig, variances, likelihoods, weights })
+    }
+
+    /// Takes the variances of an order, and computes the likelihood of every frame under them.
+    fn take(&mut self, m: usize) -> Result<()> {
+        for (variances, order) in self.variances.iter_mut().zip(&self.factors.orders[m]) {
+            *variances = variance(self.engine, order, &self.one)?;
+        }
+        let of_order = self.engine.likelihood(self.x, &self.variances, self.options.noise)?;
+        self.likelihoods.row_mut(m).assign(&Array1::from(of_order));
+        Ok(())
+    }
+
+    /// Takes the variance of the background.
+    fn take_background(&mut self) -> Result<()> {
+        if let (Some(order), Some(c)) = (&self.factors.background, self.variances.last_mut()) {
+            *c = variance(self.engine, order, &self.one)?;
+        }
+        Ok(())
+    }
+
+    /// Turns the likelihoods into q.
+    fn weigh(&mut self, iteration: usize) -> Result<Array2<f64>> {
+        if self.likelihoods.iter().any(|likelihood| !likelihood.is_finite()) {
+            return Err(Error::Diverged { what: "the likelihood of a frame".into(), iteration });
+        }
+        let mut q = self.likelihoods.clone();
+        for mut of_frame in q.columns_mut() {
+            let logs = of_frame.to_vec();
+            of_frame.assign(&Array1::from(softened(&logs, self.options.temperature)));
+        }
+        self.weights = self.engine.panel_like(self.x, q.view())?;
+        Ok(q)
+    }
+
+    /// Updates all factors. q is that of the variances before the updates.
+    fn update(&mut self, iteration: usize) -> Result<()> {
+        self.take_background()?;
+        let mut of_background = None;
+        for m in 0..self.factors.orders.len() {
+            self.take(m)?;
+            let Self { engine, x, factors, options, gig, variances, weights, .. } = self;
+            if factors.background.is_some() {
+                let power = engine.power(x, variances, variances.len() - 1, options.noise)?;
+                of_background = Some(engine.weigh(of_background, &power, weights, m)?);
+            }
+            for (source, order) in factors.orders[m].iter_mut().enumerate() {
+                let power = engine.power(x, variances, source, options.noise)?;
+                engine.update_gain_posteriors(&power, std::slice::from_mut(order), gig)?;
+            }
+        }
+        if let (Some(background), Some(power)) = (&mut self.factors.background, &of_background) {
+            self.engine.update_basis_posteriors(power, background, &self.gig)?;
+            self.engine.update_gain_posteriors(power, std::slice::from_mut(background), &self.gig)?;
+        }
+        self.weigh(iteration).map(drop)
+    }
+
+    /// The masks under the factors as they are.
+    fn finish(mut self) -> Result<Fused> {
+        self.take_background()?;
+        let orders = self.factors.orders.len();
+        (0..orders).try_for_each(|m| self.take(m))?;
+        let posterior = self.weigh(self.options.iterations)?;
+        let mut masks: Vec<Option<E::Panel>> = self.variances.iter().map(|_| None).collect();
+        for m in 0..orders {
+            // With one order, its variances are still there.
+            if orders > 1 {
+                self.take(m)?;
+            }
+            for (source, mask) in masks.iter_mut().enumerate() {
+                let own = self.engine.fraction(&self.variances, source)?;
+                *mask = Some(self.engine.weigh(mask.take(), &own, &self.weights, m)?);
+            }
+        }
+        let masks = masks.iter().flatten().map(|mask| self.engine.read_panel(mask)).collect::<Result<_>>()?;
+        let likelihood = (&posterior * &self.likelihoods).sum_axis(Axis(0));
+        Ok(Fused { masks, posterior, likelihood })
+    }
+}
+
+/// C (F x N) of an order.
+fn variance<E: Variational>(engine: &E, order: &Order<E>, one: &E::Panel) -> Result<E::Panel> {
+    engine.variance(std::slice::from_ref(order), one)
+}
+
+/// Finds the posteriors of all factors from |X|² (F x N) and the given moments, and the masks that they give. `watch` gets
+/// the number of each finished iteration. If it returns an error, the inference ends with it.
+///
+/// # Errors
+/// [`Error::Input`] if shapes or options do not fit, or there are no orders, or orders of different numbers of sources;
+/// [`Error::Diverged`] if a likelihood is not finite; [`Error::Engine`].
+pub fn fuse<E: Variational>(
+    engine: &E,
+    x: &E::Panel,
+    factors: &mut Factors<E>,
+    options: &Options,
+    mut watch: impl FnMut(usize) -> Result<()> + Send,
+) -> Result<Fused> {
+    check_temperature(options.temperature)?;
+    let sources = factors.orders.first().map_or(0, Vec::len);
+    if sources == 0 || factors.orders.iter().any(|order| order.len() != sources) {
+        return Err(Error::input("fusion needs at least one order, and the same sources in each"));
+    }
+    engine.within(|| {
+        let mut fusion = Fusion::new(engine, x, factors, options)?;
+        for iteration in 0..options.iterations {
+            fusion.update(iteration)?;
+            watch(iteration + 1)?;
+        }
+        fusion.finish()
+    })
+}
