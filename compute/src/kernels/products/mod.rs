@@ -19,8 +19,8 @@ use crate::engine::Engine;
 use crate::{Error, Result};
 
 pub(crate) use cpu::{
-    BasisSums, Fields, GROUP, ModelJob, RANGE, SPAN, StoreSink, Terms, VectorRule, fields, shape_of, split, update_with,
-    with_fields,
+    BasisSums, Fields, GROUP, ModelJob, RANGE, SPAN, StoreSink, Terms, VectorRule, fields, shape_of, split,
+    update_with, with_fields,
 };
 pub(crate) use gpu::{params, storable};
 pub(crate) use reference::gain_sums;

@@ -31,11 +31,7 @@ impl Tables for Gpu {
                 kernel: &APPLY,
                 filling: None,
                 constants: &[],
-                uniform: Params {
-                    rows: values.rows as u32,
-                    chunk_quads: chunk.quads() as u32,
-                    ..Params::default()
-                },
+                uniform: Params { rows: values.rows as u32, chunk_quads: chunk.quads() as u32, ..Params::default() },
                 storages: &[&table.cubics.storage, &laws, &numbers.storage, &chunk.storage],
                 workgroups: cells.div_ceil(INVOCATIONS),
                 work: 8 * cells * QUAD,

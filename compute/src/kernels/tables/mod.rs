@@ -166,7 +166,8 @@ mod tests {
         let got = engine.read_panel::<f64>(&got).unwrap();
         let pairs = got.iter().zip(numbers).map(|(&got, &z)| (got, f(f64::from(z))));
         let fits = |&(_, expected): &(f64, f64)| (1e-37..1e38).contains(&expected);
-        let error = |(got, expected): (f64, f64)| if got.is_finite() { (got / expected - 1.0).abs() } else { f64::INFINITY };
+        let error =
+            |(got, expected): (f64, f64)| if got.is_finite() { (got / expected - 1.0).abs() } else { f64::INFINITY };
         pairs.filter(fits).map(error).fold(0.0, f64::max)
     }
 

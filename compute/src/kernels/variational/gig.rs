@@ -195,9 +195,17 @@ mod tests {
             for tau in [0.0, 1e-300, 1e-38, 1e-12, 1.0, 1e12, 1e38] {
                 for rho in [1e-4, 1.0, 1e12, 1e38] {
                     let of = posterior(tau, rho, p);
-                    assert!(of.mean.is_finite() && of.harmonic.is_finite() && of.term.is_finite(), "{tau} {rho} {p} {of:?}");
+                    assert!(
+                        of.mean.is_finite() && of.harmonic.is_finite() && of.term.is_finite(),
+                        "{tau} {rho} {p} {of:?}"
+                    );
                     // The harmonic mean is below the mean, and no divergence is negative.
-                    assert!(0.0 <= of.harmonic && of.harmonic <= of.mean * (1.0 + 1e-14) && of.term < 1e-9 * (1.0 + of.mean), "{tau} {rho} {p} {of:?}");
+                    assert!(
+                        0.0 <= of.harmonic
+                            && of.harmonic <= of.mean * (1.0 + 1e-14)
+                            && of.term < 1e-9 * (1.0 + of.mean),
+                        "{tau} {rho} {p} {of:?}"
+                    );
                 }
             }
         }

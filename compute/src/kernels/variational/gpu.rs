@@ -3,9 +3,7 @@
 
 use ndarray::Array2;
 
-use super::{
-    Bases, Gig, Order, Variational, check_order, check_sources, check_weights, fixed_bases,
-};
+use super::{Bases, Gig, Order, Variational, check_order, check_sources, check_weights, fixed_bases};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Engine;
@@ -226,7 +224,13 @@ impl Gpu {
         for c in others {
             let constants = [u32::from(!any), u32::from(logs)];
             let uniform = Params { exponent: before as f32, ..of_chunk(rows, chunk) };
-            self.run_cells(&ADD, &constants, uniform, &[&c.chunks[index].storage, &sums.0, &sums.1], (cells, 2 * QUAD))?;
+            self.run_cells(
+                &ADD,
+                &constants,
+                uniform,
+                &[&c.chunks[index].storage, &sums.0, &sums.1],
+                (cells, 2 * QUAD),
+            )?;
             any = true;
         }
         Ok(any.then_some(sums))

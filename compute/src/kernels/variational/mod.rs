@@ -138,12 +138,7 @@ pub trait Variational: Engine + Sized {
 
     /// Updates the posteriors of learned bases, (17). Returns the sum of the terms of every matrix. The order of sums over
     /// columns depends only on the segments' N. [`Error::Input`] if the bases are fixed.
-    fn update_basis_posteriors(
-        &self,
-        p: &Self::Panel,
-        order: &mut Order<Self>,
-        gig: &Gig<Self>,
-    ) -> Result<Vec<f64>>;
+    fn update_basis_posteriors(&self, p: &Self::Panel, order: &mut Order<Self>, gig: &Gig<Self>) -> Result<Vec<f64>>;
 
     /// Computes Σ_f (−log π − log ω − P/C) of every order and column (orders, N).
     fn evidence(&self, p: &Self::Panel, orders: &[Order<Self>]) -> Result<Array2<f64>>;
@@ -419,7 +414,7 @@ mod tests {
 
     fn assert_finite<E: Variational>(engine: &E) {
         for (data, name) in [(Data::Silent, "silent"), (Data::Wide, "wide")] {
-            for shape in SHAPES {
+            for shape in [0.2, 3.0] {
                 for (index, (_, result)) in everything(engine, &ALL, data, shape, true).iter().enumerate() {
                     assert!(result.iter().all(|x| x.is_finite()), "{name}, shape {shape}: result {index}");
                 }

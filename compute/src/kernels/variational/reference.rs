@@ -40,7 +40,10 @@ impl Order<Reference> {
     /// P/C² and 1/ω of every segment.
     fn fields(&self, p: &Stack) -> (Stack, Stack) {
         let field = |(p, c): (&Array2<f64>, &Array2<f64>)| (p / c / c).mapv(|field| field.min(FIELD_CEILING));
-        (p.iter().zip(&self.c()).map(field).collect(), self.omega().iter().map(|omega| omega.mapv(f64::recip)).collect())
+        (
+            p.iter().zip(&self.c()).map(field).collect(),
+            self.omega().iter().map(|omega| omega.mapv(f64::recip)).collect(),
+        )
     }
 }
 
@@ -259,9 +262,14 @@ mod tests {
         assert!(Reference.variance(&[], &one).is_err() && Reference.variance(&orders, &two).is_err());
         assert!(Reference.variance(&orders, &vec![array![[1.0, 1.0]]]).is_err());
         let variances = [one.clone(), one.clone()];
-        assert!(Reference.power(&two, &variances, 0, 0.0).is_err() && Reference.power(&one, &variances, 2, 0.0).is_err());
+        assert!(
+            Reference.power(&two, &variances, 0, 0.0).is_err() && Reference.power(&one, &variances, 2, 0.0).is_err()
+        );
         for noise in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(Reference.power(&one, &variances, 0, noise).is_err() && Reference.energy(&one, &variances, noise).is_err());
+            assert!(
+                Reference.power(&one, &variances, 0, noise).is_err()
+                    && Reference.energy(&one, &variances, noise).is_err()
+            );
         }
         assert!(Reference.fraction(&[], 0).is_err() && Reference.fraction(&[one.clone(), two.clone()], 0).is_err());
         assert!(Reference.energy(&one, &[], 0.0).is_err() && Reference.evidence(&two, &orders).is_err());
