@@ -1131,7 +1131,7 @@ fn bench_measures_and_plots_peaks_kernels_transforms_and_jobs() {
     let updates = ["gains", "bases", "iteration", "gains, prior", "joint"];
     let mut expected: Vec<String> =
         ["eu", "kl"].iter().flat_map(|d| updates.map(|update| format!("{update} {d} 8x10x3"))).collect();
-    let others = ["masks", "pairs, stored", "pairs, magnitude", "pairs, power"];
+    let others = ["masks", "pairs, stored", "pairs, magnitude", "pairs, power", "gains, variational"];
     expected.extend(others.map(|kernel| format!("{kernel} 8x10x3")));
     let shifted = ["shifted gains", "shifted bases"];
     expected.extend(["eu", "kl"].iter().flat_map(|d| shifted.map(|update| format!("{update} {d} 8x10x2x3x4"))));

@@ -29,7 +29,8 @@ use crate::kernels::{
 use crate::{Result, with_engine};
 
 /// The number of rows in the table.
-pub const KERNELS: usize = 6 * 5 + 5 * 2 + 3 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 7 + 3 + 1 + 3 + 2 + 9 + 1 + 1 + 2 + 3 * 3 + 4;
+pub const KERNELS: usize =
+    6 * 5 + 5 * 2 + 3 + 2 + 3 + 2 + 7 + 3 * 3 + 2 + 2 + 2 + 2 + 2 * 7 + 3 + 1 + 3 + 2 + 9 + 1 + 1 + 2 + 3 * 3 + 4;
 
 /// Compares every kernel of `engine` with the reference. `bound` depends on the engine: 5e-6 for exact f32 arithmetic,
 /// 2e-5 for shaders, whose division, exp and log are less accurate. `watch` is called with each finished row.

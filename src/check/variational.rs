@@ -13,7 +13,9 @@ pub(super) const SHAPES: [f64; 3] = [0.2, 1.0, 2.5];
 /// An order of every segment: fixed bases, or their posteriors, and gains. The second of an order's two means is smaller, by
 /// a share that differs from entry to entry.
 fn order<E: Variational>(engine: &E, cases: &[Case], learned: bool) -> Result<Order<E>> {
-    let less = |mean: &Array2<f32>| Array2::from_shape_fn(mean.dim(), |(i, j)| mean[[i, j]] * ((i + 2 * j) % 5 + 1) as f32 / 6.0);
+    let less = |mean: &Array2<f32>| {
+        Array2::from_shape_fn(mean.dim(), |(i, j)| mean[[i, j]] * ((i + 2 * j) % 5 + 1) as f32 / 6.0)
+    };
     let two = |part: fn(&Case) -> &Array2<f32>| {
         let mean: Vec<Array2<f32>> = cases.iter().map(|case| part(case).clone()).collect();
         let harmonic: Vec<Array2<f32>> = mean.iter().map(less).collect();

@@ -10,8 +10,8 @@ use ndarray::{Array1, Array2};
 use partwise::Divergence;
 use partwise::engine::{Cpu, Engine, Timing};
 use partwise::kernels::{
-    Density, GainPrior, Glue, Gradient, Lags, Mask, Mixture, Mixtures, Modulus, Pairing, Pairs, Peak, Peaks, Prior,
-    Rule, ShiftRule, Shifts, Spectra,
+    Bases, Density, GainPrior, Gig, Glue, Gradient, Lags, Mask, Mixture, Mixtures, Modulus, Order, Pairing, Pairs,
+    Peak, Peaks, Prior, Rule, ShiftRule, Shifts, Spectra, Variational,
 };
 use partwise::random::Stream;
 use partwise::report::Roof;
@@ -27,6 +27,9 @@ const PEAK_TIMES: u32 = 4;
 
 /// Components of the mixtures.
 const MIXTURES: usize = 32;
+
+/// The shape of the priors of variational Bayes.
+const SHAPE: f64 = 0.2;
 
 /// Frames of the utterances that are mixed in pairs, about.
 const UTTERANCE: usize = 500;
@@ -147,6 +150,9 @@ struct Problem<'a, E: Engine> {
     priors: Vec<Prior<E::Matrix>>,
     weights: E::Panel,
     pairs: Option<&'a [Paired<E>; 3]>,
+    /// One order: W, fixed, and both means of H. Patterns that move have none.
+    orders: Vec<Order<E>>,
+    gig: &'a Gig<E>,
 }
 
 /// Two sources whose utterances are mixed in pairs, and their models.
@@ -237,7 +243,7 @@ fn updates<E: GainPrior>() -> Vec<Kernel<E>> {
 }
 
 /// The kernels without a divergence.
-fn others<E: Glue + Pairs>() -> Vec<Kernel<E>> {
+fn others<E: Glue + Pairs + Variational>() -> Vec<Kernel<E>> {
     vec![
         Kernel {
             name: "masks",
@@ -252,6 +258,12 @@ fn others<E: Glue + Pairs>() -> Vec<Kernel<E>> {
         },
         Kernel { name: "pairs, magnitude", cost: formed, run: |engine, p| shares(engine, p, 1) },
         Kernel { name: "pairs, power", cost: formed, run: |engine, p| shares(engine, p, 2) },
+        Kernel {
+            name: "gains, variational",
+            // ω and C, and two projections. The terms come back to the host.
+            cost: |s| Cost { flop: 4.0 * s.product, bytes: s.v + s.w + 4.0 * s.h },
+            run: |engine, p| engine.update_gain_posteriors(p.v, &mut p.orders, p.gig).map(drop),
+        },
     ]
 }
 
@@ -283,7 +295,7 @@ fn shifted<E: Shifts>() -> Vec<Kernel<E>> {
 }
 
 /// The kernels of a shape: those that depend on the divergence, and the others.
-fn of_shape<E: GainPrior + Glue + Shifts + Pairs>(shape: Shape) -> [Vec<Kernel<E>>; 2] {
+fn of_shape<E: GainPrior + Glue + Shifts + Pairs + Variational>(shape: Shape) -> [Vec<Kernel<E>>; 2] {
     if shape.lags.is_some() { [shifted(), Vec::new()] } else { [updates(), others()] }
 }
 
@@ -297,7 +309,7 @@ pub(super) fn steps(plan: &Plan) -> usize {
 }
 
 /// Measures the peaks and all kernels of an engine.
-pub(super) fn measure<E: GainPrior + Glue + Shifts + Pairs + Peak>(
+pub(super) fn measure<E: GainPrior + Glue + Shifts + Pairs + Peak + Variational>(
     engine: &E,
     plan: &Plan,
     bar: &ProgressBar,
@@ -343,6 +355,7 @@ struct Given<E: Engine> {
     h: Array2<f32>,
     /// Mixtures in pairs that are stored, and that are formed as magnitudes and as powers. None for patterns that move.
     pairs: Option<[Paired<E>; 3]>,
+    gig: Gig<E>,
 }
 
 impl<E: Pairs> Given<E> {
@@ -354,6 +367,7 @@ impl<E: Pairs> Given<E> {
             w: vec![numbers("w", bins, components); time],
             h: numbers("h", pitch * components, frames),
             pairs: if shape.lags.is_some() { None } else { Some(paired(engine, bins, &utterances(frames))?) },
+            gig: Gig::new(engine, SHAPE)?,
         })
     }
 }
@@ -404,7 +418,7 @@ fn priors<E: Engine, const N: usize>(engine: &E, rows: [Range<usize>; N]) -> par
 }
 
 /// The shortest time of a kernel, and its rates.
-fn time<E: GainPrior + Pairs>(
+fn time<E: GainPrior + Pairs + Variational>(
     engine: &E,
     kernel: &Kernel<E>,
     given: &Given<E>,
@@ -419,6 +433,11 @@ fn time<E: GainPrior + Pairs>(
     // first.
     let rests = Cell::new(false);
     let timing = Timing::shortest(least, LONG_ENOUGH, |times| {
+        let means = || engine.panel(given.h.view());
+        let orders = match shape.lags {
+            Some(_) => Vec::new(),
+            None => vec![Order { bases: Bases::Fixed(engine.stack(&bases)?), mean: means()?, harmonic: means()? }],
+        };
         let mut problem = Problem {
             v: &given.v,
             w: engine.stack(&bases)?,
@@ -429,6 +448,8 @@ fn time<E: GainPrior + Pairs>(
             priors: priors(engine, [0..middle, middle..shape.components])?,
             weights: engine.panel(Array2::from_elem((2, shape.frames), 0.1f32).view())?,
             pairs: given.pairs.as_ref(),
+            orders,
+            gig: &given.gig,
         };
         let mut timed = || engine.timed(|| (0..times).try_for_each(|_| (kernel.run)(engine, &mut problem)));
         let started = Instant::now();
@@ -491,6 +512,7 @@ mod tests {
         let of_others = costs(None, others());
         assert_eq!(of_others[..2], [(60.0, 148.0), (8.0, 56.0)]);
         assert!((of_others[3].0 - 2.0 * (9.0 + 4.0 / 6.0)).abs() < 1e-12 && (of_others[3].1 - 56.0).abs() < 1e-12);
+        assert_eq!(of_others[4..], [(240.0, 304.0)]);
         // With 2 time lags and 4 pitch lags a product has 480 flop, W 80 bytes, H 240.
         let shape: Shape = "2x3x5x2x4".parse().unwrap();
         let shifted = |divergence| {

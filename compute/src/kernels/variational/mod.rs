@@ -438,7 +438,7 @@ mod tests {
 
     fn assert_finite<E: Variational>(engine: &E) {
         for (data, name) in [(Data::Silent, "silent"), (Data::Wide, "wide")] {
-            for shape in SHAPES {
+            for shape in [0.2, 3.0] {
                 for (index, (_, result)) in everything(engine, &ALL, data, shape, true).iter().enumerate() {
                     assert!(result.iter().all(|x| x.is_finite()), "{name}, shape {shape}: result {index}");
                 }
