@@ -53,7 +53,16 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Packages that only some files may name: (package, path prefixes or suffixes).
 const PACKAGES: &[(&str, &[&str])] = &[
     ("wgpu", &["src/engine/gpu/", "/gpu.rs"]),
-    ("pulp", &["src/engine/cpu/", "/cpu.rs", "src/kernels/products/cpu/", "src/kernels/shifts/cpu/"]),
+    (
+        "pulp",
+        &[
+            "src/engine/cpu/",
+            "/cpu.rs",
+            "src/kernels/products/cpu/",
+            "src/kernels/shifts/cpu/",
+            "src/kernels/variational/cpu/",
+        ],
+    ),
     ("anyhow", &["src/main.rs", "src/cli/"]),
     ("clap", &["src/main.rs", "src/cli/"]),
     ("indicatif", &["src/cli/"]),

@@ -105,9 +105,13 @@ impl Case {
         list.iter().map(|value| value.as_f64().ok_or_else(|| format!("{name} holds no numbers").into())).collect()
     }
 
-    /// Whether an array is τ or ρ of a factor. Engines keep the moments that they turn them into.
+    /// Whether an array is τ or ρ of a factor, of which engines keep the moments, or E\[log y\], which no update needs.
     fn is_kept_by_no_engine(&self, name: &str) -> bool {
-        self.op == "vb" && ["tW", "tH", "rW", "rH"].iter().any(|parameter| name.starts_with(parameter))
+        match self.op.as_str() {
+            "vb" => ["tW", "tH", "rW", "rH"].iter().any(|parameter| name.starts_with(parameter)),
+            "gig" => name == "mean_log",
+            _ => false,
+        }
     }
 
     /// The expected arrays with the f32 error of each. X.re and X.im are joined.
@@ -157,6 +161,7 @@ fn run<E: GainPrior + Momentum + Glue + Shifts + Pairs + Variational, T: Sample 
         "mel" => mel_case::<T>(case),
         "snmf" => sparse_case(engine, case),
         "vb" => averaged_case(engine, case),
+        "gig" => posterior_case(case),
         op => Err(format!("unknown operation {op}").into()),
     }
 }
@@ -617,6 +622,22 @@ fn sparse_case<E: Products + Glue>(engine: &E, case: &Case) -> Outcome<Arrays> {
         out.insert(format!("H_{done}"), real(engine.read_panel::<f64>(&h)?.iter().copied()));
     }
     out.insert("objective".into(), real(trace));
+    Ok(out)
+}
+
+/// Moments of generalized inverse Gaussians: host arithmetic, which the tables of all engines are made of.
+fn posterior_case(case: &Case) -> Outcome<Arrays> {
+    let [tau, rho] = [case.vector("tau")?, case.vector("rho")?];
+    let mut out = Arrays::new();
+    for shape in case.numbers("gammas")? {
+        for (&tau, &rho) in tau.iter().zip(rho) {
+            let of = variational::posterior(tau, rho, shape);
+            let arrays = [("mean", of.mean), ("harmonic_mean", of.harmonic), ("log_norm", of.log_normalizer)];
+            for (name, value) in arrays {
+                out.entry(name.into()).or_default().push(Complex::new(value, 0.0));
+            }
+        }
+    }
     Ok(out)
 }
 

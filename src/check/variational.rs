@@ -21,7 +21,9 @@ fn order<E: Variational>(engine: &E, cases: &[Case], learned: bool) -> Result<Or
         let harmonic: Vec<Array2<f32>> = mean.iter().map(less).collect();
         [mean, harmonic]
     };
-    let views = |all: &[Array2<f32>]| -> Vec<ArrayView2<'_, f32>> { all.iter().map(|one| one.view()).collect() };
+    fn views(all: &[Array2<f32>]) -> Vec<ArrayView2<'_, f32>> {
+        all.iter().map(|one| one.view()).collect()
+    }
     let [w, less_w] = two(|case| &case.w);
     let bases = match learned {
         false => Bases::Fixed(engine.stack(&views(&w))?),

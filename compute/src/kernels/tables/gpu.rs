@@ -17,14 +17,14 @@ static APPLY: Kernel = Kernel {
 };
 
 /// The laws of a table, as a kernel reads them: value, power and slope of each.
-pub(crate) fn ends<M>(table: &Table<M>) -> [[f32; QUAD]; 2] {
+pub(crate) fn bounds<M>(table: &Table<M>) -> [[f32; QUAD]; 2] {
     table.laws.map(|Law { value, power, slope }| [value, power, slope, 0.0])
 }
 
 impl Tables for Gpu {
     fn apply(&self, table: &Table<GpuMatrix>, numbers: &GpuPanel) -> Result<GpuPanel> {
         let values = self.new_panel(numbers.rows, numbers.segments.clone())?;
-        let laws = self.table(&ends(table))?;
+        let laws = self.table(&bounds(table))?;
         for (numbers, chunk) in numbers.chunks.iter().zip(&values.chunks) {
             let cells = values.rows * chunk.quads();
             self.run(Run {

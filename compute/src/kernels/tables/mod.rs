@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::{Error, Result};
 
 pub(crate) use cpu::{Lookup, View};
-pub(crate) use gpu::ends;
+pub(crate) use gpu::bounds;
 
 /// The octaves of the cells: from 2^-64 to 2^40. Twice the root of the least normal f32 number is above 2^-64.
 const OCTAVES: std::ops::Range<i32> = -64..40;

@@ -102,17 +102,24 @@ fn log_gamma(x: f64) -> f64 {
 
 /// The posterior of an element.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Posterior {
+pub struct Posterior {
     /// E\[y\]
-    pub(super) mean: f64,
+    pub mean: f64,
     /// 1/E\[1/y\]
-    pub(super) harmonic: f64,
+    pub harmonic: f64,
     /// E log Gamma(y; p, p) − E log GIG(y)
-    pub(super) term: f64,
+    pub term: f64,
+    /// log ∫ y^(p−1) exp(−ρ y − τ/y) dy
+    pub log_normalizer: f64,
 }
 
-/// GIG(τ, ρ, p). With τ = 0 it is Gamma(p, ρ).
-pub(super) fn posterior(tau: f64, rho: f64, p: f64) -> Posterior {
+/// GIG(τ, ρ, p) in f64, for τ ≥ 0, ρ > 0 and p > 0. With τ = 0 it is Gamma(p, ρ).
+///
+/// ```
+/// let of_gamma = partwise_compute::kernels::variational::posterior(0.0, 2.0, 3.0);
+/// assert_eq!((of_gamma.mean, of_gamma.harmonic), (1.5, 1.0));
+/// ```
+pub fn posterior(tau: f64, rho: f64, p: f64) -> Posterior {
     let z = 2.0 * rho.sqrt() * tau.sqrt();
     let (b, d, level) = if z > 0.0 {
         let (t, level) = (ratio(p, z), level(p, z));
@@ -121,7 +128,12 @@ pub(super) fn posterior(tau: f64, rho: f64, p: f64) -> Posterior {
         (0.0, (p - 1.0).max(0.0), 0.0)
     };
     let mean = (b + p) / rho;
-    Posterior { mean, harmonic: d / rho, term: level - p * (rho / p).ln() - p * (mean - 1.0) }
+    Posterior {
+        mean,
+        harmonic: d / rho,
+        term: level - p * (rho / p).ln() - p * (mean - 1.0),
+        log_normalizer: level - 2.0 * b - p * rho.ln() + log_gamma(p),
+    }
 }
 
 #[cfg(test)]
@@ -178,15 +190,19 @@ mod tests {
     #[test]
     fn posteriors_equal_hand_computed_ones() {
         // p = 1/2 has a closed form: E[y] = √(τ/ρ) (1 + 1/z), E[1/y] = √(ρ/τ). Here z = 4.
-        let Posterior { mean, harmonic, term } = posterior(2.0, 2.0, 0.5);
+        let Posterior { mean, harmonic, term, log_normalizer } = posterior(2.0, 2.0, 0.5);
         assert!((mean - 1.25).abs() < 1e-14 && (harmonic - 1.0).abs() < 1e-14, "{mean} {harmonic}");
         assert!((term - (-0.5 * 4f64.ln() - 0.125)).abs() < 1e-14, "{term}");
+        // √(π/ρ) exp(−z)
+        assert!((log_normalizer - (0.5 * f64::ln(0.5 * std::f64::consts::PI) - 4.0)).abs() < 1e-14, "{log_normalizer}");
         // Gamma(3, 2) under Gamma(3, 3): 3 log 3 - 3 log 2 - 3 (3/2 - 1).
-        let Posterior { mean, harmonic, term } = posterior(0.0, 2.0, 3.0);
+        let Posterior { mean, harmonic, term, log_normalizer } = posterior(0.0, 2.0, 3.0);
         assert_eq!((mean, harmonic), (1.5, 1.0));
         assert!((term - (3.0 * 1.5f64.ln() - 1.5)).abs() < 1e-14, "{term}");
+        assert!((log_normalizer - f64::ln(2.0 / 8.0)).abs() < 1e-14, "{log_normalizer}");
         // The prior itself.
-        assert_eq!(posterior(0.0, 0.7, 0.7), Posterior { mean: 1.0, harmonic: 0.0, term: 0.0 });
+        let Posterior { mean, harmonic, term, .. } = posterior(0.0, 0.7, 0.7);
+        assert_eq!((mean, harmonic, term), (1.0, 0.0, 0.0));
     }
 
     #[test]

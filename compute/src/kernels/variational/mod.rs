@@ -27,6 +27,8 @@ mod gig;
 mod gpu;
 mod reference;
 
+pub use gig::{Posterior, posterior};
+
 use ndarray::Array2;
 
 use crate::engine::Engine;

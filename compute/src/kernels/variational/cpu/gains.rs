@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::super::{Bases, FIELD_CEILING, Gig, Order};
 use super::moments::Moments;
-use super::{ROWS, add_to, clear_padding, floor};
+use super::strips::{ROWS, add_to, clear_padding, floor};
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, padded};
 use crate::kernels::products::shape_of;

@@ -3,58 +3,25 @@
 mod bases;
 mod gains;
 mod moments;
+mod strips;
 
 use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
 use self::gains::Factor;
-use super::{
-    Bases, Gig, Order, QUOTIENT_CEILING, VARIANCE_FLOOR, Variational, check_order, check_sources, check_weighed,
-    check_weights, fixed_bases,
-};
+use self::strips::{ROWS, add_to, ceiling, clear_padding, floor, of_columns};
+use super::{Bases, Gig, Order, Variational, check_order, check_sources, check_weighed, check_weights, fixed_bases};
 use crate::Result;
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, STRIP, math};
 use crate::kernels::products::shape_of;
-
-/// Rows whose numbers are summed in f32, before they are added in f64.
-const ROWS: usize = 8;
 
 impl Order<Cpu> {
     fn check(&self, data: &CpuPanel) -> Result<()> {
         let shapes = self.bases.means().map(|w| (w.len(), shape_of(w)));
         check_order(shapes, [self.mean.extent(), self.harmonic.extent()], data.extent())
     }
-}
-
-/// Zeros the columns of a strip that pad it.
-fn clear_padding(columns: usize, strip: &mut [f32]) {
-    if columns < STRIP {
-        strip.chunks_exact_mut(STRIP).for_each(|row| row[columns..].fill(0.0));
-    }
-}
-
-/// Adds the first `columns` of some sums to the list of a panel's columns.
-fn of_columns(sums: Vec<[f64; STRIP]>, panel: &CpuPanel) -> Vec<f64> {
-    sums.iter().zip(panel.places()).flat_map(|(sums, place)| sums[..place.columns].to_vec()).collect()
-}
-
-#[inline(always)]
-fn floor<S: Simd>(simd: S) -> S::f32s {
-    simd.splat_f32s(VARIANCE_FLOOR as f32)
-}
-
-#[inline(always)]
-fn ceiling<S: Simd>(simd: S) -> S::f32s {
-    simd.splat_f32s(QUOTIENT_CEILING as f32)
-}
-
-/// Adds vectors to sums in f64.
-#[inline(always)]
-fn add_to<S: Simd, const V: usize>(sums: &mut [f64; STRIP], vectors: &[S::f32s; V]) {
-    let numbers: &[f32] = bytemuck::cast_slice(vectors);
-    sums.iter_mut().zip(numbers).for_each(|(sum, &number)| *sum += f64::from(number));
 }
 
 /// Adds q/C of an order to a strip, or begins it: Σ q/C.
