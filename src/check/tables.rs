@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use super::cases::{Case, error};
 use crate::Result;
-use crate::engine::{Engine, Reference};
+use crate::engine::Reference;
 use crate::kernels::{End, Table, Tables};
 
 /// The largest error of log(1 + z), of √z and of 1/√(1 + z) relative to each value, for z over the ratios of gains.

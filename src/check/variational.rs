@@ -10,6 +10,10 @@ use crate::kernels::{Bases, Gig, Order, Variational};
 /// The shapes of the priors.
 pub(super) const SHAPES: [f64; 3] = [0.2, 1.0, 2.5];
 
+fn views(all: &[Array2<f32>]) -> Vec<ArrayView2<'_, f32>> {
+    all.iter().map(|one| one.view()).collect()
+}
+
 /// An order of every segment: fixed bases, or their posteriors, and gains. The second of an order's two means is smaller, by
 /// a share that differs from entry to entry.
 fn order<E: Variational>(engine: &E, cases: &[Case], learned: bool) -> Result<Order<E>> {
@@ -21,9 +25,6 @@ fn order<E: Variational>(engine: &E, cases: &[Case], learned: bool) -> Result<Or
         let harmonic: Vec<Array2<f32>> = mean.iter().map(less).collect();
         [mean, harmonic]
     };
-    fn views(all: &[Array2<f32>]) -> Vec<ArrayView2<'_, f32>> {
-        all.iter().map(|one| one.view()).collect()
-    }
     let [w, less_w] = two(|case| &case.w);
     let bases = match learned {
         false => Bases::Fixed(engine.stack(&views(&w))?),
@@ -41,13 +42,16 @@ fn data<E: Variational>(engine: &E, cases: &[Case]) -> Result<E::Panel> {
 fn panel<E: Variational>(engine: &E, cases: &[Case], rows: usize, f: impl Fn(usize, usize) -> f32) -> Result<E::Panel> {
     let of = |case: &Case| Array2::from_shape_fn((rows, case.v.ncols()), |(row, column)| f(row, column));
     let all: Vec<Array2<f32>> = cases.iter().map(of).collect();
-    engine.packed(&all.iter().map(|one| one.view()).collect::<Vec<_>>())
+    engine.packed(&views(&all))
 }
 
-/// Numbers of every column, as segments of one row.
-fn rows_of(cases: &[Case], numbers: &[f64]) -> Vec<Array2<f64>> {
+/// Sums of so many terms for every column, as segments. The terms of a sum may cancel, so a second row has their number, and
+/// errors are shares of it at least.
+fn rows_of(cases: &[Case], sums: &[f64], terms: usize) -> Vec<Array2<f64>> {
     let lengths: Vec<usize> = cases.iter().map(|case| case.v.ncols()).collect();
-    let all = Array2::from_shape_fn((1, lengths.iter().sum()), |(_, n)| numbers.get(n).copied().unwrap_or(f64::NAN));
+    let sum = |n: usize| sums.get(n).copied().unwrap_or(f64::NAN);
+    let of = |(row, n): (usize, usize)| if row == 0 { sum(n) } else { terms as f64 };
+    let all = Array2::from_shape_fn((2, lengths.iter().sum()), of);
     cut(all.view(), &lengths)
 }
 
@@ -81,7 +85,8 @@ pub(super) fn sources<E: Variational>(engine: &E, cases: &[Case], noise: f64) ->
 
 fn sources_on<E: Variational>(engine: &E, cases: &[Case], noise: f64) -> Result<Vec<Array2<f64>>> {
     let (x, variances) = (data(engine, cases)?, variances_of(engine, cases)?);
-    let mut all = vec![rows_of(cases, &engine.energy(&x, &variances, noise)?)];
+    let energy = engine.energy(&x, &variances, noise)?;
+    let mut all = vec![rows_of(cases, &energy, cases[0].v.nrows())];
     for source in 0..2 {
         all.push(segments(engine, &engine.power(&x, &variances, source, noise)?)?);
         all.push(segments(engine, &engine.fraction(&variances, source)?)?);
@@ -99,8 +104,9 @@ fn gains_on<E: Variational>(engine: &E, cases: &[Case], learned: bool, shape: f6
     let mut orders = [order(engine, cases, learned)?];
     let evidence = engine.evidence(&p, &orders)?;
     let terms = engine.update_gain_posteriors(&p, &mut orders, &gig)?;
-    let rows = [&evidence, &terms].map(|rows| rows_of(cases, &rows.row(0).to_vec()));
-    let [evidence, terms] = rows;
+    let (rows, components) = cases[0].w.dim();
+    let evidence = rows_of(cases, &evidence.row(0).to_vec(), rows);
+    let terms = rows_of(cases, &terms.row(0).to_vec(), components);
     let panels = (segments(engine, &orders[0].mean)?, segments(engine, &orders[0].harmonic)?);
     Ok(by_segment(vec![evidence, terms, panels.0, panels.1]))
 }
@@ -114,8 +120,9 @@ fn bases_on<E: Variational>(engine: &E, cases: &[Case], shape: f64) -> Result<Ve
     let (p, gig) = (data(engine, cases)?, Gig::new(engine, shape)?);
     let mut order = order(engine, cases, true)?;
     let terms = engine.update_basis_posteriors(&p, &mut order, &gig)?;
-    let rows = cases[0].v.nrows();
-    let mut all = vec![terms.into_iter().map(|term| Array2::from_elem((1, 1), term)).collect()];
+    let (rows, components) = cases[0].w.dim();
+    let with_count = |sum: f64| Array2::from_shape_fn((2, 1), |(row, _)| [sum, (rows * components) as f64][row]);
+    let mut all = vec![terms.into_iter().map(with_count).collect()];
     if let Bases::Learned { mean, harmonic } = &order.bases {
         all.push(matrices(engine, mean, rows)?);
         all.push(matrices(engine, harmonic, rows)?);

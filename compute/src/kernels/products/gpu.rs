@@ -440,6 +440,7 @@ impl Gpu {
         (gains, n, d): (&Storage, &Storage, &Storage),
         rule: &Rule,
     ) -> Result<()> {
+        self.row_sums(w, rule.divergence)?;
         self.gains(&Part::of(self, &[window], w)?, Some(fields), (gains, n), Beside::Denominators(d), rule)
     }
 

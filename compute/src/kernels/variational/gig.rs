@@ -16,46 +16,50 @@
 //! G is 0 at z = 0, monotone, and (p − 1/2) log z + constant for large z. A + B − z and log K_p + z are computed as such,
 //! because both sums cancel for large z.
 //!
-//! **Quadrature.** K_p(z) e^z = ∫ exp(−z (cosh u − 1)) cosh(pu) du over u > 0. All that is needed are means under such a
+//! **Quadrature.** K_p(z) e^z = ∫ exp(−z (cosh u − 1)) cosh(pu) du over u > 0. All that is needed are means under this
 //! weight. The trapezoid rule converges geometrically, because the weight is even and analytic. All terms are positive.
 
 /// The step, and the step in widths of the weight's peak.
-const STEP: f64 = 0.2;
-const STEP_IN_WIDTHS: f64 = 0.4;
-/// Where the logarithm of the weight is this far below its peak, it is left out.
-const DEPTH: f64 = 50.0;
+const STEP: f64 = 0.25;
+const STEP_IN_WIDTHS: f64 = 0.45;
+/// Terms that are smaller than this share of those at the peak are left out.
+const SHARE: f64 = 1e-22;
 
-/// ∫ w r du and ∫ w du for w = exp(−z (cosh u − 1)) cosh(pu), both divided by e^log.
+/// ∫ w r du for w = exp(−z (cosh u − 1)) cosh(pu) and r = 1, cosh((p−1) u)/cosh(pu), and cosh u − 1. All are divided by
+/// e^log.
 struct Integrals {
-    with: f64,
     plain: f64,
+    ratio: f64,
+    level: f64,
     log: f64,
 }
 
-/// log cosh x
-fn log_cosh(x: f64) -> f64 {
-    x.abs() + (-2.0 * x.abs()).exp().ln_1p() - std::f64::consts::LN_2
+/// cosh u − 1, given e^u.
+fn cosh_less(u: f64, power: f64) -> f64 {
+    // Only the first form has all digits for small u, and only the second is fast.
+    if u < 0.5 { 2.0 * (0.5 * u).sinh().powi(2) } else { 0.5 * (power + power.recip()) - 1.0 }
 }
 
-/// cosh u − 1
-fn cosh_less(u: f64) -> f64 {
-    2.0 * (0.5 * u).sinh().powi(2)
-}
-
-fn integrate(p: f64, z: f64, r: impl Fn(f64) -> f64) -> Integrals {
+fn integrate(p: f64, z: f64) -> Integrals {
     let peak = (p / z).asinh();
     let step = STEP.min(STEP_IN_WIDTHS / z.hypot(p).sqrt());
-    let log_weight = |u: f64| log_cosh(p * u) - z * cosh_less(u);
-    let log = log_weight(peak);
-    let (mut with, mut plain) = (0.0, 0.0);
+    let log = p * peak - z * cosh_less(peak, peak.exp());
+    // The terms without the step. cosh(pu) = e^pu (1 + e^-2pu)/2, and alike for p − 1.
+    let terms = |u: f64| {
+        let (power, fold) = (u.exp(), (-2.0 * p * u).exp());
+        let less = cosh_less(u, power);
+        let half = 0.5 * (p * u - z * less - log).exp();
+        let plain = half * (1.0 + fold);
+        [plain, half * (power.recip() + power * fold), plain * less]
+    };
+    let least = terms(peak).map(|term| SHARE * term);
+    let mut sums = [0.0; 3];
     let mut add = |index: f64| {
-        let u = index * step;
-        let depth = log_weight(u) - log;
+        let terms = terms(index * step);
         // The rule on the whole line counts u = 0 once, and all other u twice.
-        let weight = depth.exp() * if index == 0.0 { 0.5 } else { 1.0 };
-        plain += weight;
-        with += weight * r(u);
-        depth > -DEPTH
+        let weight = if index == 0.0 { 0.5 } else { 1.0 };
+        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += weight * term);
+        terms[0] > least[0] || terms[1] > least[1]
     };
     let middle = (peak / step).floor();
     let mut index = middle;
@@ -66,23 +70,32 @@ fn integrate(p: f64, z: f64, r: impl Fn(f64) -> f64) -> Integrals {
     while add(index) {
         index += 1.0;
     }
-    Integrals { with: with * step, plain: plain * step, log }
+    let [plain, ratio, level] = sums.map(|sum| sum * step);
+    Integrals { plain, ratio, level, log }
+}
+
+impl Integrals {
+    /// K_{p−1}/K_p
+    fn ratio(&self) -> f64 {
+        self.ratio / self.plain
+    }
+
+    /// G
+    fn level(&self, p: f64, z: f64) -> f64 {
+        let at_zero = log_gamma(p) + (p - 1.0) * std::f64::consts::LN_2 + p;
+        z * self.level / self.plain + self.log + self.plain.ln() + p * z.ln() - at_zero
+    }
 }
 
 /// T(z) = K_{q−1}(z)/K_q(z), q = max(p, 1 − p), for z > 0.
 pub(super) fn ratio(p: f64, z: f64) -> f64 {
-    let q = p.max(1.0 - p);
-    // cosh((q − 1) u)/cosh(q u)
-    let ratio = |u: f64| ((-u).exp() + ((1.0 - 2.0 * q) * u).exp()) / (1.0 + (-2.0 * q * u).exp());
-    let Integrals { with, plain, .. } = integrate(q, z, ratio);
-    with / plain
+    let ratio = integrate(p, z).ratio();
+    if p >= 0.5 { ratio } else { ratio.recip() }
 }
 
 /// G(z) for z > 0.
 pub(super) fn level(p: f64, z: f64) -> f64 {
-    let Integrals { with, plain, log } = integrate(p, z, cosh_less);
-    let at_zero = log_gamma(p) + (p - 1.0) * std::f64::consts::LN_2 + p;
-    z * with / plain + log + plain.ln() + p * z.ln() - at_zero
+    integrate(p, z).level(p, z)
 }
 
 /// log Γ(x) for x > 0: Stirling's series, after the recurrence.
@@ -122,8 +135,9 @@ pub struct Posterior {
 pub fn posterior(tau: f64, rho: f64, p: f64) -> Posterior {
     let z = 2.0 * rho.sqrt() * tau.sqrt();
     let (b, d, level) = if z > 0.0 {
-        let (t, level) = (ratio(p, z), level(p, z));
-        if p >= 0.5 { (0.5 * z * t, 0.5 * z / t, level) } else { (0.5 * z / t, 0.5 * z * t, level) }
+        let integrals = integrate(p, z);
+        let ratio = integrals.ratio();
+        (0.5 * z * ratio, 0.5 * z / ratio, integrals.level(p, z))
     } else {
         (0.0, (p - 1.0).max(0.0), 0.0)
     };
