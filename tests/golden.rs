@@ -692,7 +692,7 @@ fn averaged_case<E: Variational>(engine: &E, case: &Case) -> Outcome<Arrays> {
             let share = c / &total;
             let name = |quantity: &str| format!("{quantity}{}_{done}", j + 1);
             out.insert(name("mu"), share.iter().zip(&spectrum).map(|(share, x)| share * x).collect());
-            out.insert(name("var"), real((c * &others.mapv(|others| others + options.noise) / &total).into_iter()));
+            out.insert(name("var"), real(c * &others.mapv(|others| others + options.noise) / &total));
             out.insert(name("q"), real(source.posterior.iter().copied()));
             if source.orders.len() > 1 {
                 out.insert(name("logq"), real(source.log_evidence.iter().copied()));
@@ -711,7 +711,7 @@ fn averaged_case<E: Variational>(engine: &E, case: &Case) -> Outcome<Arrays> {
                     let (gains, bases) = (gains?, bases?);
                     if index == 0 {
                         let floored = bases.dot(&gains).mapv(|variance| variance.max(VARIANCE_FLOOR));
-                        out.insert(name(product), real(floored.into_iter()));
+                        out.insert(name(product), real(floored));
                     }
                     out.insert(name(of_gains), real(gains.iter().copied()));
                     if let Bases::Learned { .. } = order.bases {

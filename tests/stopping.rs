@@ -12,7 +12,7 @@ use partwise::Separation;
 use partwise::divergence::Divergence;
 use partwise::engine::{Cpu, Engine, Reference};
 use partwise::kernels::momentum::START;
-use partwise::kernels::{GainPrior, Glue, Mask, Momentum, Products, Rule, Shifts, Track};
+use partwise::kernels::{GainPrior, Glue, Mask, Momentum, Products, Rule, Shifts, Track, Variational};
 use partwise::methods::nmf::LOOK;
 use partwise::methods::nmf::{self, Until, Updates};
 use partwise::model::{Model, Parts, Source, Summary};
@@ -231,7 +231,7 @@ fn model(bases: &Array2<f32>) -> Model {
     }
 }
 
-fn assert_cut<E: GainPrior + Momentum + Glue + Shifts + 'static>(engine: E) {
+fn assert_cut<E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(engine: E) {
     let (batch, model) = (segments(), model(&bases()));
     let separation = Separation {
         updates: Some(Updates::Extrapolated),
@@ -267,7 +267,7 @@ fn assert_cut<E: GainPrior + Momentum + Glue + Shifts + 'static>(engine: E) {
     assert!(separator.separate(data.view(), &[BINS]).is_err());
 }
 
-fn assert_nonsense_is_told<E: GainPrior + Momentum + Glue + Shifts + 'static>(engine: E) {
+fn assert_nonsense_is_told<E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(engine: E) {
     let (model, mut data) = (model(&bases()), numbers(2, BINS, 5));
     data[(4, 3)] = f32::NAN;
     for updates in WAYS {

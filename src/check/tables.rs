@@ -7,6 +7,9 @@ use crate::Result;
 use crate::engine::Reference;
 use crate::kernels::{End, Table, Tables};
 
+/// A function and its laws beyond the cells.
+type Function = (fn(f64) -> f64, [End; 2]);
+
 /// The largest error of log(1 + z), of √z and of 1/√(1 + z) relative to each value, for z over the ratios of gains.
 pub(super) fn apply<E: Tables>(engine: &E, case: &Case) -> Result<f64> {
     // From 1e-12 to 1e12 over the entries.
@@ -16,7 +19,7 @@ pub(super) fn apply<E: Tables>(engine: &E, case: &Case) -> Result<f64> {
         10f64.powf(24.0 * share.min(1.0) - 12.0)
     };
     let numbers = Array2::from_shape_fn((rows, columns), number);
-    let functions: [(fn(f64) -> f64, [End; 2]); 3] = [
+    let functions: [Function; 3] = [
         (f64::ln_1p, [End::Power(1.0), End::Logarithm(1.0)]),
         (f64::sqrt, [End::Power(0.5); 2]),
         (|z| (1.0 + z).powf(-0.5), [End::Power(0.0), End::Power(-0.5)]),

@@ -342,19 +342,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_lines_are_read_in_seconds() {
+    fn lines_are_not_searched_for_each_output() {
         let root = tempfile::tempdir().unwrap();
         let lines: String = (0..100_000).map(|n| report(root.path(), &format!("{n}/mix")).to_line().unwrap()).collect();
         std::fs::write(root.path().join(MANIFEST), lines).unwrap();
         let started = std::time::Instant::now();
         let record = Record::read(root.path()).unwrap();
+        let reading = started.elapsed();
         let line = report(root.path(), "77777/mix");
         write_outputs(&line);
+        let started = std::time::Instant::now();
         for _ in 0..1000 {
             assert!(record.proves("hash of 77777/mix", &parameters(), &line.outputs).is_some());
         }
-        // Searching all lines for each output would take minutes.
-        let seconds = started.elapsed().as_secs_f64();
-        assert!(seconds < 10.0, "{seconds} s");
+        // A search through all lines for each output would take minutes.
+        let proving = started.elapsed();
+        assert!(proving < reading, "{proving:?} after {reading:?}");
     }
 }

@@ -114,7 +114,7 @@ pub struct Separation {
 
 impl Default for Separation {
     fn default() -> Self {
-        Self { orders_by: Choice::Fusion, temperature: None, background_rank: None, noise_variance: 1e-6, seed: 0 }
+        Self { orders_by: Choice::Fusion, temperature: None, background_rank: None, noise_variance: 3e-8, seed: 0 }
     }
 }
 
@@ -143,7 +143,7 @@ impl Separation {
         Flag::number(
             "noise_variance",
             "V",
-            "The variance of the noise of a recording, as a share of its mean power [default: 0.000001]",
+            "The variance of the noise of a recording that belongs to no source, as a share of its mean power [default: 3e-8]",
         ),
         Flag::count("seed", "N", "The seed of the background's random start: the same seed gives the same bytes"),
     ];

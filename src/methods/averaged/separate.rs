@@ -25,7 +25,7 @@ type Watch<'a> = dyn FnMut(f64) -> Result<()> + Send + 'a;
 pub(crate) struct Settings {
     /// How the orders are made one.
     choice: Choice,
-    /// σ².
+    /// The variance of the noise, as a share of the mean power.
     noise: f64,
     /// β.
     temperature: f64,
@@ -103,14 +103,24 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
         Self { engine, bases, learned, settings }
     }
 
+    /// The sources with the background, and the power that each explains with gains of 1.
+    fn level(&self) -> (usize, f64) {
+        let share = if self.settings.has_background() { self.settings.background } else { SHARE };
+        (self.bases.sources.len() + usize::from(self.settings.has_background()), share as f64)
+    }
+
+    /// σ² at the scale of the priors.
+    fn noise(&self) -> f64 {
+        let (sources, share) = self.level();
+        self.settings.noise * sources as f64 * share
+    }
+
     /// Brings a recording up: data (N, F), frame by frame, its segments one after the other.
     ///
     /// # Errors
     /// Those of the engine.
     pub(crate) fn recording(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Recording<E>> {
-        let sources = self.bases.sources.len() + usize::from(self.settings.has_background());
-        let share = if self.settings.has_background() { self.settings.background } else { SHARE };
-        Recording::new(&self.engine, data, segments, (sources, share as f64))
+        Recording::new(&self.engine, data, segments, self.level())
     }
 
     /// The bases (F, K) of a source at an order, in the lowest so many rows.
@@ -151,8 +161,8 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
             factors.background =
                 Some(recording.found_background(engine, others.view(), settings.background, settings.seed)?);
         }
-        let &Settings { noise, temperature, iterations, .. } = settings;
-        let options = fusion::Options { shape: SHAPE, noise, temperature, iterations };
+        let &Settings { temperature, iterations, .. } = settings;
+        let options = fusion::Options { shape: SHAPE, noise: self.noise(), temperature, iterations };
         let of = iterations.max(1) as f64;
         let fused = fuse(engine, &recording.power, &mut factors, &options, |iteration| watch(iteration as f64 / of))?;
         Ok(Attempt {
@@ -187,7 +197,7 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
         let options = Options {
             bases_shape: SHAPE,
             gains_shape: SHAPE,
-            noise: settings.noise,
+            noise: self.noise(),
             temperature: settings.temperature,
             iterations: settings.iterations,
             trace_every,
@@ -197,7 +207,7 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
         let variances = variances(engine, x, &sources)?;
         let mask = |index| engine.read_panel::<f32>(&engine.fraction(&variances, index)?);
         let masks = (0..sources.len()).map(mask).collect::<Result<Vec<_>>>()?;
-        let costs = engine.likelihood(x, &variances, settings.noise)?.into_iter().map(|likelihood| -likelihood);
+        let costs = engine.likelihood(x, &variances, options.noise)?.into_iter().map(|likelihood| -likelihood);
         Ok(Attempt { masks, posterior: sources.swap_remove(0).posterior, trace, costs: costs.collect() })
     }
 
