@@ -140,8 +140,11 @@ mod tests {
     /// Numbers per octave.
     const DENSE: usize = 409;
 
+    /// A function, its name, and its laws beyond the cells.
+    type Function = (&'static str, fn(f64) -> f64, [End; 2]);
+
     /// Functions with the slopes that tables are made for, with their ends.
-    fn functions() -> [(&'static str, fn(f64) -> f64, [End; 2]); 6] {
+    fn functions() -> [Function; 6] {
         [
             ("root", f64::sqrt, [End::Power(0.5); 2]),
             ("saturating", |z| z / (1.0 + z), [End::Power(1.0), End::Power(0.0)]),
