@@ -669,9 +669,9 @@ fn averaged_case<E: Variational>(engine: &E, case: &Case) -> Outcome<Arrays> {
         let posterior = case.vector(&format!("q{}", j + 1))?.to_vec();
         sources.push(averaged::Source { orders, log_prior, posterior, log_evidence: Vec::new() });
     }
+    let of_bases = variational::Gig::new(engine, case.number("a")?)?;
+    let of_gains = variational::Gig::new(engine, case.number("b")?)?;
     let mut options = averaged::Options {
-        bases_shape: case.number("a")?,
-        gains_shape: case.number("b")?,
         noise: case.number("sigma2")?,
         temperature: case.number("beta")?,
         iterations: 0,
@@ -682,7 +682,7 @@ fn averaged_case<E: Variational>(engine: &E, case: &Case) -> Outcome<Arrays> {
     for (index, &checkpoint) in checkpoints.iter().enumerate() {
         options.iterations = checkpoint as usize - done;
         done = checkpoint as usize;
-        trace.extend(averaged::infer(engine, &x, &mut sources, &options, |_| Ok(()))?);
+        trace.extend(averaged::infer(engine, &x, &mut sources, [&of_bases, &of_gains], &options, |_| Ok(()))?);
         let variances = averaged::variances(engine, &x, &sources)?;
         let variances = variances.iter().map(|c| engine.read_panel::<f64>(c)).collect::<Result<Vec<_>, _>>()?;
         let all = variances.iter().fold(Array2::<f64>::zeros(dims), |sum, c| sum + c);

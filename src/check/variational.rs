@@ -78,15 +78,19 @@ fn variances_on<E: Variational>(engine: &E, cases: &[Case]) -> Result<Vec<Array2
     Ok(by_segment(vec![segments(engine, &first)?, segments(engine, &second)?]))
 }
 
-/// P, the masks and the energy of two sources.
+/// P, the masks, the energy, the likelihood and a weighed sum of two sources.
 pub(super) fn sources<E: Variational>(engine: &E, cases: &[Case], noise: f64) -> Result<f64> {
     worst(&sources_on(engine, cases, noise)?, cases, |alone| sources_on(&Reference, alone, noise))
 }
 
 fn sources_on<E: Variational>(engine: &E, cases: &[Case], noise: f64) -> Result<Vec<Array2<f64>>> {
     let (x, variances) = (data(engine, cases)?, variances_of(engine, cases)?);
-    let energy = engine.energy(&x, &variances, noise)?;
-    let mut all = vec![rows_of(cases, &energy, cases[0].v.nrows())];
+    let rows = cases[0].v.nrows();
+    let (energy, likelihood) = (engine.energy(&x, &variances, noise)?, engine.likelihood(&x, &variances, noise)?);
+    let mut all = vec![rows_of(cases, &energy, rows), rows_of(cases, &likelihood, rows)];
+    let q = panel(engine, cases, 2, |row, column| 0.5 + (row + column) as f32 % 3.0)?;
+    let first = engine.weigh(None, &variances[0], &q, 0)?;
+    all.push(segments(engine, &engine.weigh(Some(first), &variances[1], &q, 1)?)?);
     for source in 0..2 {
         all.push(segments(engine, &engine.power(&x, &variances, source, noise)?)?);
         all.push(segments(engine, &engine.fraction(&variances, source)?)?);

@@ -23,8 +23,6 @@ use crate::{Error, Result};
 /// How the posteriors are found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// a and b, the shape of the priors.
-    pub shape: f64,
     /// σ², the variance of the noise.
     pub noise: f64,
     /// β.
@@ -60,7 +58,7 @@ struct Fusion<'a, E: Variational> {
     options: &'a Options,
     /// The weight of the only order (1 x N).
     one: E::Panel,
-    gig: Gig<E>,
+    prior: &'a Gig<E>,
     /// c (F x N) of the sources at one order, then of the background.
     variances: Vec<E::Panel>,
     /// e (M, N).
@@ -70,16 +68,22 @@ struct Fusion<'a, E: Variational> {
 }
 
 impl<'a, E: Variational> Fusion<'a, E> {
-    fn new(engine: &'a E, x: &'a E::Panel, factors: &'a mut Factors<E>, options: &'a Options) -> Result<Self> {
+    fn new(
+        engine: &'a E,
+        x: &'a E::Panel,
+        factors: &'a mut Factors<E>,
+        prior: &'a Gig<E>,
+        options: &'a Options,
+    ) -> Result<Self> {
         let columns = engine.shape(x).1;
         let one = engine.panel_like(x, Array2::<f32>::ones((1, columns)).view())?;
         let orders = factors.orders.len();
         let weights = Array2::from_elem((orders, columns), 1.0 / orders.max(1) as f64);
         let weights = engine.panel_like(x, weights.view())?;
-        let (gig, likelihoods) = (Gig::new(engine, options.shape)?, Array2::zeros((orders, columns)));
+        let likelihoods = Array2::zeros((orders, columns));
         let first = factors.orders.iter().take(1).flatten().chain(&factors.background);
         let variances = first.map(|order| variance(engine, order, &one)).collect::<Result<_>>()?;
-        Ok(Self { engine, x, factors, options, one, gig, variances, likelihoods, weights })
+        Ok(Self { engine, x, factors, options, one, prior, variances, likelihoods, weights })
     }
 
     /// Takes the variances of an order, and computes the likelihood of every frame under them.
@@ -120,19 +124,19 @@ impl<'a, E: Variational> Fusion<'a, E> {
         let mut of_background = None;
         for m in 0..self.factors.orders.len() {
             self.take(m)?;
-            let Self { engine, x, factors, options, gig, variances, weights, .. } = self;
+            let Self { engine, x, factors, options, prior, variances, weights, .. } = self;
             if factors.background.is_some() {
                 let power = engine.power(x, variances, variances.len() - 1, options.noise)?;
                 of_background = Some(engine.weigh(of_background, &power, weights, m)?);
             }
             for (source, order) in factors.orders[m].iter_mut().enumerate() {
                 let power = engine.power(x, variances, source, options.noise)?;
-                engine.update_gain_posteriors(&power, std::slice::from_mut(order), gig)?;
+                engine.update_gain_posteriors(&power, std::slice::from_mut(order), prior)?;
             }
         }
         if let (Some(background), Some(power)) = (&mut self.factors.background, &of_background) {
-            self.engine.update_basis_posteriors(power, background, &self.gig)?;
-            self.engine.update_gain_posteriors(power, std::slice::from_mut(background), &self.gig)?;
+            self.engine.update_basis_posteriors(power, background, self.prior)?;
+            self.engine.update_gain_posteriors(power, std::slice::from_mut(background), self.prior)?;
         }
         self.weigh(iteration).map(drop)
     }
@@ -165,7 +169,8 @@ fn variance<E: Variational>(engine: &E, order: &Order<E>, one: &E::Panel) -> Res
     engine.variance(std::slice::from_ref(order), one)
 }
 
-/// Finds the posteriors of all factors from |X|² (F x N) and the given moments, and the masks that they give. `watch` gets
+/// Finds the posteriors of all factors from |X|² (F x N), the given moments and the prior of all, and the masks that they
+/// give. `watch` gets
 /// the number of each finished iteration. If it returns an error, the inference ends with it.
 ///
 /// # Errors
@@ -175,6 +180,7 @@ pub fn fuse<E: Variational>(
     engine: &E,
     x: &E::Panel,
     factors: &mut Factors<E>,
+    prior: &Gig<E>,
     options: &Options,
     mut watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Fused> {
@@ -184,7 +190,7 @@ pub fn fuse<E: Variational>(
         return Err(Error::input("fusion needs at least one order, and the same sources in each"));
     }
     engine.within(|| {
-        let mut fusion = Fusion::new(engine, x, factors, options)?;
+        let mut fusion = Fusion::new(engine, x, factors, prior, options)?;
         for iteration in 0..options.iterations {
             fusion.update(iteration)?;
             watch(iteration + 1)?;

@@ -40,10 +40,6 @@ pub(crate) const ITERATIONS: usize = 50;
 /// How the posterior is found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// a, the shape of the prior of the bases.
-    pub bases_shape: f64,
-    /// b, the shape of the prior of the gains.
-    pub gains_shape: f64,
     /// σ², the variance of the noise.
     pub noise: f64,
     /// β.
@@ -89,9 +85,9 @@ struct Inference<'a, E: Variational> {
     x: &'a E::Panel,
     sources: &'a mut [Source<E>],
     noise: f64,
-    /// Posteriors of bases and of gains.
-    of_bases: Gig<E>,
-    of_gains: Gig<E>,
+    /// The priors of bases and of gains.
+    of_bases: &'a Gig<E>,
+    of_gains: &'a Gig<E>,
 }
 
 impl<E: Variational> Inference<'_, E> {
@@ -128,7 +124,8 @@ pub fn variances<E: Variational>(engine: &E, x: &E::Panel, sources: &[Source<E>]
     sources.iter().map(of_source).collect()
 }
 
-/// Finds the posterior of the factors of all sources from |X|² (F x N), from the given moments. Bases that are fixed stay.
+/// Finds the posterior of the factors of all sources from |X|² (F x N), from the given moments, under the priors of bases,
+/// Γ(a, a), and of gains, Γ(b, b). Bases that are fixed stay.
 /// `watch` gets the number of each finished iteration. If it returns an error, the inference ends with it.
 ///
 /// Returns the free energies that are traced.
@@ -140,12 +137,12 @@ pub fn infer<E: Variational>(
     engine: &E,
     x: &E::Panel,
     sources: &mut [Source<E>],
+    [of_bases, of_gains]: [&Gig<E>; 2],
     options: &Options,
     mut watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Vec<f64>> {
-    let &Options { noise, temperature, iterations, trace_every, .. } = options;
+    let &Options { noise, temperature, iterations, trace_every } = options;
     check_temperature(temperature)?;
-    let (of_bases, of_gains) = (Gig::new(engine, options.bases_shape)?, Gig::new(engine, options.gains_shape)?);
     let mut inference = Inference { engine, x, sources, noise, of_bases, of_gains };
     engine.within(|| {
         let mut trace = Vec::new();

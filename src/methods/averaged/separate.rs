@@ -1,6 +1,7 @@
 //! From the data of a recording to masks, under the orders of a model.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use ndarray::{Array1, Array2, ArrayView2, s};
 
@@ -9,7 +10,7 @@ use super::options::{Choice, Separation};
 use super::start::{Recording, SHAPE};
 use super::{Learned, Options, Source, infer, variances};
 use crate::kernels::Products;
-use crate::kernels::variational::{Bases, Order, Variational};
+use crate::kernels::variational::{Bases, Gig, Order, Variational};
 use crate::methods::separator::{Held, Separated, Separator, TrainedBases};
 use crate::{Error, Result};
 
@@ -90,17 +91,27 @@ impl Settings {
 
 /// An engine that separates recordings under the orders of a model. A panel is one recording. Its segments are the
 /// channels, which share the background.
-pub(crate) struct Averaging<'a, E> {
+pub(crate) struct Averaging<'a, E: Variational> {
     engine: Held<'a, E>,
     bases: TrainedBases,
     learned: &'a Learned,
     settings: &'a Settings,
+    /// The prior of all factors. Its tables take a while, so they are made once.
+    prior: OnceLock<Gig<E>>,
 }
 
 impl<'a, E: Variational + Products> Averaging<'a, E> {
     /// A separator on this engine.
     pub(crate) fn new(engine: Held<'a, E>, bases: TrainedBases, learned: &'a Learned, settings: &'a Settings) -> Self {
-        Self { engine, bases, learned, settings }
+        Self { engine, bases, learned, settings, prior: OnceLock::new() }
+    }
+
+    fn prior(&self) -> Result<&Gig<E>> {
+        if let Some(prior) = self.prior.get() {
+            return Ok(prior);
+        }
+        let prior = Gig::new(&*self.engine, SHAPE)?;
+        Ok(self.prior.get_or_init(|| prior))
     }
 
     /// The sources with the background, and the power that each explains with gains of 1.
@@ -162,9 +173,11 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
                 Some(recording.found_background(engine, others.view(), settings.background, settings.seed)?);
         }
         let &Settings { temperature, iterations, .. } = settings;
-        let options = fusion::Options { shape: SHAPE, noise: self.noise(), temperature, iterations };
+        let options = fusion::Options { noise: self.noise(), temperature, iterations };
         let of = iterations.max(1) as f64;
-        let fused = fuse(engine, &recording.power, &mut factors, &options, |iteration| watch(iteration as f64 / of))?;
+        let fused = fuse(engine, &recording.power, &mut factors, self.prior()?, &options, |iteration| {
+            watch(iteration as f64 / of)
+        })?;
         Ok(Attempt {
             masks: fused.masks,
             posterior: fused.posterior.rows().into_iter().map(|q| q.sum() / q.len() as f64).collect(),
@@ -195,15 +208,14 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
             sources.push(Source::new(vec![background]));
         }
         let options = Options {
-            bases_shape: SHAPE,
-            gains_shape: SHAPE,
             noise: self.noise(),
             temperature: settings.temperature,
             iterations: settings.iterations,
             trace_every,
         };
         let (x, of) = (&recording.power, settings.iterations.max(1) as f64);
-        let trace = infer(engine, x, &mut sources, &options, |iteration| watch(iteration as f64 / of))?;
+        let trace =
+            infer(engine, x, &mut sources, [self.prior()?; 2], &options, |iteration| watch(iteration as f64 / of))?;
         let variances = variances(engine, x, &sources)?;
         let mask = |index| engine.read_panel::<f32>(&engine.fraction(&variances, index)?);
         let masks = (0..sources.len()).map(mask).collect::<Result<Vec<_>>>()?;

@@ -330,7 +330,10 @@ mod tests {
                 all.push(read(&engine.fraction(variances, source).unwrap()));
             }
             all.push((Kind::Columns, row(engine.energy(&x, variances, noise).unwrap())));
+            all.push((Kind::Columns, row(engine.likelihood(&x, variances, noise).unwrap())));
         }
+        let sum = (0..orders.len()).fold(None, |sum, m| Some(engine.weigh(sum, &variances[m % 3], &q, m).unwrap()));
+        all.extend(sum.iter().map(read));
         all.push((Kind::Columns, engine.evidence(&p, &orders).unwrap()));
         let gig = Gig::new(engine, shape).unwrap();
         // Twice, so that the second update starts from posteriors.

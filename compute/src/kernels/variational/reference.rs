@@ -234,6 +234,12 @@ mod tests {
         near(Reference.fraction(&variances, 1).unwrap()[0][[0, 0]], 2.0 / 3.0);
         let energy = -f64::ln(4.0 * PI) - 0.25 - 0.75 + 2.0 * f64::ln(PI * E) + f64::ln(2.0);
         near(Reference.energy(&x, &variances, 1.0).unwrap()[0], energy);
+        near(Reference.likelihood(&x, &variances, 1.0).unwrap()[0], -f64::ln(4.0 * PI) - 1.0);
+        // 0.25 · 1 + 0.75 · 2
+        let q = vec![array![[0.25], [0.75]]];
+        let first = Reference.weigh(None, &variances[0], &q, 0).unwrap();
+        near(Reference.weigh(Some(first), &variances[1], &q, 1).unwrap()[0][[0, 0]], 1.75);
+        assert!(Reference.weigh(None, &variances[0], &q, 2).is_err());
     }
 
     #[test]
