@@ -140,11 +140,11 @@ mod tests {
     /// Numbers per octave.
     const DENSE: usize = 409;
 
-    /// A function, its name, and its laws beyond the cells.
-    type Function = (&'static str, fn(f64) -> f64, [End; 2]);
+    /// A function's name, itself and its ends.
+    type Known = (&'static str, fn(f64) -> f64, [End; 2]);
 
-    /// Functions with the slopes that tables are made for, with their ends.
-    fn functions() -> [Function; 6] {
+    /// Functions with the slopes that tables are made for.
+    fn functions() -> [Known; 6] {
         [
             ("root", f64::sqrt, [End::Power(0.5); 2]),
             ("saturating", |z| z / (1.0 + z), [End::Power(1.0), End::Power(0.0)]),
@@ -201,7 +201,7 @@ mod tests {
     fn zero_counts_as_the_least_number() {
         fn at_zero<E: Tables>(engine: &E) -> Vec<f64> {
             let zero = engine.panel(ndarray::array![[0.0f32, 1e-45], [LEAST, 0.0]].view()).unwrap();
-            let of = |(_, f, ends): &(&str, fn(f64) -> f64, [End; 2])| {
+            let of = |(_, f, ends): &Known| {
                 let table = Table::new(engine, *f, *ends).unwrap();
                 let got = engine.read_panel::<f64>(&engine.apply(&table, &zero).unwrap()).unwrap();
                 let first = got[[0, 0]];
