@@ -239,16 +239,16 @@ pub fn in_memory<'a>(sources: &[(&str, &'a [Recording])]) -> Vec<Material<'a>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::divergence::Divergence;
     use crate::engine::Reference;
     use crate::methods::nmf::Updates;
     use crate::spectrogram::{Length, Shape};
 
     fn training(method: TrainingMethod) -> Training {
+        // Averaging has orders in place of a rank.
+        let rank = if let TrainingMethod::Averaged(_) = method { Training::default().rank } else { 2.into() };
         Training {
             method,
-            rank: 2.into(),
-            divergence: Some(Divergence::KullbackLeibler),
+            rank,
             updates: Some(Updates::Alternating),
             iterations: Some(7),
             window: Some(Length::Samples(16)),

@@ -261,11 +261,11 @@ mod tests {
         );
         assert_refused::<Training>(
             json!({"method": "vbn"}),
-            "method: vbn: not a method of a training; use nmf, gain-prior, sparse, discriminative",
+            "method: vbn: not a method of a training; use nmf, gain-prior, sparse, discriminative, averaged",
         );
         assert_refused::<Training>(
             json!({"method": 3}),
-            "method: 3: must be a name, one of nmf, gain-prior, sparse, discriminative",
+            "method: 3: must be a name, one of nmf, gain-prior, sparse, discriminative, averaged",
         );
         assert_refused::<Separation>(
             json!({"sources": 2, "prior_weight": 0}),

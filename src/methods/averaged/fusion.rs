@@ -198,3 +198,89 @@ pub fn fuse<E: Variational>(
         fusion.finish()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Cpu, Real, Reference};
+    use crate::kernels::Bases;
+    use crate::methods::averaged::{self, Source, infer, variances};
+    use crate::random::Stream;
+
+    fn numbers(name: &str, rows: usize, columns: usize) -> Array2<f64> {
+        let stream = Stream::new(4, name);
+        let number = |(row, column)| 0.05 + stream.uniform((row * columns + column) as u64).powi(4);
+        Array2::from_shape_fn((rows, columns), number)
+    }
+
+    fn order<E: Variational>(engine: &E, name: &str, components: usize, learned: bool) -> Order<E> {
+        let w = || engine.matrix(numbers(name, 11, components).view()).unwrap();
+        let bases = if learned { Bases::Learned { mean: w(), harmonic: w() } } else { Bases::Fixed(w()) };
+        let ones = || engine.panel(Array2::<f64>::ones((components, 14)).view()).unwrap();
+        Order { bases, mean: ones(), harmonic: ones() }
+    }
+
+    /// Two sources at some orders, and a background.
+    fn factors<E: Variational>(engine: &E, orders: &[usize]) -> Factors<E> {
+        let of = |order_of: &usize| ["one", "two"].map(|name| order(engine, name, *order_of, false)).into();
+        Factors { orders: orders.iter().map(of).collect(), background: Some(order(engine, "background", 2, true)) }
+    }
+
+    const OPTIONS: Options = Options { noise: 1e-4, temperature: 2.0, iterations: 8 };
+
+    fn fused<E: Variational>(engine: &E, orders: &[usize], options: &Options) -> Fused {
+        let x = engine.panel(numbers("data", 11, 14).view()).unwrap();
+        let prior = Gig::new(engine, 0.2).unwrap();
+        fuse(engine, &x, &mut factors(engine, orders), &prior, options, |_| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn with_one_order_it_is_the_papers_inference() {
+        let (x, prior) = (vec![numbers("data", 11, 14)], Gig::new(&Reference, 0.2).unwrap());
+        let Factors { orders, background } = factors(&Reference, &[3]);
+        let mut sources: Vec<_> =
+            orders.into_iter().flatten().chain(background).map(|order| Source::new(vec![order])).collect();
+        let options = averaged::Options { noise: 1e-4, temperature: 1.0, iterations: 8, trace_every: 0 };
+        infer(&Reference, &x, &mut sources, [&prior; 2], &options, |_| Ok(())).unwrap();
+        let variances = variances(&Reference, &x, &sources).unwrap();
+        let Fused { masks, posterior, .. } = fused(&Reference, &[3], &OPTIONS);
+        assert!(posterior.iter().all(|&q| q == 1.0));
+        for (source, mask) in masks.iter().enumerate() {
+            let expected = Reference.fraction(&variances, source).unwrap();
+            let near = |(mask, expected): (&f32, &f64)| (f64::from(*mask) - expected).abs() < 1e-6;
+            assert!(mask.iter().zip(&expected[0]).all(near), "source {source}");
+        }
+    }
+
+    #[test]
+    fn masks_are_averages_of_those_of_the_orders_by_their_weights() {
+        let Fused { masks, posterior, likelihood } = fused(&Reference, &[1, 2, 5], &OPTIONS);
+        assert_eq!((masks.len(), posterior.dim(), likelihood.len()), (3, (3, 14), 14));
+        assert!(posterior.columns().into_iter().all(|q| (q.sum() - 1.0).abs() < 1e-12));
+        assert!(posterior.iter().all(|&q| q > 0.0 && q < 1.0));
+        let sum = masks.iter().fold(Array2::<f32>::zeros((11, 14)), |sum, mask| sum + mask);
+        assert!(sum.iter().all(|sum| (sum - 1.0).abs() < 1e-6));
+        // A cold posterior has the best order of every frame alone, and its likelihood.
+        let cold = fused(&Reference, &[1, 2, 5], &Options { temperature: 1e-9, ..OPTIONS });
+        assert!(cold.posterior.iter().all(|&q| q == 0.0 || q == 1.0));
+        let warm = fused(&Reference, &[1, 2, 5], &Options { temperature: 1e9, ..OPTIONS });
+        assert!(warm.posterior.iter().all(|&q| (q - 1.0 / 3.0).abs() < 1e-6));
+    }
+
+    #[test]
+    fn engines_agree_and_bad_input_is_refused() {
+        let expected = fused(&Reference, &[1, 2, 5], &OPTIONS);
+        let got = fused(&Cpu::new(Some(2)).unwrap(), &[1, 2, 5], &OPTIONS);
+        for (got, expected) in got.masks.iter().zip(&expected.masks) {
+            assert!(got.iter().zip(expected).all(|(a, b)| (a.to_f64() - b.to_f64()).abs() < 1e-4));
+        }
+        let (x, prior) = (vec![numbers("data", 11, 14)], Gig::new(&Reference, 0.2).unwrap());
+        let mut none = Factors { orders: Vec::new(), background: None };
+        assert!(fuse(&Reference, &x, &mut none, &prior, &OPTIONS, |_| Ok(())).is_err());
+        let mut uneven = factors(&Reference, &[1, 2]);
+        uneven.orders[1].pop();
+        assert!(fuse(&Reference, &x, &mut uneven, &prior, &OPTIONS, |_| Ok(())).is_err());
+        let cold = Options { temperature: 0.0, ..OPTIONS };
+        assert!(fuse(&Reference, &x, &mut factors(&Reference, &[1]), &prior, &cold, |_| Ok(())).is_err());
+    }
+}

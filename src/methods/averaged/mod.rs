@@ -186,3 +186,66 @@ fn check_temperature(temperature: f64) -> Result<()> {
     }
     Err(Error::input(format!("a temperature of {temperature}: must be above 0")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Reference;
+    use crate::random::Stream;
+
+    fn numbers(name: &str, rows: usize, columns: usize) -> Vec<Array2<f64>> {
+        let stream = Stream::new(2, name);
+        let number = |(row, column)| 0.1 + stream.uniform((row * columns + column) as u64).powi(3);
+        vec![Array2::from_shape_fn((rows, columns), number)]
+    }
+
+    /// An order with bases that are fixed or learned, as it starts.
+    fn order(name: &str, components: usize, learned: bool) -> Order<Reference> {
+        let w = || numbers(&format!("bases of {name}"), 9, components);
+        let bases = if learned { Bases::Learned { mean: w(), harmonic: w() } } else { Bases::Fixed(w()) };
+        let ones = || vec![Array2::ones((components, 12))];
+        Order { bases, mean: ones(), harmonic: ones() }
+    }
+
+    /// A source of several fixed orders, and one with learned bases.
+    fn sources() -> Vec<Source<Reference>> {
+        let orders = [1, 2, 4].map(|order_of| order(&format!("order {order_of}"), order_of, false));
+        vec![Source::new(orders.into()), Source::new(vec![order("background", 2, true), order("other", 3, true)])]
+    }
+
+    #[test]
+    fn the_free_energy_never_falls() {
+        let x = numbers("data", 9, 12);
+        for (temperature, shape, noise) in [(1.0, 0.2, 1e-6), (1.0, 1.5, 0.0), (50.0, 0.2, 1e-3)] {
+            let prior = Gig::new(&Reference, shape).unwrap();
+            let (mut sources, options) = (sources(), Options { noise, temperature, iterations: 40, trace_every: 1 });
+            let trace = infer(&Reference, &x, &mut sources, [&prior; 2], &options, |_| Ok(())).unwrap();
+            assert_eq!(trace.len(), 40);
+            for pair in trace.windows(2) {
+                assert!(pair[1] >= pair[0] - 1e-9 * pair[0].abs(), "β {temperature}, shape {shape}: {pair:?}");
+            }
+            assert!(trace[39] > trace[0] + 1.0, "{trace:?}");
+            for source in &sources {
+                assert!((source.posterior.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn free_energies_are_traced_as_asked_and_a_watcher_ends_the_work() {
+        let (x, prior) = (numbers("data", 9, 12), Gig::new(&Reference, 0.2).unwrap());
+        let run = |trace_every, mut watch: Box<dyn FnMut(usize) -> Result<()> + Send>| {
+            let options = Options { noise: 1e-6, temperature: 1e4, iterations: 5, trace_every };
+            infer(&Reference, &x, &mut sources(), [&prior; 2], &options, |done| watch(done))
+        };
+        let all = run(1, Box::new(|_| Ok(()))).unwrap();
+        assert_eq!(run(2, Box::new(|_| Ok(()))).unwrap(), [all[1], all[3], all[4]]);
+        assert!(run(0, Box::new(|_| Ok(()))).unwrap().is_empty());
+        let ended = run(1, Box::new(|done| if done == 3 { Err(Error::Cancelled) } else { Ok(()) }));
+        assert!(matches!(ended, Err(Error::Cancelled)));
+        for temperature in [0.0, -1.0, f64::NAN] {
+            let options = Options { noise: 0.0, temperature, iterations: 1, trace_every: 0 };
+            assert!(infer(&Reference, &x, &mut sources(), [&prior; 2], &options, |_| Ok(())).is_err());
+        }
+    }
+}
