@@ -236,7 +236,7 @@ mod tests {
         let (x, prior) = (numbers("data", 9, 12), Gig::new(&Reference, 0.2).unwrap());
         let run = |trace_every, mut watch: Box<dyn FnMut(usize) -> Result<()> + Send>| {
             let options = Options { noise: 1e-6, temperature: 1e4, iterations: 5, trace_every };
-            infer(&Reference, &x, &mut sources(), [&prior; 2], &options, |done| watch(done))
+            infer(&Reference, &x, &mut sources(), [&prior; 2], &options, &mut watch)
         };
         let all = run(1, Box::new(|_| Ok(()))).unwrap();
         assert_eq!(run(2, Box::new(|_| Ok(()))).unwrap(), [all[1], all[3], all[4]]);
