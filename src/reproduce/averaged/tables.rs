@@ -201,14 +201,17 @@ fn energy(cases: &[Case], options: &AveragedOptions) -> Result<Figure> {
     let middle = (options.orders.len() / 2, options.levels.len() / 2);
     let case = cases.iter().find(|case| (case.order, case.level) == middle);
     let case = case.ok_or_else(|| Error::input("there is no mixture to draw"))?;
-    let curve = |(order, trace): (&usize, &Vec<f64>)| {
-        let points = trace.iter().enumerate().skip(1).map(|(at, energy)| ((at + 1) as f64, energy / 1e3)).collect();
-        Curve { name: format!("K = {order}"), points, dashed: false }
+    // They are shown below the highest of them, because they differ by far less than they are from zero.
+    let highest = case.score.energy.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
+    let curve = |(index, (order, trace)): (usize, (&usize, &Vec<f64>))| {
+        let point = |(at, energy): (usize, &f64)| ((at + 1) as f64, (energy - highest) / 1e3);
+        let points = trace.iter().enumerate().skip(1).map(point).collect();
+        Curve { name: format!("K = {order}"), points, dashed: index > 5 }
     };
-    let curves: Vec<Curve> = options.orders.iter().zip(&case.score.energy).map(curve).collect();
+    let curves: Vec<Curve> = options.orders.iter().zip(&case.score.energy).enumerate().map(curve).collect();
     Ok(Figure {
         name: "free-energy".into(),
-        caption: "The free energy of every order alone, of one mixture. It never falls; selection takes the highest."
+        caption: "The free energy of every order alone, of one mixture, below the highest. It never falls; selection takes the highest."
             .into(),
         svg: report::lines(
             "Free energy",
