@@ -314,3 +314,58 @@ fn invalid_discriminative_experiments_are_refused() {
         assert!(!world.path("none").exists());
     }
 }
+
+#[test]
+fn the_averaged_experiment_reports_its_findings() {
+    let world = world();
+    std::fs::rename(world.path("music"), world.path("noise")).unwrap();
+    // A clip needs as many frames as the background has components.
+    for (name, pitch) in [("c", 250.0), ("d", 330.0)] {
+        world.record(&format!("speech/test/{name}.wav"), &[tones(pitch, 20_000)], RATE);
+    }
+    let small = ["reproduce", "averaged", "--speech", "speech", "--noise", "noise", "--orders", "1,2", "--levels=0,9"];
+    let sizes = ["--draws", "1", "--frames", "30", "--iterations", "6", "--clips", "1"];
+    let run = |options: &[&str]| {
+        let output = world.run(&[&small[..], &sizes, options].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        output
+    };
+    let found = json(&run(&["-o", "one", "--json"]));
+    let cell = |table: usize, row: usize, column: usize| &found["tables"][table]["rows"][row][column];
+    let number = |table: usize, row: usize, column: usize| cell(table, row, column).as_f64().unwrap();
+    let ways = ["VB selection", "VB fusion", "fusion of estimates", "oracle selection", "fusion by mean"];
+    for (row, way) in ways.iter().enumerate() {
+        assert_eq!(cell(0, row, 0), way);
+        // The mean is that of both levels, and it is compared with selection.
+        let mean = (number(0, row, 1) + number(0, row, 2)) / 2.0;
+        assert!((mean - number(0, row, 3)).abs() < 1e-9, "{found}");
+        assert!((mean - number(0, 0, 3) - number(0, row, 4)).abs() < 1e-9, "{found}");
+        assert!(
+            number(0, row, 3) <= number(0, 3, 3) || row == 1 || row == 2 || row == 4,
+            "no order beats the best: {found}"
+        );
+    }
+    // The weights of the orders of each row sum to 1.
+    for row in 0..2 {
+        assert!((number(1, row, 3) + number(1, row, 4) - 1.0).abs() < 1e-9, "{found}");
+    }
+    assert_eq!((number(3, 1, 1), number(3, 3, 6)), (4.24, 7.04));
+    let best = (0..2).map(|row| number(4, 5 + row, 1)).fold(f64::NEG_INFINITY, f64::max);
+    assert_eq!(number(4, 8, 1), best, "{found}");
+    let text = stdout(&run(&["-o", "two"]));
+    for part in ["1 and 1 recordings for the two models", "1 of each order and level", "nmf, defaults of train"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
+    for name in ["sdr.svg", "posterior.svg", "free-energy.svg"] {
+        assert!(read(&format!("one/{name}")) == read(&format!("two/{name}")), "{name} differs from run to run");
+    }
+    for (options, parts) in [
+        (&["--draws", "0"][..], &["at least one draw"][..]),
+        (&["--orders", "2,2"], &["2 is given twice"]),
+        (&["--levels=200"], &["levels from -100 to 100"]),
+    ] {
+        let small = ["reproduce", "averaged", "--speech", "speech", "--noise", "noise", "-o", "none"];
+        refused(&world.run(&[&small[..], options].concat()), 2, parts);
+    }
+}
