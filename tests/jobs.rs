@@ -81,7 +81,7 @@ fn an_interrupted_job_finishes_started_files_and_resumes_the_rest() {
     let world = World::trained();
     let names: Vec<String> = (0..40).map(|index| format!("in/{index:02}.wav")).collect();
     names.iter().for_each(|name| world.record(name, &[mix(1, 30_000)], RATE));
-    let job = ["separate", "in", "--model", "m.safetensors", "-o", "out", "--engine", "cpu", "--iterations", "800"];
+    let job = ["separate", "in", "--model", "m.safetensors", "-o", "out", "--engine", "cpu", "--iterations", "300"];
     // Panels of the least width, so that the first file is done long before the last one is started.
     let job = [&job[..], &["--threads", "1", "--memory", "20M", "--json", "--resume"]].concat();
     let mut child = Command::new(env!("CARGO_BIN_EXE_partwise"));
