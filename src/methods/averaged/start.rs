@@ -28,7 +28,7 @@ pub(crate) struct Recording<E: Variational> {
     pub(super) power: E::Panel,
     /// |X|² (N, F).
     data: Array2<f32>,
-    /// The components that each source has at unit norm: the power that it explains with gains of 1.
+    /// The power that each source explains with gains of 1.
     share: f64,
 }
 
