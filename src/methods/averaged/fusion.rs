@@ -9,8 +9,8 @@
 //! - the mask of a source is Σ_m q_m C_jm/(t_m − σ²).
 //!
 //! q is of a frame, and from the fit alone: q_mn ∝ exp(e_mn / β) with e_mn = Σ_f (−|x|²/t_m − log t_m), the log likelihood of
-//! the frame. log q̃ of (12) also has the terms of the gains, which grow with K N: on recordings it nearly always takes orders
-//! of 2 to 8, where the best are of 16 to 128. With a single order this is the paper's inference.
+//! the frame. log q̃ of (12) also has the terms of the gains, which grow with K N: in a trial on recordings it mostly took
+//! orders of 2 to 8, where the best were of 16 to 128. With a single order this is the paper's inference.
 //!
 //! q is a score and not an update of the free energy, so there is no bound here that never falls.
 
