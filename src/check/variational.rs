@@ -91,6 +91,8 @@ fn sources_on<E: Variational>(engine: &E, cases: &[Case], noise: f64) -> Result<
     let q = panel(engine, cases, 2, |row, column| 0.5 + (row + column) as f32 % 3.0)?;
     let first = engine.weigh(None, &variances[0], &q, 0)?;
     all.push(segments(engine, &engine.weigh(Some(first), &variances[1], &q, 1)?)?);
+    let first = engine.weigh_power(None, &x, &variances, (0, noise), (&q, 0))?;
+    all.push(segments(engine, &engine.weigh_power(Some(first), &x, &variances, (1, noise), (&q, 1))?)?);
     for source in 0..2 {
         all.push(segments(engine, &engine.power(&x, &variances, source, noise)?)?);
         all.push(segments(engine, &engine.fraction(&variances, source)?)?);

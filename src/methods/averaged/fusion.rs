@@ -20,6 +20,11 @@ use super::{check_temperature, softened};
 use crate::kernels::variational::{Gig, Order, Variational};
 use crate::{Error, Result};
 
+/// The first iterations, which all compute q anew. Later it changes slowly.
+const FIRST: usize = 4;
+/// After these, q is computed in one iteration of so many: the logarithms of all bins cost as much as an update.
+const EVERY: usize = 4;
+
 /// How the posteriors are found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
@@ -86,11 +91,16 @@ impl<'a, E: Variational> Fusion<'a, E> {
         Ok(Self { engine, x, factors, options, one, prior, variances, likelihoods, weights })
     }
 
-    /// Takes the variances of an order, and computes the likelihood of every frame under them.
+    /// Takes the variances of an order.
     fn take(&mut self, m: usize) -> Result<()> {
         for (variances, order) in self.variances.iter_mut().zip(&self.factors.orders[m]) {
             *variances = variance(self.engine, order, &self.one)?;
         }
+        Ok(())
+    }
+
+    /// Computes the likelihood of every frame under the variances that were taken of an order.
+    fn judge(&mut self, m: usize) -> Result<()> {
         let of_order = self.engine.likelihood(self.x, &self.variances, self.options.noise)?;
         self.likelihoods.row_mut(m).assign(&Array1::from(of_order));
         Ok(())
@@ -118,16 +128,20 @@ impl<'a, E: Variational> Fusion<'a, E> {
         Ok(q)
     }
 
-    /// Updates all factors. q is that of the variances before the updates.
+    /// Updates all factors. q is that of the variances before the updates, or of an iteration before (see [`EVERY`]).
     fn update(&mut self, iteration: usize) -> Result<()> {
+        let is_weighed = iteration < FIRST || iteration.is_multiple_of(EVERY);
         self.take_background()?;
         let mut of_background = None;
         for m in 0..self.factors.orders.len() {
             self.take(m)?;
+            if is_weighed {
+                self.judge(m)?;
+            }
             let Self { engine, x, factors, options, prior, variances, weights, .. } = self;
             if factors.background.is_some() {
-                let power = engine.power(x, variances, variances.len() - 1, options.noise)?;
-                of_background = Some(engine.weigh(of_background, &power, weights, m)?);
+                let background = (variances.len() - 1, options.noise);
+                of_background = Some(engine.weigh_power(of_background, x, variances, background, (weights, m))?);
             }
             for (source, order) in factors.orders[m].iter_mut().enumerate() {
                 let power = engine.power(x, variances, source, options.noise)?;
@@ -138,14 +152,17 @@ impl<'a, E: Variational> Fusion<'a, E> {
             self.engine.update_basis_posteriors(power, background, self.prior)?;
             self.engine.update_gain_posteriors(power, std::slice::from_mut(background), self.prior)?;
         }
-        self.weigh(iteration).map(drop)
+        if is_weighed { self.weigh(iteration).map(drop) } else { Ok(()) }
     }
 
     /// The masks under the factors as they are.
     fn finish(mut self) -> Result<Fused> {
         self.take_background()?;
         let orders = self.factors.orders.len();
-        (0..orders).try_for_each(|m| self.take(m))?;
+        for m in 0..orders {
+            self.take(m)?;
+            self.judge(m)?;
+        }
         let posterior = self.weigh(self.options.iterations)?;
         let mut masks: Vec<Option<E::Panel>> = self.variances.iter().map(|_| None).collect();
         for m in 0..orders {

@@ -161,6 +161,19 @@ pub trait Variational: Engine + Sized {
         q: &Self::Panel,
         order: usize,
     ) -> Result<Self::Panel>;
+
+    /// Adds P of one source to `sum`, weighed by row `order` of `q`: [`Variational::power`] and [`Variational::weigh`] in one
+    /// call, which an engine may do in one pass.
+    fn weigh_power(
+        &self,
+        sum: Option<Self::Panel>,
+        x: &Self::Panel,
+        variances: &[Self::Panel],
+        (source, noise): (usize, f64),
+        (q, order): (&Self::Panel, usize),
+    ) -> Result<Self::Panel> {
+        self.weigh(sum, &self.power(x, variances, source, noise)?, q, order)
+    }
 }
 
 /// A panel by its rows and the columns of its segments.
@@ -333,7 +346,9 @@ mod tests {
             all.push((Kind::Columns, row(engine.likelihood(&x, variances, noise).unwrap())));
         }
         let sum = (0..orders.len()).fold(None, |sum, m| Some(engine.weigh(sum, &variances[m % 3], &q, m).unwrap()));
-        all.extend(sum.iter().map(read));
+        let powers = |sum, m| engine.weigh_power(sum, &x, &variances, (m % 3, 0.01), (&q, m)).unwrap();
+        let of_powers = (0..orders.len()).fold(None, |sum, m| Some(powers(sum, m)));
+        all.extend(sum.iter().chain(&of_powers).map(read));
         all.push((Kind::Columns, engine.evidence(&p, &orders).unwrap()));
         let gig = Gig::new(engine, shape).unwrap();
         // Twice, so that the second update starts from posteriors.

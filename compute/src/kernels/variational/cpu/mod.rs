@@ -24,9 +24,20 @@ impl Order<Cpu> {
     }
 }
 
+/// What a strip of Σ q/C is to become by an order.
+#[derive(Clone, Copy)]
+enum Sum {
+    /// q/C of the first order.
+    First,
+    /// The sum with q/C of one more.
+    More,
+    /// c = C/q of the only order.
+    Only,
+}
+
 /// Adds q/C of an order to a strip, or begins it: Σ q/C.
 struct AddOrderJob<'a> {
-    first: bool,
+    sum: Sum,
     /// I_W, see [`tile::pack_rows`].
     bases: &'a [f32],
     /// I_H, K rows.
@@ -37,7 +48,7 @@ struct AddOrderJob<'a> {
 }
 
 struct AddOrderSink<'a, S: Simd, const V: usize> {
-    first: bool,
+    sum: Sum,
     q: [S::f32s; V],
     sums: &'a mut [[S::f32s; V]],
 }
@@ -45,9 +56,12 @@ struct AddOrderSink<'a, S: Simd, const V: usize> {
 impl<S: Simd, const V: usize> ModelSink<S> for AddOrderSink<'_, S, V> {
     #[inline(always)]
     fn take(&mut self, simd: S, row: usize, vector: usize, lambda: S::f32s) {
-        let share = simd.div_f32s(self.q[vector], simd.max_f32s(lambda, floor(simd)));
-        let sum = &mut self.sums[row][vector];
-        *sum = if self.first { share } else { simd.add_f32s(*sum, share) };
+        let (q, lambda, sum) = (self.q[vector], simd.max_f32s(lambda, floor(simd)), &mut self.sums[row][vector]);
+        *sum = match self.sum {
+            Sum::First => simd.div_f32s(q, lambda),
+            Sum::More => simd.add_f32s(*sum, simd.div_f32s(q, lambda)),
+            Sum::Only => simd.div_f32s(lambda, simd.max_f32s(q, floor(simd))),
+        };
     }
 }
 
@@ -55,7 +69,7 @@ impl StripJob for AddOrderJob<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const MR: usize, const MB: usize, const NB: usize, const NW: usize>(self, simd: S) {
         let (q, sums) = (rows::<S, V>(self.q)[0], rows_mut::<S, V>(self.sums));
-        let mut sink = AddOrderSink::<S, V> { first: self.first, q, sums };
+        let mut sink = AddOrderSink::<S, V> { sum: self.sum, q, sums };
         tile::model::<S, V, MR>(simd, self.bases, rows::<S, V>(self.gains), &mut sink);
     }
 }
@@ -78,6 +92,8 @@ struct SourceJob<'a> {
     variances: &'a [&'a [f32]],
     source: usize,
     noise: f32,
+    /// If it is added to a sum: one row of q, and whether the sum begins with it.
+    weighed: Option<(&'a [f32], bool)>,
     to: &'a mut [f32],
 }
 
@@ -97,11 +113,18 @@ impl StripJob for SourceJob<'_> {
                 }
             }
             let share = simd.div_f32s(own, simd.add_f32s(own, others));
-            *to = match self.x {
+            let value = match self.x {
                 None => share,
                 Some(x) => {
                     let x = bytemuck::cast_slice::<f32, S::f32s>(&x[at])[0];
                     tile::multiply_add(simd, simd.mul_f32s(x, share), share, simd.mul_f32s(share, others))
+                }
+            };
+            *to = match self.weighed {
+                None => value,
+                Some((q, first)) => {
+                    let before = if first { simd.splat_f32s(0.0) } else { *to };
+                    tile::multiply_add(simd, rows::<S, V>(q)[0][cell % V], value, before)
                 }
             };
         }
@@ -280,7 +303,8 @@ impl Cpu {
         self.install(|| {
             result.strips_mut().enumerate().zip(&places).for_each(|((index, to), place)| {
                 let (variances, x) = (strips_at(variances, index), x.map(|x| x.strip(index)));
-                tile::dispatch(SourceJob { x, variances: &variances, source, noise: noise as f32, to });
+                let noise = noise as f32;
+                tile::dispatch(SourceJob { x, variances: &variances, source, noise, weighed: None, to });
                 clear_padding(place.columns, to);
             });
         });
@@ -303,9 +327,16 @@ impl Variational for Cpu {
                     let factor = &factors[place.segment % factors.len()];
                     let gains = &order.harmonic.strip(index)[..factor.components * STRIP];
                     let q = &q.strip(index)[m * STRIP..(m + 1) * STRIP];
-                    tile::dispatch(AddOrderJob { first: m == 0, bases: &factor.by_rows, gains, q, sums: &mut *c });
+                    let sum = match (m, orders.len()) {
+                        (0, 1) => Sum::Only,
+                        (0, _) => Sum::First,
+                        _ => Sum::More,
+                    };
+                    tile::dispatch(AddOrderJob { sum, bases: &factor.by_rows, gains, q, sums: &mut *c });
                 }
-                tile::dispatch(InvertJob(&mut *c));
+                if orders.len() > 1 {
+                    tile::dispatch(InvertJob(&mut *c));
+                }
                 clear_padding(place.columns, c);
             });
         });
@@ -399,6 +430,30 @@ impl Variational for Cpu {
             sum.strips_mut().enumerate().for_each(|(index, sum)| {
                 let q = &q.strip(index)[order * STRIP..(order + 1) * STRIP];
                 tile::dispatch(WeighJob { first, panel: panel.strip(index), q, sum });
+            });
+        });
+        Ok(sum)
+    }
+
+    fn weigh_power(
+        &self,
+        sum: Option<CpuPanel>,
+        x: &CpuPanel,
+        variances: &[CpuPanel],
+        (source, noise): (usize, f64),
+        (q, order): (&CpuPanel, usize),
+    ) -> Result<CpuPanel> {
+        Self::check(variances, source, Some(x), noise)?;
+        check_weighed(sum.as_ref().map(CpuPanel::extent), x.extent(), q.extent(), order)?;
+        let (first, noise) = (sum.is_none(), noise as f32);
+        let mut sum = sum.unwrap_or_else(|| CpuPanel::any(self.shelf(), x.rows(), x.segments().to_vec()));
+        let places = x.places();
+        self.install(|| {
+            sum.strips_mut().enumerate().zip(&places).for_each(|((index, to), place)| {
+                let (variances, x) = (strips_at(variances, index), Some(x.strip(index)));
+                let weighed = Some((&q.strip(index)[order * STRIP..(order + 1) * STRIP], first));
+                tile::dispatch(SourceJob { x, variances: &variances, source, noise, weighed, to });
+                clear_padding(place.columns, to);
             });
         });
         Ok(sum)
