@@ -6,10 +6,12 @@
 //! Axis letters are those of `partwise`: F frequency bin, K component, N frame. Data are V (F, N), bases W (F, K), gains H (K, N),
 //! the model Λ = W H (F, N).
 
+pub mod cubics;
 pub mod divergence;
 pub mod engine;
 pub mod kernels;
 pub mod random;
+pub mod weight;
 
 pub use divergence::Divergence;
 pub use engine::{Cpu, Engine, Gpu, GpuChoice, Reference};

@@ -4,3 +4,5 @@
 const MODEL_FLOOR = 1e-12;
 // Floor on the denominator of a multiplicative ratio. It makes 0/0 zero.
 const DENOMINATOR_FLOOR = 1e-30;
+// Floor on r = v/λ, the argument of a weight.
+const RATIO_FLOOR = 1e-12;

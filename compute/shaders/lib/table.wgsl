@@ -19,9 +19,14 @@ fn cell_of(z: f32) -> u32 {
     return clamp(bitcast<u32>(z) >> 20u, FIRST_CELL, FIRST_CELL + LAST_CELL) - FIRST_CELL;
 }
 
+// The place t in the cell.
+fn place_of(z: f32) -> f32 {
+    return bitcast<f32>(((bitcast<u32>(z) & 0xfffffu) << 3u) | 0x3f800000u) - 1.5;
+}
+
 // The value of the cubic of the cell.
 fn cubic_at(z: f32, cubic: vec4<f32>) -> f32 {
-    let t = bitcast<f32>(((bitcast<u32>(z) & 0xfffffu) << 3u) | 0x3f800000u) - 1.5;
+    let t = place_of(z);
     return fma(fma(fma(cubic.w, t, cubic.z), t, cubic.y), t, cubic.x);
 }
 

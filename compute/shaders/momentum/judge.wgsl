@@ -28,7 +28,8 @@ fn main(
     let accepted_cost = state[at_cost];
     // A compiler may assume that no number is NaN, but not that its bits are not.
     let finite = (bitcast<vec4<u32>>(cost) & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
-    let accepted = finite & (cost <= accepted_cost * (1.0 + SLACK));
+    let bound = max(accepted_cost * (1.0 + SLACK), accepted_cost * (1.0 - SLACK));
+    let accepted = finite & (cost <= bound);
     let steps = select(vec4<f32>(0.0), state[at_steps] + 1.0, accepted);
     state[at_cost] = select(accepted_cost, min(cost, accepted_cost), accepted);
     state[at_steps] = steps;

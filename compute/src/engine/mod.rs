@@ -121,14 +121,7 @@ pub trait Engine: Send + Sync {
         if columns != values.ncols() {
             return Err(Error::input(format!("{} columns do not fit a panel of {columns}", values.ncols())));
         }
-        let mut rest = values;
-        let mut segments = Vec::new();
-        for columns in self.segments(panel).1 {
-            let (segment, after) = rest.split_at(Axis(1), columns);
-            segments.push(segment);
-            rest = after;
-        }
-        self.packed(&segments)
+        self.packed(&cut(values, &self.segments(panel).1))
     }
 
     /// Downloads a matrix, row-major. The matrices of a stack are concatenated by rows: shape (S F, K).
@@ -182,6 +175,20 @@ pub trait Engine: Send + Sync {
 }
 
 /// The shape (F, K) of the matrices of a stack.
+/// Cuts values (rows, N) into segments of these numbers of columns, N in all.
+///
+/// # Panics
+/// If there are fewer columns.
+pub fn cut<'a, T>(values: ArrayView2<'a, T>, segments: &[usize]) -> Vec<ArrayView2<'a, T>> {
+    let mut rest = values;
+    let one = |&columns: &usize| {
+        let (segment, after) = rest.split_at(Axis(1), columns);
+        rest = after;
+        segment
+    };
+    segments.iter().map(one).collect()
+}
+
 fn stacked_shape<T>(matrices: &[ArrayView2<T>]) -> Result<(usize, usize)> {
     let Some(first) = matrices.first().filter(|first| !first.is_empty()) else {
         return Err(Error::input("a stack needs at least one matrix, and no empty ones"));

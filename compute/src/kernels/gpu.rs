@@ -5,11 +5,13 @@ mod tune;
 use std::ops::Range;
 
 use crate::Result;
+use crate::cubics::{Cubics, Law, TERMS};
 use crate::divergence::Divergence;
 use crate::engine::gpu::shader::{Source, source, uniform};
 use crate::engine::gpu::{
     Chunk, Gpu, GpuMatrix, GpuPanel, MATRIX_SLACK, Piece, QUAD, Storage, TILE as TILE_COLUMNS, Tiling,
 };
+use crate::weight::{Origin, Weight};
 
 pub(crate) static PARAMS: Source = source!("lib/params.wgsl");
 pub(crate) static FLOORS: Source = source!("lib/floors.wgsl");
@@ -37,6 +39,7 @@ pub(crate) static SHIFTED_TILES: Source = source!("lib/shifted_tiles.wgsl", SHIF
 pub(crate) static STORED_MIXTURE: Source = source!("lib/stored_mixture.wgsl", PARAMS, INDEX);
 pub(crate) static FORMED_MIXTURE: Source = source!("lib/formed_mixture.wgsl", PARAMS, INDEX);
 pub(crate) static TABLE: Source = source!("lib/table.wgsl");
+pub(crate) static CURVE: Source = source!("lib/curve.wgsl", FLOORS, TABLE);
 pub(crate) static VARIANCES: Source = source!("lib/variances.wgsl");
 pub(crate) static POSTERIOR: Source = source!("lib/posterior.wgsl", VARIANCES, TABLE);
 pub(crate) static LEAD: Source = source!("lib/lead.wgsl");
@@ -46,20 +49,54 @@ static EUCLIDEAN: Source = source!("divergence/euclidean.wgsl");
 pub(crate) static KULLBACK_LEIBLER: Source = source!("divergence/kullback_leibler.wgsl", NEAR);
 static ITAKURA_SAITO: Source = source!("divergence/itakura_saito.wgsl", FLOORS, NEAR);
 static BETA: Source = source!("divergence/beta.wgsl", PARAMS, FLOORS, NEAR);
+static STUDENT: Source = source!("divergence/student.wgsl", PARAMS, FLOORS, NEAR);
+static GENERALIZED_GAUSSIAN: Source = source!("divergence/generalized_gaussian.wgsl", PARAMS, FLOORS, NEAR);
+/// The file of a learned weight. It binds a table, so kernels that form P, Q or costs exist once more with it, and
+/// [`learned`] says when they are needed.
+pub(crate) static LEARNED: Source = source!("divergence/learned.wgsl", FLOORS, TABLE);
 
-/// The shader file with a divergence's P, Q and cost.
-pub(crate) fn filling(divergence: Divergence) -> &'static Source {
+/// The shader file with a divergence's P, Q and cost. A learned weight has [`LEARNED`] instead; a kernel that reads stored
+/// fields only asks whether Q is 1, which all densities answer as Itakura-Saito.
+pub(crate) fn filling(divergence: &Divergence) -> &'static Source {
     match divergence {
         Divergence::Euclidean => &EUCLIDEAN,
         Divergence::KullbackLeibler => &KULLBACK_LEIBLER,
         Divergence::ItakuraSaito => &ITAKURA_SAITO,
         Divergence::Beta(_) => &BETA,
+        Divergence::Density(weight) => match weight.origin() {
+            Origin::Student(_) => &STUDENT,
+            Origin::GeneralizedGaussian(_) => &GENERALIZED_GAUSSIAN,
+            Origin::Learned => &ITAKURA_SAITO,
+        },
     }
 }
 
+/// The table of a learned weight, as [`LEARNED`] reads it. None for other divergences.
+pub(crate) fn learned(gpu: &Gpu, divergence: &Divergence) -> Result<Option<Storage>> {
+    match divergence {
+        Divergence::Density(weight) if is_learned(divergence) => gpu.kept_table(weight, weight_table).map(Some),
+        _ => Ok(None),
+    }
+}
+
+pub(crate) fn is_learned(divergence: &Divergence) -> bool {
+    matches!(divergence, Divergence::Density(weight) if weight.origin() == Origin::Learned)
+}
+
+/// The laws of a table, as a kernel reads them: value, power and slope of each.
+pub(crate) fn bounds(cubics: &Cubics) -> [[f32; QUAD]; 2] {
+    cubics.laws().map(|Law { value, power, slope }| [value, power, slope, 0.0])
+}
+
+fn weight_table(weight: &Weight) -> Vec<[f32; TERMS]> {
+    let tables = [weight.share(), weight.cost()];
+    let cubics = tables.into_iter().flat_map(|table| table.cells().iter().copied());
+    cubics.chain(tables.into_iter().flat_map(bounds)).collect()
+}
+
 /// Whether Q is 1 everywhere, so that D sums the other factor alone.
-pub(crate) fn unit_denominator(divergence: Divergence) -> bool {
-    divergence == Divergence::KullbackLeibler
+pub(crate) fn unit_denominator(divergence: &Divergence) -> bool {
+    *divergence == Divergence::KullbackLeibler
 }
 
 uniform! {
@@ -304,9 +341,11 @@ pub(crate) mod tests {
     use super::*;
     use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
     use crate::engine::gpu::shader_check::files;
+    use crate::weight::{RATIO_FLOOR, SHARE_SCALE};
 
     /// All files that [`filling`] can return.
-    pub(crate) const DIVERGENCES: [&Source; 4] = [&EUCLIDEAN, &KULLBACK_LEIBLER, &ITAKURA_SAITO, &BETA];
+    pub(crate) const DIVERGENCES: [&Source; 6] =
+        [&EUCLIDEAN, &KULLBACK_LEIBLER, &ITAKURA_SAITO, &BETA, &STUDENT, &GENERALIZED_GAUSSIAN];
 
     #[test]
     fn every_shared_file_is_listed_as_a_source() {
@@ -316,18 +355,19 @@ pub(crate) mod tests {
         let others =
             [&PARAMS, &FLOORS, &INDEX, &POWER, &REDUCE, &CELLS, &LANES, &RAISED, &RULE, &BASIS_RULE, &LEAD, &NEAR];
         let mixtures = [&STORED_MIXTURE, &FORMED_MIXTURE];
-        let posteriors = [&TABLE, &VARIANCES, &POSTERIOR];
+        let posteriors = [&TABLE, &CURVE, &VARIANCES, &POSTERIOR];
         let lib = [tiles.as_slice(), &shifts, &mixtures, &posteriors, &others].concat();
         assert_eq!(files("lib"), paths(&lib));
-        assert_eq!(files("divergence"), paths(&DIVERGENCES));
+        assert_eq!(files("divergence"), paths(&[DIVERGENCES.as_slice(), &[&LEARNED]].concat()));
     }
 
     #[test]
     fn the_host_knows_which_denominators_are_one() {
-        for divergence in crate::divergence::ALL {
-            let text = format!("const UNIT_DENOMINATOR = {};", unit_denominator(divergence));
-            assert!(filling(divergence).text.contains(&text), "{divergence}");
+        for divergence in crate::divergence::all() {
+            let text = format!("const UNIT_DENOMINATOR = {};", unit_denominator(&divergence));
+            assert!(filling(&divergence).text.contains(&text), "{divergence}");
         }
+        assert!(LEARNED.text.contains("const UNIT_DENOMINATOR = false;"));
     }
 
     #[test]
@@ -341,8 +381,15 @@ pub(crate) mod tests {
 
     #[test]
     fn shader_floors_equal_the_hosts() {
-        for (name, value) in [("MODEL_FLOOR", MODEL_FLOOR), ("DENOMINATOR_FLOOR", DENOMINATOR_FLOOR)] {
+        let floors = [
+            ("MODEL_FLOOR", MODEL_FLOOR),
+            ("DENOMINATOR_FLOOR", DENOMINATOR_FLOOR),
+            ("RATIO_FLOOR", crate::weight::RATIO_FLOOR),
+        ];
+        for (name, value) in floors {
             assert!(FLOORS.text.contains(&format!("const {name} = {value:e};")), "{name}");
         }
+        assert_eq!(RATIO_FLOOR, MODEL_FLOOR);
+        assert!(LEARNED.text.contains(&format!("const SHARE_SCALE = {SHARE_SCALE};")), "{SHARE_SCALE}");
     }
 }

@@ -1,6 +1,7 @@
 //! The heavy arithmetic. Each kernel family has a folder with its contract (a small trait) and three implementations
 //! side by side.
 
+pub mod adjoint;
 pub mod glue;
 mod gpu;
 pub mod momentum;
@@ -15,6 +16,7 @@ pub mod variational;
 #[cfg(test)]
 mod segments;
 
+pub use adjoint::Adjoint;
 pub use glue::{Glue, Mask, Norm};
 pub use momentum::{Momentum, Track};
 pub use pairs::{Mixtures, Modulus, Pairing, Pairs, Spectra, all_pairs};
@@ -22,5 +24,5 @@ pub use peak::{Peak, Peaks};
 pub use prior::{Density, GainPrior, Gradient, Mixture, Prior};
 pub use products::{Products, Rule};
 pub use shifts::{Edges, Lags, ShiftRule, Shifts};
-pub use tables::{End, Table, Tables};
+pub use tables::{Table, Tables};
 pub use variational::{Bases, Gig, Order, Variational};

@@ -70,7 +70,7 @@ fn everything<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) -
     engine.update_gains_under(&v, &w, &mut h, &kl, &priors, &alpha).unwrap();
     engine.update_bases(&v, &mut w, &h, &rule).unwrap();
     engine.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
-    let (n, d) = engine.base_sums(&v, &w, &h, kl.divergence).unwrap();
+    let (n, d) = engine.base_sums(&v, &w, &h, &kl.divergence).unwrap();
     engine.turn_bases(&mut w, &n, &d).unwrap();
     let first = engine.stack(&views(batch, |recording| &recording.w)).unwrap();
     let led = engine.lead_bases(&w, &first, 0.5).unwrap();
@@ -89,7 +89,7 @@ fn everything<E: GainPrior + Momentum + Glue>(engine: &E, batch: &[Recording]) -
         engine.try_gains(&v, &led, &track.trial, &mut track.next, &mut track.costs, &rule).unwrap();
         engine.advance(&mut track, 0.5).unwrap();
     }
-    let costs = engine.costs(&v, &led, &track.trial, rule.divergence).unwrap();
+    let costs = engine.costs(&v, &led, &track.trial, &rule.divergence).unwrap();
     let costs = Array2::from_shape_fn((1, costs.len()), |(_, n)| costs[n] as f32);
     let masks = engine.masks(&led, &track.trial, &[0..1, 1..components], Mask::Ratio(2.0)).unwrap();
     let mut wide: Vec<Array2<f32>> = masks.iter().map(|mask| engine.read_panel(mask).unwrap()).collect();
@@ -152,14 +152,14 @@ fn shifted_by<E: Shifts>(engine: &E, batch: &[Recording], shared: usize, lags: L
     let mut w = engine.stack(&bases.iter().map(|basis| basis.view()).collect::<Vec<_>>()).unwrap();
     let mut h = engine.packed(&gains.iter().map(|gains| gains.view()).collect::<Vec<_>>()).unwrap();
     let (kl, is) = (Divergence::KullbackLeibler, Divergence::ItakuraSaito);
-    for (divergence, edges) in [(kl, Edges::Exact), (kl, Edges::Printed), (is, Edges::Exact)] {
+    for (divergence, edges) in [(kl.clone(), Edges::Exact), (kl, Edges::Printed), (is, Edges::Exact)] {
         let mut rule = ShiftRule { edges, ..ShiftRule::of(divergence, lags) };
         engine.update_shifted_bases(&v, &mut w, &h, &rule).unwrap();
         rule.rule.floor = 0.05;
         engine.update_shifted_gains(&v, &w, &mut h, &rule).unwrap();
     }
     engine.normalize_patterns(&mut w, &mut h, lags, Norm::L2).unwrap();
-    let costs = engine.shifted_costs(&v, &w, &h, lags, Divergence::ItakuraSaito).unwrap();
+    let costs = engine.shifted_costs(&v, &w, &h, lags, &Divergence::ItakuraSaito).unwrap();
     let mut wide = vec![Array2::from_shape_fn((1, costs.len()), |(_, n)| costs[n] as f32)];
     for panel in
         engine.shifted_masks(&w, &h, &[0..1, 1..components], lags, Mask::Ratio(2.0)).unwrap().iter().chain([&h])
@@ -375,7 +375,7 @@ fn assert_refused<E: GainPrior + Momentum + Glue>(engine: &E) {
         assert!(engine.update_gains(&v, &w, &mut h, &rule).is_err());
         assert!(engine.update_bases(&v, &mut w, &h, &rule).is_err());
         assert!(engine.update_both(&v, &mut w, &mut h, &rule).is_err());
-        assert!(engine.costs(&v, &w, &h, rule.divergence).is_err());
+        assert!(engine.costs(&v, &w, &h, &rule.divergence).is_err());
     }
     let (mut w, mut h) = (stack(3), panel(&[0, 1], |one| &one.h));
     assert!(engine.normalize(&mut w, Some(&mut h), Norm::L1).is_err());

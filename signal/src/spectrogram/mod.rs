@@ -1,5 +1,6 @@
 //! Transforms samples to frames and back, and bins of frames to bands and back.
 
+mod adjoint;
 mod band_map;
 mod bands;
 mod emphasis;

@@ -189,6 +189,19 @@ mod tests {
         }
     }
 
+    #[derive(Clone, Copy)]
+    struct Inverse;
+    impl Vector for Inverse {
+        fn of<S: Simd>(&self, simd: S, x: S::f32s) -> S::f32s {
+            tile::inverse(simd, x)
+        }
+    }
+
+    #[test]
+    fn inverses_are_accurate() {
+        assert!(worst(Inverse, f64::recip, spread(1e-30, 1e30)) < 2e-7);
+    }
+
     #[test]
     fn logarithms_and_powers_are_accurate() {
         // Near 1 the error is relative to the logarithm itself, because nothing is subtracted.

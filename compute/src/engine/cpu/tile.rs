@@ -169,6 +169,21 @@ pub(crate) fn each_two<V: bytemuck::Pod>(mut a: V, b: V, f: impl Fn(f32, f32) ->
     a
 }
 
+/// 1/x within 2e-7 of its value, for x from 1e-30 to 1e30. Faster than a quotient if the instruction set has a good estimate.
+#[inline(always)]
+pub(crate) fn inverse<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(&wide) = (&simd as &dyn std::any::Any).downcast_ref::<pulp::x86::V4>() {
+        let all: pulp::f32x16 = bytemuck::cast(x);
+        let estimate: pulp::f32x16 = pulp::cast(wide.avx512f._mm512_rcp14_ps(pulp::cast(all)));
+        let estimate: S::f32s = bytemuck::cast(estimate);
+        // A step of Newton's: e (1 + (1 − x e)).
+        let rest = multiply_add(simd, negate(simd, x), estimate, simd.splat_f32s(1.0));
+        return multiply_add(simd, estimate, rest, estimate);
+    }
+    simd.div_f32s(simd.splat_f32s(1.0), x)
+}
+
 /// Receives row blocks of Λ while they are in registers.
 pub(crate) trait ModelSink<S: Simd> {
     /// Receives vector `vector` of row `row`, counted from the first row of the product.

@@ -25,7 +25,8 @@ mod staging;
 mod tiling;
 mod worker;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::any::Any;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 
@@ -75,6 +76,8 @@ pub struct Gpu {
     pub(crate) dispatch_work: OnceLock<usize>,
     /// Host buffers from earlier uploads, for reuse.
     spare: Arc<Mutex<Vec<Vec<f32>>>>,
+    /// Tables, each with what it was made of.
+    kept: Mutex<Vec<(Weak<dyn Any + Send + Sync>, Storage)>>,
 }
 
 /// A run of a kernel, with its storages in the order of their bindings.
@@ -135,6 +138,7 @@ impl Gpu {
             field_quads,
             dispatch_work: OnceLock::new(),
             spare: Arc::default(),
+            kept: Mutex::default(),
         })
     }
 
@@ -216,6 +220,24 @@ impl Gpu {
         let storage = self.storage(numbers.len().div_ceil(QUAD))?;
         self.upload(&storage, 0, numbers.to_vec())?;
         Ok(storage)
+    }
+
+    /// A table that is made of something once, and kept as long as that is.
+    pub(crate) fn kept_table<T: Send + Sync + 'static, Row: bytemuck::NoUninit>(
+        &self,
+        of: &Arc<T>,
+        rows: impl FnOnce(&T) -> Vec<Row>,
+    ) -> Result<Storage> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(of, _)| of.strong_count() > 0);
+        let is_same = |known: &Weak<dyn Any + Send + Sync>| std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(of));
+        if let Some((_, table)) = kept.iter().find(|(known, _)| is_same(known)) {
+            return Ok(table.clone());
+        }
+        let table = self.table(&rows(of))?;
+        let of: Arc<dyn Any + Send + Sync> = Arc::<T>::clone(of);
+        kept.push((Arc::downgrade(&of), table.clone()));
+        Ok(table)
     }
 
     /// Allocates `quads` vec4s for each of `count` matrices, with unspecified contents.

@@ -17,8 +17,8 @@ const WORKGROUP_INVOCATIONS: u32 = 256;
 const STORAGES: usize = 8;
 
 /// The kernel families. Each has a folder in shaders/ and one in src/kernels/.
-const FAMILIES: [&str; 9] =
-    ["glue", "momentum", "pairs", "peak", "prior", "products", "shifts", "tables", "variational"];
+const FAMILIES: [&str; 10] =
+    ["adjoint", "glue", "momentum", "pairs", "peak", "prior", "products", "shifts", "tables", "variational"];
 
 /// Checks a family: the folder `folder` of shaders/ must hold the files of these kernels and no others, and all their
 /// texts must be valid. `open` kernels are composed with each of the `fillings`, `closed` kernels without.

@@ -169,7 +169,12 @@ impl Gpu {
                 work: 3 * part.count * w.rows * w.columns,
             })?;
         }
-        let Some(h) = h else { return Ok(()) };
+        h.map_or(Ok(()), |h| self.scale_gains(h, &sizes, w.columns, stacks))
+    }
+
+    /// Multiplies the gains of every component by the number of it in the `sizes` of each of the stacks of bases. Each stack
+    /// serves an equal group of the segments.
+    pub(crate) fn scale_gains(&self, h: &GpuPanel, sizes: &PerMatrix, components: usize, stacks: usize) -> Result<()> {
         let shared = h.segments.len() / stacks;
         let stack = |window: &Window| window.segment / shared;
         for run in runs(&Window::all(h), |_| true) {
@@ -181,7 +186,7 @@ impl Gpu {
                 constants: &[u32::from(places.is_some())],
                 uniform: window.params(Params {
                     rows: h.rows as u32,
-                    components: w.columns as u32,
+                    components: components as u32,
                     sums_stride: sizes.stride as u32,
                     ..Params::default()
                 }),

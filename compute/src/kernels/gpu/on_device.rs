@@ -28,14 +28,14 @@ fn everything(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f
     gpu.update_bases(&v, &mut w, &h, &Rule::of(Divergence::KullbackLeibler)).unwrap();
     gpu.update_both(&v, &mut w, &mut h, &rule).unwrap();
     gpu.normalize(&mut w, Some(&mut h), Norm::L2).unwrap();
-    let (n, d) = gpu.base_sums(&v, &w, &h, Divergence::ItakuraSaito).unwrap();
+    let (n, d) = gpu.base_sums(&v, &w, &h, &Divergence::ItakuraSaito).unwrap();
     gpu.turn_bases(&mut w, &n, &d).unwrap();
     let of_priors = under_prior(gpu, &v, &w, &mut h, &rule);
     let track = tried(gpu, &v, &w, h, &rule);
     h = track.trial;
     let sources = [0..1, 1..components];
     let mut all = of_priors;
-    all.extend(gpu.costs(&v, &w, &h, rule.divergence).unwrap().into_iter().map(|cost| cost as f32));
+    all.extend(gpu.costs(&v, &w, &h, &rule.divergence).unwrap().into_iter().map(|cost| cost as f32));
     for mask in gpu.masks(&w, &h, &sources, Mask::Ratio(2.0)).unwrap() {
         all.extend(gpu.read_panel::<f32>(&mask).unwrap());
     }
@@ -158,7 +158,7 @@ fn the_bits_of_a_column_do_not_depend_on_its_place() {
     let updated = |v: ArrayView2<f32>, h: ArrayView2<f32>| {
         let (v, w, mut h) = (gpu.panel(v).unwrap(), gpu.matrix(w.view()).unwrap(), gpu.panel(h).unwrap());
         gpu.update_gains(&v, &w, &mut h, &Rule::of(Divergence::Beta(0.5))).unwrap();
-        let costs = gpu.costs(&v, &w, &h, Divergence::KullbackLeibler).unwrap();
+        let costs = gpu.costs(&v, &w, &h, &Divergence::KullbackLeibler).unwrap();
         (gpu.read_panel::<f32>(&h).unwrap(), costs)
     };
     let (gains, costs) = updated(v.view(), h.view());
@@ -181,7 +181,7 @@ fn products(gpu: &Gpu, v: ArrayView2<f32>, w: ArrayView2<f32>, h: ArrayView2<f32
     h = track.trial;
     gpu.update_bases(&v, &mut w, &h, &rule).unwrap();
     gpu.update_both(&v, &mut w, &mut h, &rule).unwrap();
-    let (of_p, of_q) = gpu.base_sums(&v, &w, &h, Divergence::KullbackLeibler).unwrap();
+    let (of_p, of_q) = gpu.base_sums(&v, &w, &h, &Divergence::KullbackLeibler).unwrap();
     let sums = [of_p, of_q].map(|sums| gpu.read_matrix::<f32>(&sums).unwrap());
     let panels = [&n, &d, &track.costs, &track.next, &h].map(|panel| gpu.read_panel::<f32>(panel).unwrap());
     panels.into_iter().chain(sums).flatten().chain(gpu.read_matrix::<f32>(&w).unwrap()).collect()
@@ -213,7 +213,7 @@ fn sums_of_the_bases_follow_every_change_of_the_bases() {
     let (v, w, h) = (numbers(1, 70, 40), numbers(2, 70, 5), numbers(3, 5, 40));
     let v = gpu.panel(v.view()).unwrap();
     let (kl, lags) = (Rule::of(Divergence::KullbackLeibler), Lags { time: 1, pitch: 1 });
-    let shifted = ShiftRule { rule: kl, lags, edges: Edges::Exact };
+    let shifted = ShiftRule { rule: kl.clone(), lags, edges: Edges::Exact };
     type Change<'a> = &'a dyn Fn(&mut <Gpu as Engine>::Matrix, &mut GpuPanel) -> crate::Result<()>;
     let changes: [(&str, Change); 5] = [
         ("bases", &|w, h| gpu.update_bases(&v, w, h, &kl)),
@@ -275,7 +275,7 @@ fn stored_fields_give_the_bits_of_fused_updates() {
         (read(&track.next), read(&track.costs), gpu.read_matrix::<f32>(&w).unwrap())
     };
     for divergence in [Divergence::ItakuraSaito, Divergence::KullbackLeibler, Divergence::Beta(0.5)] {
-        assert!(updated(many, divergence) == updated(few, divergence), "{divergence}");
+        assert!(updated(many, divergence.clone()) == updated(few, divergence.clone()), "{divergence}");
     }
 }
 
@@ -336,7 +336,7 @@ fn every_member_of_the_rule_reaches_the_device() {
     // the sums.
     let (kl, is) = (Divergence::KullbackLeibler, Divergence::ItakuraSaito);
     for (divergence, exponent, sparsity, floor) in
-        [(kl, 0.5, 0.0, 0.0), (kl, 0.7, 0.3, 1e-3), (kl, 1.0, 2.0, 0.2), (is, 1.0, 0.1, 0.2)]
+        [(kl.clone(), 0.5, 0.0, 0.0), (kl.clone(), 0.7, 0.3, 1e-3), (kl, 1.0, 2.0, 0.2), (is, 1.0, 0.1, 0.2)]
     {
         let rule = Rule { divergence, exponent, sparsity, norm: Some(Norm::L2), floor };
         let wide = |values: &Array2<f32>| vec![values.mapv(f64::from)];

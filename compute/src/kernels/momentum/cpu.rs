@@ -71,8 +71,9 @@ impl StripJob for AdvanceJob<'_> {
         let (one, zero) = (simd.splat_f32s(1.0), simd.splat_f32s(0.0));
         for i in 0..V {
             let (cost, accepted, steps) = (costs[i], state[0][i], state[1][i]);
-            let passes =
-                simd.less_than_or_equal_f32s(cost, simd.mul_f32s(accepted, simd.splat_f32s(1.0 + SLACK as f32)));
+            let bounds = [1.0 + SLACK as f32, 1.0 - SLACK as f32].map(|bound| simd.splat_f32s(bound));
+            let [above, below] = [simd.mul_f32s(accepted, bounds[0]), simd.mul_f32s(accepted, bounds[1])];
+            let passes = simd.less_than_or_equal_f32s(cost, simd.max_f32s(above, below));
             let steps = simd.select_f32s(passes, simd.add_f32s(steps, one), zero);
             let share = simd.div_f32s(steps, simd.add_f32s(steps, simd.splat_f32s(DELAY as f32)));
             let share = simd.min_f32s(share, simd.splat_f32s(LONGEST as f32));

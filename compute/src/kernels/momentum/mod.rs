@@ -31,6 +31,11 @@ pub const DELAY: f64 = 3.0;
 /// The relative increase of a cost that still counts as rounding.
 pub const SLACK: f64 = 1e-6;
 
+/// The most that a trial may cost after one of `cost`, which may be below 0.
+pub fn tolerated(cost: f64) -> f64 {
+    (cost * (1.0 + SLACK)).max(cost * (1.0 - SLACK))
+}
+
 /// The share b of the k-th step since the start or the last refusal, k = 1, 2, …: k / (k + [`DELAY`]), at most
 /// [`LONGEST`].
 pub fn share(steps: f64) -> f64 {

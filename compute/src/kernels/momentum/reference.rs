@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, Zip};
 
-use super::{LEAST, Momentum, REACH, SLACK, Track, check_keep, check_path, check_track, share};
+use super::{LEAST, Momentum, REACH, Track, check_keep, check_path, check_track, share, tolerated};
 use crate::Result;
 use crate::engine::{Engine, Reference};
 
@@ -34,7 +34,7 @@ fn advance(track: Track<&mut Array2<f64>>, majorizing: f64) {
     for n in 0..trial.ncols() {
         let (cost, accepted) = (costs[(0, n)], state[(0, n)]);
         let steps = &mut state[(1, n)];
-        if cost <= accepted * (1.0 + SLACK) {
+        if cost <= tolerated(accepted) {
             *steps += 1.0;
             let share = share(*steps);
             state[(0, n)] = cost.min(accepted);
@@ -131,6 +131,14 @@ mod tests {
         near_all(&track.previous, row([1.5, 4.0, 4.0]));
         near_all(&track.safe, row([1.0, 1.0, 1.0]));
         assert_eq!(track.state, split(array![[10.0, 1.0, 1.0], [1.0, 0.0, 0.0]]));
+        // A cost below 0 may rise by its share too.
+        let below = |cost: f64| {
+            track.costs = row([cost, 2.0, f64::NAN]);
+            track.state = split(array![[-10.0, 1.0, 1.0], [1.0, 0.0, 0.0]]);
+            Reference.advance(&mut track, 0.5).unwrap();
+            track.state[0][(1, 0)]
+        };
+        assert_eq!([-10.1, -10.0 + 5e-6, -9.99].map(below), [2.0, 2.0, 0.0]);
         // Segments in another order do not fit, though they have as many columns.
         track.costs.reverse();
         assert!(Reference.advance(&mut track, 0.5).is_err());

@@ -138,7 +138,7 @@ impl GainPrior for Reference {
         let [of_v, of_h] = [v, &*h].map(|panel| self.segments(panel));
         let of_w = w.first().map_or((0, 0), Array2::dim);
         check_shapes((of_v.0, &of_v.1), (w.len(), of_w), (of_h.0, &of_h.1))?;
-        let sums = v.iter().zip(w.iter().cycle()).zip(&*h).map(|((v, w), h)| gain_sums(v, w, h, rule.divergence));
+        let sums = v.iter().zip(w.iter().cycle()).zip(&*h).map(|((v, w), h)| gain_sums(v, w, h, &rule.divergence));
         let (mut n, mut d): (Stack, Stack) = sums.unzip();
         self.add_priors(h, priors, weights, &mut n, &mut d)?;
         for ((h, n), d) in h.iter_mut().zip(&n).zip(&d) {

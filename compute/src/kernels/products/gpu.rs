@@ -9,6 +9,8 @@
 //! against 24 bytes break even at K = 110 on a device with 9 flop per byte of memory, and at K = 430 with 36. A third
 //! workgroup doubles the cost, and the fused update then loses on all devices.
 //!
+//! A learned weight has a table, and a fused kernel has no binding left for it. So its updates are always unfused.
+//!
 //! The joint update needs P and Q twice, before and after the update of the gains, and is always unfused.
 
 use super::{Products, Rule, check_shapes, check_trial};
@@ -18,8 +20,8 @@ use crate::engine::Engine;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, PerMatrix, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::gpu::{
-    BASIS_RULE, CELLS, COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, PARAMS, PASSING, Params, Part, RULE, STORED_FIELDS,
-    Splits, Window, filling, fit, most_tiles, runs, unit_denominator,
+    BASIS_RULE, CELLS, COLUMN_SUMS, FIELDS, FLOORS, HELD, INDEX, LEARNED, PARAMS, PASSING, Params, Part, RULE,
+    STORED_FIELDS, Splits, Window, filling, fit, is_learned, learned, most_tiles, runs, unit_denominator,
 };
 
 /// The most vec4s that the sums of a pass may take. Larger bases are updated in several passes.
@@ -28,6 +30,9 @@ const SUMS_QUADS: usize = 64 << 20 >> 4;
 const FUSED_SHARES: usize = 2;
 /// Workgroup size of the kernels without tiles.
 const INVOCATIONS: usize = 64;
+
+/// The binding of a learned weight.
+const WEIGHT_BINDING: u32 = 6;
 
 const BLOCKS: &[u32] = &[1, 2, 3, 4];
 
@@ -91,6 +96,18 @@ static STORE_FIELDS: Kernel = Kernel {
     constants: &[("TILING", Tiling::GAINS_CODES), ("COSTS", &[0, 1]), ("SEGMENTS", &[0])],
     uniform: Params::MEMBERS,
 };
+/// [`STORE_FIELDS`] of a learned weight. A fused kernel has no binding left for its table.
+static STORE_LEARNED: Kernel = Kernel {
+    source: source!("products/fields.wgsl", PASSING, FIELDS, LEARNED),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read, Access::Read],
+    constants: &[
+        ("TILING", Tiling::GAINS_CODES),
+        ("COSTS", &[0, 1]),
+        ("SEGMENTS", &[0]),
+        ("WEIGHT_BINDING", &[WEIGHT_BINDING]),
+    ],
+    uniform: Params::MEMBERS,
+};
 /// [`GAINS`] from stored fields.
 static STORED_GAINS: Kernel = Kernel {
     source: source!("products/gains.wgsl", PASSING, STORED_FIELDS, COLUMN_SUMS, RULE),
@@ -141,6 +158,13 @@ static COSTS: Kernel = Kernel {
     constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("SEGMENTS", &[0, 1])],
     uniform: Params::MEMBERS,
 };
+/// [`COSTS`] of a learned weight.
+static LEARNED_COSTS: Kernel = Kernel {
+    source: source!("products/costs.wgsl", FLOORS, PASSING, COLUMN_SUMS, LEARNED),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read, Access::Read],
+    constants: &[("TILING", &[Tiling::SMALLEST.code()]), ("SEGMENTS", &[0, 1]), ("WEIGHT_BINDING", &[WEIGHT_BINDING])],
+    uniform: Params::MEMBERS,
+};
 
 /// The uniform's members that describe the bases and the rule.
 pub(crate) fn params(w: &GpuMatrix, rule: &Rule) -> Params {
@@ -151,7 +175,7 @@ pub(crate) fn params(w: &GpuMatrix, rule: &Rule) -> Params {
         bases_stride: w.stride() as u32,
         matrices: w.count as u32,
         end_component: w.columns as u32,
-        beta: rule.divergence.exponent_beta() as f32,
+        beta: rule.divergence.parameter() as f32,
         exponent: rule.exponent as f32,
         sparsity: rule.sparsity as f32,
         floor: rule.floor as f32,
@@ -169,9 +193,14 @@ pub(crate) fn storable<'a>(gpu: &Gpu, window: Window<'a>, rows: usize) -> impl I
     window.cut((gpu.field_quads * QUAD / TILE / rows).max(1))
 }
 
+/// Whether an update forms P and Q itself, and does not store them first.
+fn can_fuse(tiling: Tiling, w: &GpuMatrix, divergence: &Divergence) -> bool {
+    tiling.divide(w.columns).1 <= FUSED_SHARES && !is_learned(divergence)
+}
+
 /// Sums of the bases' size per split: N, and D if it depends on the row.
 fn sums_of_split(rule: &Rule) -> usize {
-    if unit_denominator(rule.divergence) { 1 } else { 2 }
+    if unit_denominator(&rule.divergence) { 1 } else { 2 }
 }
 
 /// The most splits of the rows in an update of gains, and the least tiles per split.
@@ -256,6 +285,14 @@ struct Pass<'a> {
 }
 
 impl Gpu {
+    /// Runs a kernel, or for a learned weight `of_learned` with its table.
+    fn run_weighed(&self, run: Run<Params>, of_learned: &'static Kernel, divergence: &Divergence) -> Result<()> {
+        let Some(table) = learned(self, divergence)? else { return self.run(run) };
+        let constants = [run.constants, &[WEIGHT_BINDING]].concat();
+        let storages = [run.storages, &[&table]].concat();
+        self.run(Run { kernel: of_learned, filling: None, constants: &constants, storages: &storages, ..run })
+    }
+
     /// Computes and stores the fields for some rows of a window.
     fn fields(
         &self,
@@ -269,21 +306,22 @@ impl Gpu {
         let tiling = self.tuning.gains(w.columns, window.columns);
         let quads = w.rows * window.tiles * TILE / QUAD;
         let fields = self.storage(if costs { 3 * quads } else { 2 * quads })?;
-        self.run(Run {
+        let run = Run {
             kernel: &STORE_FIELDS,
-            filling: Some(filling(rule.divergence)),
+            filling: Some(filling(&rule.divergence)),
             constants: &[tiling.code(), u32::from(costs), 0],
             uniform: Params { first_row: first_row as u32, pass_rows: rows as u32, ..window.params(params(w, rule)) },
             storages: &[&window.chunk.storage, &w.storage, gains, &fields, &w.storage],
             workgroups: rows.div_ceil(TILE) * window.workgroups(tiling),
             work: rows * window.columns * w.columns,
-        })?;
+        };
+        self.run_weighed(run, &STORE_LEARNED, &rule.divergence)?;
         Ok(fields)
     }
 
     /// Forms the sums that take the place of D in an update of gains if Q is 1. The matrices keep them until they
     /// change, so fixed bases are summed once. Returns None for other divergences.
-    fn row_sums(&self, w: &GpuMatrix, divergence: Divergence) -> Result<Option<PerMatrix>> {
+    fn row_sums(&self, w: &GpuMatrix, divergence: &Divergence) -> Result<Option<PerMatrix>> {
         if !unit_denominator(divergence) {
             return Ok(None);
         }
@@ -301,7 +339,7 @@ impl Gpu {
                     split_tiles: split_tiles as u32,
                     end_split: splits as u32,
                     sums_stride: sums.stride as u32,
-                    ..params(&w, &Rule::of(divergence))
+                    ..params(&w, &Rule::of(divergence.clone()))
                 },
                 storages: &[&w.storage, &sums.part(first, w.count).storage],
                 workgroups: (w.count * sums.stride).div_ceil(INVOCATIONS),
@@ -312,8 +350,8 @@ impl Gpu {
     }
 
     /// What one dispatch of an update of gains processes. Stored fields are formed window by window.
-    fn gain_parts<'a>(&self, v: &'a GpuPanel, w: &GpuMatrix) -> Result<Vec<Part<'a>>> {
-        let fused = |columns| self.tuning.gains(w.columns, columns).divide(w.columns).1 <= FUSED_SHARES;
+    fn gain_parts<'a>(&self, v: &'a GpuPanel, w: &GpuMatrix, divergence: &Divergence) -> Result<Vec<Part<'a>>> {
+        let fused = |columns| can_fuse(self.tuning.gains(w.columns, columns), w, divergence);
         if fused(0) && fused(usize::MAX) {
             return Part::in_time(self, v, w, work_of_column(w));
         }
@@ -337,7 +375,7 @@ impl Gpu {
         let panel_quads = w.columns * window.chunk.quads();
         let by_split = tiling.split && splits > 1 && 2 * splits * panel_quads <= SUMS_QUADS;
         let unused = self.storage(1)?;
-        let row_sums = self.row_sums(w, rule.divergence)?;
+        let row_sums = self.row_sums(w, &rule.divergence)?;
         let running = match beside {
             Beside::Denominators(_) => None,
             _ if splits == 1 || by_split => None,
@@ -368,7 +406,7 @@ impl Gpu {
         };
         self.run(Run {
             kernel,
-            filling: Some(filling(rule.divergence)),
+            filling: Some(filling(&rule.divergence)),
             constants: &[tiling.code(), with_costs, sums, u32::from(by_split), blocks as u32, part.segments()],
             uniform,
             storages: &[
@@ -400,7 +438,7 @@ impl Gpu {
     /// Updates the gains of a part and produces the requested output beside them.
     fn update_part(&self, part: &Part, (from, to): (&Storage, &Storage), beside: Beside, rule: &Rule) -> Result<()> {
         let (window, w) = (part.window, &part.w);
-        if part.tiling(self.tuning.gains(w.columns, window.columns)).divide(w.columns).1 <= FUSED_SHARES {
+        if can_fuse(part.tiling(self.tuning.gains(w.columns, window.columns)), w, &rule.divergence) {
             return self.gains(part, None, (from, to), beside, rule);
         }
         for window in storable(self, window, w.rows) {
@@ -420,10 +458,10 @@ impl Gpu {
         rule: &Rule,
     ) -> Result<(GpuPanel, GpuPanel)> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
-        self.row_sums(w, rule.divergence)?;
+        self.row_sums(w, &rule.divergence)?;
         let panel = || self.new_panel(h.rows, h.segments.clone());
         let (n, d) = (panel()?, panel()?);
-        for part in self.gain_parts(v, w)? {
+        for part in self.gain_parts(v, w, &rule.divergence)? {
             let [h, n, d] = [h, &n, &d].map(|panel| &panel.chunks[part.window.index].storage);
             self.update_part(&part, (h, n), Beside::Denominators(d), rule)?;
         }
@@ -440,7 +478,7 @@ impl Gpu {
         (gains, n, d): (&Storage, &Storage, &Storage),
         rule: &Rule,
     ) -> Result<()> {
-        self.row_sums(w, rule.divergence)?;
+        self.row_sums(w, &rule.divergence)?;
         self.gains(&Part::of(self, &[window], w)?, Some(fields), (gains, n), Beside::Denominators(d), rule)
     }
 
@@ -543,7 +581,7 @@ impl Gpu {
         };
         // A binding that a shader does not read may be any storage that the dispatch does not write.
         let tiles = pass.tiles.unwrap_or(&w.storage);
-        if unit_denominator(rule.divergence) && pass.first_row == 0 {
+        if unit_denominator(&rule.divergence) && pass.first_row == 0 {
             self.run(Run {
                 kernel: &BASES_DENOMINATOR,
                 filling: None,
@@ -556,7 +594,7 @@ impl Gpu {
         }
         self.run(Run {
             kernel,
-            filling: Some(filling(rule.divergence)),
+            filling: Some(filling(&rule.divergence)),
             constants: &[tiling.code(), 0, u32::from(weights.is_some()), blocks as u32, part.segments()],
             uniform,
             storages: &[
@@ -608,7 +646,7 @@ impl Gpu {
                 filling: None,
                 constants: &[
                     norm,
-                    u32::from(unit_denominator(rule.divergence)),
+                    u32::from(unit_denominator(&rule.divergence)),
                     u32::from(tables.is_some()),
                     sums_made,
                 ],
@@ -630,7 +668,7 @@ impl Gpu {
 
     /// Updates the bases from their gains, or makes their sums.
     fn bases(&self, v: &GpuPanel, w: &GpuMatrix, made: Made, h: &GpuPanel, rule: &Rule) -> Result<()> {
-        let fused = self.tuning.bases(w.columns).divide(w.columns).1 <= FUSED_SHARES;
+        let fused = can_fuse(self.tuning.bases(w.columns), w, &rule.divergence);
         let windows = self.bases_windows(v, w)?;
         for problem in self.problems(&windows, v, w, rule, fused)? {
             self.passes(&problem, made, h, rule, |pass, part| {
@@ -681,10 +719,10 @@ impl Gpu {
 impl Products for Gpu {
     fn update_gains(&self, v: &GpuPanel, w: &GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
-        self.row_sums(w, rule.divergence)?;
+        self.row_sums(w, &rule.divergence)?;
         // Workgroups that share the components of a column all read its gains, so the new gains go to another panel.
         let new = self.new_panel(h.rows, h.segments.clone())?;
-        for part in self.gain_parts(v, w)? {
+        for part in self.gain_parts(v, w, &rule.divergence)? {
             let gains = (&h.chunks[part.window.index].storage, &new.chunks[part.window.index].storage);
             self.update_part(&part, gains, Beside::Nothing, rule)?;
         }
@@ -703,12 +741,12 @@ impl Products for Gpu {
         v: &GpuPanel,
         w: &GpuMatrix,
         h: &GpuPanel,
-        divergence: Divergence,
+        divergence: &Divergence,
     ) -> Result<(GpuMatrix, GpuMatrix)> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         let sums = || self.new_stack(w.count, w.rows, w.columns);
         let (n, d) = (sums()?, sums()?);
-        self.bases(v, w, Made::Sums(&n, &d), h, &Rule::of(divergence))?;
+        self.bases(v, w, Made::Sums(&n, &d), h, &Rule::of(divergence.clone()))?;
         Ok((n, d))
     }
 
@@ -723,8 +761,8 @@ impl Products for Gpu {
     ) -> Result<()> {
         check_shapes(v.extent(), w.extent(), trial.extent())?;
         check_trial(trial.extent(), next.extent(), costs.extent())?;
-        self.row_sums(w, rule.divergence)?;
-        for part in self.gain_parts(v, w)? {
+        self.row_sums(w, &rule.divergence)?;
+        for part in self.gain_parts(v, w, &rule.divergence)? {
             let [trial, next, costs] = [trial, &*next, &*costs].map(|panel| &panel.chunks[part.window.index].storage);
             self.update_part(&part, (trial, next), Beside::Costs(costs), rule)?;
         }
@@ -733,7 +771,7 @@ impl Products for Gpu {
 
     fn update_both(&self, v: &GpuPanel, w: &mut GpuMatrix, h: &mut GpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
-        self.row_sums(w, rule.divergence)?;
+        self.row_sums(w, &rule.divergence)?;
         let (a, b) = rule.divergence.joint_exponents();
         let new = self.new_panel(h.rows, h.segments.clone())?;
         let windows = self.bases_windows(v, w)?;
@@ -763,21 +801,22 @@ impl Products for Gpu {
         Ok(())
     }
 
-    fn costs(&self, v: &GpuPanel, w: &GpuMatrix, h: &GpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
+    fn costs(&self, v: &GpuPanel, w: &GpuMatrix, h: &GpuPanel, divergence: &Divergence) -> Result<Vec<f64>> {
         check_shapes(v.extent(), w.extent(), h.extent())?;
         let costs = self.new_panel(1, v.segments.clone())?;
         for part in Part::in_time(self, v, w, w.rows * w.columns)? {
             let (window, w) = (part.window, &part.w);
             let [h, costs] = [h, &costs].map(|panel| &panel.chunks[window.index].storage);
-            self.run(Run {
+            let run = Run {
                 kernel: &COSTS,
                 filling: Some(filling(divergence)),
                 constants: &[Tiling::SMALLEST.code(), part.segments()],
-                uniform: window.params(params(w, &Rule::of(divergence))),
+                uniform: window.params(params(w, &Rule::of(divergence.clone()))),
                 storages: &[&window.chunk.storage, &w.storage, h, costs, part.places.as_ref().unwrap_or(&w.storage)],
                 workgroups: window.workgroups(Tiling::SMALLEST),
                 work: w.rows * window.columns * w.columns,
-            })?;
+            };
+            self.run_weighed(run, &LEARNED_COSTS, divergence)?;
         }
         Ok(self.read_panel::<f64>(&costs)?.into_raw_vec_and_offset().0)
     }
@@ -794,7 +833,15 @@ mod tests {
             "products",
             &[&GAINS, &HELD_GAINS, &STORED_GAINS, &BASES, &HELD_BASES, &STORED_BASES, &STORE_FIELDS, &COSTS],
             &DIVERGENCES,
-            &[&GAINS_DENOMINATOR, &GAINS_REDUCE, &BASES_DENOMINATOR, &BASES_REDUCE, &WEIGH_GAINS],
+            &[
+                &GAINS_DENOMINATOR,
+                &GAINS_REDUCE,
+                &BASES_DENOMINATOR,
+                &BASES_REDUCE,
+                &WEIGH_GAINS,
+                &STORE_LEARNED,
+                &LEARNED_COSTS,
+            ],
         );
     }
 }

@@ -19,8 +19,8 @@ use crate::engine::Engine;
 use crate::{Error, Result};
 
 pub(crate) use cpu::{
-    BasisSums, Fields, GROUP, ModelJob, RANGE, SPAN, StoreSink, Terms, VectorRule, fields, shape_of, split,
-    update_with, with_fields,
+    BasisSums, FieldSink, Fields, GROUP, ModelJob, Packed, RANGE, SPAN, StoreSink, Terms, VectorRule, basis_sums,
+    fields, groups_of, shape_of, split, update_with, with_fields, with_packed,
 };
 pub(crate) use gpu::{params, storable};
 pub(crate) use reference::gain_sums;
@@ -30,6 +30,8 @@ pub(crate) use reference::gain_sums;
 /// V and H are panels with the same segments. W is one matrix, shared by all segments, or a stack with one matrix per
 /// segment. With a stack, each segment is a problem of its own: its gains, bases and costs have the bits that they
 /// would have alone.
+///
+/// An updated entry below 2^-126, the least normal f32 number, may become 0.
 ///
 /// All functions return [`Error::Input`] if the shapes do not fit, and [`Error::Engine`] if the device fails.
 pub trait Products: Engine {
@@ -47,7 +49,7 @@ pub trait Products: Engine {
         v: &Self::Panel,
         w: &Self::Matrix,
         h: &Self::Panel,
-        divergence: Divergence,
+        divergence: &Divergence,
     ) -> Result<(Self::Matrix, Self::Matrix)>;
 
     /// Computes the update of all gains from `trial` (K x N) into `next`. Also computes `costs` (1 x N) from values in
@@ -73,7 +75,7 @@ pub trait Products: Engine {
     fn update_both(&self, v: &Self::Panel, w: &mut Self::Matrix, h: &mut Self::Panel, rule: &Rule) -> Result<()>;
 
     /// Computes Σ_f d(v_fn | λ_fn) for every column n.
-    fn costs(&self, v: &Self::Panel, w: &Self::Matrix, h: &Self::Panel, divergence: Divergence) -> Result<Vec<f64>>;
+    fn costs(&self, v: &Self::Panel, w: &Self::Matrix, h: &Self::Panel, divergence: &Divergence) -> Result<Vec<f64>>;
 }
 
 /// h̃ (h/h̃)^e, or 0 if the gain is 0: the weight in a sum of the joint update of a gain that changed from `before` to

@@ -15,7 +15,7 @@ fn model(w: &Array2<f64>, h: &Array2<f64>) -> Array2<f64> {
 }
 
 /// P and Q
-fn fields(v: &Array2<f64>, lambda: &Array2<f64>, divergence: Divergence) -> (Array2<f64>, Array2<f64>) {
+fn fields(v: &Array2<f64>, lambda: &Array2<f64>, divergence: &Divergence) -> (Array2<f64>, Array2<f64>) {
     let p = Zip::from(v).and(lambda).map_collect(|&v, &lambda| divergence.numerator(v, lambda));
     let q = Zip::from(v).and(lambda).map_collect(|&v, &lambda| divergence.denominator(v, lambda));
     (p, q)
@@ -46,7 +46,7 @@ impl Sums {
         (matrix, matrices): (usize, usize),
         w: &Array2<f64>,
         h: &Stack,
-        divergence: Divergence,
+        divergence: &Divergence,
     ) -> Self {
         let mut sums = Self::zeros(w);
         for (v, h) in v.iter().zip(h).skip(matrix).step_by(matrices) {
@@ -67,14 +67,14 @@ pub(crate) fn gain_sums(
     v: &Array2<f64>,
     w: &Array2<f64>,
     h: &Array2<f64>,
-    divergence: Divergence,
+    divergence: &Divergence,
 ) -> (Array2<f64>, Array2<f64>) {
     let (p, q) = fields(v, &model(w, h), divergence);
     (w.t().dot(&p), w.t().dot(&q))
 }
 
 fn update_segment(v: &Array2<f64>, w: &Array2<f64>, h: &mut Array2<f64>, rule: &Rule) {
-    let (n, d) = gain_sums(v, w, h, rule.divergence);
+    let (n, d) = gain_sums(v, w, h, &rule.divergence);
     Zip::from(h).and(&n).and(&d).for_each(|h, &n, &d| *h = rule.of_gain(*h, n, d));
 }
 
@@ -97,12 +97,12 @@ impl Products for Reference {
         check(v, w, h)?;
         let matrices = w.len();
         for (matrix, w) in w.iter_mut().enumerate() {
-            Sums::of_bases(v, (matrix, matrices), w, h, rule.divergence).apply(w, rule);
+            Sums::of_bases(v, (matrix, matrices), w, h, &rule.divergence).apply(w, rule);
         }
         Ok(())
     }
 
-    fn base_sums(&self, v: &Stack, w: &Stack, h: &Stack, divergence: Divergence) -> Result<(Stack, Stack)> {
+    fn base_sums(&self, v: &Stack, w: &Stack, h: &Stack, divergence: &Divergence) -> Result<(Stack, Stack)> {
         check(v, w, h)?;
         let of_matrix = |(matrix, of): (usize, &Array2<f64>)| {
             let Sums { n, d, .. } = Sums::of_bases(v, (matrix, w.len()), of, h, divergence);
@@ -120,7 +120,7 @@ impl Products for Reference {
         costs: &mut Stack,
         rule: &Rule,
     ) -> Result<()> {
-        let cost = self.costs(v, w, trial, rule.divergence)?;
+        let cost = self.costs(v, w, trial, &rule.divergence)?;
         let [of_trial, of_next, of_costs] = [trial, next, costs].map(|panel| self.segments(panel));
         check_trial((of_trial.0, &of_trial.1), (of_next.0, &of_next.1), (of_costs.0, &of_costs.1))?;
         let mut cost = cost.into_iter();
@@ -139,7 +139,7 @@ impl Products for Reference {
         for (matrix, w) in w.iter_mut().enumerate() {
             let mut sums = Sums::zeros(w);
             for (v, h) in v.iter().zip(&mut *h).skip(matrix).step_by(matrices) {
-                let (fields, before) = (fields(v, &model(w, h), rule.divergence), h.clone());
+                let (fields, before) = (fields(v, &model(w, h), &rule.divergence), h.clone());
                 update_segment(v, w, h, rule);
                 let between = |exponent: f64| {
                     Zip::from(&before).and(&*h).map_collect(|&before, &after| joint_weight(before, after, exponent))
@@ -151,7 +151,7 @@ impl Products for Reference {
         Ok(())
     }
 
-    fn costs(&self, v: &Stack, w: &Stack, h: &Stack, divergence: Divergence) -> Result<Vec<f64>> {
+    fn costs(&self, v: &Stack, w: &Stack, h: &Stack, divergence: &Divergence) -> Result<Vec<f64>> {
         check(v, w, h)?;
         let mut costs = Vec::new();
         for ((v, w), h) in v.iter().zip(w.iter().cycle()).zip(h) {
@@ -204,9 +204,9 @@ mod tests {
     #[test]
     fn exponent_sparsity_and_floor_act_as_computed_by_hand() {
         let plain = Rule::of(Divergence::Euclidean);
-        near(&gains(Rule { exponent: 2.0, ..plain }), &array![[1.0, 3.125], [0.25, 0.0]]);
-        near(&gains(Rule { sparsity: 1.0, ..plain }), &array![[0.75, 2.0], [1.0 / 3.0, 0.0]]);
-        near(&gains(Rule { floor: 0.1, ..plain }), &array![[1.0, 2.5], [0.5, 0.2]]);
+        near(&gains(Rule { exponent: 2.0, ..plain.clone() }), &array![[1.0, 3.125], [0.25, 0.0]]);
+        near(&gains(Rule { sparsity: 1.0, ..plain.clone() }), &array![[0.75, 2.0], [1.0 / 3.0, 0.0]]);
+        near(&gains(Rule { floor: 0.1, ..plain.clone() }), &array![[1.0, 2.5], [0.5, 0.2]]);
     }
 
     #[test]
@@ -220,11 +220,11 @@ mod tests {
     #[test]
     fn sums_of_bases_equal_hand_computed_ones() {
         let (v, w, h) = case();
-        let (n, d) = Reference.base_sums(&v, &w, &h, Divergence::Euclidean).unwrap();
+        let (n, d) = Reference.base_sums(&v, &w, &h, &Divergence::Euclidean).unwrap();
         near(&n[0], &array![[4.0, 2.0], [9.0, 1.0]]);
         near(&d[0], &array![[5.0, 1.0], [6.0, 2.0]]);
         // KL: P = V/Λ = [2 .5; .5 2], and every row of D is Σ_n H.
-        let (n, d) = Reference.base_sums(&v, &w, &h, Divergence::KullbackLeibler).unwrap();
+        let (n, d) = Reference.base_sums(&v, &w, &h, &Divergence::KullbackLeibler).unwrap();
         near(&n[0], &array![[3.0, 2.0], [4.5, 0.5]]);
         near(&d[0], &array![[3.0, 1.0], [3.0, 1.0]]);
     }
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn costs_equal_hand_computed_ones() {
         let (v, w, h) = case();
-        let costs = Reference.costs(&v, &w, &h, Divergence::Euclidean).unwrap();
+        let costs = Reference.costs(&v, &w, &h, &Divergence::Euclidean).unwrap();
         assert_eq!(costs, [1.0, 2.5]);
     }
 
@@ -252,9 +252,9 @@ mod tests {
     fn shapes_that_do_not_fit_are_an_error() {
         let (v, w, h) = case();
         let wide = vec![Array2::ones((2, 3))];
-        assert!(Reference.costs(&wide, &w, &h, Divergence::Euclidean).is_err());
-        assert!(Reference.costs(&v, &wide, &h, Divergence::Euclidean).is_err());
-        assert!(Reference.costs(&v, &w, &wide, Divergence::Euclidean).is_err());
+        assert!(Reference.costs(&wide, &w, &h, &Divergence::Euclidean).is_err());
+        assert!(Reference.costs(&v, &wide, &h, &Divergence::Euclidean).is_err());
+        assert!(Reference.costs(&v, &w, &wide, &Divergence::Euclidean).is_err());
         assert!(Reference.stack::<f64>(&[]).is_err() && Reference.packed::<f64>(&[]).is_err());
         let none = Array2::<f64>::zeros((2, 0));
         assert!(Reference.matrix(none.view()).is_err() && Reference.panel(none.view()).is_err());
@@ -286,7 +286,7 @@ mod tests {
         near(&bases[0], &array![[0.8, 0.0], [1.5, 0.5]]);
         // N = V Hᵀ = [21 15; 6 4], D = H Hᵀ = [14 8; 8 6].
         near(&bases[1], &array![[1.5, 0.0], [0.0, 4.0 / 6.0]]);
-        assert_eq!(Reference.costs(&v, &w, &h, rule.divergence).unwrap(), [1.0, 2.5, 0.0, 8.5, 0.5]);
+        assert_eq!(Reference.costs(&v, &w, &h, &rule.divergence).unwrap(), [1.0, 2.5, 0.0, 8.5, 0.5]);
     }
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn segments_that_do_not_fit_are_an_error() {
         let (v, w, h) = batch();
-        let refused = |v: &Stack, w: &Stack, h: &Stack| Reference.costs(v, w, h, Divergence::Euclidean).is_err();
+        let refused = |v: &Stack, w: &Stack, h: &Stack| Reference.costs(v, w, h, &Divergence::Euclidean).is_err();
         assert!(!refused(&v, &w, &h) && !refused(&v, &w[..1].to_vec(), &h));
         let three = [w.as_slice(), &w[..1]].concat();
         assert!(refused(&v, &three, &h) && refused(&v[..1].to_vec(), &w, &h[..1].to_vec()));

@@ -38,7 +38,7 @@ use crate::kernels::Norm;
 
 /// The use of N and D in a multiplicative update: X ← max(X, floor) ∘ (N / max(D + λ, 1e-30))^γ for gains. Bases follow
 /// the same rule; λ affects them only if they have a norm to keep.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// The divergence, which defines P and Q.
     pub divergence: Divergence,
@@ -56,7 +56,7 @@ pub struct Rule {
 impl Rule {
     /// The plain update of a divergence: its default exponent, no penalty, no floor.
     pub fn of(divergence: Divergence) -> Self {
-        Self { divergence, exponent: divergence.default_exponent(), sparsity: 0.0, norm: None, floor: 0.0 }
+        Self { exponent: divergence.default_exponent(), divergence, sparsity: 0.0, norm: None, floor: 0.0 }
     }
 
     /// The norm that affects an update of bases, if there is one.
@@ -96,7 +96,7 @@ fn root(numerator: f64, denominator: f64, curvature: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::divergence::ALL;
+    use crate::divergence::all;
     use crate::random::Stream;
 
     #[test]
@@ -122,8 +122,10 @@ mod tests {
     #[test]
     fn the_majorizer_never_rises() {
         let stream = Stream::new(5, "majorizer");
-        let betas =
-            ALL.iter().map(|divergence| divergence.exponent_beta()).chain([0.001, 0.3, 0.999, 1.01, 1.7, 2.2, 4.0]);
+        let betas = all()
+            .into_iter()
+            .map(|divergence| divergence.exponent_beta())
+            .chain([0.001, 0.3, 0.999, 1.01, 1.7, 2.2, 4.0]);
         for (index, beta) in betas.enumerate() {
             let divergence = Divergence::beta(beta).unwrap();
             for exponent in [divergence.default_exponent(), divergence.majorizing_exponent()] {

@@ -11,8 +11,8 @@ use crate::engine::gpu::shader::{Access, Kernel, Source, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE};
 use crate::kernels::glue::{Mask, Norm};
 use crate::kernels::gpu::{
-    BASIS_RULE, CELLS, FLOORS, INDEX, PARAMS, Params, RULE, SHIFTED_GAINS, SHIFTED_MODEL, SHIFTED_TILES, SHIFTS,
-    Splits, Window, filling,
+    BASIS_RULE, CELLS, FLOORS, INDEX, LEARNED, PARAMS, Params, RULE, SHIFTED_GAINS, SHIFTED_MODEL, SHIFTED_TILES,
+    SHIFTS, Splits, Window, filling, learned,
 };
 use crate::kernels::products::{Rule, params};
 
@@ -35,10 +35,24 @@ static FIELDS: Kernel = Kernel {
     constants: &[],
     uniform: Params::MEMBERS,
 };
+/// [`FIELDS`] of a learned weight.
+static LEARNED_FIELDS: Kernel = Kernel {
+    source: source!("shifts/fields.wgsl", FLOORS, SHIFTED_TILES, LEARNED),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write, Access::Read],
+    constants: &[("WEIGHT_BINDING", &[6])],
+    uniform: Params::MEMBERS,
+};
 static COSTS: Kernel = Kernel {
     source: source!("shifts/costs.wgsl", FLOORS, SHIFTED_MODEL),
     storages: &[Access::Read, Access::Read, Access::Read, Access::Write],
     constants: &[],
+    uniform: Params::MEMBERS,
+};
+/// [`COSTS`] of a learned weight.
+static LEARNED_COSTS: Kernel = Kernel {
+    source: source!("shifts/costs.wgsl", FLOORS, SHIFTED_MODEL, LEARNED),
+    storages: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Read],
+    constants: &[("WEIGHT_BINDING", &[5])],
     uniform: Params::MEMBERS,
 };
 static MODEL: Kernel = Kernel {
@@ -200,18 +214,34 @@ impl Gpu {
         self.run(Run { kernel, filling, constants, uniform: segment.uniform, storages, workgroups, work })
     }
 
+    /// Runs a kernel over a segment, or for a learned weight the second one, with its table as the last storage.
+    fn over_weighed(
+        &self,
+        segment: &Segment,
+        [kernel, of_learned]: [&'static Kernel; 2],
+        storages: &[&Storage],
+        workgroups: usize,
+        divergence: &Divergence,
+    ) -> Result<()> {
+        let Some(table) = learned(self, divergence)? else {
+            return self.over(segment, (kernel, Some(filling(divergence))), &[], storages, workgroups);
+        };
+        let storages = [storages, &[&table]].concat();
+        self.over(segment, (of_learned, None), &[storages.len() as u32], &storages, workgroups)
+    }
+
     /// Computes P and Q of a segment, and returns the rows of its gains.
     fn shifted_fields(
         &self,
         segment: &Segment,
         v: &GpuPanel,
         h: &GpuPanel,
-        divergence: Divergence,
+        divergence: &Divergence,
     ) -> Result<[Storage; 3]> {
         let (data, gains) = (self.rows_of(segment, v)?, self.rows_of(segment, h)?);
         let (p, q) = (self.rows(v.rows, segment.pitch())?, self.rows(v.rows, segment.pitch())?);
         let storages = [&segment.bases, &gains, &data, &p, &q];
-        self.over(segment, (&FIELDS, Some(filling(divergence))), &[], &storages, segment.tiles_of(v.rows))?;
+        self.over_weighed(segment, [&FIELDS, &LEARNED_FIELDS], &storages, segment.tiles_of(v.rows), divergence)?;
         Ok([p, q, gains])
     }
 }
@@ -226,7 +256,7 @@ impl Shifts for Gpu {
         check(v, w, h, rule)?;
         let printed = u32::from(rule.edges == Edges::Printed);
         for segment in &Segment::all(&Window::all(v), w, rule.lags, &rule.rule) {
-            let [p, q, gains] = self.shifted_fields(segment, v, h, rule.rule.divergence)?;
+            let [p, q, gains] = self.shifted_fields(segment, v, h, &rule.rule.divergence)?;
             let storages = [&segment.bases, &gains, &p, &q];
             self.over(segment, (&GAINS, None), &[printed], &storages, segment.tiles_of(h.rows))?;
             self.bring_back(segment, h, &gains)?;
@@ -246,7 +276,7 @@ impl Shifts for Gpu {
         let most = segments.iter().map(|segment| splits(segment.windows, cells).count).max().unwrap_or(0);
         let sums = self.storage(2 * (most + 1) * cells)?;
         for (index, segment) in segments.iter_mut().enumerate() {
-            let [p, q, gains] = self.shifted_fields(segment, v, h, rule.rule.divergence)?;
+            let [p, q, gains] = self.shifted_fields(segment, v, h, &rule.rule.divergence)?;
             let splits = splits(segment.windows, cells);
             segment.uniform.split_tiles = splits.tiles as u32;
             segment.uniform.end_split = splits.count as u32;
@@ -274,15 +304,15 @@ impl Shifts for Gpu {
         w: &GpuMatrix,
         h: &GpuPanel,
         lags: Lags,
-        divergence: Divergence,
+        divergence: &Divergence,
     ) -> Result<Vec<f64>> {
         check_shapes(v.extent(), w.extent(), h.extent(), lags)?;
         let all = self.new_panel(1, v.segments.clone())?;
-        for segment in &Segment::all(&Window::all(v), w, lags, &Rule::of(divergence)) {
+        for segment in &Segment::all(&Window::all(v), w, lags, &Rule::of(divergence.clone())) {
             let (data, gains) = (self.rows_of(segment, v)?, self.rows_of(segment, h)?);
             let (costs, _) = self.place(segment, &all)?;
             let storages = [&segment.bases, &gains, &data, &costs];
-            self.over(segment, (&COSTS, Some(filling(divergence))), &[], &storages, segment.tiles)?;
+            self.over_weighed(segment, [&COSTS, &LEARNED_COSTS], &storages, segment.tiles, divergence)?;
             self.bring_back(segment, &all, &costs)?;
         }
         Ok(crate::engine::Engine::read_panel::<f64>(self, &all)?.into_raw_vec_and_offset().0)
@@ -363,7 +393,7 @@ mod tests {
 
     #[test]
     fn shaders_match_the_host_declarations() {
-        let closed = [&COPY, &MODEL, &GAINS, &BASES, &BASES_REDUCE, &PEAK];
+        let closed = [&LEARNED_FIELDS, &LEARNED_COSTS, &COPY, &MODEL, &GAINS, &BASES, &BASES_REDUCE, &PEAK];
         crate::engine::gpu::shader_check::check_family("shifts", &[&FIELDS, &COSTS], &DIVERGENCES, &closed);
     }
 }

@@ -47,7 +47,7 @@ pub enum Edges {
 }
 
 /// The parameters of an update of shifted factors.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShiftRule {
     /// The rule that uses N and D.
     pub rule: Rule,
@@ -99,7 +99,7 @@ pub trait Shifts: Engine {
         w: &Self::Matrix,
         h: &Self::Panel,
         lags: Lags,
-        divergence: Divergence,
+        divergence: &Divergence,
     ) -> Result<Vec<f64>>;
 
     /// Scales every component's pattern, its columns in all W^τ of a stack, to unit norm, except zero patterns. Its

@@ -1,98 +1,70 @@
-//! Tables on the CPU engine: cells and places from the bits of whole vectors, cubics lane by lane.
+//! Tables on the CPU engine: places from the bits of whole vectors, and a load of a whole cubic for every number.
 
 use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::{CELL_BITS, LEAST, Law, OCTAVES, TERMS, Table, Tables};
+use super::{Table, Tables};
 use crate::Result;
+use crate::cubics::{CELLS, Cubics, LEAST, NAMES, PLACE_BITS, TERMS};
 use crate::engine::tile::{self, StripJob};
 use crate::engine::{Cpu, CpuPanel};
 
-/// The digits of a mantissa that are a place in a cell.
-const PLACE_BITS: u32 = 23 - CELL_BITS;
 /// The bits of 1.
 const ONE: u32 = 0x3f80_0000;
-/// The cell of 2^-126, if the cells began there and at exponent 0.
-const FIRST: u32 = ((127 + OCTAVES.start) as u32) << CELL_BITS;
-
-/// The ends of the cells, 2^-64 and 2^40. The bits of a power of two are its exponent.
-const ENDS: [f32; 2] =
-    [f32::from_bits(((127 + OCTAVES.start) as u32) << 23), f32::from_bits(((127 + OCTAVES.end) as u32) << 23)];
 
 /// A table, to be read.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    cubics: &'a [[f32; TERMS]],
-    laws: [Law; 2],
+    /// See [`Cubics::named`].
+    cubics: &'a [[f32; TERMS]; NAMES],
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn of(cubics: &'a Cubics) -> Self {
+        View { cubics: cubics.named().try_into().expect("a cubic for every name") }
+    }
+
+    /// f of the numbers with these bits. It is fast where the bits come from memory: it reads them number by number, and a
+    /// number that has just been written as part of a vector must wait for all of it. Numbers below 2^-126 give 0.
+    #[inline(always)]
+    pub(crate) fn at<S: Simd>(self, simd: S, numbers: &S::f32s) -> S::f32s {
+        let mut terms = [simd.splat_f32s(0.0); TERMS];
+        let lanes: &[f32] = bytemuck::cast_slice(std::slice::from_ref(numbers));
+        let rows: &mut [[f32; TERMS]] = bytemuck::cast_slice_mut(&mut terms);
+        // Blocks of four lanes are transposed by themselves.
+        let blocks = S::F32_LANES.div_ceil(TERMS);
+        for (lane, &z) in lanes.iter().enumerate() {
+            rows[lane % TERMS * blocks + lane / TERMS] = self.cubics[(z.to_bits() >> PLACE_BITS) as usize];
+        }
+        let terms = simd.deinterleave_shfl_f32s(terms);
+        let place = place(simd, *numbers);
+        let mut value = terms[TERMS - 1];
+        for i in (0..TERMS - 1).rev() {
+            value = tile::multiply_add(simd, value, place, terms[i]);
+        }
+        value
+    }
+}
+
+/// t/8 of numbers, −1/16 to 1/16: with the exponent of 1, the digits of the place are 1 to 1 + 1/8.
+#[inline(always)]
+fn place<S: Simd>(simd: S, numbers: S::f32s) -> S::f32s {
+    let digits = simd.and_u32s(simd.transmute_u32s_f32s(numbers), simd.splat_u32s((1 << PLACE_BITS) - 1));
+    let from_one = simd.transmute_f32s_u32s(simd.or_u32s(digits, simd.splat_u32s(ONE)));
+    simd.sub_f32s(from_one, simd.splat_f32s(1.0 + 0.5 / CELLS as f32))
 }
 
 impl Table<Vec<Array2<f32>>> {
     pub(crate) fn view(&self) -> View<'_> {
-        let cubics = self.cubics.first().and_then(|cubics| cubics.as_slice()).unwrap_or_default();
-        View { cubics: cubics.as_chunks().0, laws: self.laws }
+        View::of(self.of())
     }
 }
 
-/// Where numbers lie among the cells. All tables have the same cells.
-pub(crate) struct Lookup<S: Simd> {
-    /// The numbers, at least 2^-126.
-    z: S::f32s,
-    cell: S::u32s,
-    /// t, −1/2 to 1/2.
-    place: S::f32s,
-    /// Whether all of them are in cells.
-    inside: bool,
-}
-
-impl<S: Simd> Lookup<S> {
-    #[inline(always)]
-    pub(crate) fn new(simd: S, z: S::f32s) -> Self {
-        let z = simd.max_f32s(z, simd.splat_f32s(LEAST));
-        let last = f32::from_bits(ENDS[1].to_bits() - 1);
-        let clamped = simd.min_f32s(simd.max_f32s(z, simd.splat_f32s(ENDS[0])), simd.splat_f32s(last));
-        let bits = simd.transmute_u32s_f32s(clamped);
-        let cell = simd.wrapping_dyn_shr_u32s(bits, simd.splat_u32s(PLACE_BITS));
-        let cell = simd.sub_u32s(cell, simd.splat_u32s(FIRST));
-        let place = simd.and_u32s(bits, simd.splat_u32s((1 << PLACE_BITS) - 1));
-        let place = simd.wrapping_dyn_shl_u32s(place, simd.splat_u32s(CELL_BITS));
-        let place = simd.transmute_f32s_u32s(simd.or_u32s(place, simd.splat_u32s(ONE)));
-        let inside = simd.reduce_min_f32s(z) >= ENDS[0] && simd.reduce_max_f32s(z) < ENDS[1];
-        Self { z, cell, place: simd.sub_f32s(place, simd.splat_f32s(1.5)), inside }
-    }
-
-    /// f of the numbers.
-    #[inline(always)]
-    pub(crate) fn of(&self, simd: S, table: View) -> S::f32s {
-        let mut terms = [simd.splat_f32s(0.0); TERMS];
-        let cells: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&self.cell));
-        let lanes: &mut [f32] = bytemuck::cast_slice_mut(&mut terms);
-        for (lane, &cell) in cells.iter().enumerate() {
-            // Every number has a cell, except one that is none.
-            let cubic = table.cubics.get(cell as usize).copied().unwrap_or([f32::NAN; TERMS]);
-            for i in 0..TERMS {
-                lanes[i * S::F32_LANES + lane] = cubic[i];
-            }
-        }
-        let mut value = terms[TERMS - 1];
-        for i in (0..TERMS - 1).rev() {
-            value = tile::multiply_add(simd, value, self.place, terms[i]);
-        }
-        if self.inside {
-            return value;
-        }
-        tile::each_two(self.z, value, |z, value| beyond(table.laws, z).unwrap_or(value))
-    }
-}
-
-/// f of a number beyond the cells.
-fn beyond(laws: [Law; 2], z: f32) -> Option<f32> {
-    let at = usize::from(z >= ENDS[1]);
-    if at == 0 && z >= ENDS[0] {
-        return None;
-    }
-    let (Law { value, power, slope }, ratio) = (laws[at], z / ENDS[at]);
-    Some(value * ratio.powf(power) + slope * ratio.ln())
+/// A number as tables know it.
+#[inline(always)]
+pub(crate) fn known<S: Simd>(simd: S, z: S::f32s) -> S::f32s {
+    simd.max_f32s(z, simd.splat_f32s(LEAST))
 }
 
 /// f of every number of a strip.
@@ -108,7 +80,7 @@ impl StripJob for ApplyJob<'_> {
         let numbers: &[S::f32s] = bytemuck::cast_slice(self.numbers);
         let values: &mut [S::f32s] = bytemuck::cast_slice_mut(self.values);
         for (value, &number) in values.iter_mut().zip(numbers) {
-            *value = Lookup::new(simd, number).of(simd, self.table);
+            *value = self.table.at(simd, &known(simd, number));
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Tables on the GPU: a vec4 has the cubic of a cell.
 
-use super::{Law, Table, Tables};
+use super::{Table, Tables};
 use crate::Result;
 use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Gpu, GpuMatrix, GpuPanel, QUAD, Run};
-use crate::kernels::gpu::{CELLS, INDEX, PARAMS, Params, TABLE};
+use crate::kernels::gpu::{CELLS, INDEX, PARAMS, Params, TABLE, bounds};
 
 /// Workgroup size of the kernel.
 const INVOCATIONS: usize = 64;
@@ -16,15 +16,10 @@ static APPLY: Kernel = Kernel {
     uniform: Params::MEMBERS,
 };
 
-/// The laws of a table, as a kernel reads them: value, power and slope of each.
-pub(crate) fn bounds<M>(table: &Table<M>) -> [[f32; QUAD]; 2] {
-    table.laws.map(|Law { value, power, slope }| [value, power, slope, 0.0])
-}
-
 impl Tables for Gpu {
     fn apply(&self, table: &Table<GpuMatrix>, numbers: &GpuPanel) -> Result<GpuPanel> {
         let values = self.new_panel(numbers.rows, numbers.segments.clone())?;
-        let laws = self.table(&bounds(table))?;
+        let laws = self.table(&bounds(table.of()))?;
         for (numbers, chunk) in numbers.chunks.iter().zip(&values.chunks) {
             let cells = values.rows * chunk.quads();
             self.run(Run {

@@ -2,13 +2,14 @@
 
 use ndarray::Array2;
 
-use super::{LEAST, Table, Tables};
+use super::{Table, Tables};
 use crate::Result;
+use crate::cubics::LEAST;
 use crate::engine::Reference;
 
 impl Tables for Reference {
     fn apply(&self, table: &Table<Vec<Array2<f64>>>, numbers: &Vec<Array2<f64>>) -> Result<Vec<Array2<f64>>> {
-        let f = |z: f64| (table.function)(z.max(f64::from(LEAST)));
+        let f = |z: f64| table.of.exact(z.max(f64::from(LEAST)));
         Ok(numbers.iter().map(|numbers| numbers.mapv(f)).collect())
     }
 }
@@ -18,7 +19,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::kernels::tables::End;
+    use crate::cubics::End;
 
     #[test]
     fn functions_equal_hand_computed_ones() {

@@ -11,10 +11,9 @@ use crate::engine::gpu::shader::{Access, Kernel, Uniform, source};
 use crate::engine::gpu::{Chunk, Gpu, GpuMatrix, GpuPanel, QUAD, Run, Storage, TILE, Tiling};
 use crate::kernels::Rule;
 use crate::kernels::gpu::{
-    CELLS, COLUMN_SUMS, INDEX, MODEL_TILES, PARAMS, PASSING, POSTERIOR, Params, Part, VARIANCES, Window,
+    CELLS, COLUMN_SUMS, INDEX, MODEL_TILES, PARAMS, PASSING, POSTERIOR, Params, Part, VARIANCES, Window, bounds,
 };
 use crate::kernels::products::storable;
-use crate::kernels::tables::bounds;
 
 /// Workgroup size of the kernels of cells.
 const INVOCATIONS: usize = 64;
@@ -136,7 +135,7 @@ impl Gpu {
     /// Storages of the functions of posteriors: the cubics, and the laws with the numbers of the prior.
     fn functions(&self, gig: &Gig<Self>) -> Result<[Storage; 3]> {
         let [ratio, level] = [&gig.ratio, &gig.level].map(|table| table.cubics().storage.clone());
-        let ([ratio_low, ratio_high], [level_low, level_high]) = (bounds(&gig.ratio), bounds(&gig.level));
+        let ([ratio_low, ratio_high], [level_low, level_high]) = (bounds(gig.ratio.of()), bounds(gig.level.of()));
         let p = gig.shape;
         let rises = if p >= 0.5 { 1.0 } else { 0.0 };
         let numbers = [p as f32, p.ln() as f32, (p - 1.0).max(0.0) as f32, rises];

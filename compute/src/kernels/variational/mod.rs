@@ -31,8 +31,9 @@ pub use gig::{Posterior, posterior};
 
 use ndarray::Array2;
 
+use crate::cubics::End;
 use crate::engine::Engine;
-use crate::kernels::tables::{End, Table};
+use crate::kernels::tables::Table;
 use crate::{Error, Result};
 
 /// The floor of the variances ω, C and c.

@@ -71,14 +71,11 @@ impl<F: Fields> StripJob for BasesJob<'_, F> {
                 let size = group.len() * STRIP;
                 for (strip, (p, q)) in span.clone().zip(p.chunks_exact_mut(size).zip(q.chunks_exact_mut(size))) {
                     let mut costs = [simd.splat_f32s(0.0); V];
-                    let mut sink = FieldSink::<S, V, false, F> {
-                        fields,
-                        v: &rows::<S, V>(v.strip(strip))[group.clone()],
-                        p: rows_mut::<S, V>(p),
-                        q: rows_mut::<S, V>(q),
-                        costs: &mut costs,
-                    };
+                    let (p, q) = (rows_mut::<S, V>(p), rows_mut::<S, V>(q));
+                    let v = &rows::<S, V>(v.strip(strip))[group.clone()];
+                    let mut sink = FieldSink::<S, V, false, F> { fields, v, p, q, rows: 0, costs: &mut costs };
                     tile::model::<S, V, MR>(simd, bases, &rows::<S, V>(h.strip(strip))[..components], &mut sink);
+                    fields.finish(simd, p.as_flattened_mut(), q.as_flattened());
                 }
                 let (p, q) = (&p[..span.len() * size], &q[..span.len() * size]);
                 let at = at.start * width..at.end * width;
@@ -195,9 +192,7 @@ impl Sums {
     /// W ← rule(W, Σ N, Σ D) for every matrix, with its parts added in order.
     pub(super) fn apply(&self, shelf: &Shelf, rule: &Rule, w: &mut [Array2<f32>]) {
         w.par_iter_mut().enumerate().for_each(|(matrix, w)| {
-            let first = self.parts.partition_point(|part| part.0 < matrix);
-            let end = self.parts.partition_point(|part| part.0 <= matrix);
-            self.apply_parts(shelf, rule, w, first..end);
+            self.apply_parts(shelf, rule, w, self.parts_of_matrix(matrix));
         });
     }
 
@@ -209,8 +204,7 @@ impl Sums {
         matrices: usize,
     ) -> (Vec<Array2<f32>>, Vec<Array2<f32>>) {
         let of_matrix = |matrix: usize| {
-            let parts =
-                self.parts.partition_point(|part| part.0 < matrix)..self.parts.partition_point(|part| part.0 <= matrix);
+            let parts = self.parts_of_matrix(matrix);
             let n = self.total(shelf, &self.n, parts.clone(), (rows, components));
             let d = match self.gains_of(&parts) {
                 Some(gains) if self.unit => Array2::from_shape_fn((rows, components), |(_, k)| gains[k]),
@@ -219,6 +213,17 @@ impl Sums {
             (n, d)
         };
         (0..matrices).into_par_iter().map(of_matrix).unzip()
+    }
+
+    /// Adds N to every matrix, with its parts added in order.
+    pub(crate) fn add_to(&self, shelf: &Shelf, matrices: &mut [Array2<f32>]) {
+        matrices.par_iter_mut().enumerate().for_each(|(matrix, to)| {
+            *to += &self.total(shelf, &self.n, self.parts_of_matrix(matrix), to.dim());
+        });
+    }
+
+    fn parts_of_matrix(&self, matrix: usize) -> Range<usize> {
+        self.parts.partition_point(|part| part.0 < matrix)..self.parts.partition_point(|part| part.0 <= matrix)
     }
 
     /// One of the sums, N or D, of some parts.
@@ -284,7 +289,7 @@ pub(super) fn update<F: Fields>(
 }
 
 /// N = P Hᵀ and D = Q Hᵀ of every matrix of W.
-pub(super) fn sums<F: Fields>(
+pub(crate) fn sums<F: Fields>(
     engine: &Cpu,
     fields: F,
     v: &CpuPanel,
@@ -351,7 +356,7 @@ fn narrow(wide: &[f32], group: &Range<usize>, w: &mut Array2<f32>) {
 }
 
 /// The groups of all ranges, in order.
-pub(super) fn groups_of(bins: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn groups_of(bins: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     split(bins, RANGE).flat_map(|range| split(range, GROUP))
 }
 

@@ -17,12 +17,14 @@ use crate::kernels::Norm;
 pub(super) const BLOCK: usize = 64;
 
 /// Turns Λ of a block of rows into P and Q without storing it, and sums the costs if `COSTS`.
-pub(super) struct FieldSink<'a, S: Simd, const V: usize, const COSTS: bool, F> {
-    pub(super) fields: F,
-    pub(super) v: &'a [[S::f32s; V]],
-    pub(super) p: &'a mut [[S::f32s; V]],
-    pub(super) q: &'a mut [[S::f32s; V]],
-    pub(super) costs: &'a mut [S::f32s; V],
+pub(crate) struct FieldSink<'a, S: Simd, const V: usize, const COSTS: bool, F> {
+    pub(crate) fields: F,
+    pub(crate) v: &'a [[S::f32s; V]],
+    pub(crate) p: &'a mut [[S::f32s; V]],
+    pub(crate) q: &'a mut [[S::f32s; V]],
+    /// The rows that have costs: those that pad the data to whole tiles have none.
+    pub(crate) rows: usize,
+    pub(crate) costs: &'a mut [S::f32s; V],
 }
 
 impl<S: Simd, const V: usize, const COSTS: bool, F: Fields> ModelSink<S> for FieldSink<'_, S, V, COSTS, F> {
@@ -33,23 +35,23 @@ impl<S: Simd, const V: usize, const COSTS: bool, F: Fields> ModelSink<S> for Fie
         let (p, q) = self.fields.fields(simd, v, lambda);
         self.p[row][vector] = p;
         self.q[row][vector] = q;
-        if COSTS {
+        if COSTS && row < self.rows {
             self.costs[vector] = simd.add_f32s(self.costs[vector], self.fields.cost(simd, v, lambda));
         }
     }
 }
 
 /// The bases in the layout of an update of gains.
-pub(super) struct Packed<'a> {
+pub(crate) struct Packed<'a> {
     /// The number of rows F, without padding.
     pub(super) rows: usize,
     /// The number of rows F, with padding.
-    pub(super) bins: usize,
-    pub(super) components: usize,
+    pub(crate) bins: usize,
+    pub(crate) components: usize,
     /// See [`tile::pack_rows`].
-    pub(super) by_rows: &'a [f32],
+    pub(crate) by_rows: &'a [f32],
     /// See [`tile::pack_components`].
-    pub(super) by_components: &'a [f32],
+    pub(crate) by_components: &'a [f32],
     /// Σ_f W, used if Q is 1.
     pub(super) sums: &'a [f32],
 }
@@ -99,7 +101,7 @@ impl<F: Fields> Strip<'_, F> {
         &mut self,
         simd: S,
     ) -> [S::f32s; V] {
-        let Packed { bins, components, .. } = *self.w;
+        let Packed { rows: data_rows, bins, components, .. } = *self.w;
         let Space { p, q, n, d } = &mut *self.space;
         n.fill(0.0);
         d.fill(0.0);
@@ -114,8 +116,10 @@ impl<F: Fields> Strip<'_, F> {
             let at = if KEEP { start } else { 0 };
             let (p, q) = (&mut p[at..at + block.len()], &mut q[at..at + block.len()]);
             let v = &v[block.clone()];
-            let mut sink = FieldSink::<S, V, COSTS, F> { fields: self.fields, v, p, q, costs: &mut costs };
+            let rows = data_rows.saturating_sub(start);
+            let mut sink = FieldSink::<S, V, COSTS, F> { fields: self.fields, v, p, q, rows, costs: &mut costs };
             tile::model::<S, V, MR>(simd, bases, h, &mut sink);
+            self.fields.finish(simd, p.as_flattened_mut(), q.as_flattened());
             if F::UNIT_Q {
                 tile::project::<S, V, MB, NB, false>(simd, self.w.by_components, bins, block, p, q, n, d);
             } else {
@@ -129,11 +133,10 @@ impl<F: Fields> Strip<'_, F> {
         total
     }
 
-    /// `next` ← the rule applied to N and D. If `COSTS`, `total` ← the costs with the penalty, less the costs of the
-    /// padding rows.
+    /// `next` ← the rule applied to N and D. If `COSTS`, adds the penalty to `total`.
     #[inline(always)]
     fn finish<S: Simd, const V: usize, const COSTS: bool>(&mut self, simd: S, total: &mut [S::f32s; V]) {
-        let Packed { rows: data_rows, bins, components, .. } = *self.w;
+        let components = self.w.components;
         let (n, d) = (rows::<S, V>(&self.space.n), rows::<S, V>(&self.space.d));
         let rule = VectorRule::<S>::new(simd, self.rule);
         let next = rows_mut::<S, V>(self.next);
@@ -147,14 +150,6 @@ impl<F: Fields> Strip<'_, F> {
             }
         }
         self.clear_padding();
-        if COSTS {
-            // The rows that pad the data to whole tiles are zeros, and so is their model.
-            let (zero, padding) = (simd.splat_f32s(0.0), simd.splat_f32s((bins - data_rows) as f32));
-            let empty = simd.mul_f32s(padding, self.fields.cost(simd, zero, simd.splat_f32s(MODEL_FLOOR as f32)));
-            for total in total {
-                *total = simd.sub_f32s(*total, empty);
-            }
-        }
     }
 
     fn clear_padding(&mut self) {
@@ -325,9 +320,14 @@ impl<S: Simd> VectorRule<S> {
         self.raise(simd, w, ratio)
     }
 
+    /// x r^γ. An entry that has shrunk below 2^-126 becomes 0. As a subnormal number it would make every product with it a
+    /// hundred times slower, and such entries are many after some hundred updates.
     #[inline(always)]
     fn raise(&self, simd: S, x: S::f32s, ratio: S::f32s) -> S::f32s {
-        simd.mul_f32s(x, power(simd, ratio, self.exponent))
+        let raised = simd.mul_f32s(x, power(simd, ratio, self.exponent));
+        // In this way around, an entry that is no number stays none.
+        let vanished = simd.less_than_f32s(raised, simd.splat_f32s(f32::MIN_POSITIVE));
+        simd.select_f32s(vanished, simd.splat_f32s(0.0), raised)
     }
 }
 
@@ -353,7 +353,7 @@ fn power<S: Simd>(simd: S, x: S::f32s, exponent: f32) -> S::f32s {
 }
 
 /// Packs all bases, then calls `run` with them.
-pub(super) fn with_packed<R>(engine: &Cpu, w: &[Array2<f32>], run: impl FnOnce(&[Packed]) -> R) -> R {
+pub(crate) fn with_packed<R>(engine: &Cpu, w: &[Array2<f32>], run: impl FnOnce(&[Packed]) -> R) -> R {
     let (shape, shelf) = (tile::shape(), engine.shelf());
     let (rows, components) = shape_of(w);
     let bins = padded(rows);

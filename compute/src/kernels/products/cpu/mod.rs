@@ -11,9 +11,9 @@ use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
-pub(crate) use self::bases::{GROUP, RANGE, SPAN, Sums as BasisSums, split};
+pub(crate) use self::bases::{GROUP, RANGE, SPAN, Sums as BasisSums, groups_of, split, sums as basis_sums};
 pub(crate) use self::fields::{Fields, with_fields};
-pub(crate) use self::gains::{Terms, VectorRule};
+pub(crate) use self::gains::{FieldSink, Packed, Terms, VectorRule, with_packed};
 pub(crate) use self::model::{ModelJob, StoreSink, shape_of};
 use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
@@ -73,7 +73,7 @@ pub(crate) fn update_with<T: Terms>(
     terms: &T,
 ) -> Result<()> {
     check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
-    with_fields!(rule.divergence, |fields| gains::update(engine, fields, v, w, h, rule, terms));
+    with_fields!(&rule.divergence, |fields| gains::update(engine, fields, v, w, h, rule, terms));
     Ok(())
 }
 
@@ -84,7 +84,7 @@ impl Products for Cpu {
 
     fn update_bases(&self, v: &CpuPanel, w: &mut Vec<Array2<f32>>, h: &CpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
-        with_fields!(rule.divergence, |fields| bases::update(self, fields, v, w, h, rule));
+        with_fields!(&rule.divergence, |fields| bases::update(self, fields, v, w, h, rule));
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl Products for Cpu {
         v: &CpuPanel,
         w: &Vec<Array2<f32>>,
         h: &CpuPanel,
-        divergence: Divergence,
+        divergence: &Divergence,
     ) -> Result<(Vec<Array2<f32>>, Vec<Array2<f32>>)> {
         check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
         Ok(with_fields!(divergence, |fields| bases::sums(self, fields, v, w, h)))
@@ -110,17 +110,17 @@ impl Products for Cpu {
     ) -> Result<()> {
         check_shapes(v.extent(), (w.len(), shape_of(w)), trial.extent())?;
         check_trial(trial.extent(), next.extent(), costs.extent())?;
-        with_fields!(rule.divergence, |fields| gains::attempt(self, fields, v, w, trial, next, costs, rule));
+        with_fields!(&rule.divergence, |fields| gains::attempt(self, fields, v, w, trial, next, costs, rule));
         Ok(())
     }
 
     fn update_both(&self, v: &CpuPanel, w: &mut Vec<Array2<f32>>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
-        with_fields!(rule.divergence, |fields| joint::update(self, fields, v, w, h, rule));
+        with_fields!(&rule.divergence, |fields| joint::update(self, fields, v, w, h, rule));
         Ok(())
     }
 
-    fn costs(&self, v: &CpuPanel, w: &Vec<Array2<f32>>, h: &CpuPanel, divergence: Divergence) -> Result<Vec<f64>> {
+    fn costs(&self, v: &CpuPanel, w: &Vec<Array2<f32>>, h: &CpuPanel, divergence: &Divergence) -> Result<Vec<f64>> {
         check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
         let (rows, components) = shape_of(w);
         let len = padded(rows) * components;
@@ -145,5 +145,33 @@ impl Products for Cpu {
             });
         });
         Ok(sums.iter().zip(&places).flat_map(|(sums, place)| &sums[..place.columns]).copied().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::engine::Engine;
+
+    #[test]
+    fn entries_that_vanish_become_zero_and_lost_ones_stay_lost() {
+        let cpu = Cpu::new(Some(1)).unwrap();
+        let v = cpu.panel(array![[1.0f32, f32::NAN]].view()).unwrap();
+        let mut w = cpu.matrix(array![[1.0f32, 1.0]].view()).unwrap();
+        // Λ = 4: gains shrink to a quarter, and 2e-38 would leave the normal numbers.
+        let mut h = cpu.panel(array![[4.0f32, 1.0], [2e-38, 1.0]].view()).unwrap();
+        let rule = Rule::of(Divergence::Euclidean);
+        cpu.update_gains(&v, &w, &mut h, &rule).unwrap();
+        let gains = cpu.read_panel::<f32>(&h).unwrap();
+        assert_eq!((gains[[0, 0]], gains[[1, 0]]), (1.0, 0.0));
+        assert!(gains[[0, 1]].is_nan() && gains[[1, 1]].is_nan());
+        // Bases follow the same rule: with H = (4, 2e-38) a basis of 2e-38 is lost.
+        w = cpu.matrix(array![[1.0f32, 2e-38]].view()).unwrap();
+        let v = cpu.panel(array![[1.0f32, 1.0]].view()).unwrap();
+        let h = cpu.panel(array![[4.0f32, 4.0], [1.0, 1.0]].view()).unwrap();
+        cpu.update_bases(&v, &mut w, &h, &rule).unwrap();
+        assert_eq!(cpu.read_matrix::<f32>(&w).unwrap(), array![[0.25f32, 0.0]]);
     }
 }

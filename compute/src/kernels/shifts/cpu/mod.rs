@@ -123,7 +123,7 @@ impl Shifts for Cpu {
     ) -> Result<()> {
         check(v, w, h, rule.lags)?;
         check_edges(rule)?;
-        with_fields!(rule.rule.divergence, |fields| self.install(|| update_gains(self, fields, v, w, h, rule)));
+        with_fields!(&rule.rule.divergence, |fields| self.install(|| update_gains(self, fields, v, w, h, rule)));
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Shifts for Cpu {
     ) -> Result<()> {
         check(v, w, h, rule.lags)?;
         check_edges(rule)?;
-        with_fields!(rule.rule.divergence, |fields| self.install(|| update_bases(self, fields, v, w, h, rule)));
+        with_fields!(&rule.rule.divergence, |fields| self.install(|| update_bases(self, fields, v, w, h, rule)));
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl Shifts for Cpu {
         w: &Vec<Array2<f32>>,
         h: &CpuPanel,
         lags: Lags,
-        divergence: Divergence,
+        divergence: &Divergence,
     ) -> Result<Vec<f64>> {
         check(v, w, h, lags)?;
         let (shelf, components) = (self.shelf(), shape_of(w).1);

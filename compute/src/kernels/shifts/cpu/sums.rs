@@ -42,6 +42,7 @@ impl<F: Fields> StripJob for FieldsJob<'_, F> {
                     *q = of_q;
                 }
             }
+            self.fields.finish(simd, bytemuck::cast_slice_mut(&mut *p_row), bytemuck::cast_slice(q_row));
             p_row[self.columns..].fill(0.0);
             if !F::UNIT_Q {
                 q_row[self.columns..].fill(0.0);

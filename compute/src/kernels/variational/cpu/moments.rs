@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use super::super::{Gig, QUOTIENT_CEILING};
 use crate::engine::{Cpu, math, tile};
-use crate::kernels::tables::{Lookup, View};
+use crate::kernels::tables::{View, known};
 
 /// The functions of posteriors under a prior Gamma(p, p).
 pub(super) struct Moments<'a, S: Simd> {
@@ -41,8 +41,8 @@ impl<'a, S: Simd> Moments<'a, S> {
         let tau = simd.min_f32s(simd.mul_f32s(harmonic, tau), most);
         let rho = simd.min_f32s(simd.add_f32s(self.p, d), most);
         let half = simd.mul_f32s(simd.sqrt_f32s(rho), simd.sqrt_f32s(tau));
-        let lookup = Lookup::new(simd, simd.add_f32s(half, half));
-        let (ratio, level) = (lookup.of(simd, self.ratio), lookup.of(simd, self.level));
+        let z = known(simd, simd.add_f32s(half, half));
+        let (ratio, level) = (self.ratio.at(simd, &z), self.level.at(simd, &z));
         let (with, against) = (simd.mul_f32s(half, ratio), simd.div_f32s(half, ratio));
         let (zero, empty) = (simd.splat_f32s(0.0), simd.equal_f32s(half, simd.splat_f32s(0.0)));
         let (b, d) = if self.rises { (with, against) } else { (against, with) };
