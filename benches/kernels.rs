@@ -25,7 +25,7 @@ fn kernels(criterion: &mut Criterion) -> Result<()> {
         let (mut w, mut h) = (engine.matrix(numbers("w", f, k).view())?, engine.panel(numbers("h", k, n).view())?);
         let shape = format!("{f}x{n}x{k}");
         for divergence in DIVERGENCES {
-            let rule = Rule::of(divergence);
+            let rule = Rule::of(divergence.clone());
             let mut group = criterion.benchmark_group(format!("products {divergence}"));
             group.throughput(Throughput::Elements((f * n * k) as u64)).sample_size(10);
             group.bench_function(BenchmarkId::new("gains", &shape), |bench| {
@@ -43,7 +43,7 @@ fn kernels(criterion: &mut Criterion) -> Result<()> {
                 bench.iter(|| engine.try_gains(&v, &w, &h, &mut next, &mut costs, &rule));
             });
             group.bench_function(BenchmarkId::new("costs", &shape), |bench| {
-                bench.iter(|| engine.costs(&v, &w, &h, divergence));
+                bench.iter(|| engine.costs(&v, &w, &h, &divergence));
             });
         }
         let mut group = criterion.benchmark_group("glue");
@@ -72,7 +72,7 @@ fn shifted(criterion: &mut Criterion) -> Result<()> {
     let (mut w, mut h) = (engine.stack(&vec![bases.view(); time])?, engine.panel(numbers("h", pitch * d, n).view())?);
     let shape = SHIFTED.map(|number| number.to_string()).join("x");
     for divergence in DIVERGENCES {
-        let rule = ShiftRule::of(divergence, Lags { time, pitch });
+        let rule = ShiftRule::of(divergence.clone(), Lags { time, pitch });
         let mut group = criterion.benchmark_group(format!("shifts {divergence}"));
         group.throughput(Throughput::Elements(SHIFTED.iter().product::<usize>() as u64)).sample_size(10);
         group.bench_function(BenchmarkId::new("gains", &shape), |bench| {

@@ -65,7 +65,7 @@ pub use partwise_compute::{Cpu, Divergence, Engine, Gpu, GpuChoice, Reference};
 #[doc(inline)]
 pub use partwise_compute::{GainPrior, Glue, Mask, Momentum, Norm, Products, Shifts};
 #[doc(inline)]
-pub use partwise_compute::{divergence, engine, kernels, random};
+pub use partwise_compute::{cubics, divergence, engine, kernels, random, weight};
 #[doc(inline)]
 pub use partwise_error::{EngineError, Error, Result};
 #[doc(inline)]

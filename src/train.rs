@@ -3,22 +3,27 @@
 use ndarray::Array2;
 use serde_json::{Map, Value};
 
-use crate::audio::Recording;
+use crate::audio::{self, Recording};
 use crate::engines::AnyEngine;
 use crate::job::{Training, TrainingMethod};
+use crate::methods::deep::train::Voices;
 use crate::methods::discriminative::train::{PIECE_SECONDS, Utterances};
 use crate::methods::nmf::train::{Frames, LearnedSource};
-use crate::methods::{averaged, discriminative, gain_prior, nmf, sparse};
+use crate::methods::{averaged, deep, discriminative, gain_prior, nmf, sparse};
 use crate::model::{self, Model, Parts, Source, SourceSummary, Summary};
 use crate::recordings::{self, Event, Material, Named, Recordings, Watch};
-use crate::spectrogram::View;
+use crate::spectrogram::{Stft, View};
 use crate::{Error, Result, with_engine};
 
-pub use crate::methods::discriminative::Keeper;
+pub use crate::methods::keeper::Keeper;
 
 /// Iterations in all that learning so many sources takes at most, each of which is an [`Event::Iteration`].
 pub fn iterations(training: &Training, sources: usize) -> usize {
     let factorizations = match training.method {
+        // The cost is learned once, from all sources. Then come the bases of each.
+        TrainingMethod::Deep(ref own) => {
+            return training.nmf().iterations + own.updates_of_bases().map_or(0, |updates| sources * updates);
+        }
         TrainingMethod::Nmf | TrainingMethod::Sparse => 1,
         TrainingMethod::Discriminative(ref own) => discriminative::train::factorizations(own.objective),
         TrainingMethod::GainPrior(_) => gain_prior::train::FACTORIZATIONS,
@@ -75,27 +80,32 @@ pub fn train_within(
     let spectrum = training.spectrum();
 
     let mut summaries = Vec::with_capacity(names.len());
+    let voices = match training.method {
+        TrainingMethod::Deep(_) => voices(&names, &recordings, sample_rate)?,
+        _ => Vec::new(),
+    };
     let sources = names.iter().copied().zip(ranks).zip(recordings).map(|((name, rank), read)| (name, rank, read));
     let options = training.nmf();
     let (seeded, iterations) = ((&options, training.seed), options.iterations);
-    let mut watch = |name: &str, done: usize| watch(Event::Iteration(name, done, iterations));
+    let described = || serde_json::to_string(&training.in_force()).map_err(|cause| Error::input(cause.to_string()));
+    let mut tell = |name: &str, done: usize| watch(Event::Iteration(name, done, iterations));
     let (learned, parts, details): (_, _, Vec<Map<String, Value>>) = match &training.method {
         TrainingMethod::Nmf => {
             let frames = frames(sources, &view, &mut summaries);
-            let learned = with_engine!(engine, |engine| nmf::train::train(engine, frames, seeded, &mut watch))?;
+            let learned = with_engine!(engine, |engine| nmf::train::train(engine, frames, seeded, &mut tell))?;
             (learned, Parts::Nmf, Vec::new())
         }
         TrainingMethod::GainPrior(own) => {
             let (p, frames) = (spectrum.power_exponent(), frames(sources, &view, &mut summaries));
             let (learned, part, details) =
-                with_engine!(engine, |engine| gain_prior::train::train(engine, frames, seeded, own, p, &mut watch))?;
+                with_engine!(engine, |engine| gain_prior::train::train(engine, frames, seeded, own, p, &mut tell))?;
             let details = details.iter().map(gain_prior::train::Summary::details).collect();
             (learned, Parts::GainPrior(part), details)
         }
         TrainingMethod::Sparse => {
             let part = Parts::Sparse(sparse::Learned { sparsity: options.rule.sparsity });
             let frames = frames(sources, &view, &mut summaries);
-            let learned = with_engine!(engine, |engine| sparse::train::train(engine, frames, seeded, &mut watch))?;
+            let learned = with_engine!(engine, |engine| sparse::train::train(engine, frames, seeded, &mut tell))?;
             (learned, part, Vec::new())
         }
         TrainingMethod::Discriminative(own) => {
@@ -104,32 +114,81 @@ pub fn train_within(
                 own,
                 alone: seeded,
                 memory: means.memory,
-                described: serde_json::to_string(&training.in_force())
-                    .map_err(|cause| Error::input(cause.to_string()))?,
+                described: described()?,
                 keeper: means.keeper,
             };
-            let (learned, part, details) = with_engine!(engine, |engine| discriminative::train::train(
-                engine, utterances, &view, job, &mut watch
-            ))?;
+            let (learned, part, details) =
+                with_engine!(engine, |engine| discriminative::train::train(engine, utterances, &view, job, &mut tell))?;
             let details = names.iter().map(|_| details.clone()).collect();
             (learned, Parts::Discriminative(part), details)
         }
         TrainingMethod::Averaged(own) => {
             let frames = frames(sources, &view, &mut summaries);
             let (learned, details) =
-                with_engine!(engine, |engine| averaged::train::train(engine, frames, &own.orders, seeded, &mut watch))?;
+                with_engine!(engine, |engine| averaged::train::train(engine, frames, &own.orders, seeded, &mut tell))?;
             (learned, Parts::Averaged(averaged::Learned { orders: own.orders.0.clone() }), details)
         }
+        TrainingMethod::Deep(own) => {
+            let stft = Stft::<f64>::new(view.stft.params().clone())?;
+            let job = deep::train::Job {
+                own,
+                steps: iterations,
+                seed: training.seed,
+                sample_rate,
+                stft: &stft,
+                described: described()?,
+                keeper: means.keeper,
+            };
+            let trained = with_engine!(engine, |engine| {
+                deep::train::train(engine, &[&voices[..]], job, |step| tell(deep::COST, step))
+            })?;
+            let deep::train::Trained { learned: part, losses, details, stopped } = trained;
+            let sources = sources.map(|(name, _, recordings)| (name, own.components, recordings));
+            let (learned, details) = match own.updates_of_bases() {
+                None => {
+                    // There are no bases. The numbers of the cost stand beside the clean recordings, which come first.
+                    let mut of_source = sources.map(|(name, rank, recordings)| begun(name, &recordings, 0, rank));
+                    let clean = of_source.find(|summary| summary.name != deep::NOISE).map(|summary| SourceSummary {
+                        iterations: losses.len(),
+                        first_objective: losses.first().copied().unwrap_or_default(),
+                        final_objective: losses.last().copied().unwrap_or_default(),
+                        details,
+                        ..summary
+                    });
+                    summaries.extend(clean);
+                    (Vec::new(), Vec::new())
+                }
+                Some(updates) => {
+                    let options = nmf::Options { iterations: updates, ..part.nmf(&options)? };
+                    let frames = frames(sources, &view, &mut summaries);
+                    let seeded = (&options, training.seed);
+                    let learned = with_engine!(engine, |engine| nmf::train::train(engine, frames, seeded, &mut tell))?;
+                    (learned, vec![details])
+                }
+            };
+            if let Some(reason) = stopped {
+                let ended = format!("{reason}; the model is that of the step before");
+                watch(Event::Warning("the training ended early", &ended))?;
+            }
+            (learned, Parts::Deep(part), details)
+        }
+    };
+    let divergence = match &parts {
+        Parts::Deep(learned) => learned.curve.divergence()?,
+        _ => training.divergence(),
     };
     let mut details = details.into_iter();
     let ended = |(summary, learned): (SourceSummary, &LearnedSource)| SourceSummary {
         details: details.next().unwrap_or_default(),
         ..ended(summary, learned)
     };
-    let summaries = summaries.into_iter().zip(&learned).map(ended).collect();
+    let summaries = match learned[..] {
+        [] => summaries,
+        _ => summaries.into_iter().zip(&learned).map(ended).collect(),
+    };
     let named = |(name, learned): (&&str, LearnedSource)| Source { name: name.to_string(), bases: learned.bases };
     Ok(Model {
-        divergence: training.divergence(),
+        divergence,
         sample_rate,
         stft: view.stft.params().clone(),
         spectrum,
@@ -178,6 +237,18 @@ fn utterances<'a>(
         summaries.push(begun(name, &recordings, spectra.iter().map(Array2::nrows).sum(), rank));
         Ok(Utterances { name: name.to_string(), spectra, rank })
     })
+}
+
+/// The recordings of every source at one sample rate, a channel each.
+fn voices(names: &[&str], recordings: &[Vec<Named>], sample_rate: u32) -> Result<Vec<Voices>> {
+    let of_source = |(name, recordings): (&&str, &Vec<Named>)| {
+        let channels = recordings.iter().flat_map(|(_, recording)| {
+            recording.channels.iter().map(|channel| audio::resample(channel, recording.sample_rate, sample_rate))
+        });
+        let widened = |channel: Result<Vec<f32>>| Ok(channel?.into_iter().map(f64::from).collect());
+        Ok(Voices { name: name.to_string(), recordings: channels.map(widened).collect::<Result<_>>()? })
+    };
+    names.iter().zip(recordings).map(of_source).collect()
 }
 
 fn silent(name: &str) -> Error {

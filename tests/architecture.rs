@@ -13,14 +13,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("arrays", &[]),
     ("spectrogram", &[]),
     ("evaluate", &[]),
-    ("divergence", &[]),
+    ("cubics", &[]),
+    ("weight", &["cubics"]),
+    ("divergence", &["weight"]),
     ("engine", &[]),
     ("report", &["spectrogram"]),
-    ("kernels", &["engine", "divergence"]),
-    ("check", &["kernels", "engines", "engine", "divergence", "random"]),
+    ("kernels", &["engine", "divergence", "weight", "cubics"]),
+    ("check", &["kernels", "engines", "engine", "divergence", "weight", "cubics", "random"]),
     ("tensors", &[]),
     ("options", &["kernels", "spectrogram"]),
-    ("methods", &["kernels", "engine", "divergence", "random", "options", "tensors", "spectrogram"]),
+    ("methods", &["kernels", "engine", "divergence", "weight", "random", "options", "tensors", "spectrogram"]),
     ("job", &["methods", "options", "kernels", "divergence", "audio", "spectrogram"]),
     ("model", &["job", "methods", "tensors", "kernels", "divergence", "spectrogram"]),
     ("recordings", &["options", "audio", "spectrogram"]),
@@ -58,6 +60,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
         &[
             "src/engine/cpu/",
             "/cpu.rs",
+            "src/kernels/adjoint/cpu/",
             "src/kernels/products/cpu/",
             "src/kernels/shifts/cpu/",
             "src/kernels/variational/cpu/",
@@ -82,6 +85,7 @@ const METHODS: &[(&str, &[&str])] = &[
     ("sparse", &["mod sparse", "sparse::", "Sparse("]),
     ("discriminative", &["discriminative", "Discriminative"]),
     ("averaged", &["mod averaged", "averaged::", "Averaged("]),
+    ("deep", &["mod deep", "deep::", "Deep("]),
 ];
 
 /// Where a method may be named outside its own folder: where methods are listed, and where single methods are the point.

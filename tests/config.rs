@@ -112,7 +112,7 @@ fn a_description_that_does_not_fit_is_refused_in_one_line() {
         (json!({"iterations": 0}), ["0 iterations", "between 1 and"]),
         (json!({"rank": 0}), ["job.json: rank: 0", "between 1 and"]),
         (json!({"mixtures": 5}), ["job.json: mixtures: is an option of the method gain-prior", "is nmf"]),
-        (json!({"method": "deep"}), ["job.json: method: deep", "use nmf, gain-prior"]),
+        (json!({"method": "deeper"}), ["job.json: method: deeper", "use nmf, gain-prior"]),
         (json!({"divergence": "euclid"}), ["job.json: divergence: ", "euclid"]),
         (json!([1]), ["job.json: ", "no object of options"]),
     ] {

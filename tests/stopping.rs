@@ -100,7 +100,7 @@ fn plain<E: Products + Momentum>(engine: &E, divergence: Divergence, updates: Up
     let data = joined(&segments());
     let (v, w) = (engine.panel(data.view()).unwrap(), engine.matrix(bases().view()).unwrap());
     let mut h = engine.panel(nmf::flat_gains(data.view(), bases().view()).view()).unwrap();
-    let mut rule = Rule::of(divergence);
+    let mut rule = Rule::of(divergence.clone());
     if updates == Updates::Alternating || count == 0 {
         (0..count).for_each(|_| engine.update_gains(&v, &w, &mut h, &rule).unwrap());
         return bits(engine.read_panel(&h).unwrap().view());
@@ -125,10 +125,10 @@ fn assert_as_without<E: Products + Momentum>(engine: &E) {
         for divergence in DIVERGENCES {
             for count in [0, 1, 12] {
                 let (gains, counts): (Vec<_>, Vec<_>) =
-                    found(engine, &segments(), divergence, updates, (count, 0.0)).into_iter().unzip();
+                    found(engine, &segments(), divergence.clone(), updates, (count, 0.0)).into_iter().unzip();
                 assert!(counts.iter().all(|&of_segment| of_segment == count));
                 assert!(
-                    gains.concat() == plain(engine, divergence, updates, count),
+                    gains.concat() == plain(engine, divergence.clone(), updates, count),
                     "{divergence}, {updates}: {count}"
                 );
             }
@@ -146,8 +146,9 @@ fn assert_alone<E: Products + Momentum>(engine: &E) {
     let (batch, most) = (segments(), 38);
     for updates in WAYS {
         for divergence in DIVERGENCES {
-            let run =
-                |batch: &[Array2<f32>], most, tolerance| found(engine, batch, divergence, updates, (most, tolerance));
+            let run = |batch: &[Array2<f32>], most, tolerance| {
+                found(engine, batch, divergence.clone(), updates, (most, tolerance))
+            };
             let together = run(&batch, most, TOLERANCE);
             let alone: Vec<_> = batch.chunks(1).flat_map(|one| run(one, most, TOLERANCE)).collect();
             assert!(together == alone, "{divergence}, {updates}");
@@ -171,13 +172,14 @@ fn assert_promise<E: Products + Momentum>(engine: &E) {
     let cost = |count: usize| -> f64 {
         let h = engine.panel(nmf::flat_gains(data.view(), bases().view()).view()).unwrap();
         let until = Until { iterations: count, tolerance: 0.0, segments: &[30] };
-        let rule = Rule::of(divergence);
+        let rule = Rule::of(divergence.clone());
         let (h, _) = nmf::update_gains(engine, &v, &w, h, &rule, Updates::Alternating, &until).unwrap();
-        engine.costs(&v, &w, &h, divergence).unwrap().iter().sum()
+        engine.costs(&v, &w, &h, &divergence).unwrap().iter().sum()
     };
     let mut last = usize::MAX;
     for tolerance in [1e-4, 1e-3, 1e-2, 1e-1] {
-        let count = found(engine, std::slice::from_ref(&data), divergence, Updates::Alternating, (200, tolerance))[0].1;
+        let count =
+            found(engine, std::slice::from_ref(&data), divergence.clone(), Updates::Alternating, (200, tolerance))[0].1;
         assert!(count > LOOK && count < 200 && count < last, "{tolerance:e}: {count} updates, {last} before");
         last = count;
         // Rounding of f32 sums of some hundred numbers.
@@ -188,7 +190,7 @@ fn assert_promise<E: Products + Momentum>(engine: &E) {
             assert!(fell(1) >= tolerance * cost(0) - rounding, "{tolerance:e}: went on after {}", fell(1));
         }
         for updates in WAYS {
-            let counts = |tolerance| found(engine, &segments(), divergence, updates, (60, tolerance));
+            let counts = |tolerance| found(engine, &segments(), divergence.clone(), updates, (60, tolerance));
             let both = counts(tolerance).into_iter().zip(counts(tolerance / 10.0));
             both.for_each(|((_, larger), (_, smaller))| assert!(larger <= smaller, "{updates}"));
         }
@@ -200,7 +202,7 @@ fn assert_silence_and_nonsense<E: Products + Momentum>(engine: &E) {
     nonsense[(2, 4)] = f32::NAN;
     for updates in WAYS {
         for divergence in DIVERGENCES {
-            let run = |batch: &[Array2<f32>]| found(engine, batch, divergence, updates, (100, 1e-9));
+            let run = |batch: &[Array2<f32>]| found(engine, batch, divergence.clone(), updates, (100, 1e-9));
             let silence = run(&[Array2::zeros((BINS, 3))]);
             assert_eq!(silence, [(vec![0; 3 * COMPONENTS], LOOK + 1)], "{divergence}, {updates}");
             let together = run(&[numbers(2, BINS, 5), nonsense.clone(), numbers(4, BINS, 5)]);

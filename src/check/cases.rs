@@ -4,8 +4,10 @@ use ndarray::{Array2, ArrayView2, Axis, Zip};
 
 use super::Row;
 use crate::Result;
-use crate::engine::Engine;
+use crate::divergence::Divergence;
+use crate::engine::{self, Engine};
 use crate::random::Stream;
+use crate::weight::Weight;
 
 /// Shapes (F, N, K): ones, primes, and sizes next to every engine's tile sizes.
 const SHAPES: [(usize, usize, usize); 15] = [
@@ -45,6 +47,15 @@ pub(super) const ALONE: Widths = |columns| vec![columns];
 pub(super) const BATCH: Widths = |columns| vec![columns, columns / 2 + 1, columns + 33];
 
 const DATA: [Data; 4] = [Data::Ordinary, Data::Zeros, Data::Wide, Data::Near];
+
+/// A divergence as it is learned: its weight bends twice.
+pub(super) fn bent() -> Result<Divergence> {
+    let curve = |r: f64| {
+        let u = r.ln();
+        [0.3 - 0.3 * (0.5 * u).sin() - 0.3 * u, -0.15 * (0.5 * u).cos() - 0.3]
+    };
+    Ok(Divergence::learned(Weight::new(curve)?))
+}
 
 /// V (F, N), W (F, K), H (K, N).
 pub(super) struct Case {
@@ -117,6 +128,15 @@ pub(super) fn error(a: ArrayView2<f64>, b: ArrayView2<f64>) -> f64 {
     }
 }
 
+/// The error of costs whose terms may cancel: relative to that of a cell near 1, in each of `rows` rows, at least.
+pub(super) fn error_of_terms(a: ArrayView2<f64>, b: ArrayView2<f64>, rows: usize) -> f64 {
+    let least = 0.1 * rows as f64;
+    Zip::from(a).and(b).fold(0.0, |worst: f64, a, b| {
+        let error = (a - b).abs() / (b.abs() + least);
+        if error.is_nan() { f64::INFINITY } else { worst.max(error) }
+    })
+}
+
 /// The largest error of an engine's results for a batch against the reference's results for each case alone. Both
 /// return equally many arrays per case.
 pub(super) fn worst(
@@ -127,6 +147,23 @@ pub(super) fn worst(
     let expected: Result<Vec<_>> = cases.chunks(1).map(alone).collect();
     let expected = expected?.concat();
     let errors = got.iter().zip(&expected).map(|(got, expected)| error(got.view(), expected.view()));
+    Ok(if got.len() == expected.len() { errors.fold(0.0, f64::max) } else { f64::INFINITY })
+}
+
+/// The largest error of an engine's costs. Those of a learned divergence are read from a table of terms near 1.
+pub(super) fn worst_costs(
+    got: &[Array2<f64>],
+    cases: &[Case],
+    divergence: &Divergence,
+    alone: impl Fn(&[Case]) -> Result<Vec<Array2<f64>>>,
+) -> Result<f64> {
+    if divergence.to_string() != "learned" {
+        return worst(got, cases, alone);
+    }
+    let expected: Result<Vec<_>> = cases.chunks(1).map(alone).collect();
+    let expected = expected?.concat();
+    let errors = got.iter().zip(&expected).zip(cases);
+    let errors = errors.map(|((got, expected), case)| error_of_terms(got.view(), expected.view(), case.v.nrows()));
     Ok(if got.len() == expected.len() { errors.fold(0.0, f64::max) } else { f64::INFINITY })
 }
 
@@ -151,14 +188,8 @@ pub(super) fn segments<E: Engine>(engine: &E, panel: &E::Panel) -> Result<Vec<Ar
     Ok(cut(engine.read_panel(panel)?.view(), &engine.segments(panel).1))
 }
 
-pub(super) fn cut(mut rest: ArrayView2<f64>, segments: &[usize]) -> Vec<Array2<f64>> {
-    let mut cut = Vec::new();
-    for &columns in segments {
-        let (segment, after) = rest.split_at(Axis(1), columns);
-        cut.push(segment.to_owned());
-        rest = after;
-    }
-    cut
+pub(super) fn cut(all: ArrayView2<f64>, segments: &[usize]) -> Vec<Array2<f64>> {
+    engine::cut(all, segments).iter().map(|segment| segment.to_owned()).collect()
 }
 
 /// a₁ b₁ a₂ b₂ …

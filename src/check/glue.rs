@@ -28,7 +28,7 @@ pub(super) fn turn<E: Glue>(engine: &E, cases: &[Case]) -> Result<f64> {
 fn turn_on<E: Glue>(engine: &E, cases: &[Case]) -> Result<Vec<Array2<f64>>> {
     let (v, mut w, h) = bring_up(&Reference, cases)?;
     Reference.normalize(&mut w, None, Norm::L2)?;
-    let (n, d) = Reference.base_sums(&v, &w, &h, Divergence::KullbackLeibler)?;
+    let (n, d) = Reference.base_sums(&v, &w, &h, &Divergence::KullbackLeibler)?;
     let stack =
         |matrices: &[Array2<f64>]| engine.stack(&matrices.iter().map(|matrix| matrix.view()).collect::<Vec<_>>());
     let (mut w, n, d) = (stack(&w)?, stack(&n)?, stack(&d)?);

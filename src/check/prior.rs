@@ -102,8 +102,8 @@ fn add_priors_on<E: GainPrior>(engine: &E, case: &Case, gradient: Gradient) -> R
     Ok([engine.read_panel(&h)?, engine.read_panel(&n)?, engine.read_panel(&d)?])
 }
 
-pub(super) fn under<E: GainPrior>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
-    let rule = Rule { sparsity: 0.01, ..Rule::of(divergence) };
+pub(super) fn under<E: GainPrior>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
+    let rule = Rule { sparsity: 0.01, ..Rule::of(divergence.clone()) };
     worst(&under_on(engine, cases, &rule)?, cases, |case| under_on(&Reference, case, &rule))
 }
 

@@ -1,15 +1,15 @@
 //! Checks the products.
 
-use ndarray::{Array2, Zip};
+use ndarray::Array2;
 
-use super::cases::{Case, alternately, bring_up, cut, error, matrices, segments, worst};
+use super::cases::{Case, alternately, bring_up, cut, error, error_of_terms, matrices, segments, worst, worst_costs};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::Reference;
 use crate::kernels::{Norm, Products, Rule};
 
-pub(super) fn gains<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
-    let rule = Rule { sparsity: 0.01, floor: 1e-6, ..Rule::of(divergence) };
+pub(super) fn gains<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
+    let rule = Rule { sparsity: 0.01, floor: 1e-6, ..Rule::of(divergence.clone()) };
     worst(&gains_on(engine, cases, &rule)?, cases, |case| gains_on(&Reference, case, &rule))
 }
 
@@ -24,7 +24,7 @@ pub(super) fn bases<E: Products>(
     cases: &[Case],
     (divergence, norm): (Divergence, Option<Norm>),
 ) -> Result<f64> {
-    let rule = Rule { sparsity: 0.01, norm, ..Rule::of(divergence) };
+    let rule = Rule { sparsity: 0.01, norm, ..Rule::of(divergence.clone()) };
     worst(&bases_on(engine, cases, &rule)?, cases, |case| bases_on(&Reference, case, &rule))
 }
 
@@ -34,28 +34,24 @@ fn bases_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<
     matrices(engine, &w, cases[0].v.nrows())
 }
 
-pub(super) fn base_sums<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
+pub(super) fn base_sums<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
     worst(&sums_on(engine, cases, divergence)?, cases, |case| sums_on(&Reference, case, divergence))
 }
 
-fn sums_on<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<Vec<Array2<f64>>> {
+fn sums_on<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<Vec<Array2<f64>>> {
     let (v, w, h) = bring_up(engine, cases)?;
     let (n, d) = engine.base_sums(&v, &w, &h, divergence)?;
     let rows = cases[0].v.nrows();
     Ok(alternately(matrices(engine, &n, rows)?, matrices(engine, &d, rows)?))
 }
 
-pub(super) fn trial<E: Products>(engine: &E, case: &Case, divergence: Divergence) -> Result<f64> {
-    let rule = Rule { sparsity: 0.01, ..Rule::of(divergence) };
+pub(super) fn trial<E: Products>(engine: &E, case: &Case, divergence: &Divergence) -> Result<f64> {
+    let rule = Rule { sparsity: 0.01, ..Rule::of(divergence.clone()) };
     let (next, costs) = try_on(engine, case, &rule)?;
     let (expected, expected_costs) = try_on(&Reference, case, &rule)?;
     // These costs only decide about trials and are not reported. So they may be off by twice as much, and near a
     // perfect fit they are rounding errors of terms near 1.
-    let terms = expected_costs.mapv(|cost| cost + 0.1 * case.v.nrows() as f64);
-    let worst = Zip::from(&costs)
-        .and(&expected_costs)
-        .and(&terms)
-        .fold(0.0f64, |worst, cost, expected, terms| worst.max((cost - expected).abs() / terms / 2.0));
+    let worst = error_of_terms(costs.view(), expected_costs.view(), case.v.nrows()) / 2.0;
     Ok(error(next.view(), expected.view()).max(worst))
 }
 
@@ -73,7 +69,8 @@ pub(super) fn both<E: Products>(
     cases: &[Case],
     (divergence, norm): (Divergence, Option<Norm>),
 ) -> Result<f64> {
-    let rule = Rule { exponent: divergence.majorizing_exponent(), sparsity: 0.01, norm, ..Rule::of(divergence) };
+    let rule =
+        Rule { exponent: divergence.majorizing_exponent(), sparsity: 0.01, norm, ..Rule::of(divergence.clone()) };
     worst(&both_on(engine, cases, &rule)?, cases, |case| both_on(&Reference, case, &rule))
 }
 
@@ -83,11 +80,12 @@ fn both_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<A
     Ok(alternately(matrices(engine, &w, cases[0].v.nrows())?, segments(engine, &h)?))
 }
 
-pub(super) fn costs<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
-    worst(&costs_on(engine, cases, divergence)?, cases, |case| costs_on(&Reference, case, divergence))
+pub(super) fn costs<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
+    let got = costs_on(engine, cases, divergence)?;
+    worst_costs(&got, cases, divergence, |case| costs_on(&Reference, case, divergence))
 }
 
-fn costs_on<E: Products>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<Vec<Array2<f64>>> {
+fn costs_on<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<Vec<Array2<f64>>> {
     let (v, w, h) = bring_up(engine, cases)?;
     let costs = engine.costs(&v, &w, &h, divergence)?;
     let (_, columns) = engine.shape(&v);

@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use super::cases::{Case, alternately, cut, matrices, segments, worst};
+use super::cases::{Case, alternately, cut, matrices, segments, worst, worst_costs};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::{Engine, Reference};
@@ -39,7 +39,9 @@ fn bring_up_shifted<E: Engine>(engine: &E, cases: &[Case]) -> Result<Shifted<E>>
 }
 
 pub(super) fn shifted_gains<E: Shifts>(engine: &E, cases: &[Case], kind: (Divergence, Edges)) -> Result<f64> {
-    worst(&shifted_gains_on(engine, cases, kind)?, cases, |case| shifted_gains_on(&Reference, case, kind))
+    worst(&shifted_gains_on(engine, cases, kind.clone())?, cases, |case| {
+        shifted_gains_on(&Reference, case, kind.clone())
+    })
 }
 
 fn shifted_gains_on<E: Shifts>(
@@ -58,7 +60,9 @@ pub(super) fn shifted_bases<E: Shifts>(
     cases: &[Case],
     kind: (Divergence, Edges, Option<Norm>),
 ) -> Result<f64> {
-    worst(&shifted_bases_on(engine, cases, kind)?, cases, |case| shifted_bases_on(&Reference, case, kind))
+    worst(&shifted_bases_on(engine, cases, kind.clone())?, cases, |case| {
+        shifted_bases_on(&Reference, case, kind.clone())
+    })
 }
 
 fn shifted_bases_on<E: Shifts>(
@@ -72,11 +76,12 @@ fn shifted_bases_on<E: Shifts>(
     matrices(engine, &w, lags.time * cases[0].v.nrows())
 }
 
-pub(super) fn shifted_costs<E: Shifts>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<f64> {
-    worst(&shifted_costs_on(engine, cases, divergence)?, cases, |case| shifted_costs_on(&Reference, case, divergence))
+pub(super) fn shifted_costs<E: Shifts>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
+    let got = shifted_costs_on(engine, cases, divergence)?;
+    worst_costs(&got, cases, divergence, |case| shifted_costs_on(&Reference, case, divergence))
 }
 
-fn shifted_costs_on<E: Shifts>(engine: &E, cases: &[Case], divergence: Divergence) -> Result<Vec<Array2<f64>>> {
+fn shifted_costs_on<E: Shifts>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<Vec<Array2<f64>>> {
     let Shifted { v, w, h, lags } = bring_up_shifted(engine, cases)?;
     let costs = engine.shifted_costs(&v, &w, &h, lags, divergence)?;
     let costs = Array2::from_shape_fn((1, engine.shape(&v).1), |(_, n)| costs.get(n).copied().unwrap_or(f64::NAN));

@@ -4,8 +4,9 @@ use ndarray::Array2;
 
 use super::cases::{Case, error};
 use crate::Result;
+use crate::cubics::End;
 use crate::engine::Reference;
-use crate::kernels::{End, Table, Tables};
+use crate::kernels::{Table, Tables};
 
 /// A function and its laws beyond the cells.
 type Function = (fn(f64) -> f64, [End; 2]);

@@ -96,7 +96,7 @@ fn heading(methods: &[&str]) -> &'static str {
 }
 
 /// An option's argument. `usual`: the values of a description without options.
-fn argument((flag, methods): (&'static Flag, Vec<&'static str>), usual: &Value) -> Arg {
+fn argument<D: Described>((flag, methods): (&'static Flag, Vec<&'static str>), usual: &Value) -> Arg {
     let default = match &usual[flag.name] {
         _ if flag.help.contains("[default:") => String::new(),
         Value::String(text) => format!(" [default: {text}]"),
@@ -109,6 +109,7 @@ fn argument((flag, methods): (&'static Flag, Vec<&'static str>), usual: &Value) 
         .action(ArgAction::Set);
     let argument = match &methods[..] {
         [] => argument,
+        _ if D::METHODS.len() == 1 => argument,
         _ => argument.help_heading(heading(&methods)),
     };
     match flag.kind {
@@ -128,6 +129,7 @@ impl<D: Described + Default> Args for Options<D> {
             .long(METHOD)
             .value_name(D::METHOD.value)
             .help(D::METHOD.help)
+            .hide(names.len() == 1)
             .value_parser(names)
             .hide_possible_values(true);
         let config = Arg::new(CONFIG)
@@ -139,7 +141,7 @@ impl<D: Described + Default> Args for Options<D> {
             .long("print-config")
             .action(ArgAction::SetTrue)
             .help("Print the options in force, as JSON for --config, and do nothing else");
-        command.arg(method).args(typed::<D>().map(|option| argument(option, &usual))).arg(config).arg(print)
+        command.arg(method).args(typed::<D>().map(|option| argument::<D>(option, &usual))).arg(config).arg(print)
     }
 
     fn augment_args_for_update(command: Command) -> Command {

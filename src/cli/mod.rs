@@ -48,6 +48,7 @@ struct Cli {
 enum Command {
     Train(train::Train),
     Separate(Box<separate::Separate>),
+    Denoise(Box<separate::Denoise>),
     Manifest(manifest::Manifest),
     Evaluate(evaluate::Evaluate),
     Factorize(factorize::Factorize),
@@ -73,6 +74,7 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
     match command {
         Command::Train(train) => train.run(&common),
         Command::Separate(separate) => separate.run(&common),
+        Command::Denoise(denoise) => denoise.run(&common),
         Command::Manifest(manifest) => manifest.run(&common),
         Command::Evaluate(evaluate) => evaluate.run(&common),
         Command::Factorize(factorize) => factorize.run(&common),

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use partwise::recordings::Event;
 use partwise::reproduce::averaged::{self, AveragedOptions, averaged};
+use partwise::reproduce::deep::{self, DeepOptions, deep};
 use partwise::reproduce::discriminative::{self, DiscriminativeOptions, Speaker, discriminative};
 use partwise::reproduce::gain_prior::{GainPriorOptions, Progress, gain_prior};
 use partwise::reproduce::nmf2d::{Nmf2dOptions, nmf2d};
@@ -27,6 +28,7 @@ pub(super) struct Reproduce {
 #[derive(Subcommand)]
 enum Experiment {
     Averaged(Averaged),
+    Deep(Deep),
     Discriminative(Discriminative),
     GainPrior(GainPrior),
     Nmf2d(Nmf2d),
@@ -62,6 +64,50 @@ struct Averaged {
     /// The most mixtures of recordings per level [default: 10]
     #[arg(long, value_name = "N")]
     clips: Option<usize>,
+}
+
+/// Take impulsive noise off recordings, and separate speakers, by costs that are learned (Tanji & Murakami 2021, section IV)
+#[derive(Args)]
+struct Deep {
+    /// A folder with subfolders train and test of clean recordings, or with recordings of which every second is learned from
+    #[arg(long, value_name = "DIR")]
+    clean: PathBuf,
+    /// Folders of one female speaker each, with subfolders train and test; two or more, or none
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    female: Vec<PathBuf>,
+    /// Folders of one male speaker each, as many; the first female and the first male speaker are a pair, and so on
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    male: Vec<PathBuf>,
+    /// The folder for report.html, findings.json and the pictures
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Steps of every training [default: 150]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Examples of every step [default: 2]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Components of a factorization [default: 30]
+    #[arg(long, value_name = "K")]
+    components: Option<usize>,
+    /// Stacked updates of a training in noise [default: 300]
+    #[arg(long, value_name = "T")]
+    stacks: Option<usize>,
+    /// Numbers of updates after which scores are taken [default: 1,5,10,25,50,100,200,300,400,500]
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    after: Option<Vec<usize>>,
+    /// Noises of every recording [default: 3]
+    #[arg(long, value_name = "N")]
+    noises: Option<usize>,
+    /// Random starts of every mixture of speakers [default: 3]
+    #[arg(long, value_name = "S")]
+    starts: Option<usize>,
+    /// The most mixtures of a pair of speakers [default: 2]
+    #[arg(long, value_name = "N")]
+    mixtures: Option<usize>,
+    /// The level of recordings over the noise in dB [default: -10]
+    #[arg(long, value_name = "DB", allow_hyphen_values = true)]
+    snr: Option<f64>,
 }
 
 /// Separate two speakers by bases of mel spectra (Wang & Sha 2014, section 4)
@@ -182,6 +228,7 @@ impl Reproduce {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let (findings, output) = match self.experiment {
             Experiment::Averaged(experiment) => (experiment.run(common)?, experiment.output),
+            Experiment::Deep(experiment) => (experiment.run(common)?, experiment.output),
             Experiment::Discriminative(experiment) => (experiment.run(common)?, experiment.output),
             Experiment::GainPrior(experiment) => (experiment.run(common)?, experiment.output),
             Experiment::Nmf2d(experiment) => (experiment.run(common)?, experiment.output),
@@ -217,6 +264,48 @@ impl Averaged {
             }
         };
         let findings = averaged(&engine, &speech, &noise, &options, &mut watch)?;
+        bar.finish_and_clear();
+        Ok(findings)
+    }
+}
+
+impl Deep {
+    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+        let usual = DeepOptions::default();
+        let mut after = self.after.clone().unwrap_or(usual.after);
+        after.sort_unstable();
+        after.dedup();
+        let options = DeepOptions {
+            steps: self.steps.unwrap_or(usual.steps),
+            batch: self.batch.unwrap_or(usual.batch),
+            components: self.components.unwrap_or(usual.components),
+            stacks: self.stacks.unwrap_or(usual.stacks),
+            noises: self.noises.unwrap_or(usual.noises),
+            starts: self.starts.unwrap_or(usual.starts),
+            mixtures: self.mixtures.unwrap_or(usual.mixtures),
+            snr: self.snr.unwrap_or(usual.snr),
+            after,
+            seed: common.seed(),
+            ..usual
+        };
+        if self.female.len() != self.male.len() || self.female.len() == 1 {
+            bail!("--female and --male: give two or more speakers of each, or none; pairs take one of each");
+        }
+        let named = |folder: &PathBuf| corpus(&folder.file_name().unwrap_or_default().to_string_lossy(), folder);
+        let pair = |(female, male)| anyhow::Ok([named(female)?, named(male)?]);
+        let pairs = self.female.iter().zip(&self.male).map(pair).collect::<anyhow::Result<Vec<_>>>()?;
+        let clean = if self.clean.join("train").is_dir() { named(&self.clean)? } else { halves(&self.clean)? };
+        let engine = open(common)?;
+        let bar = progress::bar(common, 0, "reading");
+        let mut watch = |progress: deep::Progress| match progress {
+            deep::Progress::Reading(event) => show(&bar, event),
+            deep::Progress::Training(name, step, of) => bar.set_message(format!("learning {name}, {step} of {of}")),
+            deep::Progress::Scored(done, of) => {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+            }
+        };
+        let findings = deep(&engine, &clean, &pairs, &options, &mut watch)?;
         bar.finish_and_clear();
         Ok(findings)
     }
@@ -343,9 +432,22 @@ fn corpus(name: &str, folder: &Path) -> anyhow::Result<Corpus> {
         if !path.is_dir() {
             bail!("{}: is not a folder; put training recordings in train, and those to mix in test", path.display());
         }
-        let text = path.to_str().with_context(|| format!("{}: is not UTF-8", path.display()))?;
-        let inputs = schedule::list(&[text.to_string()], None)?.inputs;
-        Ok(inputs.into_iter().map(|input| input.path).collect())
+        recordings(&path)
     };
     Ok(Corpus { name: name.into(), train: files("train")?, test: files("test")? })
+}
+
+/// The recordings of a folder: those to learn from and others, in turns.
+fn halves(folder: &Path) -> anyhow::Result<Corpus> {
+    let all = recordings(folder)?;
+    let part = |first: usize| all.iter().skip(first).step_by(2).cloned().collect::<Vec<_>>();
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Corpus { name, train: part(0), test: part(1) })
+}
+
+/// The recordings of a folder.
+fn recordings(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let text = folder.to_str().with_context(|| format!("{}: is not UTF-8", folder.display()))?;
+    let inputs = schedule::list(&[text.to_string()], None)?.inputs;
+    Ok(inputs.into_iter().map(|input| input.path).collect())
 }

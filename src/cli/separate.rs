@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use partwise::job::{Separation, SeparationMethod};
+use partwise::job::{Denoising, Separation, SeparationMethod};
 use partwise::model::Model;
 use partwise::recordings::Event;
 use partwise::schedule::{
@@ -31,6 +31,24 @@ pub(super) fn stage_threads(common: &Common) -> usize {
 /// Separate recordings with a trained model, or without one by --method nmf2d
 #[derive(Args)]
 pub(super) struct Separate {
+    #[command(flatten)]
+    batch: Batch,
+    #[command(flatten)]
+    options: Options<Separation>,
+}
+
+/// Take musical noise off recordings: keep what a few components explain, such as notes, and leave out single cells far above
+#[derive(Args)]
+pub(super) struct Denoise {
+    #[command(flatten)]
+    batch: Batch,
+    #[command(flatten)]
+    options: Options<Denoising>,
+}
+
+/// The files of a job, and how it goes through them.
+#[derive(Args)]
+struct Batch {
     /// Files, folders, globs, @list.txt or @list.jsonl
     #[arg(required_unless_present = PRINT, value_name = "INPUT")]
     inputs: Vec<String>,
@@ -43,8 +61,6 @@ pub(super) struct Separate {
     /// Names of the results, with {stem}, {source} and {ext}
     #[arg(long, default_value = PATTERN, value_name = "PATTERN")]
     name: String,
-    #[command(flatten)]
-    options: Options<Separation>,
     /// Skip files that the manifest proves done: the same input, model and options, and outputs that are there
     #[arg(long)]
     resume: bool,
@@ -104,11 +120,53 @@ pub(super) struct Summary {
 
 impl Separate {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
+        let separation = self.options.description(common.seed)?;
+        let blame = |error| self.options.blame(error);
         if self.options.is_printed() {
-            self.print(common)?;
+            description::print(&self.batch.in_force(separation, blame)?)?;
             return Ok(Ending::Done);
         }
-        let (summary, failure) = self.separate(common)?;
+        self.batch.run(common, separation, blame)
+    }
+
+    /// Separates; also, what ended the job early.
+    pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
+        let separation = self.options.description(common.seed)?;
+        self.batch.separate(common, separation, |error| self.options.blame(error))
+    }
+}
+
+impl Denoise {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
+        let Denoising(separation) = self.options.description(common.seed)?;
+        let blame = |error| self.options.blame(error);
+        if self.options.is_printed() {
+            description::print(&Denoising(self.batch.in_force(separation, blame)?))?;
+            return Ok(Ending::Done);
+        }
+        self.batch.run(common, separation, blame)
+    }
+}
+
+impl Batch {
+    /// The description in force. `blame` puts an error in the words of the command line.
+    fn in_force(
+        &self,
+        separation: Separation,
+        blame: impl Fn(partwise::Error) -> anyhow::Error,
+    ) -> anyhow::Result<Separation> {
+        let model = self.model.as_deref().map(Model::load).transpose()?;
+        Ok(self.plan(model.as_ref(), separation, blame)?.separation)
+    }
+
+    /// Separates, and prints a summary.
+    fn run(
+        self,
+        common: &Common,
+        separation: Separation,
+        blame: impl Fn(partwise::Error) -> anyhow::Error,
+    ) -> anyhow::Result<Ending> {
+        let (summary, failure) = self.separate(common, separation, blame)?;
         print(common.json, &summary, || text(&summary))?;
         match failure {
             Some(failure) if failure.is_full() => log::error!("{failure}"),
@@ -125,15 +183,23 @@ impl Separate {
     }
 
     /// Separates; also, what ended the job early.
-    pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
+    fn separate(
+        self,
+        common: &Common,
+        separation: Separation,
+        blame: impl Fn(partwise::Error) -> anyhow::Error,
+    ) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
         let model = self.model.as_deref().map(Model::load).transpose()?;
-        let plan = self.plan(model.as_ref(), common)?;
+        let plan = self.plan(model.as_ref(), separation, blame)?;
         self.run_job(common, &plan)
     }
 
-    /// The description of the separation, its files looked up.
-    fn separation(&self, common: &Common) -> anyhow::Result<Separation> {
-        let mut separation = self.options.description(common.seed)?;
+    fn plan<'a>(
+        &self,
+        model: Option<&'a Model>,
+        mut separation: Separation,
+        blame: impl Fn(partwise::Error) -> anyhow::Error,
+    ) -> anyhow::Result<Plan<'a>> {
         if self.model.is_none() && separation.method.is_none() {
             let without = SeparationMethod::WITHOUT_MODEL.join(" or ");
             bail!("--model: name a model, or separate without one by --method {without}");
@@ -142,11 +208,6 @@ impl Separate {
             let named: Vec<String> = files.iter().map(|path| path.to_string_lossy().into_owned()).collect();
             *files = sources::files(&named)?;
         }
-        Ok(separation)
-    }
-
-    fn plan<'a>(&self, model: Option<&'a Model>, common: &Common) -> anyhow::Result<Plan<'a>> {
-        let separation = self.separation(common)?;
         let mut watch = |event: Event| {
             match event {
                 Event::Skipped(error) => log::error!("{error}; it is left out"),
@@ -155,13 +216,7 @@ impl Separate {
             }
             Ok(())
         };
-        Plan::new(model, &separation, &mut watch).map_err(|error| self.options.blame(error))
-    }
-
-    /// Prints the description in force.
-    fn print(&self, common: &Common) -> anyhow::Result<()> {
-        let model = self.model.as_deref().map(Model::load).transpose()?;
-        description::print(&self.plan(model.as_ref(), common)?.separation)
+        Plan::new(model, &separation, &mut watch).map_err(blame)
     }
 
     /// What the results depend on beside the recordings.

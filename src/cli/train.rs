@@ -149,9 +149,11 @@ fn summary(model: &Model, path: &Path) -> String {
 
 /// What the method adds to the summary of a source, a line each: "speech, mixture: components 32, steps 16".
 fn details(source: &SourceSummary) -> String {
-    let value = |value: &Value| match value.as_f64().filter(|_| value.is_f64()) {
-        Some(number) => format!("{number:.2}"),
-        None => value.to_string(),
+    let value = |value: &Value| match (value.as_f64().filter(|_| value.is_f64()), value.as_array()) {
+        (Some(number), _) => format!("{number:.2}"),
+        // A curve is for programs.
+        (None, Some(curve)) if curve.iter().all(Value::is_f64) => format!("{} numbers, in the model", curve.len()),
+        _ => value.to_string(),
     };
     let line = |(name, details): (&String, &Value)| {
         let of_object = |fields: &serde_json::Map<String, Value>| {

@@ -18,13 +18,13 @@ mod version;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::audio::FormatChoice;
 use crate::divergence::Divergence;
 use crate::kernels::Norm;
 use crate::methods::nmf::{self, Updates};
-use crate::methods::{averaged, discriminative, gain_prior, nmf2d, sparse};
+use crate::methods::{averaged, deep, discriminative, gain_prior, nmf2d, sparse};
 use crate::options::{self, Described, Flag, MaskChoice, PerSource, text};
 use crate::spectrogram::{BandMap, Front, Length, Shape, Spectrum, Transform};
 use crate::{Error, Result};
@@ -95,6 +95,8 @@ pub enum TrainingMethod {
     Discriminative(discriminative::Training),
     /// Bases of each source at several orders.
     Averaged(averaged::Training),
+    /// A cost, and bases of each source under it.
+    Deep(deep::Training),
 }
 
 impl TrainingMethod {
@@ -106,6 +108,7 @@ impl TrainingMethod {
             Self::Sparse => "sparse",
             Self::Discriminative(_) => "discriminative",
             Self::Averaged(_) => "averaged",
+            Self::Deep(_) => "deep",
         }
     }
 
@@ -116,7 +119,11 @@ impl TrainingMethod {
 
     /// Whether it takes long, so that its state is kept and it can go on from there.
     pub fn is_kept(&self) -> bool {
-        matches!(self, Self::Discriminative(own) if own.objective == discriminative::Objective::Paper)
+        match self {
+            Self::Discriminative(own) => own.objective == discriminative::Objective::Paper,
+            Self::Deep(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -160,9 +167,9 @@ impl Training {
         match &self.method {
             TrainingMethod::Nmf => nmf::kept_norm(&self.nmf()).map(drop),
             TrainingMethod::GainPrior(own) => nmf::kept_norm(&self.nmf()).and_then(|_| own.check()),
-            TrainingMethod::Sparse => sparse::check("sparse", self.divergence(), self.updates, self.normalize),
+            TrainingMethod::Sparse => sparse::check("sparse", &self.divergence(), self.updates, self.normalize),
             TrainingMethod::Discriminative(own) => {
-                sparse::check("discriminative", self.divergence(), self.updates, self.normalize)?;
+                sparse::check("discriminative", &self.divergence(), self.updates, self.normalize)?;
                 own.check()
             }
             TrainingMethod::Averaged(own) => {
@@ -172,6 +179,37 @@ impl Training {
                 }
                 own.check()
             }
+            TrainingMethod::Deep(own) => self.check_deep().and_then(|()| own.check()),
+        }
+    }
+
+    /// Checks that what the method deep decides is left to it.
+    fn check_deep(&self) -> Result<()> {
+        let usual = Self::default();
+        let unfit = |option, value: String, reason: &str| Err(Error::option(option, format!("{value}: {reason}")));
+        if self.rank != usual.rank {
+            return Err(Error::option("rank", "the method deep has components"));
+        }
+        if let Some(divergence) = &self.divergence {
+            return unfit("divergence", divergence.to_string(), "the method deep learns it; where it starts is start");
+        }
+        if let Some(updates) = self.updates.filter(|updates| *updates != Updates::Alternating) {
+            return unfit("updates", updates.to_string(), "the method deep has alternating ones");
+        }
+        if let Some(spectrum) = self.spectrum.filter(|spectrum| *spectrum != Spectrum::Power) {
+            return unfit("spectrum", spectrum.to_string(), "the method deep takes power");
+        }
+        if let Some(norm) = self.normalize.filter(|norm| *norm != Norm::L1) {
+            return unfit("normalize", norm.to_string(), "the method deep has l1");
+        }
+        if self.bands != usual.bands {
+            return unfit("bands", self.bands.to_string(), "the method deep takes linear ones");
+        }
+        let numbers = [("tolerance", self.tolerance), ("pre_emphasis", self.pre_emphasis)];
+        let numbers = numbers.into_iter().chain(self.sparsity.map(|sparsity| ("sparsity", sparsity)));
+        match numbers.into_iter().find(|(_, number)| *number != 0.0) {
+            Some((option, number)) => unfit(option, number.to_string(), "the method deep has none"),
+            None => Ok(()),
         }
     }
 
@@ -183,6 +221,7 @@ impl Training {
                 (Updates::Extrapolated, 0.0)
             }
             TrainingMethod::Sparse | TrainingMethod::Discriminative(_) => (Updates::Alternating, sparse::SPARSITY),
+            TrainingMethod::Deep(_) => (Updates::Alternating, 0.0),
         };
         let (updates, sparsity) = (self.updates.unwrap_or(updates), self.sparsity.unwrap_or(sparsity));
         let iterations = if updates == Updates::Extrapolated { 50 } else { 100 };
@@ -191,11 +230,13 @@ impl Training {
         let averaged = matches!(self.method, TrainingMethod::Averaged(_));
         let method = match &self.method {
             TrainingMethod::Discriminative(own) => TrainingMethod::Discriminative(own.in_force()),
+            TrainingMethod::Deep(own) => TrainingMethod::Deep(own.in_force()),
             other => other.clone(),
         };
+        let is_learned = matches!(self.method, TrainingMethod::Deep(_));
         Self {
             method,
-            divergence: Some(self.divergence()),
+            divergence: (!is_learned).then(|| self.divergence()),
             updates: Some(updates),
             sparsity: Some(sparsity),
             iterations: Some(self.iterations.unwrap_or(iterations)),
@@ -213,8 +254,9 @@ impl Training {
 
     /// What the fit is measured by.
     pub fn divergence(&self) -> Divergence {
-        self.divergence.unwrap_or(match self.method {
-            TrainingMethod::Averaged(_) => Divergence::ItakuraSaito,
+        self.divergence.clone().unwrap_or(match self.method {
+            // A cost that is learned has the scale of Itakura-Saito.
+            TrainingMethod::Averaged(_) | TrainingMethod::Deep(_) => Divergence::ItakuraSaito,
             _ => Divergence::KullbackLeibler,
         })
     }
@@ -252,17 +294,22 @@ impl Described for Training {
     const KIND: &'static str = "a training";
     const USUAL: Option<&'static str> = Some("nmf");
     const METHOD: Flag =
-        Flag::text("method", "nmf|gain-prior|sparse|discriminative|averaged", "The method [default: nmf]");
+        Flag::text("method", "nmf|gain-prior|sparse|discriminative|averaged|deep", "The method [default: nmf]");
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[
         ("nmf", &[]),
         ("gain-prior", gain_prior::Training::FLAGS),
         ("sparse", &[]),
         ("discriminative", discriminative::Training::FLAGS),
         ("averaged", averaged::Training::FLAGS),
+        ("deep", deep::Training::FLAGS),
     ];
     const COMMON: &'static [Flag] = &[
         Flag::count_per_source("rank", "K|NAME=K", "Components a source: one number for all, or NAME=K for one source"),
-        Flag::word::<Divergence>("divergence", "eu|kl|is|beta:B", "The measure of the fit [default: kl; averaged: is]"),
+        Flag::word::<Divergence>(
+            "divergence",
+            "eu|kl|is|beta:B|t:N|ggd:B",
+            "The measure of the fit [default: kl; averaged: is]",
+        ),
         Flag::word::<Updates>(
             "updates",
             "extrapolated|joint|alternating",
@@ -286,7 +333,7 @@ impl Described for Training {
         Flag::word::<Spectrum>(
             "spectrum",
             "power|magnitude",
-            "What of the spectrum is factorized [default: magnitude, or power with is and beta:B below 0.5]",
+            "What of the spectrum is factorized [default: magnitude, or power with is, t:N, ggd:B and beta:B below 0.5]",
         ),
         Flag::word::<BandMap>(
             "bands",
@@ -364,13 +411,17 @@ pub enum SeparationMethod {
     Discriminative(sparse::Separation),
     /// The posterior of gains at several orders of the bases of a model.
     Averaged(averaged::Separation),
+    /// Gains under the bases and the cost of a model.
+    Deep,
     /// Without a model: patterns that move in time and pitch.
     Nmf2d(nmf2d::Separation),
+    /// Without a model, or by the cost of one: what a few components explain.
+    Denoise(deep::Denoising),
 }
 
 impl SeparationMethod {
     /// The names of the methods that need no model.
-    pub const WITHOUT_MODEL: &'static [&'static str] = &["nmf2d"];
+    pub const WITHOUT_MODEL: &'static [&'static str] = &["nmf2d", DENOISE.0];
 
     /// The method's name.
     pub fn name(&self) -> &'static str {
@@ -380,7 +431,9 @@ impl SeparationMethod {
             Self::Sparse(_) => "sparse",
             Self::Discriminative(_) => "discriminative",
             Self::Averaged(_) => "averaged",
+            Self::Deep => "deep",
             Self::Nmf2d(_) => "nmf2d",
+            Self::Denoise(_) => DENOISE.0,
         }
     }
 
@@ -390,7 +443,22 @@ impl SeparationMethod {
     }
 }
 
+/// The method that takes noise off recordings, and its own options.
+const DENOISE: (&str, &[Flag]) = ("denoise", deep::Denoising::FLAGS);
+
 impl Separation {
+    /// A separation by the method denoise, with its usual options.
+    fn denoising() -> Self {
+        Self { method: Some(SeparationMethod::Denoise(deep::Denoising::default())), ..Self::default() }
+    }
+
+    /// What results are written as.
+    const FORMAT: Flag = Flag::word::<FormatChoice>(
+        "format",
+        "same|wav-f32|wav-pcm16|wav-pcm24|flac",
+        "same (the input's bit depth, as wav), wav-f32 (exact), wav-pcm16, wav-pcm24, or flac (the input's bit depth)",
+    );
+
     /// The files that the description names, a list for each of its sources.
     pub fn files_mut(&mut self) -> impl Iterator<Item = &mut Vec<PathBuf>> {
         let sources = match &mut self.method {
@@ -413,10 +481,11 @@ impl Separation {
             ));
         }
         match &self.method {
-            None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_)) => Ok(()),
+            None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_) | SeparationMethod::Deep) => Ok(()),
             Some(SeparationMethod::Sparse(own) | SeparationMethod::Discriminative(own)) => own.check(),
             Some(SeparationMethod::Averaged(own)) => own.check(),
             Some(SeparationMethod::Nmf2d(own)) => own.check(),
+            Some(SeparationMethod::Denoise(own)) => own.check(),
         }
     }
 }
@@ -426,9 +495,9 @@ impl Described for Separation {
     const USUAL: Option<&'static str> = None;
     const METHOD: Flag = Flag::text(
         "method",
-        "nmf2d|nmf",
-        "nmf2d: separate without a model, each source a pattern in time and log-frequency that moves to wherever it sounds; nmf: \
-         use the bases of a model alone [default: the method of the model]",
+        "nmf2d|denoise|nmf",
+        "nmf2d: separate without a model, each source a pattern in time and log-frequency that moves to wherever it sounds; \
+         denoise: as `partwise denoise`; nmf: use the bases of a model alone [default: the method of the model]",
     );
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[
         ("nmf", &[]),
@@ -436,7 +505,9 @@ impl Described for Separation {
         ("sparse", sparse::Separation::FLAGS),
         ("discriminative", sparse::Separation::FLAGS),
         ("averaged", averaged::Separation::FLAGS),
+        ("deep", &[]),
         ("nmf2d", nmf2d::Separation::FLAGS),
+        DENOISE,
     ];
     const COMMON: &'static [Flag] = &[
         Flag::word::<MaskChoice>(
@@ -453,7 +524,7 @@ impl Described for Separation {
         Flag::count(
             "iterations",
             "N",
-            "Updates of the gains [default: 40, or 100 alternating ones; averaged: 50; nmf2d: 300, or 100 with --init-bases]",
+            "Updates of the gains [default: 40, or 100 alternating ones; averaged: 50; nmf2d and denoise: 300, or 100 with --init-bases]",
         ),
         Flag::number(
             "tolerance",
@@ -461,11 +532,7 @@ impl Described for Separation {
             "Stop the updates of a stretch of frames once five of them lower its objective by less than this share of its first \
              value; 0: never",
         ),
-        Flag::word::<FormatChoice>(
-            "format",
-            "same|wav-f32|wav-pcm16|wav-pcm24|flac",
-            "same (the input's bit depth, as wav), wav-f32 (exact), wav-pcm16, wav-pcm24, or flac (the input's bit depth)",
-        ),
+        Self::FORMAT,
         Flag::text("only", "NAME", "Write this source alone"),
     ];
 
@@ -476,6 +543,43 @@ impl Described for Separation {
 
     fn join(common: Value, method: Option<Value>) -> serde_json::Result<Self> {
         Ok(Self { method: method.map(serde_json::from_value).transpose()?, ..Self::deserialize(common)? })
+    }
+}
+
+/// A separation by the method denoise. Its description has the options of a [`Separation`] that this method has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Denoising(pub Separation);
+
+impl Default for Denoising {
+    fn default() -> Self {
+        Self(Separation::denoising())
+    }
+}
+
+impl Serialize for Denoising {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        options::serialize(self, serializer)
+    }
+}
+
+impl Described for Denoising {
+    const KIND: &'static str = "a denoising";
+    const USUAL: Option<&'static str> = Some(DENOISE.0);
+    const METHOD: Flag = Flag::text("method", DENOISE.0, "The method");
+    const METHODS: &'static [(&'static str, &'static [Flag])] = &[DENOISE];
+    const COMMON: &'static [Flag] =
+        &[Flag::count("iterations", "N", "Updates of both factors [default: 300]"), Separation::FORMAT];
+
+    fn split(&self) -> serde_json::Result<(Value, Option<Value>)> {
+        let (common, method) = self.0.split()?;
+        let known = |name: &&str| Self::COMMON.iter().any(|flag| flag.name == *name);
+        let common = common.as_object().into_iter().flatten().filter(|(name, _)| known(&name.as_str()));
+        let common: Map<String, Value> = common.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Ok((common.into(), method))
+    }
+
+    fn join(common: Value, method: Option<Value>) -> serde_json::Result<Self> {
+        Separation::join(common, method).map(Self)
     }
 }
 

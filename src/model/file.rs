@@ -83,8 +83,11 @@ impl Model {
             let bases = file.matrix(&format!("{name}.{BASES}"), "(F, K)")?;
             Ok(Source { name: name.clone(), bases })
         };
+        let parts = Parts::read(file.text("method")?, &file, &names)?;
+        // A learned cost has no name: it is among the parts.
+        let divergence = parts.divergence().unwrap_or_else(|| file.text("divergence").map_err(Error::Input)?.parse());
         let model = Self {
-            divergence: file.text("divergence")?.parse().map_err(|cause: Error| cause.to_string())?,
+            divergence: divergence.map_err(|cause| cause.to_string())?,
             sample_rate: file.text("sample_rate")?.parse().map_err(|_| "has a sample rate that is no number")?,
             stft: file.json("stft")?,
             spectrum: file.text("spectrum")?.parse().map_err(|cause: Error| cause.to_string())?,
@@ -97,7 +100,7 @@ impl Model {
             training: file.json("training")?,
             options: file.given_json("options").map_err(|fault| of_later_version(&file).unwrap_or(fault))?,
             sources: names.iter().map(source).collect::<std::result::Result<_, String>>()?,
-            parts: Parts::read(file.text("method")?, &file, &names)?,
+            parts,
         };
         model.check()?;
         let (of_method, _) = model.parts.write(&model.names()).map_err(|cause| cause.to_string())?;

@@ -75,7 +75,7 @@ impl Model {
         let bases: Vec<ArrayView2<f32>> = self.sources.iter().map(|source| source.bases.view()).collect();
         let (bases, sources) = side_by_side(&bases);
         let power_exponent = self.spectrum.power_exponent();
-        TrainedBases { bases, sources, divergence: self.divergence, power_exponent }
+        TrainedBases { bases, sources, divergence: self.divergence.clone(), power_exponent }
     }
 
     /// What a usable model keeps to; an error is the reason alone.
@@ -91,7 +91,7 @@ impl Model {
             return Err(format!("has a pre-emphasis of {}", self.pre_emphasis));
         }
         let expected = self.rows()?;
-        if self.sources.is_empty() {
+        if self.sources.is_empty() && !self.parts.needs_no_source() {
             return Err("has no sources".into());
         }
         for (index, Source { name, bases }) in self.sources.iter().enumerate() {

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::methods::{averaged, discriminative, gain_prior, sparse};
+use crate::divergence::Divergence;
+use crate::methods::{averaged, deep, discriminative, gain_prior, sparse};
 use crate::tensors::{Tensor, Tensors};
 
 /// The part of a model that belongs to its method.
@@ -18,11 +19,13 @@ pub enum Parts {
     Discriminative(discriminative::Learned),
     /// The orders of the bases.
     Averaged(averaged::Learned),
+    /// The cost, of a model without bases if it is to denoise.
+    Deep(deep::Learned),
 }
 
 impl Parts {
     /// The names of the methods that learn models.
-    pub const METHODS: [&'static str; 5] = ["nmf", "gain-prior", "sparse", "discriminative", "averaged"];
+    pub const METHODS: [&'static str; 6] = ["nmf", "gain-prior", "sparse", "discriminative", "averaged", "deep"];
 
     /// The name of the method.
     pub fn method(&self) -> &'static str {
@@ -32,7 +35,21 @@ impl Parts {
             Self::Sparse(_) => Self::METHODS[2],
             Self::Discriminative(_) => Self::METHODS[3],
             Self::Averaged(_) => Self::METHODS[4],
+            Self::Deep(_) => Self::METHODS[5],
         }
+    }
+
+    /// The divergence that gains are found under, if it was learned.
+    pub(super) fn divergence(&self) -> Option<crate::Result<Divergence>> {
+        match self {
+            Self::Deep(learned) => Some(learned.curve.divergence()),
+            _ => None,
+        }
+    }
+
+    /// Whether a model may be without sources.
+    pub(super) fn needs_no_source(&self) -> bool {
+        matches!(self, Self::Deep(learned) if learned.task == deep::Task::Denoise)
     }
 
     /// Checks that they fit bases of `rows` rows, and sources of these names and ranks; an error is the reason alone.
@@ -43,6 +60,7 @@ impl Parts {
             Self::Sparse(learned) => learned.check(),
             Self::Discriminative(learned) => learned.check(rows, sources),
             Self::Averaged(learned) => learned.check(sources),
+            Self::Deep(learned) => learned.check(sources),
         }
     }
 
@@ -54,6 +72,7 @@ impl Parts {
             Self::Sparse(learned) => (Vec::new(), learned.texts()),
             Self::Discriminative(learned) => (learned.tensors(sources), learned.penalty.texts()),
             Self::Averaged(learned) => (Vec::new(), learned.texts()?),
+            Self::Deep(learned) => (learned.tensors(), learned.texts()),
         })
     }
 
@@ -65,6 +84,7 @@ impl Parts {
             "sparse" => sparse::Learned::read(file).map(Self::Sparse),
             "discriminative" => discriminative::Learned::read(file, sources).map(Self::Discriminative),
             "averaged" => averaged::Learned::read(file).map(Self::Averaged),
+            "deep" => deep::Learned::read(file).map(Self::Deep),
             _ => Err(format!("has method '{method}'; this version of partwise knows '{}'", Self::METHODS.join("', '"))),
         }
     }

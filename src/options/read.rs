@@ -125,7 +125,10 @@ fn owner<D: Described>(given: &Map<String, Value>) -> Result<Option<&'static str
         (Some((method, _)), None) => Ok(Some(method)),
         (None, _) => Err(unknown::<D>(special[0], None)),
         (Some(_), Some(_)) => {
-            Err(Error::option(special[0], format!("several methods have this option; name one as {METHOD}")))
+            let all = options::<D>();
+            let owners = all.iter().find(|(flag, _)| flag.name == special[0]).map(|(_, owners)| owners.join(" and "));
+            let owners = owners.unwrap_or_default();
+            Err(Error::option(special[0], format!("is an option of the methods {owners}; name one as {METHOD}")))
         }
     }
 }
@@ -261,11 +264,11 @@ mod tests {
         );
         assert_refused::<Training>(
             json!({"method": "vbn"}),
-            "method: vbn: not a method of a training; use nmf, gain-prior, sparse, discriminative, averaged",
+            "method: vbn: not a method of a training; use nmf, gain-prior, sparse, discriminative, averaged, deep",
         );
         assert_refused::<Training>(
             json!({"method": 3}),
-            "method: 3: must be a name, one of nmf, gain-prior, sparse, discriminative, averaged",
+            "method: 3: must be a name, one of nmf, gain-prior, sparse, discriminative, averaged, deep",
         );
         assert_refused::<Separation>(
             json!({"sources": 2, "prior_weight": 0}),

@@ -4,6 +4,7 @@
 //! [`Findings`]: tables and figures. Experiments do not depend on how their findings are shown.
 
 pub mod averaged;
+pub mod deep;
 pub mod discriminative;
 pub mod gain_prior;
 mod mixtures;

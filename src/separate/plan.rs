@@ -6,7 +6,7 @@ use crate::job::{Separation, SeparationMethod};
 use crate::kernels::{GainPrior, Glue, Mask, Momentum, Shifts, Variational};
 use crate::methods::nmf::separate::{FixedBases, Plain};
 use crate::methods::separator::{Held, OnEngine, Separator};
-use crate::methods::{averaged, discriminative, gain_prior, nmf, nmf2d, sparse};
+use crate::methods::{averaged, deep, discriminative, gain_prior, nmf, nmf2d, sparse};
 use crate::model::{Model, Parts};
 use crate::options::MaskChoice;
 use crate::recordings::{self, Watch};
@@ -28,6 +28,7 @@ enum Way<'a> {
     Discriminative(&'a Model, &'a discriminative::Learned, nmf::separate::Settings),
     Averaged(&'a Model, &'a averaged::Learned, averaged::separate::Settings),
     Nmf2d(nmf2d::separate::Settings),
+    Denoise(deep::separate::Settings),
 }
 
 impl<'a> Plan<'a> {
@@ -39,6 +40,7 @@ impl<'a> Plan<'a> {
     pub fn new(model: Option<&'a Model>, separation: &Separation, watch: &mut Watch) -> Result<Self> {
         separation.check()?;
         let plan = match (model, &separation.method) {
+            (model, Some(SeparationMethod::Denoise(own))) => Self::denoise(model, own, separation)?,
             (Some(model), method) => Self::under(model, method.as_ref(), separation)?,
             (None, Some(SeparationMethod::Nmf2d(own))) => Self::nmf2d(own, separation, watch)?,
             (None, Some(method)) => return Err(Error::option("method", format!("{}: needs a model", method.name()))),
@@ -85,6 +87,13 @@ impl<'a> Plan<'a> {
                     _ => Way::Discriminative(model, learned, settings),
                 };
                 (way, SeparationMethod::Discriminative(own), settings)
+            }
+            (_, Parts::Deep(learned)) if learned.task == deep::Task::Denoise => {
+                return Err(Error::input("this model was learned to denoise; use `partwise denoise`"));
+            }
+            (None | Some(SeparationMethod::Deep), Parts::Deep(_)) => {
+                let settings = gains(nmf::Updates::Extrapolated)?;
+                (Way::Nmf(model, settings), SeparationMethod::Deep, settings)
             }
             (None | Some(SeparationMethod::Averaged(_)), Parts::Averaged(learned)) => {
                 let usual = averaged::Separation::default();
@@ -173,6 +182,44 @@ impl<'a> Plan<'a> {
         Ok(Self { separation, scheme, way: Way::Nmf2d(settings) })
     }
 
+    /// Plans the denoising of recordings, by the cost of a model if there is one.
+    fn denoise(model: Option<&Model>, own: &deep::Denoising, separation: &Separation) -> Result<Self> {
+        has_own_updates("denoise", separation)?;
+        if separation.mask != MaskChoice::Wiener {
+            return Err(Error::option("mask", format!("{}: does not go with the method denoise", separation.mask)));
+        }
+        let learned = match model.map(|model| (model, &model.parts)) {
+            None => None,
+            Some((model, Parts::Deep(learned))) if learned.task == deep::Task::Denoise => {
+                Some((&model.stft, model.sample_rate, learned))
+            }
+            Some((_, parts)) => {
+                return Err(Error::input(format!(
+                    "this model was trained with the method {}, and not to denoise; train one with --method deep --task denoise",
+                    parts.method()
+                )));
+            }
+        };
+        let own = own.in_force(learned)?;
+        let (front, iterations) = (own.front(), separation.iterations.unwrap_or(deep::ITERATIONS));
+        let settings =
+            own.settings(learned.map(|(_, _, learned)| learned), iterations, front.spectrum.power_exponent())?;
+        let scheme = Scheme {
+            sources: vec![deep::DENOISED.into()],
+            sample_rate: None,
+            front,
+            whole: true,
+            // Λ, P and Q, and gains before and after an update.
+            held: (3, 3 * settings.rank),
+        };
+        let separation = Separation {
+            method: Some(SeparationMethod::Denoise(own)),
+            iterations: Some(iterations),
+            ..separation.clone()
+        };
+        Ok(Self { separation, scheme, way: Way::Denoise(settings) })
+    }
+
     /// The place of the one source that is written, if not all are.
     ///
     /// # Errors
@@ -226,6 +273,7 @@ impl<'a> Plan<'a> {
                 Box::new(averaged::separate::Averaging::new(engine, model.bases(), learned, settings))
             }
             Way::Nmf2d(settings) => Box::new(nmf2d::separate::Blind::new(engine, settings)),
+            Way::Denoise(settings) => Box::new(deep::separate::Denoiser::new(engine, settings)),
         }
     }
 }

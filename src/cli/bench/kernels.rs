@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use ndarray::{Array1, Array2};
 use partwise::Divergence;
+use partwise::cubics::no_sums;
 use partwise::engine::{Cpu, Engine, Timing};
 use partwise::kernels::{
-    Bases, Density, GainPrior, Gig, Glue, Gradient, Lags, Mask, Mixture, Mixtures, Modulus, Order, Pairing, Pairs,
-    Peak, Peaks, Prior, Rule, ShiftRule, Shifts, Spectra, Variational,
+    Adjoint, Bases, Density, GainPrior, Gig, Glue, Gradient, Lags, Mask, Mixture, Mixtures, Modulus, Order, Pairing,
+    Pairs, Peak, Peaks, Prior, Rule, ShiftRule, Shifts, Spectra, Variational,
 };
 use partwise::random::Stream;
 use partwise::report::Roof;
+use partwise::weight::Weight;
 use serde::Serialize;
 
 use super::super::progress::advanced;
@@ -30,6 +32,9 @@ const MIXTURES: usize = 32;
 
 /// The shape of the priors of variational Bayes.
 const SHAPE: f64 = 0.2;
+
+/// The degrees of freedom of the density whose updates are reversed.
+const FREEDOM: f64 = 0.73;
 
 /// Frames of the utterances that are mixed in pairs, about.
 const UTTERANCE: usize = 500;
@@ -153,6 +158,11 @@ struct Problem<'a, E: Engine> {
     /// One order: W, fixed, and both means of H. Patterns that move have none.
     orders: Vec<Order<E>>,
     gig: &'a Gig<E>,
+    weight: &'a Weight,
+    /// The adjoints of W and H, and of the weight.
+    of_w: E::Matrix,
+    of_h: E::Panel,
+    knots: E::Matrix,
 }
 
 /// Two sources whose utterances are mixed in pairs, and their models.
@@ -243,7 +253,7 @@ fn updates<E: GainPrior>() -> Vec<Kernel<E>> {
 }
 
 /// The kernels without a divergence.
-fn others<E: Glue + Pairs + Variational>() -> Vec<Kernel<E>> {
+fn others<E: Glue + Pairs + Variational + Adjoint>() -> Vec<Kernel<E>> {
     vec![
         Kernel {
             name: "masks",
@@ -264,7 +274,29 @@ fn others<E: Glue + Pairs + Variational>() -> Vec<Kernel<E>> {
             cost: |s| Cost { flop: 4.0 * s.product, bytes: s.v + s.w + 4.0 * s.h },
             run: |engine, p| engine.update_gain_posteriors(p.v, &mut p.orders, p.gig).map(drop),
         },
+        Kernel {
+            name: "adjoint of gains",
+            cost: reversed,
+            run: |engine, p| {
+                let adjoints = (&mut p.of_w, &mut p.of_h, &mut p.knots);
+                engine.adjoint_of_gains(p.v, &p.w, &p.h, p.weight, adjoints.0, adjoints.1, adjoints.2)
+            },
+        },
+        Kernel {
+            name: "adjoint of bases",
+            cost: reversed,
+            run: |engine, p| {
+                let adjoints = (&mut p.of_w, &mut p.of_h, &mut p.knots);
+                engine.adjoint_of_bases(p.v, &p.w, &p.h, p.weight, adjoints.0, adjoints.1, adjoints.2)
+            },
+        },
     ]
+}
+
+/// Of an update that is reversed: Λ, N, D and the products of their adjoints, and four more for those of both factors, which are
+/// read and written.
+fn reversed(s: &Sizes) -> Cost {
+    Cost { flop: 9.0 * s.product, bytes: s.v + 3.0 * s.w + 3.0 * s.h }
 }
 
 /// Of mixtures that are formed. For a bin: two sums of spectra, a square, a multiply-add, and one more for each of two
@@ -295,7 +327,7 @@ fn shifted<E: Shifts>() -> Vec<Kernel<E>> {
 }
 
 /// The kernels of a shape: those that depend on the divergence, and the others.
-fn of_shape<E: GainPrior + Glue + Shifts + Pairs + Variational>(shape: Shape) -> [Vec<Kernel<E>>; 2] {
+fn of_shape<E: GainPrior + Glue + Shifts + Pairs + Variational + Adjoint>(shape: Shape) -> [Vec<Kernel<E>>; 2] {
     if shape.lags.is_some() { [shifted(), Vec::new()] } else { [updates(), others()] }
 }
 
@@ -309,7 +341,7 @@ pub(super) fn steps(plan: &Plan) -> usize {
 }
 
 /// Measures the peaks and all kernels of an engine.
-pub(super) fn measure<E: GainPrior + Glue + Shifts + Pairs + Peak + Variational>(
+pub(super) fn measure<E: GainPrior + Glue + Shifts + Pairs + Peak + Variational + Adjoint>(
     engine: &E,
     plan: &Plan,
     bar: &ProgressBar,
@@ -321,9 +353,9 @@ pub(super) fn measure<E: GainPrior + Glue + Shifts + Pairs + Peak + Variational>
     for &shape in &plan.shapes {
         let given = Given::of(engine, shape)?;
         let [updates, others] = of_shape(shape);
-        for &divergence in &plan.divergences {
+        for divergence in &plan.divergences {
             for kernel in &updates {
-                kernels.push(advanced(bar, time(engine, kernel, &given, Some(divergence), plan.least)?));
+                kernels.push(advanced(bar, time(engine, kernel, &given, Some(divergence.clone()), plan.least)?));
             }
         }
         for kernel in &others {
@@ -356,6 +388,7 @@ struct Given<E: Engine> {
     /// Mixtures in pairs that are stored, and that are formed as magnitudes and as powers. None for patterns that move.
     pairs: Option<[Paired<E>; 3]>,
     gig: Gig<E>,
+    weight: Weight,
 }
 
 impl<E: Pairs> Given<E> {
@@ -368,6 +401,7 @@ impl<E: Pairs> Given<E> {
             h: numbers("h", pitch * components, frames),
             pairs: if shape.lags.is_some() { None } else { Some(paired(engine, bins, &utterances(frames))?) },
             gig: Gig::new(engine, SHAPE)?,
+            weight: Weight::student(FREEDOM)?,
         })
     }
 }
@@ -427,7 +461,7 @@ fn time<E: GainPrior + Pairs + Variational>(
 ) -> partwise::Result<KernelTime> {
     let shape = given.shape;
     let middle = shape.components / 2;
-    let divergence = of.unwrap_or(Divergence::ItakuraSaito);
+    let divergence = of.clone().unwrap_or(Divergence::ItakuraSaito);
     let bases: Vec<_> = given.w.iter().map(|w| w.view()).collect();
     // A card lowers its clock while the host uploads a problem, and raises it again under load. So give it some work
     // first.
@@ -442,14 +476,18 @@ fn time<E: GainPrior + Pairs + Variational>(
             v: &given.v,
             w: engine.stack(&bases)?,
             h: engine.panel(given.h.view())?,
-            rule: Rule::of(divergence),
-            shifts: ShiftRule::of(divergence, shape.lags()),
+            rule: Rule::of(divergence.clone()),
+            shifts: ShiftRule::of(divergence.clone(), shape.lags()),
             sources: [0..middle, middle..shape.components],
             priors: priors(engine, [0..middle, middle..shape.components])?,
             weights: engine.panel(Array2::from_elem((2, shape.frames), 0.1f32).view())?,
             pairs: given.pairs.as_ref(),
             orders,
             gig: &given.gig,
+            weight: &given.weight,
+            of_w: engine.stack(&bases)?,
+            of_h: engine.panel(given.h.view())?,
+            knots: engine.matrix(no_sums().view())?,
         };
         let mut timed = || engine.timed(|| (0..times).try_for_each(|_| (kernel.run)(engine, &mut problem)));
         let started = Instant::now();
@@ -460,7 +498,7 @@ fn time<E: GainPrior + Pairs + Variational>(
         rests.set(timing.device.is_some());
         Ok(timing)
     })?;
-    let Cost { flop, bytes } = (kernel.cost)(&Sizes::of(shape, of));
+    let Cost { flop, bytes } = (kernel.cost)(&Sizes::of(shape, of.clone()));
     Ok(KernelTime {
         kernel: kernel.name,
         divergence: of.map(|divergence| divergence.to_string()),
@@ -500,8 +538,8 @@ mod tests {
             [3, 999, 1000, 2000, 2600].map(utterances),
             [vec![1], vec![499], vec![500], vec![500; 2], vec![650; 2]]
         );
-        let costs = |divergence, kernels: Vec<Kernel<partwise::Cpu>>| -> Vec<(f64, f64)> {
-            let costs = kernels.iter().map(|kernel| (kernel.cost)(&Sizes::of(shape, divergence)));
+        let costs = |divergence: Option<Divergence>, kernels: Vec<Kernel<partwise::Cpu>>| -> Vec<(f64, f64)> {
+            let costs = kernels.iter().map(|kernel| (kernel.cost)(&Sizes::of(shape, divergence.clone())));
             costs.map(|cost| (cost.flop, cost.bytes)).collect()
         };
         let is = costs(Some(Divergence::ItakuraSaito), updates());
@@ -512,11 +550,12 @@ mod tests {
         let of_others = costs(None, others());
         assert_eq!(of_others[..2], [(60.0, 148.0), (8.0, 56.0)]);
         assert!((of_others[3].0 - 2.0 * (9.0 + 4.0 / 6.0)).abs() < 1e-12 && (of_others[3].1 - 56.0).abs() < 1e-12);
-        assert_eq!(of_others[4..], [(240.0, 304.0)]);
+        assert_eq!(of_others[4..], [(240.0, 304.0), (540.0, 324.0), (540.0, 324.0)]);
         // With 2 time lags and 4 pitch lags a product has 480 flop, W 80 bytes, H 240.
         let shape: Shape = "2x3x5x2x4".parse().unwrap();
-        let shifted = |divergence| {
-            let costs = shifted::<partwise::Cpu>().into_iter().map(|k| (k.cost)(&Sizes::of(shape, Some(divergence))));
+        let shifted = |divergence: Divergence| {
+            let costs =
+                shifted::<partwise::Cpu>().into_iter().map(|k| (k.cost)(&Sizes::of(shape, Some(divergence.clone()))));
             costs.map(|cost| (cost.flop, cost.bytes)).collect::<Vec<_>>()
         };
         assert_eq!(shifted(Divergence::ItakuraSaito), [(1440.0, 584.0), (1440.0, 424.0)]);

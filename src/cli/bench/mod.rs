@@ -43,7 +43,7 @@ pub(super) struct Bench {
         default_values = ["257x1000x64", "513x4000x30", "1025x5168x88", "257x20000x128", "175x500x2x7x18"]
     )]
     shape: Vec<Shape>,
-    /// The divergences of the updates: eu, kl, is or beta:B; one or several
+    /// The divergences of the updates: eu, kl, is, beta:B, t:N or ggd:B; one or several
     #[arg(long, value_name = "DIVERGENCE", num_args = 1.., default_values = ["is", "kl"])]
     divergence: Vec<Divergence>,
     /// Numbers of 10 s clips in the whole jobs, one or several; 0 for no jobs

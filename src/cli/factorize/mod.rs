@@ -71,7 +71,7 @@ impl Factorize {
             tolerance: self.tolerance,
             learn: self.learn(),
             normalization: self.norm()?.map(|norm| Normalization { norm, compensate: true }),
-            ..Options::of(self.divergence, self.iterations)
+            ..Options::of(self.divergence.clone(), self.iterations)
         };
         let (scale, beta) = (level(&v), self.divergence.exponent_beta());
         // d(mv|mλ) = m^β d(v|λ), so the penalty must be scaled alike to keep the minimum in place.

@@ -32,7 +32,7 @@ pub(in crate::cli) struct Factorize {
     /// Keep a factor unchanged
     #[arg(long, value_name = "w|h")]
     pub(super) fix: Option<Fixed>,
-    /// The divergence to minimize: eu, kl, is or beta:B
+    /// The divergence to minimize: eu, kl, is, beta:B, t:N or ggd:B
     #[arg(long, default_value = "kl")]
     pub(super) divergence: Divergence,
     /// alternating: H, then W. joint: both in one pass over the data, never raising the objective. extrapolated: each

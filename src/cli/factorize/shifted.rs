@@ -70,7 +70,7 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         trace_every: command.trace_every,
         learn: command.learn(),
         normalize: command.norm()?,
-        ..Options::of(command.divergence, lags, command.iterations)
+        ..Options::of(command.divergence.clone(), lags, command.iterations)
     };
     // As for plain factors, d(mv|mλ) = m^β d(v|λ), so the penalty must be scaled alike.
     options.rule.rule = Rule { sparsity: command.sparsity * scale.powf(1.0 - beta), ..options.rule.rule };

@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 use rayon::prelude::*;
 
 use crate::divergence::Divergence;
+use crate::engine::cut;
 use crate::kernels::variational::{Bases, Order, Variational};
 use crate::kernels::{Products, Rule};
 use crate::random::Stream;
@@ -47,14 +48,8 @@ impl<E: Variational + Products> Recording<E> {
         let mean = data.iter().map(|&x| f64::from(x)).sum::<f64>() / data.len().max(1) as f64;
         let scale = if mean > 0.0 { sources as f64 * share / mean } else { 1.0 };
         let data = data.mapv(|x| (f64::from(x) * scale) as f32);
-        let mut rest = data.t();
-        let mut parts = Vec::with_capacity(segments.len());
-        for &columns in segments {
-            let (part, after) = rest.split_at(Axis(1), columns);
-            parts.push(part);
-            rest = after;
-        }
-        Ok(Self { power: engine.packed(&parts)?, share, data })
+        let power = engine.packed(&cut(data.t(), segments))?;
+        Ok(Self { power, share, data })
     }
 
     /// Bases (F, K) that explain this recording's share with gains of 1.

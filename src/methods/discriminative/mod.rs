@@ -15,7 +15,6 @@ mod reconstruction;
 pub(crate) mod separate;
 pub(crate) mod train;
 
-pub use checkpoint::Keeper;
 pub use file::Learned;
 pub use options::{Objective, Training};
 

@@ -105,13 +105,13 @@ pub(super) fn learn<E: Products + Glue>(
         let (mut n, mut d) = (sums(), sums());
         for Mixed { sources, targets, sum, gains, all_gains } in mixed {
             let all = engine.matrix(side_by_side(sources.map(|source| &learned[source])).view())?;
-            let (of_sum, _) = engine.base_sums(sum, &all, all_gains, KL)?;
+            let (of_sum, _) = engine.base_sums(sum, &all, all_gains, &KL)?;
             let of_sum = engine.read_matrix::<f64>(&of_sum)?;
             let mut first = 0;
             for (place, &source) in sources.iter().enumerate() {
                 let (target, h) = (&targets[place], &gains[place]);
                 let w = engine.matrix(learned[source].view())?;
-                n[source] += &engine.read_matrix::<f64>(&engine.base_sums(target, &w, h, KL)?.0)?;
+                n[source] += &engine.read_matrix::<f64>(&engine.base_sums(target, &w, h, &KL)?.0)?;
                 let end = first + learned[source].ncols();
                 d[source] += &of_sum.slice(s![.., first..end]);
                 first = end;
@@ -132,10 +132,10 @@ fn objective<E: Products>(engine: &E, mixed: &[Mixed<E>], learned: &[Array2<f32>
     let mut objective = 0.0;
     for Mixed { sources, targets, sum, gains, all_gains } in mixed {
         let all = engine.matrix(side_by_side(sources.map(|source| &learned[source])).view())?;
-        objective -= engine.costs(sum, &all, all_gains, KL)?.iter().sum::<f64>();
+        objective -= engine.costs(sum, &all, all_gains, &KL)?.iter().sum::<f64>();
         for ((&source, target), h) in sources.iter().zip(targets).zip(gains) {
             let w = engine.matrix(learned[source].view())?;
-            objective += engine.costs(target, &w, h, KL)?.iter().sum::<f64>();
+            objective += engine.costs(target, &w, h, &KL)?.iter().sum::<f64>();
         }
     }
     Ok(objective)
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(h.slice(s![3.., ..]), parts[1][0]);
         let cost = |h: &Array2<f64>| -> f64 {
             let w = vec![side_by_side([&bases[0], &bases[2]]).mapv(f64::from)];
-            let data = Reference.costs(&mixed[1].sum, &w, &vec![h.clone()], KL).unwrap();
+            let data = Reference.costs(&mixed[1].sum, &w, &vec![h.clone()], &KL).unwrap();
             data.iter().sum::<f64>() + 0.01 * h.sum()
         };
         let flat = flat_gains(mixed[1].sum[0].mapv(|v| v as f32).view(), side_by_side([&bases[0], &bases[2]]).view());

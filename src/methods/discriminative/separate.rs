@@ -33,7 +33,7 @@ impl<E: Products + Momentum + Glue> OnEngine<E> for Reconstructing<E> {
     fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
         let panel = engine.panel(data)?;
         let (gains, iterations) = self.bases.gains(engine, data, &panel, segments, &self.settings)?;
-        let costs = engine.costs(&panel, &self.bases.on_engine, &gains, self.bases.divergence)?;
+        let costs = engine.costs(&panel, &self.bases.on_engine, &gains, &self.bases.divergence)?;
         let masks = engine.masks(&self.reconstruction, &gains, &self.bases.sources, self.settings.mask)?;
         Ok(Separated { masks: read_masks(engine, &masks)?, costs, iterations })
     }

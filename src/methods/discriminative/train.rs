@@ -5,12 +5,13 @@ use realfft::num_complex::Complex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::checkpoint::{Keeper, State};
+use super::checkpoint::State;
 use super::file::Learned;
 use super::options::{Objective, Training};
 use super::reconstruction::{self, Mixed};
 use super::{Factors, Options, Step, go_on};
 use crate::kernels::{Glue, Mixtures, Modulus, Momentum, Norm, Pairing, Pairs, Products, Spectra, all_pairs};
+use crate::methods::keeper::Keeper;
 use crate::methods::nmf::train::LearnedSource;
 use crate::methods::nmf::{self, Fit, random_start};
 use crate::methods::sparse;

@@ -92,12 +92,12 @@ pub fn claims<E: Products + Momentum + Glue>(
     data: ArrayView2<f32>,
     (bases, w): (ArrayView2<f32>, &E::Matrix),
     sources: &[Range<usize>],
-    divergence: Divergence,
+    divergence: &Divergence,
     p: f64,
 ) -> Result<Array2<f64>> {
     let (v, start) = (engine.panel(data)?, engine.panel(nmf::flat_gains(data, bases).view())?);
     let until = Until { iterations: UPDATES, tolerance: 0.0, segments: &[data.ncols()] };
-    let (h, _) = nmf::update_gains(engine, &v, w, start, &Rule::of(divergence), Updates::Extrapolated, &until)?;
+    let (h, _) = nmf::update_gains(engine, &v, w, start, &Rule::of(divergence.clone()), Updates::Extrapolated, &until)?;
     let mut claims = Array2::zeros((sources.len(), data.ncols()));
     for (mask, mut claims) in engine.masks(w, &h, sources, Mask::Ratio(p))?.iter().zip(claims.outer_iter_mut()) {
         let mask: Array2<f32> = engine.read_panel(mask)?;
@@ -175,7 +175,7 @@ mod tests {
         for p in [1.0, 2.0] {
             let of = |data: ArrayView2<f32>| {
                 let divergence = Divergence::KullbackLeibler;
-                claims(&Reference, data, (bases.view(), &w), &[0..1, 1..2], divergence, p).unwrap()
+                claims(&Reference, data, (bases.view(), &w), &[0..1, 1..2], &divergence, p).unwrap()
             };
             let found = of(data.view());
             let expected = array![[2.0 * 4f64.powf(p), 0.0], [0.0, 2.0 * 2f64.powf(p)]];

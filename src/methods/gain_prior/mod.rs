@@ -145,11 +145,11 @@ mod tests {
             let alphas = [0.5, 0.1];
             let weights = even(&Reference, &alphas, 12);
             let cost = |updates| {
-                let rule = Rule::of(divergence);
+                let rule = Rule::of(divergence.clone());
                 let start = vec![values(3, 6, 12)];
                 let h = update_gains(&Reference, &v, &w, start, &rule, &priors, &weights, updates).unwrap();
                 let data: f64 =
-                    crate::kernels::Products::costs(&Reference, &v, &w, &h, divergence).unwrap().iter().sum();
+                    crate::kernels::Products::costs(&Reference, &v, &w, &h, &divergence).unwrap().iter().sum();
                 let likelihood = |prior| log_likelihood(&Reference, &h, prior).unwrap();
                 data - priors.iter().zip(alphas).map(|(prior, alpha)| alpha * likelihood(prior)).sum::<f64>()
             };
@@ -170,7 +170,7 @@ mod tests {
         let read = |h: &E::Panel| engine.read_panel::<f32>(h).unwrap();
         for divergence in [Divergence::KullbackLeibler, Divergence::ItakuraSaito, Divergence::Beta(0.5)] {
             for gradient in GRADIENTS {
-                let rule = Rule::of(divergence);
+                let rule = Rule::of(divergence.clone());
                 let priors = [0..4, 4..9].map(|rows| prior(engine, rows, gradient));
                 let until = Until { iterations: 7, tolerance: 0.0, segments: &[70] };
                 let plain = nmf::update_gains(engine, &v, &w, start(), &rule, Updates::Alternating, &until).unwrap().0;

@@ -118,7 +118,7 @@ impl<E: GainPrior + Momentum + Glue> UnderPriors<E> {
             Some(leakage) if given.contains(&Weight::Auto) => {
                 let FixedBases { on_host, on_engine, sources, divergence } = &self.bases;
                 let bases = (on_host.view(), on_engine);
-                let claims = claims(engine, data, bases, sources, *divergence, self.power_exponent)?;
+                let claims = claims(engine, data, bases, sources, divergence, self.power_exponent)?;
                 leakage.weights(claims.view(), segments)
             }
             _ => Array2::zeros((given.len(), data.ncols())),
@@ -151,7 +151,7 @@ impl<E: GainPrior + Momentum + Glue> UnderPriors<E> {
         }
         let start = bases.start(engine, data)?;
         let weights = engine.panel(self.weights(engine, data, segments)?.view())?;
-        let (rule, iterations) = (Rule::of(bases.divergence), settings.gains.iterations);
+        let (rule, iterations) = (Rule::of(bases.divergence.clone()), settings.gains.iterations);
         let gains = super::update_gains(engine, panel, &bases.on_engine, start, &rule, priors, &weights, iterations)?;
         Ok((gains, vec![iterations; segments.len()]))
     }
@@ -219,7 +219,7 @@ mod tests {
         let TrainedBases { bases, sources, divergence, .. } = bases();
         let w = Reference.matrix(bases.view()).unwrap();
         let data = data(9);
-        let claims = claims(&Reference, data.view(), (bases.view(), &w), &sources, divergence, 1.0).unwrap();
+        let claims = claims(&Reference, data.view(), (bases.view(), &w), &sources, &divergence, 1.0).unwrap();
         let leakage = Leakage::new(learned().leakage.as_ref().unwrap()).unwrap();
         let auto = [Weight::Auto; 2];
         for segments in [&[9][..], &[4, 5]] {

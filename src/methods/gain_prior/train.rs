@@ -77,7 +77,7 @@ pub(crate) fn train<E: GainPrior + Momentum + Glue>(
         mixtures.push(mixture);
         summaries.push(summary);
     }
-    let leakage = measure_leakage(engine, &halves, options.rule.divergence, power_exponent)?;
+    let leakage = measure_leakage(engine, &halves, &options.rule.divergence, power_exponent)?;
     Ok((learned, Learned { mixtures, leakage: Some(leakage.shares().clone()) }, summaries))
 }
 
@@ -139,7 +139,7 @@ impl Halves {
 fn measure_leakage<E: Products + Momentum + Glue>(
     engine: &E,
     sources: &[Halves],
-    divergence: Divergence,
+    divergence: &Divergence,
     power_exponent: f64,
 ) -> Result<Leakage> {
     let mut claimed = Array2::zeros((sources.len(), sources.len()));
@@ -198,7 +198,7 @@ mod tests {
             source(array![[1.0], [0.0]], array![[2.0, 0.0], [1.0, 0.0]]),
             source(array![[0.0], [1.0]], array![[1.0, 3.0], [2.0, 6.0]]),
         ];
-        let leakage = measure_leakage(&Reference, &sources, Divergence::KullbackLeibler, 2.0).unwrap();
+        let leakage = measure_leakage(&Reference, &sources, &Divergence::KullbackLeibler, 2.0).unwrap();
         let expected = array![[1.0, 0.1], [0.0, 0.9]];
         assert!((leakage.shares() - &expected).iter().all(|error| error.abs() < 1e-6), "{:?}", leakage.shares());
     }

@@ -27,7 +27,7 @@ pub(super) fn factorize<E: Products + Glue>(
         (_, Learn::Both, Order::GainsFirst) => vec![Factor::Gains, Factor::Bases],
         (_, Learn::Both, Order::BasesFirst) => vec![Factor::Bases, Factor::Gains],
     };
-    let joint_rule = Rule { exponent: options.rule.divergence.majorizing_exponent(), ..options.rule };
+    let joint_rule = Rule { exponent: options.rule.divergence.majorizing_exponent(), ..options.rule.clone() };
     let mut trace = Trace::new(options);
     let mut done = 0;
     if trace.due(0) {

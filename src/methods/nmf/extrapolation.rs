@@ -16,7 +16,7 @@ use ndarray::Array2;
 use super::options::{Learn, Normalization, Options};
 use super::stopping::{self, Path as _};
 use super::trace::{Fit, Trace, objective};
-use crate::kernels::momentum::{SLACK, START, share};
+use crate::kernels::momentum::{START, share, tolerated};
 use crate::kernels::{Glue, Momentum, Products, Rule, Track};
 use crate::{Error, Result};
 
@@ -146,12 +146,12 @@ impl<E: Products + Momentum> stopping::Path<E> for Path<E::Panel> {
             safe: select(safe)?,
             state: select(state)?,
         };
-        Ok(Self { track, ..*self })
+        Ok(Self { track, rule: self.rule.clone(), ..*self })
     }
 }
 
 fn relaxed(rule: &Rule) -> Rule {
-    Rule { exponent: RELAXATION * rule.exponent, ..*rule }
+    Rule { exponent: RELAXATION * rule.exponent, ..rule.clone() }
 }
 
 /// Learns both factors, with one step length for all columns and bases. Returns the number of iterations, and how many of them
@@ -166,7 +166,7 @@ fn update_both<E: Products + Momentum + Glue>(
     mut watch: impl FnMut(usize) -> Result<()>,
 ) -> Result<(usize, usize)> {
     let long = relaxed(&options.rule);
-    let sure = Rule { exponent: long.divergence.majorizing_exponent(), ..long };
+    let sure = Rule { exponent: long.divergence.majorizing_exponent(), ..long.clone() };
     let copy = |(w, h): (&E::Matrix, &E::Panel)| -> Result<(E::Matrix, E::Panel)> {
         Ok((engine.lead_bases(w, w, 0.0)?, engine.lead_gains(h, h, 0.0)?))
     };
@@ -180,12 +180,12 @@ fn update_both<E: Products + Momentum + Glue>(
     let (mut trial, mut safe, mut previous) = (copy(start)?, copy(start)?, copy(start)?);
     let mut next_h = copy(start)?.1;
     let mut costs = engine.panel_like(h, Array2::<f32>::zeros((1, engine.shape(h).1)).view())?;
-    let (mut lowest, mut steps, mut rule) = (f64::INFINITY, -PLAIN, long);
+    let (mut lowest, mut steps, mut rule) = (f64::INFINITY, -PLAIN, long.clone());
     let (mut done, mut refused, mut accepted) = (0, 0, true);
     while done < options.iterations && !trace.converged {
         engine.try_gains(v, &trial.0, &trial.1, &mut next_h, &mut costs, &rule)?;
         let cost = engine.read_panel::<f64>(&costs)?.sum();
-        let moved = std::mem::replace(&mut accepted, cost <= lowest * (1.0 + SLACK));
+        let moved = std::mem::replace(&mut accepted, cost <= tolerated(lowest));
         if accepted {
             lowest = lowest.min(cost);
             steps += 1.0;
@@ -198,13 +198,13 @@ fn update_both<E: Products + Momentum + Glue>(
             keep_norm(&mut lead_w, &mut lead_h)?;
             let spare = std::mem::replace(&mut safe, std::mem::replace(&mut trial, (lead_w, lead_h)));
             previous = (next_w, std::mem::replace(&mut next_h, spare.1));
-            rule = long;
+            rule = long.clone();
         } else {
             // Updates with the majorising exponent cannot cost more than the point that they start from.
             refused += 1;
             steps = 0.0;
             trial = copy((&safe.0, &safe.1))?;
-            rule = sure;
+            rule = sure.clone();
         }
         if trace.due(done) {
             trace.push(done, if done == 0 { cost } else { lowest })?;
@@ -216,7 +216,7 @@ fn update_both<E: Products + Momentum + Glue>(
         watch(done)?;
     }
     // The last update was not judged yet.
-    let rises = done > 0 && objective(engine, v, &previous.0, &previous.1, &options.rule)? > lowest * (1.0 + SLACK);
+    let rises = done > 0 && objective(engine, v, &previous.0, &previous.1, &options.rule)? > tolerated(lowest);
     (*w, *h) = if rises { safe } else { previous };
     Ok((done, refused))
 }
@@ -240,7 +240,7 @@ mod tests {
         for divergence in [Divergence::ItakuraSaito, Divergence::KullbackLeibler] {
             let (v, w, mut h) = (numbers("v", 12, 30), numbers("w", 12, 5), numbers("h", 5, 30));
             let (mut refusals, mut last) = (0, Array2::from_elem((1, 30), f64::INFINITY));
-            let rule = Rule::of(divergence);
+            let rule = Rule::of(divergence.clone());
             let done = update_gains(&Reference, &v, &w, &mut h, &rule, 60, |_, track| {
                 refusals += track.state[0].row(1).iter().filter(|&&steps| steps == 0.0).count();
                 let accepted = track.state[0].row(0).insert_axis(ndarray::Axis(0)).to_owned();
@@ -250,9 +250,9 @@ mod tests {
             });
             assert_eq!(done.unwrap(), 60);
             assert!(refusals > 0, "{divergence}: nothing was refused, so nothing was seen");
-            let costs = Reference.costs(&v, &w, &h, divergence).unwrap();
+            let costs = Reference.costs(&v, &w, &h, &divergence).unwrap();
             for (cost, accepted) in costs.iter().zip(last.row(0)) {
-                assert!(*cost <= accepted * (1.0 + SLACK), "{divergence}: ends at {cost}, above {accepted}");
+                assert!(*cost <= tolerated(*accepted), "{divergence}: ends at {cost}, above {accepted}");
             }
         }
     }
@@ -263,7 +263,7 @@ mod tests {
         let v = vec![numbers("true w", 12, 3)[0].dot(&numbers("true h", 3, 30)[0])];
         for divergence in [Divergence::ItakuraSaito, Divergence::KullbackLeibler] {
             let (mut w, mut h) = (numbers("w", 12, 3), numbers("h", 3, 30));
-            let options = Options::of(divergence, 400);
+            let options = Options::of(divergence.clone(), 400);
             let mut trace = Trace::new(&options);
             let (done, refused) =
                 update_both(&Reference, &v, &mut w, &mut h, &options, &mut trace, |_| Ok(())).unwrap();
@@ -271,7 +271,7 @@ mod tests {
             let accepted = trace.fit(done).objective;
             assert!(accepted.windows(2).all(|pair| pair[1] <= pair[0]));
             let ends = objective(&Reference, &v, &w, &h, &options.rule).unwrap();
-            assert!(ends <= accepted[399] * (1.0 + SLACK), "{divergence}: ends at {ends}, above {}", accepted[399]);
+            assert!(ends <= tolerated(accepted[399]), "{divergence}: ends at {ends}, above {}", accepted[399]);
         }
     }
 

@@ -43,7 +43,7 @@ pub fn factorize<E: Products + Momentum + Glue>(
     watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Fit> {
     let norm = kept_norm(options)?;
-    let options = &Options { rule: Rule { norm, ..options.rule }, ..options.clone() };
+    let options = &Options { rule: Rule { norm, ..options.rule.clone() }, ..options.clone() };
     engine.within(|| {
         if let Some(norm) = options.rule.basis_norm() {
             engine.normalize(w, Some(h), norm)?;
@@ -84,8 +84,8 @@ mod tests {
     use ndarray::{Array1, Array2, Axis, s};
 
     use super::*;
-    use crate::divergence::ALL;
     use crate::divergence::Divergence;
+    use crate::divergence::all;
     use crate::engine::{Engine, Reference};
     use crate::kernels::Norm;
     use crate::kernels::momentum::SLACK;
@@ -109,10 +109,10 @@ mod tests {
         let mut ways = [Learn::Both, Learn::Gains, Learn::Bases].map(plain).to_vec();
         ways.extend([Updates::Joint, Updates::Extrapolated].map(|updates| (updates, Learn::Both)));
         ways.push((Updates::Extrapolated, Learn::Gains));
-        for divergence in ALL {
+        for divergence in all() {
             for &(updates, learn) in &ways {
                 for normalization in [None, Some(Normalization { norm: Norm::L1, compensate: true })] {
-                    let fit = run(&Options { updates, learn, normalization, ..Options::of(divergence, 30) });
+                    let fit = run(&Options { updates, learn, normalization, ..Options::of(divergence.clone(), 30) });
                     assert_eq!(fit.objective.len(), 31);
                     for pair in fit.objective.windows(2) {
                         assert!(pair[1] <= pair[0] * (1.0 + 1e-12), "{divergence}, {updates}, {learn:?}: {pair:?}");
@@ -179,7 +179,7 @@ mod tests {
         divergences: &[Divergence],
         sparsities: &[f64],
     ) {
-        for (seed, &divergence, &sparsity) in
+        for (seed, divergence, &sparsity) in
             seeds.flat_map(|seed| divergences.iter().flat_map(move |d| sparsities.iter().map(move |s| (seed, d, s))))
         {
             // Uneven data, with exact zeros.
@@ -190,7 +190,7 @@ mod tests {
             for norm in [Norm::L1, Norm::L2] {
                 for updates in [Updates::Alternating, Updates::Joint, Updates::Extrapolated] {
                     let normalization = Some(Normalization { norm, compensate: true });
-                    let mut options = Options { updates, normalization, ..Options::of(divergence, 40) };
+                    let mut options = Options { updates, normalization, ..Options::of(divergence.clone(), 40) };
                     options.rule.sparsity = sparsity;
                     let (v, mut w, mut h) = (
                         engine.panel(data.view()).unwrap(),
@@ -199,7 +199,7 @@ mod tests {
                     );
                     let fit = factorize(engine, &v, &mut w, &mut h, &options, |_| Ok(()));
                     let case = format!("{divergence}, {norm}, {updates}, λ {sparsity}, seed {seed}");
-                    if (divergence, norm) == (Divergence::KullbackLeibler, Norm::L1) {
+                    if (divergence.clone(), norm) == (Divergence::KullbackLeibler, Norm::L1) {
                         let refused = fit.unwrap_err().to_string();
                         assert!(refused.contains("kl") && refused.contains("l2"), "{refused}");
                         continue;
@@ -227,9 +227,9 @@ mod tests {
 
     #[test]
     fn a_sparse_objective_never_rises() {
-        check_sparse(&Reference, 1e-12, 0..20, &ALL, &[0.03, 1.0, 30.0]);
+        check_sparse(&Reference, 1e-12, 0..20, &all(), &[0.03, 1.0, 30.0]);
         let some = [0.5, 1.0, 1.5, 2.0, 0.0].map(|beta| Divergence::beta(beta).unwrap());
-        check_sparse(&crate::engine::Cpu::new(Some(1)).unwrap(), 1e-5, 0..6, &ALL, &[0.03, 1.0, 30.0]);
+        check_sparse(&crate::engine::Cpu::new(Some(1)).unwrap(), 1e-5, 0..6, &all(), &[0.03, 1.0, 30.0]);
         if let Some(gpu) = crate::engine::testing::gpu() {
             check_sparse(&gpu, 1e-5, 0..1, &some, &[1.0]);
         }
@@ -316,10 +316,10 @@ mod tests {
     #[test]
     fn the_tolerance_does_not_depend_on_the_scale_of_the_start() {
         for updates in [Updates::Alternating, Updates::Joint, Updates::Extrapolated] {
-            for divergence in ALL {
+            for divergence in all() {
                 let ends = |scale: f64, tolerance: f64| {
                     let (w, h) = random_start(data().view(), 3, 0);
-                    let options = Options { updates, tolerance, ..Options::of(divergence, 3000) };
+                    let options = Options { updates, tolerance, ..Options::of(divergence.clone(), 3000) };
                     let (v, mut w, mut h) = (
                         Reference.panel(data().view()).unwrap(),
                         vec![w.mapv(|w| f64::from(w) * scale)],
@@ -332,7 +332,11 @@ mod tests {
                 let best = ends(1.0, 0.0);
                 for scale in [1e-3, 1.0, 10.0, 1e3] {
                     let end = ends(scale, 1e-4);
-                    assert!(end < 1.3 * best, "{divergence}, {updates}, {scale}: ends at {end}, not {best}");
+                    // Learned costs may be below 0.
+                    assert!(
+                        end < best + 0.3 * best.abs(),
+                        "{divergence}, {updates}, {scale}: ends at {end}, not {best}"
+                    );
                 }
             }
         }

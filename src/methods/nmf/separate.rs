@@ -94,7 +94,7 @@ impl<E: Products> FixedBases<E> {
         let &Settings { updates, iterations, tolerance, sparsity, .. } = settings;
         let until = Until { iterations, tolerance, segments };
         let start = self.start(engine, data)?;
-        let rule = Rule { sparsity, ..Rule::of(self.divergence) };
+        let rule = Rule { sparsity, ..Rule::of(self.divergence.clone()) };
         super::update_gains(engine, panel, &self.on_engine, start, &rule, updates, &until)
     }
 
@@ -112,7 +112,7 @@ impl<E: Products> FixedBases<E> {
     where
         E: Glue,
     {
-        let costs = engine.costs(panel, &self.on_engine, &gains, self.divergence)?;
+        let costs = engine.costs(panel, &self.on_engine, &gains, &self.divergence)?;
         let masks = engine.masks(&self.on_engine, &gains, &self.sources, mask)?;
         Ok(Separated { masks: read_masks(engine, &masks)?, costs, iterations })
     }

@@ -48,7 +48,7 @@ impl<'a> Trace<'a> {
         self.objective.push(objective);
         if let [.., before, now] = self.objective[..] {
             let tolerance = self.options.tolerance;
-            self.converged |= tolerance > 0.0 && before - now < tolerance * before;
+            self.converged |= tolerance > 0.0 && before - now < tolerance * before.abs();
         }
         Ok(())
     }
@@ -70,7 +70,7 @@ pub(crate) fn objective<E: Products>(
     h: &E::Panel,
     rule: &Rule,
 ) -> Result<f64> {
-    let cost: f64 = engine.costs(v, w, h, rule.divergence)?.iter().sum();
+    let cost: f64 = engine.costs(v, w, h, &rule.divergence)?.iter().sum();
     if rule.sparsity == 0.0 {
         return Ok(cost);
     }

@@ -67,7 +67,7 @@ pub fn factorize<E: Shifts>(
 ) -> Result<Fit> {
     let norm = options.normalize.filter(|_| options.learn != Learn::Gains);
     norm.map_or(Ok(()), |norm| check_norm(&options.rule.rule, norm))?;
-    let rule = ShiftRule { rule: Rule { norm, ..options.rule.rule }, ..options.rule };
+    let rule = ShiftRule { rule: Rule { norm, ..options.rule.rule.clone() }, ..options.rule };
     let due = |done: usize| {
         done == options.iterations || (options.trace_every > 0 && done.is_multiple_of(options.trace_every))
     };
@@ -112,7 +112,7 @@ fn look<E: Shifts>(
     rule: &ShiftRule,
     stacks: usize,
 ) -> Result<Vec<f64>> {
-    let mut columns = engine.shifted_costs(v, w, h, rule.lags, rule.rule.divergence)?;
+    let mut columns = engine.shifted_costs(v, w, h, rule.lags, &rule.rule.divergence)?;
     if rule.rule.sparsity != 0.0 {
         let gains = engine.read_panel::<f64>(h)?.sum_axis(Axis(0));
         columns.iter_mut().zip(gains).for_each(|(cost, gains)| *cost += rule.rule.sparsity * gains);

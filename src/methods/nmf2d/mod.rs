@@ -44,7 +44,7 @@ mod tests {
     fn the_objective_never_rises() {
         for divergence in [Divergence::Euclidean, Divergence::KullbackLeibler, Divergence::Beta(1.5)] {
             for sparsity in [0.0, 0.3] {
-                let mut options = Options::of(divergence, LAGS, 40);
+                let mut options = Options::of(divergence.clone(), LAGS, 40);
                 options.rule.rule.sparsity = sparsity;
                 let fit = run(&options, 2, 0).fit;
                 assert_eq!(fit.objective.dim(), (2, 41));
@@ -65,13 +65,13 @@ mod tests {
         let (stream, v) = (Stream::new(3, "zeros"), data());
         let v = Array2::from_shape_fn(v.dim(), |at| v[at] * stream.uniform((at.0 * 14 + at.1) as u64).powi(3) as f32);
         let matrices = [v.slice(s![.., ..5]), v.slice(s![.., 5..])];
-        for (seed, &divergence) in (0..seeds).flat_map(|seed| divergences.iter().map(move |d| (seed, d))) {
+        for (seed, divergence) in (0..seeds).flat_map(|seed| divergences.iter().map(move |d| (seed, d))) {
             for (norm, sparsity) in [(Norm::L1, 0.3), (Norm::L2, 0.03), (Norm::L2, 0.3), (Norm::L2, 10.0)] {
-                let mut options = Options { normalize: Some(norm), ..Options::of(divergence, LAGS, 30) };
+                let mut options = Options { normalize: Some(norm), ..Options::of(divergence.clone(), LAGS, 30) };
                 options.rule.rule.sparsity = sparsity;
                 let start = Start::Random { components: 2, starts: 2, seed };
                 let found = search(engine, &matrices, start, &options, |_| Ok(()));
-                if (divergence, norm) == (Divergence::KullbackLeibler, Norm::L1) {
+                if (divergence.clone(), norm) == (Divergence::KullbackLeibler, Norm::L1) {
                     assert!(found.unwrap_err().to_string().contains("l2"));
                     continue;
                 }
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn a_sparse_objective_never_rises() {
-        check_sparse(&Reference, 1e-12, 5, &crate::divergence::ALL);
-        check_sparse(&Cpu::new(Some(1)).unwrap(), 1e-5, 2, &crate::divergence::ALL);
+        check_sparse(&Reference, 1e-12, 5, &crate::divergence::all());
+        check_sparse(&Cpu::new(Some(1)).unwrap(), 1e-5, 2, &crate::divergence::all());
         if let Some(gpu) = crate::engine::testing::gpu() {
             let some = [Divergence::KullbackLeibler, Divergence::Euclidean, Divergence::ItakuraSaito];
             check_sparse(&gpu, 1e-5, 1, &some);
@@ -97,7 +97,7 @@ mod tests {
     fn with_one_lag_it_is_plain_nmf() {
         for divergence in [Divergence::Euclidean, Divergence::KullbackLeibler] {
             let lags = Lags { time: 1, pitch: 1 };
-            let Found { fit, bases, gains, .. } = run(&Options::of(divergence, lags, 10), 1, 3);
+            let Found { fit, bases, gains, .. } = run(&Options::of(divergence.clone(), lags, 10), 1, 3);
             let (mut plain_w, mut plain_h) = random_start(&[data().view()], 2, lags, 3);
             let v = Reference.panel(data().view()).unwrap();
             let options = nmf::Options {

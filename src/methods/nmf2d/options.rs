@@ -95,7 +95,7 @@ impl Separation {
              inputs before this option",
         ),
         Flag::switch("adapt", "Learn on from the patterns of --init-bases; otherwise they stay as they are"),
-        Flag::word::<Divergence>("divergence", "eu|kl|is|beta:B", "The measure of the fit [default: kl]"),
+        Flag::word::<Divergence>("divergence", "eu|kl|is|beta:B|t:N|ggd:B", "The measure of the fit [default: kl]"),
         Flag::number("sparsity", "L", "The weight of an L1 penalty on the gains [default: 0]"),
         Flag::word::<Length>(
             "window",
@@ -218,7 +218,7 @@ impl Separation {
 
     /// How a recording is separated: `patterns` those of the given recordings, if any are given.
     pub(crate) fn settings(&self, iterations: usize, mask: Mask, patterns: Option<Patterns>) -> Settings {
-        let mut options = Options { trace_every: 0, ..Options::of(self.divergence, self.lags(), iterations) };
+        let mut options = Options { trace_every: 0, ..Options::of(self.divergence.clone(), self.lags(), iterations) };
         options.rule.rule.sparsity = self.sparsity;
         // Without it patterns would grow as gains shrink, and the penalty would say nothing. In L1 it would say nothing under KL: there
         // the gains' sum is that of the data.

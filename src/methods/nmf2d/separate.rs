@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 use super::factorize::Options;
 use super::search::{Found, Start, search};
 use crate::Result;
+use crate::engine::cut;
 use crate::kernels::{Mask, Shifts};
 use crate::methods::separator::{Held, Separated, Separator};
 
@@ -83,13 +84,7 @@ impl<E: Shifts> Separator for Blind<'_, E> {
         watch: &mut (dyn FnMut(f64) -> Result<()> + Send),
     ) -> Result<Separated> {
         let Settings { options, patterns, mask } = self.settings;
-        let mut rest = data.reversed_axes();
-        let mut channels = Vec::with_capacity(segments.len());
-        for &columns in segments {
-            let (channel, after) = rest.split_at(Axis(1), columns);
-            channels.push(channel);
-            rest = after;
-        }
+        let channels = cut(data.reversed_axes(), segments);
         let of = options.iterations.max(1) as f64;
         let tick = |iteration| watch(iteration as f64 / of);
         let (found, sources) = match patterns {
@@ -110,7 +105,7 @@ impl<E: Shifts> Separator for Blind<'_, E> {
         let (engine, lags) = (&*self.engine, options.rule.lags);
         let w = engine.stack(&found.bases.iter().map(|w| w.view()).collect::<Vec<_>>())?;
         let h = engine.packed(&found.gains.iter().map(|h| h.view()).collect::<Vec<_>>())?;
-        let costs = engine.shifted_costs(&engine.packed(&channels)?, &w, &h, lags, options.rule.rule.divergence)?;
+        let costs = engine.shifted_costs(&engine.packed(&channels)?, &w, &h, lags, &options.rule.rule.divergence)?;
         let masks = engine.shifted_masks(&w, &h, &sources, lags, *mask)?;
         let masks = masks.iter().map(|mask| engine.read_panel(mask)).collect::<Result<_>>()?;
         Ok(Separated { masks, costs, iterations: vec![options.iterations; segments.len()] })

@@ -79,7 +79,7 @@ pub(crate) fn update_bases<E: Products + Glue>(
     w: &mut E::Matrix,
     h: &E::Panel,
 ) -> Result<()> {
-    let (n, d) = engine.base_sums(v, w, h, Divergence::KullbackLeibler)?;
+    let (n, d) = engine.base_sums(v, w, h, &Divergence::KullbackLeibler)?;
     engine.turn_bases(w, &n, &d)?;
     engine.normalize(w, None, Norm::L2)
 }
@@ -136,7 +136,7 @@ mod tests {
         let (w, h) = random_start(v.view(), 3, 1);
         let (panel, mut w, h) = (vec![v.clone()], vec![w.mapv(f64::from)], vec![h.mapv(f64::from)]);
         Reference.normalize(&mut w, None, Norm::L2).unwrap();
-        let (n, d) = Reference.base_sums(&panel, &w, &h, Divergence::KullbackLeibler).unwrap();
+        let (n, d) = Reference.base_sums(&panel, &w, &h, &Divergence::KullbackLeibler).unwrap();
         let mut turned = w.clone();
         Reference.turn_bases(&mut turned, &n, &d).unwrap();
         let along = |sums: &Array2<f64>| &w[0] * (sums * &w[0]).sum_axis(Axis(0));

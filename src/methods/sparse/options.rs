@@ -37,8 +37,8 @@ impl Separation {
 ///
 /// # Errors
 /// [`Error::Option`] names one that has another value.
-pub(crate) fn check(method: &str, divergence: Divergence, updates: Option<Updates>, norm: Option<Norm>) -> Result<()> {
-    if divergence != Divergence::KullbackLeibler {
+pub(crate) fn check(method: &str, divergence: &Divergence, updates: Option<Updates>, norm: Option<Norm>) -> Result<()> {
+    if *divergence != Divergence::KullbackLeibler {
         return Err(Error::option("divergence", format!("{divergence}: the method {method} is under kl")));
     }
     if let Some(updates) = updates.filter(|updates| *updates != Updates::Alternating) {

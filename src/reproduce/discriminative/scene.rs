@@ -59,7 +59,7 @@ impl Pair {
         let bases = self.speakers.map(|speaker| model.sources[speaker].bases.view());
         let (bases, sources) = side_by_side(&bases);
         let power_exponent = view.power_exponent();
-        let bases = TrainedBases { bases, sources, divergence: model.divergence, power_exponent };
+        let bases = TrainedBases { bases, sources, divergence: model.divergence.clone(), power_exponent };
         let bases = FixedBases::new(engine, bases)?;
         let segments: Vec<usize> = stretches(data.nrows()).collect();
         let panel = engine.panel(data.t())?;

@@ -15,7 +15,7 @@ use crate::{Result, with_engine};
 pub(super) const SOFT: Mask = Mask::Ratio(2.0);
 
 /// A model to try.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Arm {
     pub(super) divergence: Divergence,
     pub(super) lags: Lags,
@@ -74,7 +74,10 @@ impl Attempt {
         options: &Nmf2dOptions,
         tick: &mut (dyn FnMut(usize) -> Result<()> + Send),
     ) -> Result<Self> {
-        let how = nmf2d::Options { trace_every: 0, ..nmf2d::Options::of(arm.divergence, arm.lags, options.iterations) };
+        let how = nmf2d::Options {
+            trace_every: 0,
+            ..nmf2d::Options::of(arm.divergence.clone(), arm.lags, options.iterations)
+        };
         let (mut ends, mut models) = (Vec::new(), Vec::new());
         for start in 0..options.starts {
             // Starts run one by one, because all are scored and a search keeps only the factors of its best.

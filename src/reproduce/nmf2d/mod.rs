@@ -106,14 +106,19 @@ fn setting(scene: &Scene, options: &Nmf2dOptions, engine: &str) -> Vec<(String, 
 
 fn arms(sources: usize, options: &Nmf2dOptions) -> Vec<Arm> {
     let different = |lags: &[usize]| lags.iter().copied().collect::<BTreeSet<usize>>();
-    let of_divergence = |divergence| {
-        let arm =
-            move |time, pitch, components, whole| Arm { divergence, lags: Lags { time, pitch }, components, whole };
+    let of_divergence = |divergence: Divergence| {
+        let arm = move |time, pitch, components, whole| Arm {
+            divergence: divergence.clone(),
+            lags: Lags { time, pitch },
+            components,
+            whole,
+        };
+        let note = arm.clone();
         let moving = different(&options.pitch_lags).into_iter();
         let notes = different(&options.nmfd_lags).into_iter();
         moving
             .map(move |pitch| arm(options.time_lags, pitch, sources, true))
-            .chain(notes.map(move |time| arm(time, 1, options.components, false)))
+            .chain(notes.map(move |time| note(time, 1, options.components, false)))
     };
     DIVERGENCES.into_iter().flat_map(of_divergence).collect()
 }
@@ -180,9 +185,10 @@ mod tests {
         let scene = scene();
         for arm in arms(2, &options()) {
             let attempt =
-                Attempt::new(&AnyEngine::Reference(Reference), &scene, arm, &options(), &mut |_| Ok(())).unwrap();
+                Attempt::new(&AnyEngine::Reference(Reference), &scene, arm.clone(), &options(), &mut |_| Ok(()))
+                    .unwrap();
             let start = Start::Random { components: arm.components, starts: 3, seed: 4 };
-            let how = nmf2d::Options { trace_every: 0, ..nmf2d::Options::of(arm.divergence, arm.lags, 25) };
+            let how = nmf2d::Options { trace_every: 0, ..nmf2d::Options::of(arm.divergence.clone(), arm.lags, 25) };
             let search = nmf2d::search(&Reference, &[scene.data.view()], start, &how, |_| Ok(())).unwrap();
             assert_eq!((attempt.best, &attempt.found.bases), (search.start, &search.bases));
             assert_eq!(attempt.objectives, search.fit.objective.column(0).to_vec());
@@ -197,8 +203,9 @@ mod tests {
     #[test]
     fn a_components_pictures_multiply_to_its_model() {
         let scene = scene();
-        let arm = arms(2, &options())[1];
-        let attempt = Attempt::new(&AnyEngine::Reference(Reference), &scene, arm, &options(), &mut |_| Ok(())).unwrap();
+        let arm = &arms(2, &options())[1];
+        let attempt =
+            Attempt::new(&AnyEngine::Reference(Reference), &scene, arm.clone(), &options(), &mut |_| Ok(())).unwrap();
         // Λ at a cell, computed from the pictures of one component.
         let (w, h) = (attempt.pattern(1), attempt.score(1));
         let lambda: f64 =
