@@ -147,7 +147,11 @@ pub fn train_within(
             let (learned, details) = match own.updates_of_bases() {
                 None => {
                     // There are no bases. The numbers of the cost stand beside the clean recordings, which come first.
-                    let mut of_source = sources.map(|(name, rank, recordings)| begun(name, &recordings, 0, rank));
+                    let frames =
+                        |voices: &Voices| voices.recordings.iter().map(|samples| stft.frames(samples.len())).sum();
+                    let mut of_source = sources
+                        .zip(&voices)
+                        .map(|((name, rank, recordings), voices)| begun(name, &recordings, frames(voices), rank));
                     let clean = of_source.find(|summary| summary.name != deep::NOISE).map(|summary| SourceSummary {
                         iterations: losses.len(),
                         first_objective: losses.first().copied().unwrap_or_default(),

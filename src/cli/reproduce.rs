@@ -81,7 +81,7 @@ struct Deep {
     /// The folder for report.html, findings.json and the pictures
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// Steps of every training [default: 150]
+    /// Steps of every training [default: 200]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
     /// Examples of every step [default: 2]

@@ -27,6 +27,8 @@ const MIXTURE_SECONDS: f64 = 5.0;
 /// Random places that are tried until one is not nearly silent, and the share of the mean power that is.
 const ATTEMPTS: usize = 16;
 const QUIET: f64 = 1e-3;
+/// The share of the rate at the last step.
+const LAST_RATE: f64 = 0.05;
 /// Steps whose losses are averaged in a summary.
 const AVERAGED: usize = 10;
 
@@ -131,7 +133,7 @@ pub(crate) fn train<E: Adjoint + Momentum + Glue>(
         };
         clip(&mut gradient, own.clip);
         let before = (curve.clone(), adam.clone());
-        adam.step(&mut curve.theta, &gradient, own.rate());
+        adam.step(&mut curve.theta, &gradient, own.rate() * decay(step as f64 / job.steps as f64));
         // A step too far has no table. The one before is the last that can be used.
         if let Err(cause) = curve.weight() {
             (curve, adam) = before;
@@ -163,6 +165,12 @@ pub(crate) fn train<E: Adjoint + Momentum + Glue>(
     details.insert("losses".into(), json!(losses));
     details.extend(stopped.clone().map(|reason| ("stopped".to_string(), reason.into())));
     Ok(Trained { learned: Learned { task: own.task, curve, components: own.components }, losses, details, stopped })
+}
+
+/// The share of the rate after this share of the steps: a half cosine from 1 to [`LAST_RATE`]. Losses of single examples
+/// differ by 10 dB and more, so large last steps would leave θ wherever the last examples drew it.
+fn decay(done: f64) -> f64 {
+    LAST_RATE + (1.0 - LAST_RATE) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
 }
 
 /// Checks that the sources are those of the task and long enough.
@@ -283,16 +291,17 @@ impl Draw<'_, '_, '_> {
             let start = ((uniform("place") * (last + 1) as f64) as usize).min(last);
             &chosen[start..chosen.len().min(start + count)]
         };
-        let mut loudest: &[f64] = &[];
-        for piece in (0..ATTEMPTS).map(place) {
-            if loudest.is_empty() || power(piece) > power(loudest) {
-                loudest = piece;
-            }
-            if power(loudest) >= QUIET * usual {
-                break;
-            }
-        }
-        loudest.to_vec()
+        let sounding = (0..ATTEMPTS).map(place).find(|piece| power(piece) >= QUIET * usual);
+        // There is little sound in much silence: the loudest place has some.
+        let loudest = || {
+            let places =
+                |recording: &'_ Vec<f64>| (0..=recording.len().saturating_sub(count)).step_by(count.div_ceil(2).max(1));
+            let pieces = usable().flat_map(|recording| {
+                places(recording).map(move |start| &recording[start..recording.len().min(start + count)])
+            });
+            pieces.max_by(|a, b| power(a).total_cmp(&power(b))).unwrap_or_default()
+        };
+        sounding.unwrap_or_else(loudest).to_vec()
     }
 
     /// Noisy recordings.
@@ -397,4 +406,57 @@ pub fn mixture(
     };
     let voices = clean.into_iter().zip(training).enumerate().map(voice).collect::<Result<_>>()?;
     Ok(Mixed { spectra, voices })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Reference;
+    use crate::spectrogram::{Pad, Shape, StftParams};
+
+    fn trained(recording: Vec<f64>, steps: usize) -> Trained {
+        let params = StftParams { window: 64, hop: 16, fft: 64, shape: Shape::Hamming, pad: Pad::Full };
+        let stft = Stft::new(params).unwrap();
+        let own = Training {
+            phi: Phi::T,
+            components: 2,
+            stacks: Some(6),
+            truncation: Some(3),
+            batch: 2,
+            seconds: 0.1,
+            ..Training::default()
+        };
+        let voices = [Voices { name: "clean".into(), recordings: vec![recording] }];
+        let described = String::new();
+        let job = Job { own: &own, steps, seed: 0, sample_rate: 8000, stft: &stft, described, keeper: None };
+        train(&Reference, &[&voices[..]], job, |_| Ok(())).unwrap()
+    }
+
+    fn tone(samples: usize) -> Vec<f64> {
+        (0..samples).map(|n| (n as f64 * 0.3).sin() + 0.5 * (n as f64 * 0.9).sin()).collect()
+    }
+
+    #[test]
+    fn nothing_is_learned_from_silence_between_sounds() {
+        // Of 20,000 samples, 1,000 sound. All examples are drawn there.
+        let mut recording = vec![0.0; 20_000];
+        recording[12_000..13_000].copy_from_slice(&tone(1000));
+        let Trained { losses, stopped, .. } = trained(recording, 4);
+        assert!(losses.len() == 4 && losses.iter().all(|loss| loss.is_finite()), "{losses:?}, {stopped:?}");
+    }
+
+    #[test]
+    fn a_loss_that_is_not_finite_ends_the_training_at_the_last_good_cost() {
+        let mut recording = tone(2000);
+        recording.iter_mut().for_each(|x| *x *= f64::NAN);
+        let Trained { learned, losses, stopped, .. } = trained(recording, 5);
+        assert_eq!((losses.len(), stopped.as_deref()), (0, Some("the loss of step 1 is not finite")));
+        assert!((learned.curve.number().unwrap() - 4.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_rate_falls_from_its_whole_to_a_twentieth() {
+        assert!((decay(0.0) - 1.0).abs() < 1e-12 && (decay(1.0) - LAST_RATE).abs() < 1e-12);
+        assert!(decay(0.25) > decay(0.5) && (decay(0.5) - 0.525).abs() < 1e-12);
+    }
 }

@@ -37,7 +37,7 @@ impl Default for DeepOptions {
     fn default() -> Self {
         let (window, hop) = (Some(Length::Milliseconds(128.0)), Some(Length::Milliseconds(32.0)));
         Self {
-            steps: 150,
+            steps: 200,
             batch: 2,
             components: 30,
             stacks: 300,
