@@ -81,7 +81,10 @@ pub fn train_within(
 
     let mut summaries = Vec::with_capacity(names.len());
     let voices = match training.method {
-        TrainingMethod::Deep(_) => voices(&names, &recordings, sample_rate)?,
+        TrainingMethod::Deep(_) => {
+            let of_source = |(name, recordings): (&&str, &Vec<Named>)| voices(name, recordings, sample_rate);
+            names.iter().zip(&recordings).map(of_source).collect::<Result<_>>()?
+        }
         _ => Vec::new(),
     };
     let sources = names.iter().copied().zip(ranks).zip(recordings).map(|((name, rank), read)| (name, rank, read));
@@ -243,16 +246,13 @@ fn utterances<'a>(
     })
 }
 
-/// The recordings of every source at one sample rate, a channel each.
-fn voices(names: &[&str], recordings: &[Vec<Named>], sample_rate: u32) -> Result<Vec<Voices>> {
-    let of_source = |(name, recordings): (&&str, &Vec<Named>)| {
-        let channels = recordings.iter().flat_map(|(_, recording)| {
-            recording.channels.iter().map(|channel| audio::resample(channel, recording.sample_rate, sample_rate))
-        });
-        let widened = |channel: Result<Vec<f32>>| Ok(channel?.into_iter().map(f64::from).collect());
-        Ok(Voices { name: name.to_string(), recordings: channels.map(widened).collect::<Result<_>>()? })
-    };
-    names.iter().zip(recordings).map(of_source).collect()
+/// The recordings of a source at one sample rate, a channel each.
+pub(crate) fn voices(name: &str, recordings: &[Named], sample_rate: u32) -> Result<Voices> {
+    let channels = recordings.iter().flat_map(|(_, recording)| {
+        recording.channels.iter().map(|channel| audio::resample(channel, recording.sample_rate, sample_rate))
+    });
+    let widened = |channel: Result<Vec<f32>>| Ok(channel?.into_iter().map(f64::from).collect());
+    Ok(Voices { name: name.to_string(), recordings: channels.map(widened).collect::<Result<_>>()? })
 }
 
 fn silent(name: &str) -> Error {

@@ -159,10 +159,12 @@ fn conflicting_options_are_refused() {
     );
     refused(&blind(&["--memory", "1K"]), 2, &["1 of 1 inputs cannot be used"]);
 
-    for option in [["--sources", "2"], ["--window", "256"], ["--method", "nmf2d"]] {
+    for option in [["--sources", "2"], ["--method", "nmf2d"]] {
         let output = run(&[&["--model", "m.safetensors"][..], &option].concat());
-        refused(&output, 2, &["nmf2d"]);
+        refused(&output, 2, &["method nmf2d", "takes no model"]);
     }
+    let output = run(&["--model", "m.safetensors", "--window", "256"]);
+    refused(&output, 2, &["--window is an option of the methods nmf2d and denoise; name one as method"]);
     refused(&run(&[]), 2, &["--model", "--method nmf2d"]);
     assert!(world.files("out").iter().all(|name| name == "manifest.jsonl"));
 }

@@ -8,7 +8,6 @@ use realfft::num_complex::Complex;
 use super::loss::loss;
 use super::phi::Curve;
 use super::stacks::{Adjoints, Stack, backward, forward};
-use crate::divergence::MODEL_FLOOR;
 use crate::engine::cut;
 use crate::kernels::{Adjoint, Glue, Momentum};
 use crate::spectrogram::Stft;
@@ -144,7 +143,7 @@ pub fn evaluate<E: Adjoint + Momentum + Glue>(
         let of_spectra = stft.adjoint(&slopes);
         let of_model = |&y: &Complex<f64>, &q: &Complex<f64>, &lambda: &f64| {
             let phase = phase(y);
-            share * (phase.re * q.re + phase.im * q.im) / (2.0 * lambda.max(MODEL_FLOOR).sqrt())
+            share * (phase.re * q.re + phase.im * q.im) / (2.0 * lambda.sqrt())
         };
         let of_model = Zip::from(&example.spectra).and(&of_spectra).and(model.t()).map_collect(of_model);
         of_models.push(of_model.reversed_axes());

@@ -21,9 +21,9 @@ use crate::spectrogram::Stft;
 use crate::{Error, Result};
 
 /// Seconds of training recordings that bases are learned from in an example of separation (the paper's).
-const BASES_SECONDS: f64 = 20.0;
+pub(crate) const BASES_SECONDS: f64 = 20.0;
 /// Seconds of a mixture of separation (the paper's).
-const MIXTURE_SECONDS: f64 = 5.0;
+pub(crate) const MIXTURE_SECONDS: f64 = 5.0;
 /// Random places that are tried until one is not nearly silent, and the share of the mean power that is.
 const ATTEMPTS: usize = 16;
 const QUIET: f64 = 1e-3;
@@ -69,7 +69,6 @@ pub(crate) struct Trained {
 struct State {
     proof: String,
     theta: Vec<f64>,
-    steps: usize,
     means: [Vec<f64>; 2],
     losses: Vec<f64>,
 }
@@ -90,15 +89,15 @@ pub(crate) fn train<E: Adjoint + Momentum + Glue>(
         return Err(Error::input("there are no recordings to learn a cost from"));
     }
     let (own, proof) = (job.own, proof(&job.described, groups));
-    let mut curve = own.first(job.seed);
+    let first = own.first(job.seed);
+    let mut curve = first.clone();
     let mut adam = Adam::new(curve.theta.len());
     let mut losses = Vec::new();
     if let Some(state) = kept(&mut job.keeper, &proof, curve.theta.len())? {
         curve.theta = state.theta;
-        adam = Adam { steps: state.steps, means: state.means };
+        adam = Adam { steps: state.losses.len(), means: state.means };
         losses = state.losses;
     }
-    let first = own.first(job.seed);
     let mut stopped = None;
     let describe = |curve: &Curve| {
         let mut described = Map::new();
@@ -146,7 +145,6 @@ pub(crate) fn train<E: Adjoint + Momentum + Glue>(
             let state = State {
                 proof: proof.clone(),
                 theta: curve.theta.clone(),
-                steps: adam.steps,
                 means: adam.means.clone(),
                 losses: losses.clone(),
             };

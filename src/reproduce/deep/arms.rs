@@ -120,7 +120,7 @@ impl Arm {
             // Of fewer stacks there are more steps in the same time, and a random network needs many.
             (Task::Denoise, Phi::Network, Start::Random) => options.stacks.div_ceil(3),
             (Task::Denoise, ..) => options.stacks,
-            (Task::Separate, ..) => (options.stacks * 2).div_ceil(3),
+            (Task::Separate, ..) => options.stacks_of_bases(),
         };
         Ok(Training {
             task: self.task,
@@ -162,11 +162,10 @@ impl Arm {
         curve: &Curve,
         options: &DeepOptions,
     ) -> Result<Vec<f64>> {
-        let bases = (options.stacks * 2).div_ceil(3);
         let mut all = Vec::new();
         for part in examples.chunks(AT_ONCE) {
             let scores = with_engine!(engine, |engine| {
-                pairs::losses(engine, &scene.stft, part, curve, bases, &options.after)
+                pairs::losses(engine, &scene.stft, part, curve, options.stacks_of_bases(), &options.after)
             })?;
             // Each speaker is a score of its own.
             let losses = scores.into_iter().map(|of_examples| of_examples.concat()).collect();

@@ -32,6 +32,13 @@ pub struct DeepOptions {
     pub seed: u64,
 }
 
+impl DeepOptions {
+    /// The stacks of the bases in a training to separate.
+    pub(super) fn stacks_of_bases(&self) -> usize {
+        (self.stacks * 2).div_ceil(3)
+    }
+}
+
 impl Default for DeepOptions {
     /// The paper's parameters, with fewer steps, noises and starts.
     fn default() -> Self {

@@ -2,20 +2,15 @@
 
 use super::options::DeepOptions;
 use super::progress::Progress;
-use crate::audio;
 use crate::methods::deep::denoising::Noisy;
 use crate::methods::deep::noise::impulsive;
 use crate::methods::deep::pairs::Mixed;
-use crate::methods::deep::train::{Voices, mixture, noisy};
+use crate::methods::deep::train::{BASES_SECONDS, MIXTURE_SECONDS, Voices, mixture, noisy};
 use crate::recordings::{self, Material, Recordings};
 use crate::reproduce::Corpus;
 use crate::spectrogram::Stft;
+use crate::train::voices;
 use crate::{Error, Result};
-
-/// Seconds of training recordings that bases are learned from.
-const BASES_SECONDS: f64 = 20.0;
-/// Seconds of a mixture of speakers.
-const MIXTURE_SECONDS: f64 = 5.0;
 
 /// A pair of speakers: the training and the test recordings of each.
 pub(super) struct Speakers {
@@ -54,20 +49,13 @@ impl Scene {
                 watch(Progress::Reading(event));
                 Ok(())
             })?;
-            let channels = read.iter().flat_map(|(_, recording)| {
-                recording
-                    .channels
-                    .iter()
-                    .map(|channel| audio::resample(channel, recording.sample_rate, options.sample_rate))
-            });
-            let widened = |channel: Result<Vec<f32>>| Ok(channel?.into_iter().map(f64::from).collect());
-            Ok(Voices { name: name.into(), recordings: channels.map(widened).collect::<Result<_>>()? })
+            voices(name, &read, options.sample_rate)
         };
         let mut of_pairs = [Vec::new(), Vec::new()];
         for (index, [first, second]) in pairs.iter().enumerate() {
-            let voices = [read(&first.name, &first.train)?, read(&second.name, &second.train)?];
+            let train = [read(&first.name, &first.train)?, read(&second.name, &second.train)?];
             let test = [read(&first.name, &first.test)?, read(&second.name, &second.test)?];
-            of_pairs[index % 2].push(Speakers { voices, test });
+            of_pairs[index % 2].push(Speakers { voices: train, test });
         }
         let clean = [read(&clean.name, &clean.train)?, read(&clean.name, &clean.test)?];
         Ok(Self { stft, clean, pairs: of_pairs })
