@@ -55,6 +55,13 @@ impl<J: StripJob> pulp::WithSimd for Vectorize<J> {
     }
 }
 
+/// Zeros a strip's rows after so many columns: what pads them must add nothing to sums.
+pub(crate) fn clear_after(columns: usize, strip: &mut [f32]) {
+    if columns < STRIP {
+        strip.chunks_exact_mut(STRIP).for_each(|row| row[columns..].fill(0.0));
+    }
+}
+
 /// Runs a job with the machine's best instruction set.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn dispatch<J: StripJob>(job: J) {

@@ -196,13 +196,6 @@ fn floor<S: Simd>(simd: S) -> S::f32s {
     simd.splat_f32s(MODEL_FLOOR as f32)
 }
 
-/// Zeros the cells of a strip after so many columns.
-fn clear_after(columns: usize, strip: &mut [f32]) {
-    if columns < STRIP {
-        strip.chunks_exact_mut(STRIP).for_each(|row| row[columns..].fill(0.0));
-    }
-}
-
 /// A strip of sums: its utterance, its index in the panel, and its columns.
 struct Strip<'a> {
     utterance: usize,
@@ -317,7 +310,7 @@ impl Pass<'_> {
             Origin::Formed(spectra, map, firsts) => {
                 let (own, other) = (spectra.sources[a].strip(index), spectra.sources[b].strip(firsts[b][j] + time));
                 tile::dispatch(FormJob { map, modulus: spectra.modulus, own, other, mixture: space });
-                clear_after(columns, space);
+                tile::clear_after(columns, space);
                 space
             }
         }
@@ -342,7 +335,7 @@ impl Cpu {
                     if !costs {
                         tile::dispatch(FinishJob { share, model: models[source].strip(*index), sums });
                     }
-                    clear_after(*columns, sums);
+                    tile::clear_after(*columns, sums);
                 }
             });
         });
@@ -404,7 +397,7 @@ impl Pairs for Cpu {
                     let (i, j) = pairs[*pair];
                     let (own, other) = (first.strip(of_first[i] + *time), second.strip(of_second[j] + *time));
                     tile::dispatch(FormJob { map: &map, modulus: spectra.modulus, own, other, mixture });
-                    clear_after(*columns, mixture);
+                    tile::clear_after(*columns, mixture);
                 }
             });
         });

@@ -380,7 +380,7 @@ fn sum_part(
             let likelihoods = &mut likelihoods[..STRIP];
             tile::dispatch(WeighJob { mixture, x: x.strip(strip), r, likelihoods });
             let columns = places[strip].columns;
-            r.chunks_exact_mut(STRIP).for_each(|r| r[columns..].fill(0.0));
+            tile::clear_after(columns, r);
             sums.log_likelihood += likelihoods[..columns].iter().map(|&likelihood| f64::from(likelihood)).sum::<f64>();
         }
         let x = &x.values()[run.start * x_len..run.end * x_len];

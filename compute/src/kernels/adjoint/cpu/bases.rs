@@ -82,8 +82,7 @@ impl StripJob for BasesJob<'_> {
                 );
             }
             // B of the columns that pad a strip is not 0.
-            let columns = places[strip].columns;
-            of_gains[..len].chunks_exact_mut(STRIP).for_each(|row| row[columns..].fill(0.0));
+            tile::clear_after(places[strip].columns, &mut of_gains[..len]);
             flush(&mut space.knots, knots);
         }
     }

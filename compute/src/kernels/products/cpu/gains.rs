@@ -153,10 +153,7 @@ impl<F: Fields> Strip<'_, F> {
     }
 
     fn clear_padding(&mut self) {
-        if self.columns < STRIP {
-            let gains = &mut self.next[..self.w.components * STRIP];
-            gains.chunks_exact_mut(STRIP).for_each(|gains| gains[self.columns..].fill(0.0));
-        }
+        tile::clear_after(self.columns, &mut self.next[..self.w.components * STRIP]);
     }
 
     /// `next` ← the update of `h`. If `COSTS`, also computes the costs at `h`. If `KEEP`, P and Q of all rows stay in

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::super::{Bases, FIELD_CEILING, Gig, Order};
 use super::moments::Moments;
-use super::strips::{ROWS, add_to, clear_padding, floor};
+use super::strips::{ROWS, add_to, floor};
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, padded};
 use crate::kernels::products::shape_of;
@@ -184,8 +184,8 @@ pub(super) fn update(engine: &Cpu, p: &CpuPanel, orders: &mut [Order<Cpu>], gig:
                     space,
                     terms: &mut terms,
                 });
-                clear_padding(place.columns, mean);
-                clear_padding(place.columns, harmonic);
+                tile::clear_after(place.columns, mean);
+                tile::clear_after(place.columns, harmonic);
                 terms
             })
             .collect();

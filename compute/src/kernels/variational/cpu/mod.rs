@@ -10,7 +10,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use self::gains::Factor;
-use self::strips::{ROWS, add_to, ceiling, clear_padding, floor, of_columns};
+use self::strips::{ROWS, add_to, ceiling, floor, of_columns};
 use super::{Bases, Gig, Order, Variational, check_order, check_sources, check_weighed, check_weights, fixed_bases};
 use crate::Result;
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
@@ -305,7 +305,7 @@ impl Cpu {
                 let (variances, x) = (strips_at(variances, index), x.map(|x| x.strip(index)));
                 let noise = noise as f32;
                 tile::dispatch(SourceJob { x, variances: &variances, source, noise, weighed: None, to });
-                clear_padding(place.columns, to);
+                tile::clear_after(place.columns, to);
             });
         });
         result
@@ -337,7 +337,7 @@ impl Variational for Cpu {
                 if orders.len() > 1 {
                     tile::dispatch(InvertJob(&mut *c));
                 }
-                clear_padding(place.columns, c);
+                tile::clear_after(place.columns, c);
             });
         });
         Ok(c)
@@ -453,7 +453,7 @@ impl Variational for Cpu {
                 let (variances, x) = (strips_at(variances, index), Some(x.strip(index)));
                 let weighed = Some((&q.strip(index)[order * STRIP..(order + 1) * STRIP], first));
                 tile::dispatch(SourceJob { x, variances: &variances, source, noise, weighed, to });
-                clear_padding(place.columns, to);
+                tile::clear_after(place.columns, to);
             });
         });
         Ok(sum)

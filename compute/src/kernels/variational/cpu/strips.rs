@@ -8,13 +8,6 @@ use crate::engine::{CpuPanel, STRIP};
 /// Rows whose numbers are summed in f32, before they are added in f64.
 pub(super) const ROWS: usize = 8;
 
-/// Zeros the columns of a strip that pad it.
-pub(super) fn clear_padding(columns: usize, strip: &mut [f32]) {
-    if columns < STRIP {
-        strip.chunks_exact_mut(STRIP).for_each(|row| row[columns..].fill(0.0));
-    }
-}
-
 /// Adds the first `columns` of some sums to the list of a panel's columns.
 pub(super) fn of_columns(sums: Vec<[f64; STRIP]>, panel: &CpuPanel) -> Vec<f64> {
     sums.iter().zip(panel.places()).flat_map(|(sums, place)| sums[..place.columns].to_vec()).collect()
