@@ -413,4 +413,5 @@ fn the_experiment_on_learned_costs_reports_its_findings() {
     refused(&run(&["--female", "anna", "--male", "carl", "-o", "none"]), 2, &["two or more speakers of each"]);
     let none = ["reproduce", "deep", "--clean", "clean", "--steps", "0", "-o", "none"];
     refused(&world.run(&none), 2, &["at least one step"]);
+    refused(&world.run(&["reproduce", "deep", "--clean", "absent", "-o", "none"]), 2, &["absent: is not a folder"]);
 }

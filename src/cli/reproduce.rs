@@ -439,6 +439,9 @@ fn corpus(name: &str, folder: &Path) -> anyhow::Result<Corpus> {
 
 /// The recordings of a folder: those to learn from and others, in turns.
 fn halves(folder: &Path) -> anyhow::Result<Corpus> {
+    if !folder.is_dir() {
+        bail!("{}: is not a folder of recordings", folder.display());
+    }
     let all = recordings(folder)?;
     let part = |first: usize| all.iter().skip(first).step_by(2).cloned().collect::<Vec<_>>();
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
