@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::bail;
-use partwise::schedule::Station;
+use partwise::schedule::memory_of_machine;
 
 /// `--memory`: bytes, or multiples of 1024 with K, M or G.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,39 +28,16 @@ impl FromStr for Memory {
 }
 
 impl Memory {
-    /// The default for a job: at most a quarter of the machine's memory and, for panels that may be narrower, no more
-    /// than is useful. A few thousand columns keep a processor busy; a card needs tens of thousands, or most of it
-    /// idles.
-    pub(super) fn usual(stations: &[Station], whole: bool) -> Self {
-        let gpu = stations.iter().any(|station| station.describe().starts_with("gpu"));
-        let pays = if whole {
-            u64::MAX
-        } else if gpu {
-            3 << 30
-        } else {
-            512 << 20
-        };
-        Self((of_machine() / 4).min(pays))
-    }
-
     /// The default for a training that computes again what does not fit: a quarter of the machine's memory.
     pub(super) fn of_training() -> Self {
-        Self(of_machine() / 4)
+        Self(memory_of_machine() / 4)
     }
-}
-
-/// Bytes of memory of this machine or its container.
-fn of_machine() -> u64 {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
-    system.total_memory().min(limit)
 }
 
 /// Announces the memory that a command needs. Fails if the machine has less; `instead` then says what to do.
 pub(super) fn announce(bytes: u64, instead: &str) -> anyhow::Result<()> {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    let (needed, there) = (mib(bytes), mib(of_machine()));
+    let (needed, there) = (mib(bytes), mib(memory_of_machine()));
     if needed > there {
         bail!("this would take about {needed} MiB of memory, and this machine has {there} MiB; {instead}");
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use partwise::Error;
 use partwise::schedule::{FileReport, Status, Watch};
 
 use super::Common;
@@ -52,11 +53,11 @@ impl JobBar {
 }
 
 impl Watch for JobBar {
-    fn advanced(&mut self, bytes: u64) {
+    fn advanced(&mut self, _: usize, bytes: u64) {
         self.bar.inc(bytes);
     }
 
-    fn finished(&mut self, report: &FileReport) {
+    fn finished(&mut self, _: usize, report: &FileReport, _: Option<&Error>) {
         self.ended += 1;
         self.bar.set_message(format!("{} of {} files", self.ended, self.files));
         self.bar.suspend(|| {

@@ -238,17 +238,15 @@ impl Batch {
         let engines = engines(common);
         let mut stations = schedule::stations(plan, &engines, &choice(common))?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
-        let Memory(memory) = self.memory.unwrap_or_else(|| Memory::usual(&stations, plan.scheme.whole));
+        let memory =
+            self.memory.map_or_else(|| schedule::usual_memory(&stations, plan.scheme.whole), |Memory(bytes)| bytes);
         schedule::check_memory(memory, &plan.scheme, stations.iter().map(Station::lanes).sum())?;
         let interrupts = Interrupts::listen()?;
         let job = Job {
             scheme: &plan.scheme,
-            inputs: &inputs,
-            shard: self.shard,
             parameters,
             naming: Naming { folder: output.to_path_buf(), pattern: self.name, format: plan.separation.format },
             only: plan.only()?,
-            resume: self.resume,
             on_error: self.on_error.0,
             threads: stage_threads(common),
             memory,
@@ -260,7 +258,8 @@ impl Batch {
             of_shard.map(|(_, input)| std::fs::metadata(&input.path).map_or(0, |meta| meta.len())).collect();
         let started = Instant::now();
         let mut bar = JobBar::new(common, sizes.iter().sum(), sizes.len());
-        let outcome = schedule::run(&mut stations, &job, &mut bar)?;
+        let batch = schedule::Batch { inputs: &inputs, shard: self.shard, resume: self.resume };
+        let outcome = schedule::run(&mut stations, &job, &batch, &mut bar)?;
         drop(bar);
         let interrupted = interrupts.noted().load(Ordering::Relaxed);
         let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64());

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::fs::Metadata;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::{Input, Piece, Step, Track};
+use super::{File, Piece, Step, Track};
 use crate::audio::{Reader, Resampler};
 use crate::separate::{Blocks, STRETCH, Scheme, Signal};
 use crate::spectrogram::View;
@@ -25,9 +25,15 @@ const KEPT_SAMPLES: u64 = 1 << 22;
 /// # Errors
 /// [`Error::Io`].
 pub fn hash(path: &Path) -> Result<String> {
+    hash_while(path, || Ok(()))
+}
+
+/// The same, as long as `wanted` gives no error.
+pub(super) fn hash_while(path: &Path, wanted: impl Fn() -> Result<()>) -> Result<String> {
     let mut file = std::fs::File::open(path).map_err(Error::io(path, "open"))?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
+        wanted()?;
         match file.read(&mut buffer).map_err(Error::io(path, "read"))? {
             0 => break,
             count => hasher.update(&buffer[..count]),
@@ -56,6 +62,9 @@ impl Stand {
     }
 }
 
+/// The most sample rates whose views are kept. Files of a live run may have any number of rates.
+const KEPT_VIEWS: usize = 32;
+
 /// The views of a job by sample rate, so that each transform is planned once.
 pub(super) struct Views<'a> {
     scheme: &'a Scheme,
@@ -73,6 +82,9 @@ impl<'a> Views<'a> {
             return Ok(Arc::clone(view));
         }
         let view = Arc::new(self.scheme.view(sample_rate)?);
+        if known.len() == KEPT_VIEWS {
+            known.clear();
+        }
         known.insert(sample_rate, Arc::clone(&view));
         Ok(view)
     }
@@ -117,19 +129,17 @@ impl Blocks for Checked {
 
 /// A file before its first reading.
 pub(super) struct Begun<'a> {
-    /// Its index among the inputs.
-    pub(super) index: usize,
-    pub(super) input: &'a Input,
-    pub(super) outputs: &'a [PathBuf],
+    pub(super) file: &'a File,
     pub(super) stand: Stand,
     pub(super) reader: Reader,
     pub(super) hash: String,
 }
 
-/// Reads a file for the first time: for its length and peak, which the first frame needs, and to see that it can be read.
-pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Opened> {
-    let Begun { index, input, outputs, stand, mut reader, hash } = begun;
-    let path = &input.path;
+/// Reads a file for the first time, as long as `wanted` gives no error: for its length and peak, which the first frame needs, and
+/// to see that it can be read.
+pub(super) fn open(begun: Begun, job: &super::Job, views: &Views, wanted: impl Fn() -> Result<()>) -> Result<Opened> {
+    let Begun { file, stand, mut reader, hash } = begun;
+    let path = &file.input.path;
     let format = job.naming.format.of(reader.bits());
     if let Some(reason) = format.refuses(reader.channels(), reader.sample_rate()) {
         return Err(Error::audio(path, reason));
@@ -137,6 +147,7 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Open
     let (mut length, mut peak) = (0, 0.0_f32);
     let (mut kept, mut block) = (Some(Vec::new()), Vec::new());
     while reader.read(&mut block)? {
+        wanted()?;
         length += block.first().map_or(0, Vec::len) as u64;
         peak = block.iter().flatten().fold(peak, |peak, sample| peak.max(sample.abs()));
         if length * block.len() as u64 > KEPT_SAMPLES {
@@ -154,9 +165,9 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views) -> Result<Open
     // A recording of one or two samples may have none at a lower rate. With one sample of silence, all of it is shared equally.
     let signal_length = Resampler::length(length, sample_rate, view.sample_rate).max(1);
     let track = Track {
-        index,
-        input: input.clone(),
-        outputs: outputs.to_vec(),
+        index: file.index,
+        input: file.input.clone(),
+        outputs: file.outputs.clone(),
         format,
         hash,
         bytes: stand.bytes(),

@@ -46,7 +46,7 @@ impl<'a, 'r> Encoder<'a, 'r> {
                     if track.failed.load(Ordering::Relaxed) || self.reports.aborted() {
                         continue;
                     }
-                    let taken = self.take(&track, masked);
+                    let taken = self.reports.wanted(track.index).and_then(|()| self.take(&track, masked));
                     (track, taken)
                 }
             };

@@ -19,7 +19,7 @@ use crate::model::{Model, Parts, Source, Summary};
 use crate::random::Stream;
 use crate::separate::{Plan, Scheme, Separator};
 use crate::spectrogram::{BandMap, Pad, Shape, Spectrum, StftParams};
-use crate::{Divergence, EngineError, Result};
+use crate::{Divergence, EngineError, Error, Result};
 
 const RATE: u32 = 8000;
 /// Updates that stop early.
@@ -33,7 +33,7 @@ fn noise(name: &str, count: usize) -> Vec<f32> {
 }
 
 /// A folder of recordings, and a plan for them.
-struct World {
+pub(super) struct World {
     folder: tempfile::TempDir,
     plan: Plan<'static>,
     scheme: Scheme,
@@ -41,7 +41,7 @@ struct World {
 
 impl World {
     /// `lengths`: the number of samples of each recording.
-    fn new(lengths: &[usize]) -> Self {
+    pub(super) fn new(lengths: &[usize]) -> Self {
         Self::of(lengths, |_| ())
     }
 
@@ -75,7 +75,7 @@ impl World {
         world
     }
 
-    fn record(&self, name: &str, length: usize, sample_rate: u32) {
+    pub(super) fn record(&self, name: &str, length: usize, sample_rate: u32) {
         self.record_channels(name, vec![noise(name, length)], sample_rate);
     }
 
@@ -86,33 +86,24 @@ impl World {
     }
 
     /// The memory for panels of `columns` columns, with one of them on an engine.
-    fn room(&self, columns: usize) -> u64 {
+    pub(super) fn room(&self, columns: usize) -> u64 {
         let panels = memory::at_once(&self.scheme, 1, std::fs::read_dir(self.path("in")).map_or(0, Iterator::count));
         memory::bytes_for(columns, &self.scheme, &self.scheme.view(RATE).unwrap(), panels)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn separator(&self) -> Box<dyn Separator + '_> {
+    pub(super) fn separator(&self) -> Box<dyn Separator + '_> {
         self.plan.on(Cpu::new(Some(1)).unwrap())
     }
 
-    /// Runs a job after `change` has modified its default parameters here.
-    fn run<'a>(
-        &'a self,
-        out: &str,
-        stations: &mut [Station],
-        watch: &mut dyn Watch,
-        change: impl FnOnce(&mut Job<'a>),
-    ) -> Outcome {
+    /// A job with default parameters.
+    pub(super) fn job(&self, out: &str) -> Job<'_> {
         static GO_ON: AtomicBool = AtomicBool::new(false);
-        let inputs = Box::leak(list(&[self.path("in").display().to_string()], None).unwrap().inputs.into_boxed_slice());
-        let mut job = Job {
+        Job {
             scheme: &self.scheme,
-            inputs,
-            shard: None,
             naming: Naming { folder: self.path(out), pattern: PATTERN.into(), format: FormatChoice::Same },
             only: None,
             parameters: Parameters {
@@ -120,25 +111,41 @@ impl World {
                 model: "tests".into(),
                 separation: self.plan.separation.clone(),
             },
-            resume: false,
             on_error: OnError::Continue,
             threads: 1,
             memory: self.room(1024),
             stop: &GO_ON,
-        };
-        change(&mut job);
-        run(stations, &job, watch).unwrap()
+        }
+    }
+
+    /// All recordings.
+    pub(super) fn inputs(&self) -> Vec<Input> {
+        list(&[self.path("in").display().to_string()], None).unwrap().inputs
+    }
+
+    /// Runs a batch of all recordings after `change` has modified its default parameters.
+    pub(super) fn run<'a>(
+        &'a self,
+        out: &str,
+        stations: &mut [Station],
+        watch: &mut dyn Watch,
+        change: impl FnOnce(&mut Job<'a>, &mut Batch),
+    ) -> Outcome {
+        let inputs = self.inputs();
+        let (mut job, mut batch) = (self.job(out), Batch { inputs: &inputs, shard: None, resume: false });
+        change(&mut job, &mut batch);
+        run(stations, &job, &batch, watch).unwrap()
     }
 
     /// The output files by name of a job without faults.
-    fn undisturbed(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let outcome = self.run("undisturbed", &mut [alone(self.separator())], &mut Unwatched, |_| ());
+    pub(super) fn undisturbed(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let outcome = self.run("undisturbed", &mut [alone(self.separator())], &mut Unwatched, |_, _| ());
         assert!(outcome.reports.iter().all(|report| report.status == Status::Done) && outcome.failure.is_none());
         self.files("undisturbed")
     }
 
     /// All files of a results folder except its manifest, by name.
-    fn files(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub(super) fn files(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         let files = std::fs::read_dir(self.path(out)).unwrap().map(|entry| entry.unwrap().path());
         let name = |path: &Path| PathBuf::from(path.file_name().unwrap());
         files
@@ -155,11 +162,11 @@ impl World {
     }
 }
 
-struct Unwatched;
+pub(super) struct Unwatched;
 
 impl Watch for Unwatched {
-    fn advanced(&mut self, _: u64) {}
-    fn finished(&mut self, _: &FileReport) {}
+    fn advanced(&mut self, _: usize, _: u64) {}
+    fn finished(&mut self, _: usize, _: &FileReport, _: Option<&Error>) {}
 }
 
 /// A separator that first calls a function with the number of earlier panels and this panel's columns.
@@ -184,7 +191,7 @@ impl<F: Fn(usize, usize) -> Result<()> + Send + Sync> Separator for Faulty<'_, F
     }
 }
 
-fn faulty<'a>(
+pub(super) fn faulty<'a>(
     then: Box<dyn Separator + 'a>,
     first: impl Fn(usize, usize) -> Result<()> + Send + Sync + 'a,
 ) -> Box<dyn Separator + 'a> {
@@ -196,7 +203,7 @@ fn lost() -> Result<()> {
 }
 
 /// A station with one engine and no successor.
-fn alone<'a>(first: Box<dyn Separator + 'a>) -> Station<'a> {
+pub(super) fn alone<'a>(first: Box<dyn Separator + 'a>) -> Station<'a> {
     Station::new(vec![Relay::new(first, |_| None)])
 }
 
@@ -205,7 +212,7 @@ fn outputs_do_not_depend_on_panels_engines_or_order() {
     let world = World::new(&[3, 4000, 70_000, 900, 200_000]);
     let expected = world.undisturbed();
     for (out, columns, threads) in [("narrow", 1, 1), ("wide", 1 << 20, 1), ("threads", 700, 3)] {
-        let change = |job: &mut Job| (job.memory, job.threads) = (world.room(columns), threads);
+        let change = |job: &mut Job, _: &mut Batch| (job.memory, job.threads) = (world.room(columns), threads);
         world.run(out, &mut [alone(world.separator())], &mut Unwatched, change);
         assert!(world.files(out) == expected, "{out}");
     }
@@ -218,7 +225,7 @@ fn outputs_do_not_depend_on_panels_engines_or_order() {
     };
     let slow = faulty(world.separator(), taking(60));
     let fast = faulty(faulty(world.separator(), taking(20)), taking(0));
-    let outcome = world.run("two", &mut [alone(slow), alone(fast)], &mut Unwatched, |_| ());
+    let outcome = world.run("two", &mut [alone(slow), alone(fast)], &mut Unwatched, |_, _| ());
     assert!(world.files("two") == expected);
     assert!(outcome.reports.iter().any(|report| report.engine.contains(", then ")), "no file was on both engines");
 }
@@ -232,7 +239,7 @@ fn a_panel_that_does_not_fit_is_halved() {
         let full = columns > 300;
         if full { Err(EngineError::OutOfMemory("300 columns are too many".into()).into()) } else { Ok(()) }
     };
-    let outcome = world.run("out", &mut [alone(faulty(world.separator(), small))], &mut Unwatched, |_| ());
+    let outcome = world.run("out", &mut [alone(faulty(world.separator(), small))], &mut Unwatched, |_, _| ());
     assert!(outcome.failure.is_none() && world.files("out") == world.undisturbed());
     // The engine remembers the limit: it does not try wide panels again.
     let widest = widest.into_inner().unwrap();
@@ -261,7 +268,7 @@ fn a_lost_device_is_reopened_and_then_another_engine_takes_over() {
                 }
             }))
         });
-        let outcome = world.run(out, &mut [Station::new(vec![relay])], &mut Unwatched, |_| ());
+        let outcome = world.run(out, &mut [Station::new(vec![relay])], &mut Unwatched, |_, _| ());
         assert!(outcome.failure.is_none() && world.files(out) == expected, "{out}");
         assert_eq!((opened.into_inner(), taken.into_inner()), (lives.len(), others), "{out}");
         let engines: Vec<&str> = outcome.reports.iter().map(|report| report.engine.as_str()).collect();
@@ -276,7 +283,7 @@ fn no_file_is_lost_if_the_gpu_is_destroyed() {
     let Some(first) = gpu() else { return };
     let world = World::new(&[30_000, 4000, 60_000]);
     let device = |gpu: crate::Gpu| world.plan.on(gpu);
-    world.run("well", &mut [alone(device(first))], &mut Unwatched, |job| job.memory = world.room(128));
+    world.run("well", &mut [alone(device(first))], &mut Unwatched, |job, _| job.memory = world.room(128));
     let dying = |panel: usize| {
         let Some(gpu) = gpu() else { panic!("there was a gpu") };
         let destroy = gpu.destroyer();
@@ -294,7 +301,7 @@ fn no_file_is_lost_if_the_gpu_is_destroyed() {
         Some(Ok(if opened.load(Ordering::Relaxed) == 1 { dying(1) } else { device(gpu()?) }))
     });
     let outcome =
-        world.run("dying", &mut [Station::new(vec![relay])], &mut Unwatched, |job| job.memory = world.room(128));
+        world.run("dying", &mut [Station::new(vec![relay])], &mut Unwatched, |job, _| job.memory = world.room(128));
     assert!(outcome.failure.is_none() && outcome.reports.iter().all(|report| report.status == Status::Done));
     assert!(world.files("dying") == world.files("well"));
     assert_eq!(opened.into_inner(), 2);
@@ -312,7 +319,7 @@ fn a_refused_shader_is_not_retried() {
         assert_eq!(successor, Successor::Other, "a driver that refuses a shader refuses it again");
         Some(Ok(world.separator()))
     });
-    let outcome = world.run("out", &mut [Station::new(vec![relay])], &mut Unwatched, |_| ());
+    let outcome = world.run("out", &mut [Station::new(vec![relay])], &mut Unwatched, |_, _| ());
     assert!(outcome.failure.is_none() && world.files("out") == world.undisturbed());
     assert_eq!(tried.into_inner(), 1);
 }
@@ -322,7 +329,7 @@ fn without_a_successor_finished_files_stay_and_the_rest_is_listed() {
     let world = World::new(&[4000; 30]);
     let expected = world.undisturbed();
     let device = faulty(world.separator(), |panel, _| if panel < 2 { Ok(()) } else { lost() });
-    let outcome = world.run("out", &mut [alone(device)], &mut Unwatched, |job| job.memory = world.room(200));
+    let outcome = world.run("out", &mut [alone(device)], &mut Unwatched, |job, _| job.memory = world.room(200));
     assert!(matches!(outcome.failure, Some(crate::Error::Engine(EngineError::Lost(_)))));
     let ends = world.ends("out");
     let failed: Vec<_> = ends.values().flatten().collect();
@@ -332,7 +339,7 @@ fn without_a_successor_finished_files_stay_and_the_rest_is_listed() {
     assert_eq!(files.len(), 2 * (ends.len() - failed.len()));
     assert!(files.iter().all(|(name, bytes)| expected[name] == *bytes));
     // Later, on a working machine.
-    let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |job| job.resume = true);
+    let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |_, batch| batch.resume = true);
     assert_eq!((outcome.resumed.len(), outcome.reports.len()), (files.len() / 2, 30 - files.len() / 2));
     assert!(world.files("out") == expected);
 }
@@ -347,7 +354,7 @@ fn non_finite_gains_fail_only_their_files() {
     world.record("broad.wav", 4000, RATE);
     // A recording at half the rate lacks the upper bins, where this model's bases are as large as f32 can hold.
     world.record("narrow.wav", 4000, RATE / 2);
-    let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |_| ());
+    let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |_, _| ());
     let ends = world.ends("out");
     assert_eq!((outcome.reports.len(), ends["narrow.wav"].as_ref()), (4, None));
     for name in ["00.wav", "01.wav", "broad.wav"] {
@@ -374,7 +381,7 @@ fn a_file_that_changes_while_being_read_fails_alone() {
             }
             Ok(())
         };
-        world.run(out, &mut [alone(faulty(world.separator(), change))], &mut Unwatched, |_| ());
+        world.run(out, &mut [alone(faulty(world.separator(), change))], &mut Unwatched, |_, _| ());
         let ends = world.ends(out);
         assert!(ends["00.wav"].is_none() && ends["02.wav"].is_none(), "{ends:?}");
         let reason = ends["01.wav"].as_ref().unwrap();
@@ -389,8 +396,8 @@ fn a_file_that_changes_while_being_read_fails_alone() {
 struct StopAfterOne<'a>(&'a AtomicBool);
 
 impl Watch for StopAfterOne<'_> {
-    fn advanced(&mut self, _: u64) {}
-    fn finished(&mut self, _: &FileReport) {
+    fn advanced(&mut self, _: usize, _: u64) {}
+    fn finished(&mut self, _: usize, _: &FileReport, _: Option<&Error>) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
@@ -400,7 +407,7 @@ fn an_interrupted_job_finishes_started_files_and_can_resume() {
     let world = World::new(&[4000; 60]);
     let stop = Box::leak(Box::new(AtomicBool::new(false)));
     let narrow = |job: &mut Job| (job.memory, job.threads) = (world.room(1), 1);
-    let outcome = world.run("out", &mut [alone(world.separator())], &mut StopAfterOne(stop), |job| {
+    let outcome = world.run("out", &mut [alone(world.separator())], &mut StopAfterOne(stop), |job, _| {
         narrow(job);
         job.stop = stop;
     });
@@ -408,7 +415,7 @@ fn an_interrupted_job_finishes_started_files_and_can_resume() {
     assert!(done >= 1 && outcome.left == 60 - done && outcome.left > 0, "{done} done");
     assert!(outcome.reports.iter().all(|report| report.status == Status::Done));
     assert_eq!(world.files("out").len(), 2 * done);
-    let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |job| job.resume = true);
+    let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, |_, batch| batch.resume = true);
     assert_eq!((outcome.resumed.len(), outcome.reports.len(), outcome.left), (done, 60 - done, 0));
     assert!(world.files("out") == world.undisturbed());
 }
@@ -418,8 +425,8 @@ fn a_resumed_job_repeats_files_whose_results_do_not_match_the_manifest() {
     let world = World::new(&[4000, 5000, 6000, 7000]);
     let resume = |parameters: Option<&str>| {
         let mut stations = [alone(world.separator())];
-        let outcome = world.run("out", &mut stations, &mut Unwatched, |job| {
-            job.resume = true;
+        let outcome = world.run("out", &mut stations, &mut Unwatched, |job, batch| {
+            batch.resume = true;
             if let Some(model) = parameters {
                 job.parameters.model = model.into();
             }
@@ -450,7 +457,7 @@ fn shards_together_give_the_outputs_of_the_whole_job() {
     let expected = world.undisturbed();
     let mut names = Vec::new();
     for shard in ["1/3", "2/3", "3/3"] {
-        let change = |job: &mut Job| job.shard = Some(shard.parse().unwrap());
+        let change = |_: &mut Job, batch: &mut Batch| batch.shard = Some(shard.parse().unwrap());
         let outcome = world.run("out", &mut [alone(world.separator())], &mut Unwatched, change);
         names.extend(outcome.reports.into_iter().map(|report| report.input));
     }
@@ -468,9 +475,9 @@ fn the_engine_s_time_is_counted_once() {
     };
     let lane = || Relay::new(faulty(world.separator(), slow), |_| None);
     let mut stations = [Station::new(vec![lane(), lane()])];
-    let busy = world.run("out", &mut stations, &mut Unwatched, |job| job.memory = world.room(100)).busy;
+    let busy = world.run("out", &mut stations, &mut Unwatched, |job, _| job.memory = world.room(100)).busy;
     assert!(busy > 0.3 && busy <= 1.0, "{busy}");
-    let idle = world.run("again", &mut stations, &mut Unwatched, |job| job.resume = true);
+    let idle = world.run("again", &mut stations, &mut Unwatched, |_, batch| batch.resume = true);
     assert!(idle.busy <= 1.0, "the time of the first job is counted again: {}", idle.busy);
 }
 
@@ -495,7 +502,7 @@ fn a_recording_separated_as_a_whole_is_not_divided() {
         Ok(())
     };
     let outcome =
-        world.run("out", &mut [alone(faulty(blind(2), noted))], &mut Unwatched, |job| job.memory = world.room(2000));
+        world.run("out", &mut [alone(faulty(blind(2), noted))], &mut Unwatched, |job, _| job.memory = world.room(2000));
     assert!(outcome.failure.is_none() && outcome.reports.iter().all(|report| report.status == Status::Done));
     let frames = |samples: usize| (samples + 64).div_ceil(64);
     let mut panels = std::mem::take(&mut *panels.lock().unwrap());
@@ -511,13 +518,13 @@ fn a_recording_separated_as_a_whole_is_not_divided() {
         assert_eq!(successor, Successor::Other);
         Some(Ok(blind(1)))
     });
-    let outcome = world.run("small", &mut [Station::new(vec![relay])], &mut Unwatched, |job| {
+    let outcome = world.run("small", &mut [Station::new(vec![relay])], &mut Unwatched, |job, _| {
         (job.memory, job.threads) = (world.room(2000), 3);
     });
     assert!(outcome.failure.is_none() && world.files("small") == world.files("out"));
     assert!(outcome.reports.iter().any(|report| report.engine.starts_with("cpu")));
 
-    let outcome = world.run("less", &mut [alone(blind(1))], &mut Unwatched, |job| job.memory = world.room(1000));
+    let outcome = world.run("less", &mut [alone(blind(1))], &mut Unwatched, |job, _| job.memory = world.room(1000));
     let errors: Vec<&str> = outcome.reports.iter().filter_map(|report| report.error.as_deref()).collect();
     assert_eq!((outcome.reports.len(), errors.len()), (3, 1));
     assert!(errors[0].contains("00.wav") && errors[0].contains("separated as a whole, which takes"), "{}", errors[0]);

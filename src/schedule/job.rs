@@ -1,8 +1,10 @@
-//! A separation job: the files, the scheme, and where results go.
+//! A separation job: what all files have in common, and where results go.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use super::{Input, Naming, Parameters, Shard};
+use super::{File, Input, Naming, Parameters};
+use crate::Result;
 use crate::separate::Scheme;
 
 /// What happens to the other files when one fails.
@@ -14,28 +16,50 @@ pub enum OnError {
     Stop,
 }
 
-/// A separation job.
+/// A separation job: all but its files. [`super::run`] takes a list of files, and [`super::run_live`] takes files as they come.
 pub struct Job<'a> {
     /// The sources, and how recordings are shown to the engines. The stations must be of the same plan.
     pub scheme: &'a Scheme,
-    /// The files, see [`super::list`].
-    pub inputs: &'a [Input],
-    /// The part of the files to do; all if it is missing.
-    pub shard: Option<Shard>,
     /// The folder and the names of the results.
     pub naming: Naming,
     /// The source to write; all of them if it is missing.
     pub only: Option<usize>,
     /// Everything that the results depend on besides the recordings, for the manifest.
     pub parameters: Parameters,
-    /// Whether to skip files that the manifest and the outputs prove done.
-    pub resume: bool,
     /// What happens to the other files when one fails.
     pub on_error: OnError,
     /// The number of decoding threads, and of encoding threads, besides those of the engines.
     pub threads: usize,
     /// The most bytes of the panels, on the host and on each device; see [`super::check_memory`].
     pub memory: u64,
-    /// Once set, files in flight are finished, and no more are begun.
+    /// Once set, files in flight are finished, and no more are begun. In a live run, whoever sets it also wakes a call of
+    /// [`Files::next`](super::Files::next) that waits.
     pub stop: &'a AtomicBool,
+}
+
+impl Job<'_> {
+    /// A file of a live run. Its outputs are those of a batch of this input alone: they lie in the folder [`Input::below`] of the
+    /// results. `index` stands for the file wherever the run speaks of it. No other file of the run may have the same index, or
+    /// the same name in the same folder.
+    ///
+    /// # Errors
+    /// Those of [`Naming::plan`].
+    pub fn file(&self, index: usize, input: Input) -> Result<File> {
+        let outputs = self.plan(std::slice::from_ref(&input))?.into_iter().flatten().collect();
+        Ok(File { index, input, outputs })
+    }
+
+    /// The outputs of every input.
+    ///
+    /// # Errors
+    /// Those of [`Naming::plan`].
+    pub(super) fn plan(&self, inputs: &[Input]) -> Result<Vec<Vec<PathBuf>>> {
+        let names: Vec<&str> = self.written().iter().map(|&source| self.scheme.sources[source].as_str()).collect();
+        self.naming.plan(inputs, &names)
+    }
+
+    /// The indices of the sources that are written.
+    pub(super) fn written(&self) -> Vec<usize> {
+        self.only.map_or_else(|| (0..self.scheme.sources.len()).collect(), |only| vec![only])
+    }
 }

@@ -1,5 +1,6 @@
 //! Computes the width of panels from the memory limit.
 
+use super::relay::Station;
 use crate::separate::Scheme;
 use crate::spectrogram::View;
 use crate::{Error, Result};
@@ -41,6 +42,28 @@ pub fn check_memory(memory: u64, scheme: &Scheme, on_engines: usize) -> Result<(
     }
     let (least, given) = (least.div_ceil(1 << 20), memory as f64 / f64::from(1 << 20));
     Err(Error::input(format!("--memory of {given:.3} MiB: this model needs at least {least} MiB")))
+}
+
+/// The usual memory of a job's panels: at most a quarter of the machine's and, for panels that may be narrower, no more than is
+/// useful. A few thousand columns keep a processor busy; a card needs tens of thousands, or most of it idles.
+pub fn usual_memory(stations: &[Station], whole: bool) -> u64 {
+    let gpu = stations.iter().any(|station| station.describe().starts_with("gpu"));
+    let pays = if whole {
+        u64::MAX
+    } else if gpu {
+        3 << 30
+    } else {
+        512 << 20
+    };
+    (memory_of_machine() / 4).min(pays)
+}
+
+/// Bytes of memory of this machine or its container.
+pub fn memory_of_machine() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+    system.total_memory().min(limit)
 }
 
 #[cfg(test)]

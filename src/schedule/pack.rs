@@ -1,6 +1,7 @@
 //! Packs pieces into panels.
 
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
 
 use ndarray::Array2;
 
@@ -19,27 +20,33 @@ pub(super) struct Panel {
 }
 
 /// Packs pieces into panels that fit in memory. A single piece may exceed the width, and a recording that is separated
-/// as a whole is a panel of its own. Packing runs beside the engines, so that the next panel is ready when one
-/// finishes. It ends when there are no more pieces or nobody receives panels.
+/// as a whole is a panel of its own. A panel that is not full is sent when no piece has come for a while. Packing runs
+/// beside the engines, so that the next panel is ready when one finishes. It ends when there are no more pieces or
+/// nobody receives panels.
 pub(super) struct Packer<'a> {
     pub(super) scheme: &'a Scheme,
     pub(super) memory: u64,
     /// The number of panels in memory at once.
     pub(super) panels: u64,
+    /// How long packed pieces wait for another one.
+    pub(super) patience: Duration,
 }
 
 impl Packer<'_> {
     pub(super) fn run(&self, pieces: Receiver<Step<Piece>>, panels: &SyncSender<Step<Panel>>) {
         let mut packed = Vec::new();
-        for step in pieces {
-            let sent = match step {
-                Step::Part(piece) if piece.track.whole => send(vec![piece], panels),
-                Step::Part(piece) => {
+        loop {
+            let patience = if packed.is_empty() { Duration::MAX } else { self.patience };
+            let sent = match pieces.recv_timeout(patience) {
+                Ok(Step::Part(piece)) if piece.track.whole => send(vec![piece], panels),
+                Ok(Step::Part(piece)) => {
                     let full = (!self.fits(&packed, &piece)).then(|| std::mem::take(&mut packed));
                     packed.push(piece);
                     full.is_none_or(|full| send(full, panels))
                 }
-                Step::Broken(track, error) => panels.send(Step::Broken(track, error)).is_ok(),
+                Ok(Step::Broken(track, error)) => panels.send(Step::Broken(track, error)).is_ok(),
+                Err(RecvTimeoutError::Timeout) => send(std::mem::take(&mut packed), panels),
+                Err(RecvTimeoutError::Disconnected) => break,
             };
             if !sent {
                 return;

@@ -1,12 +1,12 @@
 //! The pipeline: threads that decode, one that packs, the engines, and threads that encode.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::batch::List;
 use super::decode::{self, Begun, Opened, Stand, Views};
 use super::encode::Encoder;
 use super::manifest::Record;
@@ -14,41 +14,64 @@ use super::memory::{at_once, bytes_for, panel_columns};
 use super::pack::{Packer, Panel};
 use super::relay::{Busy, Relay, Station};
 use super::reports::{Outcome, Reports, Watch};
-use super::{Input, Job, Masked, Piece, Step, Track};
+use super::{Batch, File, Files, Job, Masked, Piece, Step, Track};
 use crate::audio::Reader;
 use crate::separate::Separated;
 use crate::{Error, Result};
 
-/// Separates all files of a job. A file's outputs have the same bytes in every job: they depend neither on the other files, nor on
+/// Separates all files of a batch. A file's outputs have the same bytes in every job: they depend neither on the other files, nor on
 /// their order, the width of panels or the number of threads.
 ///
 /// # Errors
 /// [`Error::Input`] if names collide, if the manifest is another program's, or if a thread cannot be started. [`Error::Io`] if the
 /// folder or the manifest cannot be written to. A job that has begun returns no error: its outcome reports files that failed, and
 /// why it ended early.
-pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result<Outcome> {
-    let names: Vec<&str> = job.scheme.sources.iter().map(String::as_str).collect();
-    let written: Vec<usize> = job.only.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);
-    // Names are planned for all shards together, so that they do not depend on the number of shards.
-    let plan = job.naming.plan(job.inputs, &written.iter().map(|&source| names[source]).collect::<Vec<_>>())?;
-    let files: Vec<(usize, &Input, &[PathBuf])> = (job.inputs.iter().zip(&plan).enumerate())
-        .filter(|&(index, _)| job.shard.is_none_or(|shard| shard.holds(index)))
-        .map(|(index, (input, outputs))| (index, input, outputs.as_slice()))
-        .collect();
-    let panels_at_once = at_once(job.scheme, stations.iter().map(Station::lanes).sum(), files.len());
-    let record = if job.resume { Some(Record::read(&job.naming.folder)?) } else { None };
-    let reports = Reports::new(job, watch)?;
+pub fn run(stations: &mut [Station], job: &Job, batch: &Batch, watch: &mut dyn Watch) -> Result<Outcome> {
+    let list = List::of(batch, job)?;
+    let record = if batch.resume { Some(Record::read(&job.naming.folder)?) } else { None };
+    let feed = Feed { files: &list, most: list.left(), record, patience: Duration::MAX };
+    let outcome = separate(stations, job, &feed, watch)?;
+    Ok(Outcome { left: outcome.left + list.left(), ..outcome })
+}
+
+/// Separates files as they come, until there are no more. A file's outputs have the same bytes as those of [`run`].
+///
+/// A panel that is not full goes to an engine when no further part of a file has come for the time `patience`. A short patience
+/// ends a lone file early; a longer one fills panels better. Between files, memory holds their reports and nothing else, so
+/// a caller that never runs out of files lets a run end now and then, and starts another one with the same stations.
+/// Recordings that are separated as a whole are read one at a time, as in a batch, and a long one holds those behind it back.
+///
+/// # Errors
+/// Those of [`run`], except for names that collide.
+pub fn run_live(
+    stations: &mut [Station],
+    job: &Job,
+    files: &dyn Files,
+    patience: Duration,
+    watch: &mut dyn Watch,
+) -> Result<Outcome> {
+    separate(stations, job, &Feed { files, most: usize::MAX, record: None, patience }, watch)
+}
+
+/// What sets a batch and a live run apart.
+struct Feed<'a> {
+    files: &'a dyn Files,
+    /// There are no more files than these.
+    most: usize,
+    /// What earlier runs have done, if that is skipped.
+    record: Option<Record>,
+    /// How long a panel that is not full waits for a further piece.
+    patience: Duration,
+}
+
+fn separate(stations: &mut [Station], job: &Job, feed: &Feed, watch: &mut dyn Watch) -> Result<Outcome> {
+    let written = job.written();
+    let panels_at_once = at_once(job.scheme, stations.iter().map(Station::lanes).sum(), feed.most);
+    let reports = Reports::new(job, feed.files, watch)?;
     // A recording that is separated as a whole fills memory by itself, so none is read ahead.
     let (threads, ahead) = if job.scheme.whole { (1, 0) } else { (job.threads.max(1), 2 * job.threads.max(1)) };
     let views = Views::new(job.scheme);
-    let decoder = Decoder {
-        job,
-        files: &files,
-        record: record.as_ref(),
-        views: &views,
-        panels_at_once,
-        next: AtomicUsize::new(0),
-    };
+    let decoder = Decoder { job, feed, views: &views, panels_at_once, begun: AtomicUsize::new(0) };
     let started = Instant::now();
     thread::scope(|scope| {
         let (reports, decoder) = (&reports, &decoder);
@@ -57,7 +80,7 @@ pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result
         let begin = || -> Result<()> {
             let encode = |_| {
                 let (masked, queue) = sync_channel(1);
-                let encoder = Encoder::new(&written, names.len(), reports);
+                let encoder = Encoder::new(&written, job.scheme.sources.len(), reports);
                 spawn(scope, move || encoder.run(queue)).map(|()| masked)
             };
             let encoders = (0..threads).map(encode).collect::<Result<Vec<SyncSender<Vec<Step<Masked>>>>>>()?;
@@ -69,7 +92,8 @@ pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result
                     spawn(scope, move || lane.run())?;
                 }
             }
-            let packer = Packer { scheme: job.scheme, memory: job.memory, panels: panels_at_once };
+            let (scheme, memory, patience) = (job.scheme, job.memory, feed.patience);
+            let packer = Packer { scheme, memory, panels: panels_at_once, patience };
             spawn(scope, move || packer.run(to_pack, &panels))?;
             for _ in 0..threads {
                 let pieces = pieces.clone();
@@ -82,7 +106,7 @@ pub fn run(stations: &mut [Station], job: &Job, watch: &mut dyn Watch) -> Result
     })?;
     let (wall, count) = (started.elapsed().as_secs_f64(), stations.len().max(1) as f64);
     let busy: f64 = stations.iter_mut().map(|station| station.busy.take().as_secs_f64() / wall / count).sum();
-    Ok(reports.outcome(files.len(), busy))
+    Ok(reports.outcome(decoder.begun.into_inner(), busy))
 }
 
 /// Starts a thread of a job.
@@ -94,50 +118,45 @@ fn spawn<'s>(scope: &'s Scope<'s, '_>, work: impl FnOnce() + Send + 's) -> Resul
 /// The state that decoding threads share.
 struct Decoder<'a> {
     job: &'a Job<'a>,
-    files: &'a [(usize, &'a Input, &'a [PathBuf])],
-    record: Option<&'a Record>,
+    feed: &'a Feed<'a>,
     views: &'a Views<'a>,
     panels_at_once: u64,
-    /// The next file to begin.
-    next: AtomicUsize,
+    /// The number of files that were begun.
+    begun: AtomicUsize,
 }
 
 impl Decoder<'_> {
     /// Reads files, one after the other, and sends their pieces.
     fn run(&self, reports: &Reports, pieces: &SyncSender<Step<Piece>>) {
         while !reports.stopped() {
-            let Some(&(index, input, outputs)) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
-                return;
-            };
-            match self.open(index, input, outputs, reports) {
+            let Some(file) = self.feed.files.next() else { return };
+            self.begun.fetch_add(1, Ordering::Relaxed);
+            match self.open(&file, reports) {
                 Ok(None) => {}
                 Ok(Some((opened, columns))) => {
                     decode::pieces(opened, columns, |piece| !reports.aborted() && pieces.send(piece).is_ok());
                 }
-                Err(error) => reports.unreadable(input, &error),
+                Err(error) => reports.unreadable(&file, &error),
             }
         }
     }
 
     /// Opens a file. Returns it with the most columns of its panels, or `None` if an earlier run has done it.
-    fn open(
-        &self,
-        index: usize,
-        input: &Input,
-        outputs: &[PathBuf],
-        reports: &Reports,
-    ) -> Result<Option<(Opened, usize)>> {
+    fn open(&self, file: &File, reports: &Reports) -> Result<Option<(Opened, usize)>> {
+        let File { index, input, outputs } = file;
+        let wanted = || reports.wanted(*index);
         if let Some(problem) = &input.problem {
             return Err(Error::input(problem.as_str()));
         }
         // The reader comes first: it refuses what cannot be read, and does not wait at a pipe for a writer.
         let (stand, reader) = (Stand::of(&input.path)?, Reader::open(&input.path)?);
-        let hash = decode::hash(&input.path)?;
-        if let Some(report) = self.record.and_then(|record| record.proves(&hash, &self.job.parameters, outputs)) {
-            reports.resumed(stand.bytes(), report.clone());
+        let hash = decode::hash_while(&input.path, wanted)?;
+        let record = self.feed.record.as_ref();
+        if let Some(report) = record.and_then(|record| record.proves(&hash, &self.job.parameters, outputs)) {
+            reports.resumed(*index, stand.bytes(), report.clone());
             return Ok(None);
         }
-        let opened = decode::open(Begun { index, input, outputs, stand, reader, hash }, self.job, self.views)?;
+        let opened = decode::open(Begun { file, stand, reader, hash }, self.job, self.views, wanted)?;
         let (scheme, view) = (self.job.scheme, &opened.track.view);
         let columns = panel_columns(self.job.memory, scheme, view, self.panels_at_once);
         let needed = view.stft.frames(opened.track.signal_length) * opened.track.channels;
@@ -175,8 +194,14 @@ impl Lane<'_, '_, '_> {
             }
             let mut queues: Vec<Vec<Step<Masked>>> = encoders.iter().map(|_| Vec::new()).collect();
             let queue = |track: &Track| track.index % encoders.len();
+            let is_wanted = |track: &Track| reports.wanted(track.index).is_ok();
             match step {
                 Step::Broken(track, error) => queues[queue(&track)].push(Step::Broken(track, error)),
+                Step::Part(Panel { pieces, .. }) if !pieces.iter().any(|piece| is_wanted(&piece.track)) => {
+                    for Piece { track, .. } in pieces {
+                        queues[queue(&track)].push(Step::Broken(track, Error::Cancelled));
+                    }
+                }
                 Step::Part(Panel { pieces, data, segments }) => {
                     match busy.during(|| relay.separate(data.view(), &segments)) {
                         Ok(separated) => {

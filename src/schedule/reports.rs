@@ -8,15 +8,16 @@ use super::append::Manifest;
 use super::manifest::{FileReport, Status};
 use super::outputs::{Pending, publish};
 use super::unfinished::Run;
-use super::{Input, Job, Masked, OnError, Track};
+use super::{File, Files, Input, Job, Masked, OnError, Track};
 use crate::{Error, Result};
 
-/// Observes a job. Called from several threads, but one at a time.
+/// Observes a job. Called from several threads, but one at a time. A file's index is that among the inputs of its batch, or the one
+/// that it was given for a live run.
 pub trait Watch: Send {
-    /// `bytes` more bytes of the inputs are done.
-    fn advanced(&mut self, bytes: u64);
-    /// A file is done or has failed.
-    fn finished(&mut self, report: &FileReport);
+    /// `bytes` more bytes of a file are done.
+    fn advanced(&mut self, index: usize, bytes: u64);
+    /// A file is done or has failed, by this error.
+    fn finished(&mut self, index: usize, report: &FileReport, error: Option<&Error>);
 }
 
 /// The outcome of a job.
@@ -54,6 +55,7 @@ pub(super) struct Finished {
 /// Collects how files end, from all threads.
 pub(super) struct Reports<'a> {
     job: &'a Job<'a>,
+    files: &'a dyn Files,
     /// No more files are started.
     stop: AtomicBool,
     /// The disk is full: no more files are finished.
@@ -71,11 +73,12 @@ struct Ledger<'a> {
 }
 
 impl<'a> Reports<'a> {
-    pub(super) fn new(job: &'a Job<'a>, watch: &'a mut dyn Watch) -> Result<Self> {
+    pub(super) fn new(job: &'a Job<'a>, files: &'a dyn Files, watch: &'a mut dyn Watch) -> Result<Self> {
         let mut manifest = Manifest::open(&job.naming.folder)?;
         let run = manifest.locked(|_| Run::begin(&job.naming.folder))?;
         let ledger = Ledger { manifest, ended: Vec::new(), resumed: Vec::new(), failure: None, watch };
-        Ok(Self { job, stop: AtomicBool::new(false), full: AtomicBool::new(false), run, ledger: Mutex::new(ledger) })
+        let [stop, full] = [false; 2].map(AtomicBool::new);
+        Ok(Self { job, files, stop, full, run, ledger: Mutex::new(ledger) })
     }
 
     /// The run that names this job's unfinished files.
@@ -93,9 +96,19 @@ impl<'a> Reports<'a> {
         self.full.load(Ordering::Relaxed)
     }
 
+    /// Fails if nobody wants a file any more.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub(super) fn wanted(&self, index: usize) -> Result<()> {
+        if self.files.is_dropped(index) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
     /// Makes the job start no more files.
     pub(super) fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        if !self.stop.swap(true, Ordering::Relaxed) {
+            self.files.stopped();
+        }
     }
 
     /// Ends the job early with an error.
@@ -107,19 +120,19 @@ impl<'a> Reports<'a> {
     pub(super) fn advanced(&self, masked: &Masked) {
         let piece = &masked.piece;
         let share = |frame: usize| (u128::from(piece.track.bytes) * frame as u128 / piece.of.max(1) as u128) as u64;
-        self.ledger().watch.advanced(share(piece.frames.end) - share(piece.frames.start));
+        self.ledger().watch.advanced(piece.track.index, share(piece.frames.end) - share(piece.frames.start));
     }
 
     /// Reports a file that an earlier run finished.
-    pub(super) fn resumed(&self, bytes: u64, report: FileReport) {
+    pub(super) fn resumed(&self, index: usize, bytes: u64, report: FileReport) {
         let mut ledger = self.ledger();
-        ledger.watch.advanced(bytes);
+        ledger.watch.advanced(index, bytes);
         ledger.resumed.push(report);
     }
 
     /// Reports a file without readable samples.
-    pub(super) fn unreadable(&self, input: &Input, error: &Error) {
-        self.add(FileReport { error: Some(error.to_string()), ..self.blank(input) });
+    pub(super) fn unreadable(&self, file: &File, error: &Error) {
+        self.fail(file.index, self.blank(&file.input), error);
     }
 
     /// Reports a file whose outputs are complete: renames them and adds the manifest line, in one step for all
@@ -157,7 +170,7 @@ impl<'a> Reports<'a> {
         if !named {
             return added;
         }
-        self.end(&mut ledger, report, added);
+        self.end(&mut ledger, track.index, (report, None), added);
         Ok(())
     }
 
@@ -165,7 +178,7 @@ impl<'a> Reports<'a> {
     pub(super) fn failed(&self, track: &Track, error: &Error) {
         let left = if error.is_full() { self.full.swap(true, Ordering::Relaxed) } else { self.aborted() };
         if !left && !track.failed.swap(true, Ordering::Relaxed) {
-            self.add(FileReport { error: Some(error.to_string()), ..self.known(track) });
+            self.fail(track.index, self.known(track), error);
         }
     }
 
@@ -201,23 +214,27 @@ impl<'a> Reports<'a> {
         }
     }
 
-    fn add(&self, report: FileReport) {
+    /// Ends a file by an error. One that was dropped is no fault, so it stops nothing.
+    fn fail(&self, index: usize, report: FileReport, error: &Error) {
+        let report = FileReport { error: Some(error.to_string()), ..report };
         let mut ledger = self.ledger();
         let added = ledger.manifest.add(&report);
-        self.end(&mut ledger, report, added);
+        if self.job.on_error == OnError::Stop && !matches!(error, Error::Cancelled) {
+            self.stop();
+        }
+        self.end(&mut ledger, index, (report, Some(error)), added);
     }
 
     /// Ends a file: its line is in the manifest, or could not be added.
-    fn end(&self, ledger: &mut Ledger, report: FileReport, added: Result<()>) {
-        let fails = report.status == Status::Failed && self.job.on_error == OnError::Stop;
-        if fails || self.aborted() || added.is_err() {
+    fn end(&self, ledger: &mut Ledger, index: usize, (report, error): (FileReport, Option<&Error>), added: Result<()>) {
+        if self.aborted() || added.is_err() {
             self.stop();
         }
-        if let Err(error) = added {
-            self.full.fetch_or(error.is_full(), Ordering::Relaxed);
-            ledger.failure.get_or_insert(error);
+        if let Err(cause) = added {
+            self.full.fetch_or(cause.is_full(), Ordering::Relaxed);
+            ledger.failure.get_or_insert(cause);
         }
-        ledger.watch.finished(&report);
+        ledger.watch.finished(index, &report, error);
         ledger.ended.push(report);
     }
 
@@ -225,10 +242,10 @@ impl<'a> Reports<'a> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The outcome for `files` files.
-    pub(super) fn outcome(self, files: usize, busy: f64) -> Outcome {
+    /// The outcome for `begun` files.
+    pub(super) fn outcome(self, begun: usize, busy: f64) -> Outcome {
         let ledger = self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let left = files - ledger.ended.len() - ledger.resumed.len();
+        let left = begun - ledger.ended.len() - ledger.resumed.len();
         let full = self.full.into_inner();
         Outcome { reports: ledger.ended, resumed: ledger.resumed, left, full, busy, failure: ledger.failure }
     }

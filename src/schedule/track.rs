@@ -13,7 +13,7 @@ use crate::spectrogram::View;
 
 /// One file on its way through the pipeline.
 pub(super) struct Track {
-    /// Its index among the inputs.
+    /// Its index in the run.
     pub(super) index: usize,
     pub(super) input: Input,
     pub(super) outputs: Vec<PathBuf>,

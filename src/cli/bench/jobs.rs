@@ -11,14 +11,13 @@ use partwise::audio::{self, Format, FormatChoice, Recording};
 use partwise::methods::nmf::Updates;
 use partwise::model::{Model, Parts, Source, Summary};
 use partwise::random::Stream;
-use partwise::schedule::{self, FileReport, Job, Naming, OnError, PATTERN, Parameters, Station, Watch};
+use partwise::schedule::{self, Batch, FileReport, Job, Naming, OnError, PATTERN, Parameters, Station, Watch};
 use partwise::separate::Plan;
 use partwise::spectrogram::{BandMap, Pad, Shape, Spectrum, StftParams};
 use partwise::{AnyEngine, Divergence, Error, Separation};
 use serde::Serialize;
 
 use super::super::engine::{arguments, choice, engines};
-use super::super::memory::Memory;
 use super::super::progress::advanced;
 use super::super::{Common, separate};
 use super::kernels;
@@ -152,8 +151,6 @@ impl World {
         let inputs = schedule::list(&[self.list(clips)?], None)?.inputs;
         let job = Job {
             scheme: &plan.scheme,
-            inputs: &inputs,
-            shard: None,
             naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: FormatChoice::Same },
             only: None,
             parameters: Parameters {
@@ -161,13 +158,13 @@ impl World {
                 model: schedule::hash(&self.model_file())?,
                 separation: plan.separation.clone(),
             },
-            resume: false,
             on_error: OnError::Stop,
             threads: separate::stage_threads(common),
-            memory: Memory::usual(stations, false).0,
+            memory: schedule::usual_memory(stations, false),
             stop: &AtomicBool::new(false),
         };
-        let outcome = schedule::run(stations, &job, &mut Unwatched)?;
+        let batch = Batch { inputs: &inputs, shard: None, resume: false };
+        let outcome = schedule::run(stations, &job, &batch, &mut Unwatched)?;
         match outcome.reports.into_iter().find_map(|report| report.error) {
             Some(error) => bail!(error),
             None => Ok(()),
@@ -196,6 +193,6 @@ impl World {
 struct Unwatched;
 
 impl Watch for Unwatched {
-    fn advanced(&mut self, _: u64) {}
-    fn finished(&mut self, _: &FileReport) {}
+    fn advanced(&mut self, _: usize, _: u64) {}
+    fn finished(&mut self, _: usize, _: &FileReport, _: Option<&Error>) {}
 }
