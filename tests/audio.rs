@@ -128,7 +128,7 @@ fn an_error_names_the_first_nan() {
 }
 
 #[test]
-fn the_index_of_a_nan_counts_from_the_start_of_the_file() {
+fn the_index_of_an_odd_sample_counts_from_the_start_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("late.wav");
     let samples = vec![0.0; 100_000];
@@ -136,10 +136,12 @@ fn the_index_of_a_nan_counts_from_the_start_of_the_file() {
     audio::write(&path, &recording, audio::Format::WavF32).unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
     let at = bytes.len() - 8 * 100_000 + 8 * 70_001 + 4;
-    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
-    let error = Reader::over(&path, Cursor::new(bytes)).unwrap();
-    let error = blocks(error).unwrap_err().to_string();
-    assert!(error.contains("late.wav: sample 70001 of channel 1"), "{error}");
+    // A sum of samples that are that loud is infinite.
+    for (odd, what) in [(f32::NAN, "NaN or infinite"), (-f32::INFINITY, "NaN or infinite"), (-3e38, "-3e38, beyond")] {
+        bytes[at..at + 4].copy_from_slice(&odd.to_le_bytes());
+        let error = blocks(Reader::over(&path, Cursor::new(bytes.clone())).unwrap()).unwrap_err().to_string();
+        assert!(error.contains(&format!("late.wav: sample 70001 of channel 1 (from 0) is {what}")), "{error}");
+    }
 }
 
 /// Concatenates all blocks of a recording, and checks each block's form.

@@ -26,7 +26,7 @@ pub use source::Source;
 pub use write::{Writer, write};
 
 use crate::Result;
-use recording::{MAX_SAMPLE_RATE, first_not_finite, implausible};
+use recording::{MAX_SAMPLE_RATE, first, first_not_finite, implausible};
 use std::path::Path;
 
 /// The file name extensions of readable recordings.

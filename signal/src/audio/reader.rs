@@ -2,10 +2,13 @@
 
 use super::kind::{self, Kind};
 use super::source::{Blocks, Shape, Source};
-use super::{Recording, aiff, caf, first_not_finite, packets, wav, wave64};
+use super::{Recording, aiff, caf, first, packets, wav, wave64};
 use crate::{Error, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+
+/// Full scale is 1. Sums of louder samples, as transforms make them, could exceed what f32 holds.
+const LOUDEST: f32 = 1e30;
 
 /// Reads a recording block by block, with the memory of one block. [`read`](super::read) lists the supported types and
 /// describes how odd files are handled.
@@ -81,7 +84,7 @@ impl Reader {
     /// # Errors
     ///
     /// [`Error::Io`] if the file cannot be read. [`Error::Audio`] if it is broken beyond use from here on, or a sample
-    /// is NaN or infinite. Nothing can be read after an error.
+    /// is NaN, infinite or beyond 1e30. Nothing can be read after an error.
     pub fn read(&mut self, block: &mut Vec<Vec<f32>>) -> Result<bool> {
         block.resize_with(self.shape.channels, Vec::new);
         self.ended = self.ended || !self.blocks.next(block, &mut self.warnings)?;
@@ -89,9 +92,15 @@ impl Reader {
             block.iter_mut().for_each(Vec::clear);
             return Ok(false);
         }
-        if let Some((channel, index)) = first_not_finite(block) {
-            let index = self.position + index as u64;
-            let reason = format!("sample {index} of channel {channel} (from 0) is NaN or infinite; repair the file");
+        // NaN is in no range.
+        if let Some((channel, index)) = first(block, |sample| !(-LOUDEST..=LOUDEST).contains(&sample)) {
+            let (index, sample) = (self.position + index as u64, block[channel][index]);
+            let what = if sample.is_finite() {
+                format!("{sample:e}, beyond any full scale")
+            } else {
+                "NaN or infinite".into()
+            };
+            let reason = format!("sample {index} of channel {channel} (from 0) is {what}; repair the file");
             return Err(Error::audio(&self.name, reason));
         }
         self.position += block[0].len() as u64;

@@ -69,7 +69,12 @@ impl Recording {
 
 /// The channel and index of the earliest NaN or infinite sample in `channels` (C, N).
 pub(super) fn first_not_finite<S: AsRef<[f32]>>(channels: &[S]) -> Option<(usize, usize)> {
-    let first = |samples: &[f32]| samples.iter().position(|sample| !sample.is_finite());
+    first(channels, |sample| !sample.is_finite())
+}
+
+/// The channel and index of the earliest sample in `channels` (C, N) that is odd.
+pub(super) fn first<S: AsRef<[f32]>>(channels: &[S], is_odd: impl Fn(f32) -> bool) -> Option<(usize, usize)> {
+    let first = |samples: &[f32]| samples.iter().position(|&sample| is_odd(sample));
     let found = channels.iter().enumerate().filter_map(|(c, samples)| Some((c, first(samples.as_ref())?)));
     found.min_by_key(|&(_, index)| index)
 }
