@@ -16,4 +16,4 @@ pub use grid::{Drawing, Strip, Tile, grid};
 pub use heatmap::heatmap;
 pub use lines::{Curve, lines};
 pub use roofline::{Point, Roof, roofline};
-pub use spectrogram::spectrogram;
+pub use spectrogram::{Spectrogram, spectrogram};

@@ -1,6 +1,8 @@
 //! Computes spectrograms for display. They are not the ones that are factorized.
 
-use ndarray::{Array2, Axis};
+use std::ops::Range;
+
+use ndarray::Array2;
 
 use crate::Result;
 use crate::spectrogram::{Pad, Shape, Stft, StftParams};
@@ -15,32 +17,94 @@ const MOST_COLUMNS: usize = 600;
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) if the sample rate leaves fewer than two samples per window.
 pub fn spectrogram(samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
-    let length = |per_second: u32| (sample_rate / per_second) as usize;
-    let (window, hop) = (length(25), length(100));
-    let stft = Stft::<f32>::new(StftParams {
-        window,
-        hop,
-        fft: window.next_power_of_two(),
-        shape: Shape::Hann,
-        pad: Pad::Full,
-    })?;
-    let frames = samples.len().div_ceil(hop);
-    // Padding puts the centres of earlier frames before the signal.
-    let first = (window - hop).saturating_sub(window / 2).div_ceil(hop);
-    let group = frames.div_ceil(MOST_COLUMNS).max(1);
-    let columns = frames.div_ceil(group);
-    // A sine of amplitude 1 has half the window's sum in its bin.
-    let full_scale = (Shape::Hann.samples(window).iter().sum::<f64>() / 2.0).powi(2) as f32;
-    let mut picture = Array2::zeros((stft.bins(), columns));
-    for (column, mut pixels) in picture.axis_iter_mut(Axis(1)).enumerate() {
-        let range = column * group..((column + 1) * group).min(frames);
-        let count = range.len() as f32;
-        for frame in stft.forward(samples, 0, first + range.start..first + range.end).outer_iter() {
-            pixels.zip_mut_with(&frame, |pixel, bin| *pixel += bin.norm_sqr() / count);
-        }
-        pixels.mapv_inplace(|power: f32| 10.0 * (power / full_scale).log10());
+    let mut picture = Spectrogram::new(samples.len(), sample_rate)?;
+    picture.push(samples);
+    Ok(picture.finish())
+}
+
+/// The same of a signal that comes block by block, so that a long one need not be in memory.
+pub struct Spectrogram {
+    stft: Stft<f32>,
+    /// The frame whose centre is the signal's first sample: padding puts the centres of earlier ones before it.
+    first: usize,
+    frames: usize,
+    /// Frames of a column.
+    group: usize,
+    full_scale: f32,
+    /// Powers (F, N).
+    picture: Array2<f32>,
+    /// The samples that later frames need, and the place of the first of them.
+    kept: Vec<f32>,
+    start: usize,
+    /// The next frame.
+    next: usize,
+}
+
+impl Spectrogram {
+    /// The spectrogram of a signal of `length` samples at `sample_rate` Hz.
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input) if the sample rate leaves fewer than two samples per window.
+    pub fn new(length: usize, sample_rate: u32) -> Result<Self> {
+        let samples_of = |per_second: u32| (sample_rate / per_second) as usize;
+        let (window, hop) = (samples_of(25), samples_of(100));
+        let stft = Stft::<f32>::new(StftParams {
+            window,
+            hop,
+            fft: window.next_power_of_two(),
+            shape: Shape::Hann,
+            pad: Pad::Full,
+        })?;
+        let frames = length.div_ceil(hop);
+        let first = (window - hop).saturating_sub(window / 2).div_ceil(hop);
+        let group = frames.div_ceil(MOST_COLUMNS).max(1);
+        // A sine of amplitude 1 has half the window's sum in its bin.
+        let full_scale = (Shape::Hann.samples(window).iter().sum::<f64>() / 2.0).powi(2) as f32;
+        let picture = Array2::zeros((stft.bins(), frames.div_ceil(group)));
+        Ok(Self { stft, first, frames, group, full_scale, picture, kept: Vec::new(), start: 0, next: 0 })
     }
-    Ok(picture)
+
+    /// Takes the next samples. Those beyond the length are left out.
+    pub fn push(&mut self, samples: &[f32]) {
+        self.kept.extend_from_slice(samples);
+        let (come, mut ready) = (self.start + self.kept.len(), self.next);
+        while ready < self.frames && self.reach(ready).end <= come {
+            ready += 1;
+        }
+        self.take(ready);
+        let passed = self.reach(self.next).start.saturating_sub(self.start).min(self.kept.len());
+        self.kept.drain(..passed);
+        self.start += passed;
+    }
+
+    /// The samples that a frame covers.
+    fn reach(&self, frame: usize) -> Range<usize> {
+        self.stft.reach(self.first + frame..self.first + frame + 1)
+    }
+
+    /// The picture. Samples that did not come are silence.
+    pub fn finish(mut self) -> Array2<f32> {
+        self.take(self.frames);
+        let full_scale = self.full_scale;
+        self.picture.mapv_inplace(|power: f32| 10.0 * (power / full_scale).log10());
+        self.picture
+    }
+
+    /// Adds all frames before this one.
+    fn take(&mut self, end: usize) {
+        while self.next < end {
+            let column = self.next / self.group;
+            let last = ((column + 1) * self.group).min(end);
+            let count = ((column + 1) * self.group).min(self.frames) - column * self.group;
+            let mut pixels = self.picture.column_mut(column);
+            for frame in
+                self.stft.forward(&self.kept, self.start, self.first + self.next..self.first + last).outer_iter()
+            {
+                pixels.zip_mut_with(&frame, |pixel, bin| *pixel += bin.norm_sqr() / count as f32);
+            }
+            self.next = last;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +137,25 @@ mod tests {
         // 1500 frames, three per column.
         assert_eq!(picture.dim(), (513, 500));
         assert!((picture[[64, 250]]).abs() < 0.05, "{}", picture[[64, 250]]);
+    }
+
+    #[test]
+    fn blocks_give_the_picture_of_the_whole() {
+        let noise = crate::random::Stream::new(1, "noise");
+        for length in [1, 700, 16_000 * 7 + 5] {
+            let samples: Vec<f32> = (0..length).map(|n| noise.uniform(n as u64) as f32).collect();
+            let whole = spectrogram(&samples, 16_000).unwrap();
+            for block in [1, 333, 50_000] {
+                let mut picture = Spectrogram::new(length, 16_000).unwrap();
+                samples.chunks(block.max(length / 1000)).for_each(|block| picture.push(block));
+                assert!(
+                    picture.kept.len() < block.max(length / 1000) + 1000,
+                    "it keeps {} samples",
+                    picture.kept.len()
+                );
+                assert_eq!(picture.finish(), whole, "{length} by {block}");
+            }
+        }
     }
 
     #[test]
