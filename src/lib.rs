@@ -27,6 +27,8 @@
 //! | samples | a model, stems | [`train`](fn@train), [`separate`](fn@separate) |
 //! | files | a model | [`train::train`], which reads them and reports every odd one |
 //! | many files, one or more GPUs | files of stems, a manifest, resume | [`schedule::run`] with a [`separate::Plan`] |
+//! | files that are still to come | the same | [`schedule::run_live`] |
+//! | clients | jobs over HTTP | `serve::Server`, behind the feature `serve` |
 //! | a matrix V | factors W and H | [`methods::nmf::factorize`], [`methods::nmf2d::search`] |
 //! | true sources and estimates | SDR, SI-SDR | [`evaluate`] |
 //!
@@ -52,6 +54,8 @@ pub mod report;
 pub mod reproduce;
 pub mod schedule;
 pub mod separate;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod tensors;
 pub mod train;
 

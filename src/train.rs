@@ -260,7 +260,7 @@ fn silent(name: &str) -> Error {
 }
 
 /// Checks the options and the names of the sources; the rank of each.
-fn check(names: &[&str], training: &Training) -> Result<Vec<usize>> {
+pub(crate) fn check(names: &[&str], training: &Training) -> Result<Vec<usize>> {
     if names.is_empty() {
         return Err(Error::input("no source to learn; name at least one, with recordings of it alone"));
     }

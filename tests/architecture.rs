@@ -50,6 +50,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "random",
         ],
     ),
+    (
+        "serve",
+        &["schedule", "train", "separate", "recordings", "engines", "model", "job", "options", "audio", "report"],
+    ),
 ];
 
 /// Packages that only some files may name: (package, path prefixes or suffixes).
@@ -72,7 +76,13 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("symphonia", &["src/audio/"]),
     ("flacenc", &["src/audio/"]),
     ("rubato", &["src/audio/"]),
-    ("zip", &["src/arrays/"]),
+    ("zip", &["src/arrays/", "src/serve/"]),
+    ("axum", &["src/serve/"]),
+    ("hyper", &["src/serve/"]),
+    ("rusqlite", &["src/serve/"]),
+    ("tokio", &["src/serve/"]),
+    ("utoipa", &["src/serve/"]),
+    ("ureq", &["src/cli/"]),
 ];
 
 /// Where files still lie on circles, as circles begin, and why. A place without circles must leave this list.

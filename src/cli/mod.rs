@@ -4,6 +4,8 @@ mod arguments;
 mod bench;
 mod check;
 mod choice;
+#[cfg(feature = "serve")]
+mod client;
 mod common;
 mod demo;
 mod description;
@@ -18,6 +20,8 @@ mod output;
 mod progress;
 mod reproduce;
 mod separate;
+#[cfg(feature = "serve")]
+mod serve;
 mod sources;
 mod state;
 mod train;
@@ -57,6 +61,10 @@ enum Command {
     Bench(bench::Bench),
     Demo(demo::Demo),
     Reproduce(reproduce::Reproduce),
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::Serve>),
+    #[cfg(feature = "serve")]
+    Client(client::Client),
 }
 
 /// Parses the arguments and runs the command.
@@ -83,6 +91,10 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
         Command::Bench(bench) => bench.run(&common),
         Command::Demo(demo) => demo.run(&common),
         Command::Reproduce(reproduce) => reproduce.run(&common),
+        #[cfg(feature = "serve")]
+        Command::Serve(serve) => serve.run(&common),
+        #[cfg(feature = "serve")]
+        Command::Client(client) => client.run(&common),
     }
 }
 
@@ -113,6 +125,8 @@ fn start_log(common: &Common) {
     let foreign = if common.verbose < 2 { LevelFilter::Error } else { LevelFilter::Warn };
     env_logger::Builder::new()
         .filter_level(level)
+        // A service says what it does, unless it is told to be quiet.
+        .filter_module("partwise::serve", if common.quiet { level } else { level.max(LevelFilter::Info) })
         .filter_module("wgpu_hal", foreign)
         .filter_module("wgpu_core", foreign)
         .filter_module("naga", foreign)

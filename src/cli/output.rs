@@ -90,7 +90,7 @@ pub(super) fn write_whole(path: &Path, write: impl FnOnce(&Path) -> std::io::Res
 }
 
 /// An empty hidden file with a unique name in the folder of `path`. It is removed unless it is renamed.
-fn beside(path: &Path) -> std::io::Result<NamedTempFile<File>> {
+pub(super) fn beside(path: &Path) -> std::io::Result<NamedTempFile<File>> {
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(ErrorKind::IsADirectory.into());
     }

@@ -25,7 +25,7 @@ use crate::divergence::Divergence;
 use crate::kernels::Norm;
 use crate::methods::nmf::{self, Updates};
 use crate::methods::{averaged, deep, discriminative, gain_prior, nmf2d, sparse};
-use crate::options::{self, Described, Flag, MaskChoice, PerSource, text};
+use crate::options::{self, Described, Flag, MaskChoice, PerSource, SourceFiles, text};
 use crate::spectrogram::{BandMap, Front, Length, Shape, Spectrum, Transform};
 use crate::{Error, Result};
 
@@ -459,13 +459,17 @@ impl Separation {
         "same (the input's bit depth, as wav), wav-f32 (exact), wav-pcm16, wav-pcm24, or flac (the input's bit depth)",
     );
 
-    /// The files that the description names, a list for each of its sources.
-    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut Vec<PathBuf>> {
-        let sources = match &mut self.method {
+    /// The recordings of single sources that the method starts from; `None` if it cannot start from any.
+    pub fn sources_mut(&mut self) -> Option<&mut Vec<SourceFiles>> {
+        match &mut self.method {
             Some(SeparationMethod::Nmf2d(own)) => Some(&mut own.init_bases),
             _ => None,
-        };
-        sources.into_iter().flatten().map(|source| &mut source.recordings)
+        }
+    }
+
+    /// The files that the description names, a list for each of its sources.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut Vec<PathBuf>> {
+        self.sources_mut().into_iter().flatten().map(|source| &mut source.recordings)
     }
 
     /// Checks every option by itself. Whether they go with a method and a model shows when both are known.

@@ -1,6 +1,10 @@
 //! Helpers shared by several test files.
 #![allow(dead_code, reason = "each test file is a program of its own and takes what it needs")]
 
+pub(crate) mod http;
+pub(crate) mod server;
+#[cfg(feature = "serve")]
+pub(crate) mod service;
 pub(crate) mod world;
 
 use std::io::Write;
