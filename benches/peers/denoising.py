@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 
-import noisereduce
 import numpy as np
 import soundfile
 from scipy.signal import istft, resample_poly, stft
@@ -32,11 +31,12 @@ def impulses(count, rng, per_second):
     return np.convolve(hits, np.exp(-np.arange(80) / 16) * np.cos(np.arange(80)))[:count]
 
 
-def musical(count, rng):
+def musical(count, rng, window=2048):
     """Cells of a spectrogram with log-normal powers of scale 4 and random phases."""
-    shape = stft(np.zeros(count), RATE, "hamming", 2048, 1536)[2].shape
+    options = {"window": "hamming", "nperseg": window, "noverlap": window // 4 * 3}
+    shape = stft(np.zeros(count), **options)[2].shape
     cells = np.exp(2 * rng.standard_normal(shape)) * np.exp(2j * np.pi * rng.random(shape))
-    return np.resize(istft(cells, RATE, "hamming", 2048, 1536)[1], count)
+    return np.resize(istft(cells, **options)[1], count)
 
 
 def hum(count, rng):
@@ -71,6 +71,8 @@ def gate(noisy):
 
 
 def main(program, clean, noise, snr="0"):
+    import noisereduce  # here, as benches/quality has no need of it
+
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -104,4 +106,5 @@ def main(program, clean, noise, snr="0"):
             print(f"| {name} |", " | ".join(f"{gain:+.1f}" for gain in gains), "|", flush=True)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -23,7 +23,6 @@ The exit status is 1 where a program does not agree or partwise fails; a peer th
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -32,6 +31,7 @@ from pathlib import Path
 import threadpoolctl
 
 from data import BETA, Moving, Problem, recordings
+from machine import processor
 from programs import Numpy, Partwise, PartwiseStarts, ScikitLearn, TorchNmf, TorchNmf2d, majorizing
 
 SHAPES = [(257, 1000, 64), (513, 4000, 30), (1025, 5168, 88), (257, 20000, 128)]
@@ -191,14 +191,6 @@ def disagreements(title, rows, failures):
     """What of these makes a run fail."""
     wrong = [f"{title}: {name} does not agree" for name, row in rows.items() if not row.get("off_by", 0) <= TOLERANCE]
     return wrong + [f"{title}: {failure['program']} failed" for failure in failures if "partwise" in failure["program"]]
-
-
-def processor():
-    try:
-        names = [text for text in Path("/proc/cpuinfo").read_text().splitlines() if text.startswith("model name")]
-        return names[0].split(":")[1].strip()
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
 
 
 def main():
