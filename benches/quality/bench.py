@@ -35,7 +35,7 @@ SLOW = ["deep"]
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", metavar="PATH", required=True, help="partwise's binary; `run` builds it where this is missing")
+    parser.add_argument("--program", metavar="PATH", required=True, help="its binary; `run` builds it where this is missing")
     parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="a folder with mix_recipes.csv and recordings")
     parser.add_argument("--only", metavar="NAME", nargs="+", choices=NAMES, help=", ".join(NAMES))
     parser.add_argument("--all", action="store_true", help=f"also what is slow: {', '.join(SLOW)}")
@@ -113,28 +113,59 @@ def cell(results, wanted):
     return f"{mean(results, 'si_sdr'):.2f} / {mean(results, 'sdr'):.2f}{few}"
 
 
-def total(results, step, key="seconds"):
-    return sum(result[key].get(step, 0) for result in results)
-
-
 def table(names, every, results, jobs):
-    """Rows of programs: in Markdown, families of mixtures with their mean and seconds, or the jobs and the seconds of them all."""
+    """Rows of programs in Markdown: families of mixtures, their mean and seconds; or the jobs, and the seconds of all of them."""
     every = [task for task in every if (task.kind in JOBS) == jobs]
     families = dict.fromkeys(task.family for task in every)
-    heads = ["", *families, *([] if jobs else [f"all {len(every)}", "train, s"]), "separate, s"]
+    heads = ["gain, dB", *families, *(["all steps, s"] if jobs else [f"all {len(every)}", "train, s", "separate, s"])]
     rows = [heads, ["---"] * len(heads)]
     for name in names:
         own = [result for result in results if result["program"] == name and (result["family"] in JOBS) == jobs]
         if own:
             row = [name, *(cell([r for r in own if r["family"] == f], sum(t.family == f for t in every)) for f in families)]
-            row += [] if jobs else [cell(own, len(every)), f"{total(own, 'train'):.1f}"]
-            rows.append([*row, f"{total(own, 'separate') + (total(own, 'train') if jobs else 0):.1f}"])
+            seconds = [sum(result["seconds"].get(step, 0) for result in own) for step in ("train", "separate")]
+            row += [f"{sum(seconds):.1f}"] if jobs else [cell(own, len(every)), *(f"{value:.1f}" for value in seconds)]
+            rows.append(row)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) if every and len(rows) > 2 else ""
+
+
+def compete(programs, judges, work, args, report):
+    """Runs every program on its tasks and adds to the report, which is written after each program, as far as it is."""
+    for program in programs:
+        for task, judge in judges:
+            if task.kind not in program.kinds:
+                continue
+            try:
+                result = run(program, task, judge, work / program.name / task.name, args.threads)
+                report["results"].append(result)
+                note = f"{mean([result], 'si_sdr'):6.2f} dB, {sum(result['seconds'].values()):.1f} s"
+            except Exception as error:  # whatever a program leaves, or raises
+                report["failures"].append({"program": program.name, "task": task.name, "error": str(error)})
+                note = f"failed: {error}"
+            print(f"{program.name:<36}{task.name:<30}{note}", file=sys.stderr, flush=True)
+        if args.json:
+            args.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def show(report, every):
+    print(f"{report['processor']}, {report['threads']} threads; {'; '.join(report['versions'])}")
+    print("{mixtures:.0f} s of mixtures, {training:.0f} s to learn from, {jobs:.0f} s of jobs".format(**report["seconds"]))
+    results = report["results"]
+    names = list(dict.fromkeys(result["program"] for result in results))
+    for jobs in (False, True):
+        if text := table(names, every, results, jobs):
+            print(f"\n{text}")
+    print()
+    for name in names:
+        imports = [seconds for result in results if result["program"] == name for seconds in result["imports"].values()]
+        if any(imports):
+            print(f"{name}: {np.mean(imports):.2f} s of imports a process")
+    for failure in report["failures"]:
+        print("failed: {program} {task}: {error}".format(**failure))
 
 
 def main():
     args = arguments()
-    names = args.only or [name for name in NAMES if args.all or name not in SLOW]
     with tempfile.TemporaryDirectory() as work:
         work = Path(work)
         every = tasks(args.data, work / "tasks", args.tasks, args.quick)
@@ -143,53 +174,27 @@ def main():
             wrong = check(judges)
             print(f"{len(every) - len(wrong)} of {len(every)} tasks are scored as they must be")
             sys.exit(1 if wrong else 0)
-        results, failures, programs = [], [], []
-        for name in names:
+        programs, failures = [], []
+        for name in args.only or [name for name in NAMES if args.all or name not in SLOW]:
             try:
                 programs.append(make(name, args.program, args.threads))
             except Exception as error:  # a library that is missing must not hide the others
                 failures.append({"program": name, "task": "", "error": str(error)})
-        for program in programs:
-            for task, judge in judges:
-                if task.kind not in program.kinds:
-                    continue
-                try:
-                    result = run(program, task, judge, work / program.name / task.name, args.threads)
-                    results.append(result)
-                    gains, seconds = mean([result], "si_sdr"), sum(result["seconds"].values())
-                    note = f"{gains:6.2f} dB, {seconds:.1f} s"
-                except Exception as error:  # whatever a program leaves, or raises
-                    failures.append({"program": program.name, "task": task.name, "error": str(error)})
-                    note = f"failed: {error}"
-                print(f"{program.name:<36}{task.name:<20}{note}", file=sys.stderr, flush=True)
-    mixtures = [task for task in every if task.kind == MIXTURE]
-    report = {
-        "processor": processor(),
-        "threads": args.threads,
-        "versions": list(dict.fromkeys(program.version for program in programs)),
-        "seconds": {
-            "mixtures": sum(task.seconds for task in mixtures),
-            "training": sum(task.training_seconds() for task in mixtures),
-            "jobs": sum(task.seconds for task in every if task.kind in JOBS),
-        },
-        "results": results,
-        "failures": failures,
-    }
-    print(f"{report['processor']}, {args.threads} threads; {'; '.join(report['versions'])}")
-    print("{mixtures:.0f} s of mixtures, {training:.0f} s to learn from, {jobs:.0f} s of jobs".format(**report["seconds"]))
-    order = list(dict.fromkeys(program.name for program in programs))
-    for jobs in (False, True):
-        if text := table(order, every, results, jobs):
-            print(f"\n{text}")
-    peers = [result for result in results if any(result["imports"].values())]
-    for name in dict.fromkeys(result["program"] for result in peers):
-        own = [result for result in peers if result["program"] == name]
-        starts = sum(len(result["seconds"]) for result in own)
-        print(f"\n{name}: {(total(own, 'train', 'imports') + total(own, 'separate', 'imports')) / starts:.2f} s of imports a process")
-    for failure in failures:
-        print("\nfailed: {program} {task}: {error}".format(**failure))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+        mixtures = [task for task in every if task.kind == MIXTURE]
+        report = {
+            "processor": processor(),
+            "threads": args.threads,
+            "versions": list(dict.fromkeys(program.version for program in programs)),
+            "seconds": {
+                "mixtures": sum(task.seconds for task in mixtures),
+                "training": sum(task.training_seconds() for task in mixtures),
+                "jobs": sum(task.seconds for task in every if task.kind in JOBS),
+            },
+            "results": [],
+            "failures": failures,
+        }
+        compete(programs, judges, work / "runs", args, report)
+    show(report, every)
     sys.exit(0 if all(failure["program"].startswith(LIBRARIES) for failure in failures) else 1)
 
 

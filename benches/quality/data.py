@@ -113,9 +113,9 @@ def tasks(data, work, families=None, quick=False):
     """All tasks of a folder, or those of some families; `quick` takes a mixture of each of the first four families."""
     every = [task for make in (mixtures, drums, instruments, denoising) for task in make(data, work)]
     if families:
-        unknown = set(families) - {task.family for task in every}
-        if unknown:
-            raise SystemExit(f"no such tasks: {', '.join(sorted(unknown))}; there are {', '.join(dict.fromkeys(task.family for task in every))}")
+        known = dict.fromkeys(task.family for task in every)
+        if unknown := set(families) - set(known):
+            raise SystemExit(f"no such tasks: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
         every = [task for task in every if task.family in families]
     if quick:
         first = {task.family: task for task in reversed(every) if task.kind == MIXTURE}

@@ -37,13 +37,13 @@ class Partwise:
 
 
 class Peer:
-    """A library, by the program in peer.py."""
-
-    kinds = [MIXTURE, *JOBS]
+    """A library, by the program in peer.py. The jobs that know no sources have ranks of their own, and go with the first rank."""
 
     def __init__(self, library, rank):
         self.name, self.library, self.rank = f"{library}, rank {rank}", library, rank
-        self.version = f"{library} {version(library)}"
+        self.kinds = [MIXTURE, *JOBS] if rank == RANKS[0] else [MIXTURE, DRUMS]
+        needs = {"scikit-learn": "numpy", "torchnmf": "torch"}[library]
+        self.version = f"{library} {version(library)}, {needs} {version(needs)}"
 
     def train(self, task, folder):
         return self.command("train", task, folder) if task.training else None
@@ -69,8 +69,8 @@ WAYS = {
     "discriminative": ["--method", "discriminative"],
     "deep": ["--method", "deep", "--task", "separate"],
 }
-LIBRARIES = ("scikit-learn", "torchnmf")
-PEERS = {f"{library}-{rank}": (library, rank) for library in LIBRARIES for rank in (64, 20)}
+LIBRARIES, RANKS = ("scikit-learn", "torchnmf"), (64, 20)
+PEERS = {f"{library}-{rank}": (library, rank) for library in LIBRARIES for rank in RANKS}
 NAMES = [*WAYS, *PEERS]
 
 
