@@ -69,6 +69,11 @@ impl Folders {
         self.job(id).join("results")
     }
 
+    /// The folder of what is made of a job's sound when it is asked for.
+    pub(super) fn pictures(&self, id: &str) -> PathBuf {
+        self.job(id).join("pictures")
+    }
+
     /// A new folder for a run.
     pub(super) fn run(&self) -> PathBuf {
         self.root.join("runs").join(self.runs.fetch_add(1, Ordering::Relaxed).to_string())

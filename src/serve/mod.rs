@@ -12,6 +12,7 @@ mod clock;
 mod desk;
 mod dispatch;
 mod folders;
+mod hex;
 mod http;
 mod job;
 mod media;

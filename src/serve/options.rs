@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::hex::hex;
 use super::models::Models;
 use super::queue::TRAINING;
 use crate::job::{Separation, SeparationMethod, Training};
@@ -59,8 +60,7 @@ impl Checks {
         let text = to_json(&in_force)?;
         // Patterns that start from recordings are those of one job.
         let own = if sources.is_empty() { String::new() } else { uuid::Uuid::now_v7().to_string() };
-        let desk = Sha256::digest(format!("{} {text} {own}", key.0));
-        let desk = desk.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let desk = hex(&Sha256::digest(format!("{} {text} {own}", key.0))[..16]);
         let checked = Checked { options: text, desk };
         if sources.is_empty() {
             let mut remembered = remembered();

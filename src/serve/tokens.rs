@@ -6,6 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::hex::hex;
 use crate::{Error, Result};
 
 /// The bytes of chance in a token: nobody guesses it, so a fast hash is enough.
@@ -94,10 +95,6 @@ fn is_name(name: &str) -> bool {
 
 fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn of_hex(text: &str) -> Option<[u8; 32]> {

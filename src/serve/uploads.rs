@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::clock::now;
 use super::folders;
+use super::hex::hex;
 use super::job::{File, Kind, ModelRef, Outcome, Record, Request, SourceFiles, State};
 use super::models::Models;
 use super::names;
@@ -95,10 +96,6 @@ impl Upload {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// A folder for what is being uploaded. It is removed unless it becomes a job's.
 pub(super) struct Draft {
     pub(super) id: String,
@@ -145,6 +142,13 @@ pub(super) fn accept(
     }
     let Upload { new, recording, sources } = upload;
     let given = new.options.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    // Options that no job can have are refused before anything is decoded. Whether they go with the model shows later.
+    let format = match new.kind {
+        Kind::Separate => {
+            options::separation(&given, &[]).map_err(|error| unusable(&error, std::iter::empty()))?.format
+        }
+        Kind::Train => FormatChoice::default(),
+    };
     let mut reading = Reading { service, draft: &draft, reservation: &mut reservation };
     let recording = match (new.kind, recording) {
         (Kind::Separate, None) => {
@@ -153,7 +157,7 @@ pub(super) fn accept(
         (Kind::Train, Some(_)) => {
             return Err(Refusal::bad("recording: a training learns from parts called source:NAME alone"));
         }
-        (Kind::Separate, Some(received)) => Some(reading.file(received, "recording".into(), format(&given)?)?),
+        (Kind::Separate, Some(received)) => Some(reading.file(received, "recording".into(), format)?),
         (Kind::Train, None) => None,
     };
     let sources = sources
@@ -259,14 +263,6 @@ fn check_training(service: &Service, new: NewJob, request: &mut Request) -> Resu
         options::training(&request.given, &names).map_err(|error| unusable(&error, std::iter::empty()))?;
     (request.name, request.options, request.desk) = (Some(name), checked.options, checked.desk);
     Ok(())
-}
-
-/// The format of the stems: the reader of options has not seen it yet, but whether it can hold the recording is told first.
-fn format(given: &Value) -> Result<FormatChoice, Refusal> {
-    match given.get("format").and_then(Value::as_str) {
-        None => Ok(FormatChoice::default()),
-        Some(word) => word.parse().map_err(|error: Error| Refusal::unusable(format!("format: {error}"))),
-    }
 }
 
 /// An error of the library in the words of the client.

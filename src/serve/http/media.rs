@@ -120,12 +120,24 @@ pub(super) async fn stem_picture(
     Path((id, source)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let stem = move |service: &Service, record: &Record| {
+        let stem = stem(record, &source)?;
+        Ok((service.folders.results(&record.id).join(&stem.file), format!("{}.png", stem.file)))
+    };
+    picture((service, client, id), request, stem).await
+}
+
+/// A picture of what `of` finds among the files of a job: its path, and the name of the picture.
+async fn picture(
+    (service, client, id): (Arc<Service>, Client, String),
+    request: Request,
+    of: impl FnOnce(&Service, &Record) -> Result<(PathBuf, String), Refusal> + Send + 'static,
+) -> Result<Response, Refusal> {
     let _turn = service.readers.clone().acquire_owned().await.map_err(Refusal::internal)?;
     let path = blocking(move || {
         let record = find(&service, &client, &id)?;
-        let stem = stem(&record, &source)?;
-        let picture = service.folders.job(&id).join("pictures").join(format!("{}.png", stem.file));
-        let made = media::picture(&service.folders.results(&id).join(&stem.file), picture);
+        let (sound, name) = of(&service, &record)?;
+        let made = media::picture(&sound, service.folders.pictures(&id).join(name));
         made.map_err(|error| not_made(&service, &record, &error))
     })
     .await?;
@@ -185,7 +197,7 @@ pub(super) async fn recording(
         if format == Form::Original {
             return Ok((path, recording.name.clone()));
         }
-        let wav = media::as_wav(&path, service.folders.job(&id).join("pictures/recording.wav"));
+        let wav = media::as_wav(&path, service.folders.pictures(&id).join("recording.wav"));
         let wav = wav.map_err(|error| not_made(&service, &record, &error))?;
         Ok((wav, format!("{}.wav", names::stem(&recording.name))))
     })
@@ -212,15 +224,10 @@ pub(super) async fn recording_picture(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let _turn = service.readers.clone().acquire_owned().await.map_err(Refusal::internal)?;
-    let path = blocking(move || {
-        let record = find(&service, &client, &id)?;
-        let path = service.path(&id, recording_of(&record)?);
-        let made = media::picture(&path, service.folders.job(&id).join("pictures/recording.png"));
-        made.map_err(|error| not_made(&service, &record, &error))
-    })
-    .await?;
-    Ok(file(request, path, "image/png", None).await)
+    let recording = |service: &Service, record: &Record| {
+        Ok((service.path(&record.id, recording_of(record)?), "recording.png".into()))
+    };
+    picture((service, client, id), request, recording).await
 }
 
 fn not_made(service: &Service, record: &Record, error: &crate::Error) -> Refusal {
