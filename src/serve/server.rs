@@ -55,7 +55,9 @@ impl Server {
         }
         let listener = TcpListener::bind(address)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|cause| Error::input(format!("--listen {address}: {cause}")))?;
+            .map_err(|cause| {
+                Error::input(format!("--listen {address}: {cause}; choose another address, or port 0 for a free one"))
+            })?;
         Ok(Self { service: Service::open(settings)?, listener, stop: watch::Sender::new(false) })
     }
 
