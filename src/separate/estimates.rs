@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView2, Zip, s};
-use realfft::num_complex::Complex;
+use ndarray::{Array2, s};
 
 use super::spectra::Spectra;
 use crate::Result;
@@ -101,8 +100,7 @@ impl Estimates {
                 start = columns.end;
                 let levels = levels.as_ref().map(|levels| levels.view());
                 let mask = self.view.spread(mask.slice_move(s![columns, ..]), levels, share)?;
-                let frames = apply(spectra.view(), mask.view(), share);
-                source.inverse[channel].push(frames.view(), &mut estimate)?;
+                source.inverse[channel].push_masked(spectra.view(), mask.view(), share, &mut estimate)?;
                 if !estimate.iter().all(|sample| sample.is_finite()) {
                     return Ok(false);
                 }
@@ -171,38 +169,39 @@ fn share_rest(sources: &mut [Estimate], channel: usize, original: impl Iterator<
 /// Rounds samples to integers of `step`, and has each source take up what the rounding of the one before left over: the sources
 /// then sum to the recording as they did before, and to one of 16 bits exactly.
 fn round_together(sources: &mut [Estimate], channel: usize, count: usize, step: f32) {
-    for n in 0..count {
-        let mut over = 0.0;
-        for source in &mut *sources {
-            let sample = &mut source.block[channel][n];
-            let whole = *sample + over;
-            *sample = (whole / step).round() * step;
-            over = whole - *sample;
+    let mut over = vec![0.0; count];
+    for source in sources {
+        for (sample, over) in source.block[channel][..count].iter_mut().zip(&mut over) {
+            let whole = *sample + *over;
+            *sample = nearest(whole / step) * step;
+            *over = whole - *sample;
         }
     }
 }
 
-/// The masked spectrum (n, bins) of a spectrum and a mask (n, bins); bins that the mask has not got are multiplied by `share`.
-fn apply(spectra: ArrayView2<Complex<f32>>, mask: ArrayView2<f32>, share: f32) -> Array2<Complex<f32>> {
-    let mut masked = spectra.to_owned();
-    let (mut below, mut above) = masked.multi_slice_mut((s![.., ..mask.ncols()], s![.., mask.ncols()..]));
-    Zip::from(&mut below).and(mask).for_each(|bin, &mask| *bin *= mask);
-    above.mapv_inplace(|bin| bin * share);
-    masked
+/// The nearest integer, halves away from zero, as [`f32::round`]. A processor that is not known to have SSE4.1 has no instruction
+/// for that, and calls a function for each sample. These few are done for several samples at once.
+fn nearest(x: f32) -> f32 {
+    /// From here on all numbers are integers, and so is a sum with this one, a half rounded to the even neighbour.
+    const WHOLE: f32 = (1 << 23) as f32;
+    let size = x.abs();
+    let even = (size + WHOLE) - WHOLE;
+    let nearest = if size - even == 0.5 { even + 1.0 } else { even };
+    if size < WHOLE { nearest.copysign(x) } else { x }
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
-
     use super::*;
 
     #[test]
-    fn masks_apply_and_missing_bins_are_shared() {
-        let re = |re: f32| Complex::new(re, -re);
-        let spectra = array![[re(1.0), re(2.0), re(4.0)], [re(3.0), re(5.0), re(6.0)]];
-        let masked = apply(spectra.view(), array![[0.5, 0.0], [1.0, 0.1]].view(), 0.25);
-        assert_eq!(masked, array![[re(0.5), re(0.0), re(1.0)], [re(3.0), re(0.5), re(1.5)]]);
+    fn nearest_integers_are_those_of_the_standard_library() {
+        let same = |x: f32| assert!(x.is_nan() || nearest(x).to_bits() == x.round().to_bits(), "{x}");
+        (0..=u32::MAX).step_by(1009).map(f32::from_bits).for_each(same);
+        for half in -2000..2000 {
+            let x = half as f32 * 0.5;
+            [x, x.next_up(), x.next_down()].into_iter().for_each(same);
+        }
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 use std::iter::zip;
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, ArrayViewMut1, Axis, Zip};
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
 
 use super::{Sample, Stft, stft::LEAST_WEIGHT};
 use crate::{Error, Result};
+
+/// Frames that are inverted at a time: enough for all threads of a large machine, and few enough that they stay in cache until they
+/// are added up.
+const BLOCK: usize = 32;
 
 /// The streaming inverse of an [`Stft`]. Push frames in order, in blocks of any size; it returns finished samples.
 ///
@@ -26,10 +30,8 @@ pub struct OverlapAdd<T: Sample> {
     written: usize,
     /// The overlap-added frames, one window long, from the first sample that the next frame covers.
     sum: Vec<T>,
-    /// The overlap-added squared windows at the same samples.
-    weight: Vec<f64>,
-    /// The squared window.
-    square: Vec<f64>,
+    /// The overlap-added squared windows at the samples of the next hop; 0 where a sample becomes 0.
+    weight: Vec<T>,
 }
 
 impl<T: Sample> Stft<T> {
@@ -41,17 +43,14 @@ impl<T: Sample> Stft<T> {
 
 impl<T: Sample> OverlapAdd<T> {
     pub(super) fn new(stft: Stft<T>, samples: usize) -> Self {
-        let window = stft.params().window;
-        let square = stft.params().shape.samples(window).into_iter().map(|w| w * w).collect();
         Self {
             samples,
             frames: stft.frames(samples),
             taken: 0,
             lead: stft.lead(),
             written: 0,
-            sum: vec![T::zero(); window],
-            weight: vec![0.0; window],
-            square,
+            sum: vec![T::zero(); stft.params().window],
+            weight: Vec::new(),
             stft,
         }
     }
@@ -63,24 +62,8 @@ impl<T: Sample> OverlapAdd<T> {
     /// [`Error::Input`] if F is not the transform's number of bins, or if there are more frames than the signal has. On
     /// error no frame is pushed.
     pub fn push(&mut self, frames: ArrayView2<Complex<T>>, out: &mut Vec<T>) -> Result<()> {
-        let (count, bins) = frames.dim();
-        if bins != self.stft.bins() {
-            return Err(Error::input(format!("frames of {bins} bins do not fit a transform of {}", self.stft.bins())));
-        }
-        if count > self.frames - self.taken {
-            return Err(Error::input(format!(
-                "{} frames are too many for {} samples, which have {}",
-                self.taken + count,
-                self.samples,
-                self.frames
-            )));
-        }
-        let window = self.stft.window().len();
-        for frame in self.to_time(frames).chunks_exact(window) {
-            self.add(frame);
-            self.write(self.stft.params().hop, out);
-        }
-        self.taken += count;
+        self.check(frames.dim())?;
+        self.push_each(frames.nrows(), |row, bins| zip(bins, frames.row(row)).for_each(|(to, &from)| *to = from), out);
         Ok(())
     }
 
@@ -95,20 +78,59 @@ impl<T: Sample> OverlapAdd<T> {
                 self.taken, self.samples, self.frames
             )));
         }
-        self.write(self.sum.len(), out);
+        let (window, hop) = (self.sum.len(), self.stft.params().hop);
+        for (hops, start) in (0..window).step_by(hop).enumerate() {
+            self.weigh(1 + hops);
+            self.write(hop.min(window - start), out);
+        }
         out.resize(out.len() + self.samples - self.written, T::zero());
         Ok(())
     }
 
-    /// Inverts the frames and windows them again. The results are concatenated.
-    fn to_time(&self, frames: ArrayView2<Complex<T>>) -> Vec<T> {
+    /// Refuses frames (N, F) of another number of bins, or more than are left.
+    fn check(&self, (count, bins): (usize, usize)) -> Result<()> {
+        if bins != self.stft.bins() {
+            return Err(Error::input(format!("frames of {bins} bins do not fit a transform of {}", self.stft.bins())));
+        }
+        if count > self.frames - self.taken {
+            return Err(Error::input(format!(
+                "{} frames are too many for {} samples, which have {}",
+                self.taken + count,
+                self.samples,
+                self.frames
+            )));
+        }
+        Ok(())
+    }
+
+    /// Pushes the next `count` frames. `fill` writes the bins (F) of one of them.
+    fn push_each(&mut self, count: usize, fill: impl Fn(usize, &mut [Complex<T>]) + Sync, out: &mut Vec<T>) {
+        let (window, hop) = (self.stft.params().window, self.stft.params().hop);
+        out.reserve(count * hop);
+        let mut time = vec![T::zero(); count.min(BLOCK) * window];
+        for first in (0..count).step_by(BLOCK) {
+            let time = &mut time[..(count - first).min(BLOCK) * window];
+            self.to_time(|row, bins| fill(first + row, bins), time);
+            for frame in time.chunks_exact(window) {
+                zip(&mut self.sum, frame).for_each(|(sum, &sample)| *sum = *sum + sample);
+                self.taken += 1;
+                // From then on, as many frames cover a sample as can.
+                if self.taken <= window.div_ceil(hop) {
+                    self.weigh(0);
+                }
+                self.write(hop, out);
+            }
+        }
+    }
+
+    /// Inverts frames and windows them again. The results are concatenated in `time`.
+    fn to_time(&self, fill: impl Fn(usize, &mut [Complex<T>]) + Sync, time: &mut [T]) {
         let (plan, window) = (self.stft.inverse(), self.stft.window());
         let scale = T::rounded(1.0 / plan.len() as f64);
-        let mut time = vec![T::zero(); frames.nrows() * window.len()];
-        (time.par_chunks_exact_mut(window.len()), frames.outer_iter()).into_par_iter().for_each_init(
+        time.par_chunks_exact_mut(window.len()).enumerate().for_each_init(
             || (plan.make_input_vec(), plan.make_output_vec(), plan.make_scratch_vec()),
-            |(spectrum, samples, scratch), (out, frame)| {
-                zip(&mut *spectrum, frame).for_each(|(to, &from)| *to = from);
+            |(spectrum, samples, scratch), (row, out)| {
+                fill(row, spectrum);
                 spectrum[0].im = T::zero();
                 if plan.len() % 2 == 0 {
                     spectrum[plan.len() / 2].im = T::zero();
@@ -119,41 +141,76 @@ impl<T: Sample> OverlapAdd<T> {
                 }
             },
         );
-        time
     }
 
-    /// Adds a windowed frame to the sums.
-    fn add(&mut self, frame: &[T]) {
-        zip(&mut self.sum, frame).for_each(|(sum, &sample)| *sum = *sum + sample);
-        zip(&mut self.weight, &self.square).for_each(|(weight, square)| *weight += square);
+    /// Sets the weights to those of the hop that begins `hops` hops after the last frame.
+    fn weigh(&mut self, hops: usize) {
+        let (square, hop) = (self.stft.square(), self.stft.params().hop);
+        let mut sums = vec![0.0; hop];
+        // The first frame comes first: so the sums round as if every frame were added when it comes.
+        for place in (hops..hops + self.taken).rev() {
+            let covering = square.get(place * hop..).unwrap_or_default();
+            zip(&mut sums, covering).for_each(|(sum, square)| *sum += square);
+        }
+        let weight = |sum: f64| if sum > LEAST_WEIGHT { T::rounded(sum) } else { T::zero() };
+        self.weight.clear();
+        self.weight.extend(sums.into_iter().map(weight));
     }
 
-    /// Writes the first `count` samples, which no later frame covers, and advances.
+    /// Writes the first `count` samples, at most a hop, which no later frame covers, and advances.
     fn write(&mut self, count: usize, out: &mut Vec<T>) {
         let from = self.lead.min(count);
         let to = count.min(from + self.samples - self.written);
-        out.extend(
-            zip(&self.sum, &self.weight)
-                .take(to)
-                .skip(from)
-                .map(|(&sum, &weight)| if weight > LEAST_WEIGHT { sum / T::rounded(weight) } else { T::zero() }),
-        );
+        let of = |(&sum, &weight): (&T, &T)| if weight > T::zero() { sum / weight } else { T::zero() };
+        out.extend(zip(&self.sum[from..to], &self.weight[from..to]).map(of));
         self.lead -= from;
         self.written += to - from;
-        advance(&mut self.sum, count, T::zero());
-        advance(&mut self.weight, count, 0.0);
+        let kept = self.sum.len() - count;
+        self.sum.copy_within(count.., 0);
+        self.sum[kept..].fill(T::zero());
     }
 }
 
-/// Drops the first `count` values and appends as many zeros.
-fn advance<V: Copy>(values: &mut [V], count: usize, zero: V) {
-    let kept = values.len() - count;
-    values.copy_within(count.., 0);
-    values[kept..].fill(zero);
+/// For the samples of the engines alone, and so compiled here with all that it calls. What is generic is compiled in the caller's
+/// package, in many units, and there the masks alone took longer than the transforms.
+impl OverlapAdd<f32> {
+    /// Pushes the next frames (N, F) times masks (N, F'), as [`push`](Self::push) would push the products, which are never
+    /// stored. The masks may have fewer bins: those that they have not got are multiplied by `share`.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push); [`Error::Input`] if the masks have another number of frames, or more bins.
+    pub fn push_masked(
+        &mut self,
+        frames: ArrayView2<Complex<f32>>,
+        masks: ArrayView2<f32>,
+        share: f32,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        self.check(frames.dim())?;
+        let masked = masks.ncols();
+        if masks.nrows() != frames.nrows() || masked > frames.ncols() {
+            return Err(Error::input(format!(
+                "masks of shape {:?} do not fit frames of shape {:?}",
+                masks.dim(),
+                frames.dim()
+            )));
+        }
+        let mask = |row: usize, bins: &mut [Complex<f32>]| {
+            let (below, above) = bins.split_at_mut(masked);
+            let (from_below, from_above) = frames.row(row).split_at(Axis(0), masked);
+            let below = Zip::from(ArrayViewMut1::from(below)).and(from_below);
+            below.and(masks.row(row)).for_each(|to, &from, &mask| *to = from * mask);
+            zip(above, from_above).for_each(|(to, &from)| *to = from * share);
+        };
+        self.push_each(frames.nrows(), mask, out);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::*;
     use crate::spectrogram::{Pad, Shape, StftParams};
 
@@ -248,16 +305,66 @@ mod tests {
     }
 
     #[test]
+    fn masks_apply_and_missing_bins_are_shared() {
+        let stft = stft::<f32>(30, 7, 45, Shape::Hann, Pad::Full);
+        let signal: Vec<f32> = chirp(997).into_iter().map(f32::rounded).collect();
+        let frames = stft.forward(&signal, 0, 0..stft.frames(signal.len()));
+        let of_bin = |bin: usize| if bin < 20 { 0.1 * bin as f32 } else { 0.25 };
+        let products = Array2::from_shape_fn(frames.dim(), |(row, bin)| frames[(row, bin)] * of_bin(bin));
+        // Frame by frame, as masks come from an engine, and bin by bin.
+        let masks = Array2::from_shape_fn((frames.nrows(), 20), |(_, bin)| of_bin(bin));
+        for masks in [masks.clone(), masks.reversed_axes().as_standard_layout().to_owned().reversed_axes()] {
+            let (mut inverse, mut out) = (stft.overlap_add(signal.len()), vec![]);
+            inverse.push_masked(frames.view(), masks.view(), 0.25, &mut out).unwrap();
+            inverse.finish(&mut out).unwrap();
+            let (mut inverse, mut expected) = (stft.overlap_add(signal.len()), vec![]);
+            inverse.push(products.view(), &mut expected).unwrap();
+            inverse.finish(&mut expected).unwrap();
+            assert_eq!(out, expected);
+        }
+        let mut inverse = stft.overlap_add(signal.len());
+        for shape in [(frames.nrows() - 1, 20), (frames.nrows(), 24)] {
+            let error = inverse.push_masked(frames.view(), Array2::zeros(shape).view(), 0.5, &mut vec![]).unwrap_err();
+            assert!(error.to_string().contains("do not fit frames of shape"), "{error}");
+        }
+    }
+
+    /// Every sample is divided by the squared windows of all frames that cover it, and of no others: at the ends there are fewer.
+    #[test]
+    fn weights_are_those_of_the_frames_that_cover_a_sample() {
+        for (window, hop) in [(4, 2), (5, 3), (7, 2), (9, 5)] {
+            for (frames, pad) in [(1, Pad::None), (2, Pad::None), (6, Pad::None), (6, Pad::Full)] {
+                let stft = stft::<f64>(window, hop, window, Shape::Hamming, pad);
+                let samples = if pad == Pad::None { (frames - 1) * hop + window + 1 } else { 3 * hop };
+                let mut spectra = stft.forward(&vec![1.0; samples], 0, 0..stft.frames(samples));
+                // All ones before the window, instead of what the signal has there.
+                let ones = stft.forward(&vec![1.0; 3 * window], 0, 0..1 + window / hop).row(window / hop).to_owned();
+                spectra.rows_mut().into_iter().for_each(|mut row| row.assign(&ones));
+                let (mut inverse, mut out) = (stft.overlap_add(samples), vec![]);
+                inverse.push(spectra.view(), &mut out).unwrap();
+                inverse.finish(&mut out).unwrap();
+                // Then the sum of squares is divided by itself.
+                let end = if pad == Pad::None { samples - 1 } else { samples };
+                assert!(
+                    out[..end].iter().all(|sample| (sample - 1.0).abs() < 1e-13),
+                    "{window} {hop} {pad:?}: {out:?}"
+                );
+                assert!(out[end..].iter().all(|&sample| sample == 0.0));
+            }
+        }
+    }
+
+    #[test]
     fn frames_of_the_wrong_shape_or_number_are_refused() {
         let stft = stft::<f64>(4, 2, 4, Shape::Hann, Pad::Full);
         let mut out = vec![];
         let mut inverse = stft.overlap_add(3);
-        let error = inverse.push(ndarray::Array2::zeros((1, 4)).view(), &mut out).unwrap_err();
+        let error = inverse.push(Array2::zeros((1, 4)).view(), &mut out).unwrap_err();
         assert_eq!(error.to_string(), "frames of 4 bins do not fit a transform of 3");
-        let error = inverse.push(ndarray::Array2::zeros((4, 3)).view(), &mut out).unwrap_err();
+        let error = inverse.push(Array2::zeros((4, 3)).view(), &mut out).unwrap_err();
         assert_eq!(error.to_string(), "4 frames are too many for 3 samples, which have 3");
         assert!(out.is_empty());
-        inverse.push(ndarray::Array2::zeros((2, 3)).view(), &mut out).unwrap();
+        inverse.push(Array2::zeros((2, 3)).view(), &mut out).unwrap();
         let error = inverse.finish(&mut out).unwrap_err();
         assert_eq!(error.to_string(), "2 frames are too few for 3 samples, which have 3");
     }

@@ -24,11 +24,12 @@ impl Spectrum {
         if beta < 0.5 { Self::Power } else { Self::Magnitude }
     }
 
-    /// Computes the datum of a bin.
+    /// Computes the datum of a bin. In f64, the squares of a magnitude are exact and never too large: this is `hypot`, without a
+    /// call of it for every bin.
     pub fn of(self, bin: Complex<f32>) -> f32 {
         match self {
             Self::Power => bin.norm_sqr(),
-            Self::Magnitude => bin.norm(),
+            Self::Magnitude => Complex::new(f64::from(bin.re), f64::from(bin.im)).norm_sqr().sqrt() as f32,
         }
     }
 

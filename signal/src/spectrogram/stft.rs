@@ -130,6 +130,8 @@ impl StftParams {
 pub struct Stft<T: Sample> {
     params: StftParams,
     window: Arc<[T]>,
+    /// The squared window.
+    square: Arc<[f64]>,
     forward: Arc<dyn RealToComplex<T>>,
     inverse: Arc<dyn ComplexToReal<T>>,
 }
@@ -142,8 +144,10 @@ impl<T: Sample> Stft<T> {
     pub fn new(params: StftParams) -> Result<Self> {
         params.check()?;
         let (forward, inverse) = T::plan(params.fft);
-        let window = params.shape.samples(params.window).into_iter().map(T::rounded).collect();
-        Ok(Self { params, window, forward, inverse })
+        let samples = params.shape.samples(params.window);
+        let square = samples.iter().map(|w| w * w).collect();
+        let window = samples.into_iter().map(T::rounded).collect();
+        Ok(Self { params, window, square, forward, inverse })
     }
 
     /// The geometry.
@@ -203,6 +207,11 @@ impl<T: Sample> Stft<T> {
     /// The window's samples.
     pub(super) fn window(&self) -> &[T] {
         &self.window
+    }
+
+    /// The squares of the window's samples, before they are rounded.
+    pub(super) fn square(&self) -> &[f64] {
+        &self.square
     }
 
     /// The plan of the inverse transform. It does not divide by its length.

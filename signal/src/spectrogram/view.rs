@@ -1,6 +1,7 @@
 //! Converts spectra to the data that are factorized, and masks of the data to masks of the spectrum.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2, s};
 use realfft::num_complex::Complex;
@@ -90,6 +91,11 @@ impl View {
             Cow::Owned(filtered)
         });
         self.stft.forward(&signal, 0, 0..self.stft.frames(signal.len()))
+    }
+
+    /// The spectra (N, bins) of some frames: [`Stft::forward`], which is generic, compiled where its loops are inlined.
+    pub fn forward(&self, signal: &[f32], start: usize, frames: Range<usize>) -> Array2<Complex<f32>> {
+        self.stft.forward(signal, start, frames)
     }
 
     /// The data (N, F) of a whole signal at the view's sample rate, times `scale`.
