@@ -168,20 +168,27 @@ fn fingerprint(recording: &Recording) -> u64 {
     hasher.finish()
 }
 
-/// The data of all frames that are not silence, (N, F), scaled by the recordings' common peak.
+/// The data (N, F) of every channel of every recording, scaled by the recordings' common peak.
 ///
 /// # Errors
 /// Those of the resampler.
-pub(crate) fn data(recordings: &[Named], view: &View) -> Result<Array2<f32>> {
+pub(crate) fn channels(recordings: &[Named], view: &View) -> Result<Vec<Array2<f32>>> {
     let peak = recordings.iter().map(|(_, recording)| recording.peak()).fold(0.0, f32::max);
     let channels: Vec<(&[f32], u32)> = recordings
         .iter()
         .flat_map(|(_, recording)| recording.channels.iter().map(|channel| (channel.as_slice(), recording.sample_rate)))
         .collect();
-    let frames = channels
-        .par_iter()
-        .map(|&(channel, rate)| view.data(&audio::resample(channel, rate, view.sample_rate)?, level_scale(peak)))
-        .collect::<Result<Vec<_>>>()?;
+    let data =
+        |&(channel, rate): &(_, _)| view.data(&audio::resample(channel, rate, view.sample_rate)?, level_scale(peak));
+    channels.par_iter().map(data).collect()
+}
+
+/// The data of all frames that are not silence, (N, F), scaled by the recordings' common peak.
+///
+/// # Errors
+/// Those of the resampler.
+pub(crate) fn data(recordings: &[Named], view: &View) -> Result<Array2<f32>> {
+    let frames = channels(recordings, view)?;
     let power = |frame: ndarray::ArrayView1<f32>| -> f64 {
         frame.iter().map(|&v| f64::from(v).powf(view.power_exponent())).sum()
     };

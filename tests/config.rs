@@ -28,7 +28,10 @@ fn a_printed_description_trains_the_same_model() {
     let more = ["--window", "256", "--divergence", "is", "--seed", "9", "--tolerance", "1e-9"];
     let printed = done(&world, &[&["train", "--print-config"][..], &options, &more].concat());
     let training: Training = serde_json::from_str(&printed).unwrap();
-    assert_eq!((training.seed, training.rank.named["hiss"], training.iterations), (9, 2, Some(5)));
+    assert_eq!(
+        (training.seed, training.rank.named["hiss"], training.iterations),
+        (9, partwise::options::Rank::Of(2), Some(5))
+    );
     std::fs::write(world.path("job.json"), &printed).unwrap();
     done(&world, &[&SOURCES[..], &options, &more, &["-o", "flags"]].concat());
     done(&world, &[&SOURCES[..], &["--config", "job.json", "-o", "config"]].concat());
@@ -77,7 +80,7 @@ fn a_description_in_force_leaves_nothing_open() {
     };
     let model = printed(&["--model", "m.safetensors"]);
     let expected = json!({
-        "method": "nmf", "mask": "ratio:2", "updates": "extrapolated", "iterations": 40, "tolerance": 0.0,
+        "method": "nmf", "mask": "ratio:2", "updates": "extrapolated", "iterations": 12, "tolerance": 0.0,
         "format": "same", "only": null
     });
     assert_eq!(model, expected);
@@ -112,7 +115,7 @@ fn a_description_that_does_not_fit_is_refused_in_one_line() {
         (json!({"iterations": 0}), ["0 iterations", "between 1 and"]),
         (json!({"rank": 0}), ["job.json: rank: 0", "between 1 and"]),
         (json!({"mixtures": 5}), ["job.json: mixtures: is an option of the method gain-prior", "is nmf"]),
-        (json!({"method": "deeper"}), ["job.json: method: deeper", "use nmf, gain-prior"]),
+        (json!({"method": "deeper"}), ["job.json: method: deeper", "use nmf, exemplars"]),
         (json!({"divergence": "euclid"}), ["job.json: divergence: ", "euclid"]),
         (json!([1]), ["job.json: ", "no object of options"]),
     ] {

@@ -31,7 +31,7 @@ fn recordings(world: &World, source: &str) -> Vec<Recording> {
 fn a_model_that_is_trained_in_memory_is_the_one_that_the_command_writes() {
     let world = World::new();
     for (method, name) in [
-        (TrainingMethod::Nmf, "nmf"),
+        (TrainingMethod::default(), "nmf"),
         (TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 }), "gain-prior"),
         (TrainingMethod::Sparse, "sparse"),
     ] {

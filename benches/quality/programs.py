@@ -62,6 +62,10 @@ class Peer:
 # Words of `train` by the name that --only takes. The last one trains for an hour or so.
 WAYS = {
     "defaults": [],
+    "fast": ["--quality", "fast"],
+    "best": ["--quality", "best"],
+    "exemplars": ["--method", "exemplars"],
+    "rank-64": ["--rank", "64"],
     "rank-20": ["--rank", "20"],
     "gain-prior": ["--method", "gain-prior"],
     "sparse": ["--method", "sparse"],

@@ -238,8 +238,9 @@ impl Batch {
         let engines = engines(common);
         let mut stations = schedule::stations(plan, &engines, &choice(common))?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
-        let memory =
-            self.memory.map_or_else(|| schedule::usual_memory(&stations, plan.scheme.whole), |Memory(bytes)| bytes);
+        let memory = self
+            .memory
+            .map_or_else(|| schedule::usual_memory(&stations, plan.scheme.stretch.is_none()), |Memory(bytes)| bytes);
         schedule::check_memory(memory, &plan.scheme, stations.iter().map(Station::lanes).sum())?;
         let interrupts = Interrupts::listen()?;
         let job = Job {

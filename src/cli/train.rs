@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use partwise::Training;
-use partwise::model::{Model, SourceSummary, Summary};
+use partwise::model::{Gain, Model, SourceSummary, Summary};
+use partwise::options::Rank;
 use partwise::recordings::{Event, Material, Recordings};
 use partwise::train::{self, Means};
 use serde_json::Value;
@@ -67,7 +68,7 @@ impl Train {
         let named = sources::named("--source", &self.sources)?;
         check_output(output, named.iter().flat_map(|(_, files)| files.iter().map(PathBuf::as_path)))?;
         let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
-        training.rank.of("rank", &names, 0).map_err(|error| self.options.blame(error))?;
+        training.rank.of("rank", &names, Rank::Auto).map_err(|error| self.options.blame(error))?;
         let material: Vec<Material> =
             named.into_iter().map(|(name, files)| Material { name, recordings: Recordings::Files(files) }).collect();
         let kept = training.method.is_kept();
@@ -147,6 +148,13 @@ fn summary(model: &Model, path: &Path) -> String {
     )
 }
 
+/// The gain to expect of a source: "speech, gain to expect: 4.1 dB at -5 dB, 5.0 dB at 0 dB, 5.2 dB at 5 dB".
+fn expected(source: &SourceSummary) -> Option<String> {
+    let gain = |gain: &Gain| format!("{:.1} dB at {} dB", gain.gain_db, gain.level_db);
+    let gains: Vec<String> = source.expected.iter().map(gain).collect();
+    (!gains.is_empty()).then(|| format!("{}, gain to expect: {}\n", source.name, gains.join(", ")))
+}
+
 /// What the method adds to the summary of a source, a line each: "speech, mixture: components 32, steps 16".
 fn details(source: &SourceSummary) -> String {
     let value = |value: &Value| match (value.as_f64().filter(|_| value.is_f64()), value.as_array()) {
@@ -164,5 +172,5 @@ fn details(source: &SourceSummary) -> String {
         let text = details.as_object().map_or_else(|| value(details), of_object);
         format!("{}, {name}: {text}\n", source.name)
     };
-    source.details.iter().map(line).collect()
+    source.details.iter().map(line).chain(expected(source)).collect()
 }

@@ -24,8 +24,8 @@ use crate::audio::FormatChoice;
 use crate::divergence::Divergence;
 use crate::kernels::Norm;
 use crate::methods::nmf::{self, Updates};
-use crate::methods::{averaged, deep, discriminative, gain_prior, nmf2d, sparse};
-use crate::options::{self, Described, Flag, MaskChoice, PerSource, SourceFiles, text};
+use crate::methods::{averaged, committee, deep, discriminative, exemplars, gain_prior, nmf2d, sparse};
+use crate::options::{self, Described, Flag, MaskChoice, PerSource, Rank, SourceFiles, text};
 use crate::spectrogram::{BandMap, Front, Length, Shape, Spectrum, Transform};
 use crate::{Error, Result};
 
@@ -41,8 +41,9 @@ pub struct Training {
     /// The method, with the options that it alone has.
     #[serde(skip)]
     pub method: TrainingMethod,
-    /// K, the components of every source; 64 if it says nothing.
-    pub rank: PerSource<usize>,
+    /// K, the components of every source. Where it is auto, the method nmf chooses it for each set of bases, and the others have
+    /// 64.
+    pub rank: PerSource<Rank>,
     /// What the fit is measured by; if it is missing, kl, or is by the method averaged.
     #[serde(with = "text::option")]
     pub divergence: Option<Divergence>,
@@ -53,7 +54,7 @@ pub struct Training {
     pub iterations: Option<usize>,
     /// Iterations end where ten of them lower the objective by less than this share of it; 0: never.
     pub tolerance: f64,
-    /// The window; 128 ms if it is missing.
+    /// The window; if it is missing, 64 ms for the method nmf with ranks of its own choice and for exemplars, otherwise 128 ms.
     #[serde(with = "text::option")]
     pub window: Option<Length>,
     /// The hop; a quarter of the window if it is missing.
@@ -81,12 +82,13 @@ pub struct Training {
 }
 
 /// By which method a model is learned.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case")]
 pub enum TrainingMethod {
-    /// Bases of each source, learned from it alone.
-    #[default]
-    Nmf,
+    /// Bases of each source, learned from it alone; several sets of them, if the training says so.
+    Nmf(committee::Training),
+    /// Bases of each source that are taken from its recordings.
+    Exemplars(exemplars::Training),
     /// The same, and what gains are usual together.
     GainPrior(gain_prior::Training),
     /// Bases of each source of norm 1, under a penalty on their gains.
@@ -103,7 +105,8 @@ impl TrainingMethod {
     /// The method's name.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Nmf => "nmf",
+            Self::Nmf(_) => "nmf",
+            Self::Exemplars(_) => "exemplars",
             Self::GainPrior(_) => "gain-prior",
             Self::Sparse => "sparse",
             Self::Discriminative(_) => "discriminative",
@@ -127,11 +130,17 @@ impl TrainingMethod {
     }
 }
 
+impl Default for TrainingMethod {
+    fn default() -> Self {
+        Self::Nmf(committee::Training::default())
+    }
+}
+
 impl Default for Training {
     fn default() -> Self {
         Self {
             method: TrainingMethod::default(),
-            rank: 64.into(),
+            rank: Rank::Auto.into(),
             divergence: None,
             updates: None,
             iterations: None,
@@ -157,7 +166,8 @@ impl Training {
     /// [`Error::Option`] or [`Error::Input`] names what does not fit.
     pub fn check(&self) -> Result<()> {
         let ranks = self.rank.others.iter().chain(self.rank.named.values());
-        if let Some(rank) = ranks.into_iter().find(|rank| !(1..=MAX_RANK).contains(*rank)) {
+        let mut ranks = ranks.filter_map(|rank| rank.given());
+        if let Some(rank) = ranks.find(|rank| !(1..=MAX_RANK).contains(rank)) {
             return Err(Error::option("rank", format!("{rank}: must be between 1 and {MAX_RANK}")));
         }
         check_numbers(self.iterations, self.tolerance, self.sparsity.unwrap_or_default())?;
@@ -165,7 +175,13 @@ impl Training {
             return Err(Error::option("pre_emphasis", format!("{}: must be between 0 and 1", self.pre_emphasis)));
         }
         match &self.method {
-            TrainingMethod::Nmf => nmf::kept_norm(&self.nmf()).map(drop),
+            TrainingMethod::Nmf(own) => nmf::kept_norm(&self.nmf()).and_then(|_| own.check()),
+            TrainingMethod::Exemplars(own) => {
+                if self.rank != Self::default().rank {
+                    return Err(Error::option("rank", "the method exemplars has exemplars"));
+                }
+                own.check()
+            }
             TrainingMethod::GainPrior(own) => nmf::kept_norm(&self.nmf()).and_then(|_| own.check()),
             TrainingMethod::Sparse => sparse::check("sparse", &self.divergence(), self.updates, self.normalize),
             TrainingMethod::Discriminative(own) => {
@@ -217,20 +233,28 @@ impl Training {
     #[must_use]
     pub fn in_force(&self) -> Self {
         let (updates, sparsity) = match self.method {
-            TrainingMethod::Nmf | TrainingMethod::GainPrior(_) | TrainingMethod::Averaged(_) => {
-                (Updates::Extrapolated, 0.0)
+            // Each set of bases has a penalty of its own.
+            _ if self.has_members() => (Updates::Extrapolated, None),
+            TrainingMethod::Sparse | TrainingMethod::Discriminative(_) => {
+                (Updates::Alternating, Some(sparse::SPARSITY))
             }
-            TrainingMethod::Sparse | TrainingMethod::Discriminative(_) => (Updates::Alternating, sparse::SPARSITY),
-            TrainingMethod::Deep(_) => (Updates::Alternating, 0.0),
+            TrainingMethod::Deep(_) => (Updates::Alternating, Some(0.0)),
+            _ => (Updates::Extrapolated, Some(0.0)),
         };
-        let (updates, sparsity) = (self.updates.unwrap_or(updates), self.sparsity.unwrap_or(sparsity));
-        let iterations = if updates == Updates::Extrapolated { 50 } else { 100 };
+        let (updates, sparsity) = (self.updates.unwrap_or(updates), self.sparsity.or(sparsity));
+        let iterations = match updates {
+            Updates::Extrapolated if self.has_members() => 15,
+            Updates::Extrapolated => 50,
+            _ => 100,
+        };
         let own_norm = matches!(self.method, TrainingMethod::Sparse | TrainingMethod::Discriminative(_));
-        let norm = if sparsity > 0.0 || own_norm { Norm::L2 } else { Norm::L1 };
+        let own_norm = own_norm || self.has_members();
+        let norm = if sparsity.is_some_and(|sparsity| sparsity > 0.0) || own_norm { Norm::L2 } else { Norm::L1 };
         let averaged = matches!(self.method, TrainingMethod::Averaged(_));
         let method = match &self.method {
             TrainingMethod::Discriminative(own) => TrainingMethod::Discriminative(own.in_force()),
             TrainingMethod::Deep(own) => TrainingMethod::Deep(own.in_force()),
+            TrainingMethod::Exemplars(own) => TrainingMethod::Exemplars(own.in_force()),
             other => other.clone(),
         };
         let is_learned = matches!(self.method, TrainingMethod::Deep(_));
@@ -238,18 +262,42 @@ impl Training {
             method,
             divergence: (!is_learned).then(|| self.divergence()),
             updates: Some(updates),
-            sparsity: Some(sparsity),
+            sparsity,
             iterations: Some(self.iterations.unwrap_or(iterations)),
             normalize: if averaged { None } else { Some(self.normalize.unwrap_or(norm)) },
             spectrum: Some(self.spectrum()),
-            window: Some(self.window.unwrap_or(Length::Milliseconds(128.0))),
+            window: self.transform().window,
+            hop: self.transform().hop,
             ..self.clone()
         }
     }
 
+    /// Whether a model has several sets of bases, or one of several frames: by the method exemplars, and by nmf unless all that it
+    /// says is a rank for every source.
+    pub fn has_members(&self) -> bool {
+        match &self.method {
+            TrainingMethod::Exemplars(_) => true,
+            TrainingMethod::Nmf(own) => {
+                let is_auto = self.rank.others.is_none_or(|rank| rank == Rank::Auto);
+                let is_more =
+                    own.members.is_some_and(|members| members > 1) || own.context.is_some_and(|frames| frames > 1);
+                is_auto || is_more || own.quality.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// The window that the method has by itself.
+    fn usual_window(&self) -> Length {
+        Length::Milliseconds(if self.has_members() { 96.0 } else { 128.0 })
+    }
+
     /// The transform.
     pub fn transform(&self) -> Transform {
-        Transform { window: self.window, hop: self.hop, fft: self.fft, shape: self.window_shape }
+        let window = self.window.unwrap_or(self.usual_window());
+        // A third of the window: members separate better than with a quarter, for three quarters of the frames.
+        let hop = self.hop.or(self.has_members().then(|| window.part(3)));
+        Transform { window: Some(window), hop, fft: self.fft, shape: self.window_shape }
     }
 
     /// What the fit is measured by.
@@ -293,10 +341,14 @@ impl Training {
 impl Described for Training {
     const KIND: &'static str = "a training";
     const USUAL: Option<&'static str> = Some("nmf");
-    const METHOD: Flag =
-        Flag::text("method", "nmf|gain-prior|sparse|discriminative|averaged|deep", "The method [default: nmf]");
+    const METHOD: Flag = Flag::text(
+        "method",
+        "nmf|exemplars|gain-prior|sparse|discriminative|averaged|deep",
+        "The method [default: nmf]",
+    );
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[
-        ("nmf", &[]),
+        ("nmf", committee::Training::FLAGS),
+        ("exemplars", exemplars::Training::FLAGS),
         ("gain-prior", gain_prior::Training::FLAGS),
         ("sparse", &[]),
         ("discriminative", discriminative::Training::FLAGS),
@@ -304,7 +356,11 @@ impl Described for Training {
         ("deep", deep::Training::FLAGS),
     ];
     const COMMON: &'static [Flag] = &[
-        Flag::count_per_source("rank", "K|NAME=K", "Components a source: one number for all, or NAME=K for one source"),
+        Flag::count_or_word_per_source::<Rank>(
+            "rank",
+            "auto|K|NAME=K",
+            "Components a source: auto (chosen by the training), one number for all, or NAME=K for one source",
+        ),
         Flag::word::<Divergence>(
             "divergence",
             "eu|kl|is|beta:B|t:N|ggd:B",
@@ -321,7 +377,7 @@ impl Described for Training {
         Flag::word::<Length>(
             "window",
             "LENGTH",
-            "The window, in samples (480) or milliseconds (30ms) [default: 128ms]",
+            "The window, in samples (480) or milliseconds (30ms) [default: 128ms; nmf with --rank auto and exemplars: 64ms]",
         ),
         Flag::word::<Length>("hop", "LENGTH", "The hop, in samples or milliseconds [default: a quarter of the window]"),
         Flag::count(
@@ -401,8 +457,10 @@ pub struct Separation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case")]
 pub enum SeparationMethod {
-    /// Gains under the bases of a model.
+    /// Gains under the bases of a model, without what its method adds.
     Nmf,
+    /// The mean of the masks of several sets of bases.
+    Committee(committee::Separation),
     /// Gains under the bases and the gain priors of a model.
     GainPrior(gain_prior::Separation),
     /// Gains under the bases of a model, with a penalty.
@@ -427,6 +485,7 @@ impl SeparationMethod {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Nmf => "nmf",
+            Self::Committee(_) => "committee",
             Self::GainPrior(_) => "gain-prior",
             Self::Sparse(_) => "sparse",
             Self::Discriminative(_) => "discriminative",
@@ -485,7 +544,13 @@ impl Separation {
             ));
         }
         match &self.method {
-            None | Some(SeparationMethod::Nmf | SeparationMethod::GainPrior(_) | SeparationMethod::Deep) => Ok(()),
+            None
+            | Some(
+                SeparationMethod::Nmf
+                | SeparationMethod::Committee(_)
+                | SeparationMethod::GainPrior(_)
+                | SeparationMethod::Deep,
+            ) => Ok(()),
             Some(SeparationMethod::Sparse(own) | SeparationMethod::Discriminative(own)) => own.check(),
             Some(SeparationMethod::Averaged(own)) => own.check(),
             Some(SeparationMethod::Nmf2d(own)) => own.check(),
@@ -505,6 +570,7 @@ impl Described for Separation {
     );
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[
         ("nmf", &[]),
+        ("committee", committee::Separation::FLAGS),
         ("gain-prior", gain_prior::Separation::FLAGS),
         ("sparse", sparse::Separation::FLAGS),
         ("discriminative", sparse::Separation::FLAGS),

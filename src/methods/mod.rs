@@ -4,8 +4,10 @@
 //! (`train.rs`), how it turns a panel into masks (`separate.rs`), and what it adds to a model (`file.rs`).
 
 pub mod averaged;
+pub mod committee;
 pub mod deep;
 pub mod discriminative;
+pub mod exemplars;
 pub mod gain_prior;
 pub(crate) mod keeper;
 pub mod nmf;

@@ -11,9 +11,10 @@ use crate::divergence::Divergence;
 /// priors are decided for each stretch, so that they do not depend on where panels are cut.
 pub const STRETCH: usize = 128;
 
-/// The lengths of the stretches of `frames` consecutive frames, the first of which begins a stretch.
-pub fn stretches(frames: usize) -> impl Iterator<Item = usize> {
-    (0..frames).step_by(STRETCH).map(move |start| STRETCH.min(frames - start))
+/// The lengths of the stretches of `frames` consecutive frames, the first of which begins a stretch; all are `stretch` frames
+/// long but the last.
+pub fn stretches(frames: usize, stretch: usize) -> impl Iterator<Item = usize> {
+    (0..frames).step_by(stretch).map(move |start| stretch.min(frames - start))
 }
 
 /// The masks of a panel, and how well the model explains it.

@@ -7,7 +7,7 @@ mod summary;
 use ndarray::{Array2, ArrayView2};
 
 pub use parts::Parts;
-pub use summary::{SourceSummary, Summary};
+pub use summary::{Gain, SourceSummary, Summary};
 
 use crate::divergence::Divergence;
 use crate::job::Training;
@@ -54,13 +54,13 @@ pub struct Model {
 pub struct Source {
     /// The name that its files get.
     pub name: String,
-    /// Bases (F, K).
+    /// Bases (F, K); (TF, K) where they span T frames, row τF + f for row f of frame τ, the oldest first.
     pub bases: Array2<f32>,
 }
 
 impl Model {
     /// F, or the reason why its bands do not fit its transform.
-    fn rows(&self) -> Result<usize, String> {
+    pub(crate) fn rows(&self) -> Result<usize, String> {
         let bands = self.bands.bands(self.sample_rate, self.stft.fft).map_err(|cause| cause.to_string())?;
         Ok(bands.as_ref().map_or(self.stft.fft / 2 + 1, Bands::bands))
     }
@@ -90,7 +90,8 @@ impl Model {
         if !(0.0..=1.0).contains(&self.pre_emphasis) {
             return Err(format!("has a pre-emphasis of {}", self.pre_emphasis));
         }
-        let expected = self.rows()?;
+        let rows = self.rows()?;
+        let expected = rows * self.parts.context().max(1);
         if self.sources.is_empty() && !self.parts.needs_no_source() {
             return Err("has no sources".into());
         }
@@ -113,7 +114,6 @@ impl Model {
             }
         }
         let ranks = self.sources.iter().map(|source| (source.name.as_str(), source.bases.ncols()));
-        let rows = self.sources.first().map_or(0, |source| source.bases.nrows());
         self.parts.check(rows, &ranks.collect::<Vec<_>>())
     }
 }
@@ -149,6 +149,7 @@ mod tests {
             first_objective: 0.1 + 0.2,
             final_objective: 1e-17,
             dead_components: 0,
+            expected: Vec::new(),
             details: serde_json::Map::new(),
         };
         Model {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::divergence::Divergence;
-use crate::methods::{averaged, deep, discriminative, gain_prior, sparse};
+use crate::methods::{averaged, committee, deep, discriminative, gain_prior, sparse};
 use crate::tensors::{Tensor, Tensors};
 
 /// The part of a model that belongs to its method.
@@ -11,6 +11,8 @@ use crate::tensors::{Tensor, Tensors};
 pub enum Parts {
     /// Nothing but bases.
     Nmf,
+    /// Several sets of bases, or one of several frames.
+    Committee(committee::Learned),
     /// What gains are usual together.
     GainPrior(gain_prior::Learned),
     /// The penalty under which its bases were learned.
@@ -25,17 +27,27 @@ pub enum Parts {
 
 impl Parts {
     /// The names of the methods that learn models.
-    pub const METHODS: [&'static str; 6] = ["nmf", "gain-prior", "sparse", "discriminative", "averaged", "deep"];
+    pub const METHODS: [&'static str; 7] =
+        ["nmf", "committee", "gain-prior", "sparse", "discriminative", "averaged", "deep"];
 
     /// The name of the method.
     pub fn method(&self) -> &'static str {
         match self {
             Self::Nmf => Self::METHODS[0],
-            Self::GainPrior(_) => Self::METHODS[1],
-            Self::Sparse(_) => Self::METHODS[2],
-            Self::Discriminative(_) => Self::METHODS[3],
-            Self::Averaged(_) => Self::METHODS[4],
-            Self::Deep(_) => Self::METHODS[5],
+            Self::Committee(_) => Self::METHODS[1],
+            Self::GainPrior(_) => Self::METHODS[2],
+            Self::Sparse(_) => Self::METHODS[3],
+            Self::Discriminative(_) => Self::METHODS[4],
+            Self::Averaged(_) => Self::METHODS[5],
+            Self::Deep(_) => Self::METHODS[6],
+        }
+    }
+
+    /// T, the consecutive frames that the bases of the sources span.
+    pub fn context(&self) -> usize {
+        match self {
+            Self::Committee(learned) => learned.first.context,
+            _ => 1,
         }
     }
 
@@ -56,6 +68,7 @@ impl Parts {
     pub(super) fn check(&self, rows: usize, sources: &[(&str, usize)]) -> Result<(), String> {
         match self {
             Self::Nmf => Ok(()),
+            Self::Committee(learned) => learned.check(rows, &sources.iter().map(|(name, _)| *name).collect::<Vec<_>>()),
             Self::GainPrior(learned) => learned.check(sources),
             Self::Sparse(learned) => learned.check(),
             Self::Discriminative(learned) => learned.check(rows, sources),
@@ -68,6 +81,7 @@ impl Parts {
     pub(super) fn write(&self, sources: &[&str]) -> serde_json::Result<(Vec<Tensor>, HashMap<String, String>)> {
         Ok(match self {
             Self::Nmf => (Vec::new(), HashMap::new()),
+            Self::Committee(learned) => (learned.tensors(sources), learned.texts()?),
             Self::GainPrior(learned) => (learned.tensors(sources), learned.texts()?),
             Self::Sparse(learned) => (Vec::new(), learned.texts()),
             Self::Discriminative(learned) => (learned.tensors(sources), learned.penalty.texts()),
@@ -80,6 +94,7 @@ impl Parts {
     pub(super) fn read(method: &str, file: &Tensors, sources: &[String]) -> Result<Self, String> {
         match method {
             "nmf" => Ok(Self::Nmf),
+            "committee" => committee::Learned::read(file, sources).map(Self::Committee),
             "gain-prior" => gain_prior::Learned::read(file, sources).map(Self::GainPrior),
             "sparse" => sparse::Learned::read(file).map(Self::Sparse),
             "discriminative" => discriminative::Learned::read(file, sources).map(Self::Discriminative),

@@ -16,6 +16,15 @@ pub struct Summary {
     pub sources: Vec<SourceSummary>,
 }
 
+/// A gain to expect from a separation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    /// The level of the source in the mixture, in dB above the sum of the others.
+    pub level_db: f64,
+    /// How much closer to the source its stem is than the mixture: the gain in SI-SDR, in dB.
+    pub gain_db: f64,
+}
+
 /// A summary of one source's training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceSummary {
@@ -37,6 +46,9 @@ pub struct SourceSummary {
     pub final_objective: f64,
     /// Components that ended as zeros.
     pub dead_components: usize,
+    /// The gain to expect at several levels, where it was measured: the mean of two trials, each learned from one half of the recordings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<Gain>,
     /// What the method adds, by name.
     #[serde(flatten)]
     pub details: Map<String, Value>,

@@ -66,12 +66,16 @@ impl Flag {
         Self { name, value: "NAME=PATH", help, kind: Kind::Recordings }
     }
 
-    /// A whole number for all sources, or for some by their names.
-    pub const fn count_per_source(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value, help, kind: Kind::PerSource(count) }
+    /// A whole number or a word that is read by `T`, for all sources, or for some by their names.
+    pub const fn count_or_word_per_source<T: FromStr<Err = Error>>(
+        name: &'static str,
+        value: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { name, value, help, kind: Kind::PerSource(count_or_word::<T>) }
     }
 
-    /// The same, of words that are read by `T`.
+    /// An option of words that are read by `T`: one for all sources, or some by their names.
     pub const fn word_per_source<T: FromStr<Err = Error>>(
         name: &'static str,
         value: &'static str,
@@ -138,6 +142,10 @@ impl Flag {
 
 fn count(text: &str) -> Result<Value> {
     text.parse::<u64>().map(Value::from).map_err(|_| Error::input("use a whole number from 0 on"))
+}
+
+fn count_or_word<T: FromStr<Err = Error>>(text: &str) -> Result<Value> {
+    text.parse::<T>().map(|_| text.parse::<u64>().map_or_else(|_| text.into(), Value::from))
 }
 
 fn number(text: &str) -> Result<Value> {

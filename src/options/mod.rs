@@ -3,6 +3,7 @@
 mod flags;
 mod mask;
 mod per_source;
+mod rank;
 mod read;
 mod source_files;
 pub(crate) mod text;
@@ -10,6 +11,7 @@ pub(crate) mod text;
 pub use flags::{Flag, Kind};
 pub use mask::MaskChoice;
 pub use per_source::PerSource;
+pub use rank::Rank;
 pub use read::{Described, from_map, options};
 pub(crate) use read::{deserialize, serialize};
 pub use source_files::SourceFiles;

@@ -228,7 +228,7 @@ mod tests {
     fn options_are_flat_and_the_method_is_found_by_its_own() {
         let training: Training = read(json!({"method": "gain-prior", "mixtures": 5, "rank": {"a": 3}})).unwrap();
         assert!(matches!(&training.method, TrainingMethod::GainPrior(own) if own.mixtures == 5));
-        assert_eq!(training.rank.named["a"], 3);
+        assert_eq!(training.rank.named["a"], crate::options::Rank::Of(3));
         let separation: Separation = read(json!({"prior_weight": 0.1, "iterations": 7})).unwrap();
         assert!(matches!(separation.method, Some(SeparationMethod::GainPrior(_))));
         assert_eq!(separation.iterations, Some(7));
@@ -264,11 +264,11 @@ mod tests {
         );
         assert_refused::<Training>(
             json!({"method": "vbn"}),
-            "method: vbn: not a method of a training; use nmf, gain-prior, sparse, discriminative, averaged, deep",
+            "method: vbn: not a method of a training; use nmf, exemplars, gain-prior, sparse, discriminative, averaged, deep",
         );
         assert_refused::<Training>(
             json!({"method": 3}),
-            "method: 3: must be a name, one of nmf, gain-prior, sparse, discriminative, averaged, deep",
+            "method: 3: must be a name, one of nmf, exemplars, gain-prior, sparse, discriminative, averaged, deep",
         );
         assert_refused::<Separation>(
             json!({"sources": 2, "prior_weight": 0}),

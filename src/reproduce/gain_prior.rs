@@ -14,7 +14,7 @@ use crate::kernels::{GainPrior, Glue, Gradient, Mask, Momentum, Norm};
 use crate::methods::gain_prior::separate::{Settings, UnderPriors};
 use crate::methods::gain_prior::{self as method, Weight};
 use crate::methods::nmf::{self, Updates};
-use crate::methods::separator::{OnEngine as _, Separated, stretches};
+use crate::methods::separator::{OnEngine as _, STRETCH, Separated, stretches};
 use crate::model::{Model, Parts};
 use crate::recordings::{Event, Material, Recordings};
 use crate::report::{self, Curve, Panel, heatmap};
@@ -243,7 +243,7 @@ impl<'a> Problem<'a> {
             let scale = level_scale(mixture.iter().fold(0.0, |peak: f32, sample| peak.max(sample.abs())));
             let spectrum = stft.forward(&mixture, 0, 0..stft.frames(mixture.len()));
             data.extend(spectrum.iter().map(|&bin| model.spectrum.of(bin * scale)));
-            segments.extend(stretches(spectrum.nrows()));
+            segments.extend(stretches(spectrum.nrows(), STRETCH));
             spectra.push(spectrum);
         }
         let data = Array2::from_shape_vec((data.len() / stft.bins(), stft.bins()), data);

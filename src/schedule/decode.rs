@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{File, Piece, Step, Track};
 use crate::audio::{Reader, Resampler};
-use crate::separate::{Blocks, STRETCH, Scheme, Signal};
+use crate::separate::{Blocks, Scheme, Signal};
 use crate::spectrogram::View;
 use crate::{Error, Result};
 
@@ -178,7 +178,7 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views, wanted: impl F
         peak,
         warnings: reader.warnings().to_vec(),
         view,
-        whole: job.scheme.whole,
+        stretch: job.scheme.stretch,
         signal_length: usize::try_from(signal_length)
             .map_err(|_| Error::audio(path, "is too long for this machine"))?,
         failed: AtomicBool::new(false),
@@ -195,8 +195,8 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views, wanted: impl F
 pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<Piece>) -> bool) {
     let track = Arc::new(opened.track);
     let of = track.view.stft.frames(track.signal_length);
-    let step = (PIECE_COLUMNS.min(columns) / track.channels / STRETCH * STRETCH).max(STRETCH);
-    let step = if track.whole { of.max(1) } else { step };
+    let cut = |stretch: usize| (PIECE_COLUMNS.min(columns) / track.channels / stretch * stretch).max(stretch);
+    let step = track.stretch.map_or(of.max(1), cut);
     let samples = Checked { samples: opened.samples, track: Arc::clone(&track), read: 0 };
     let recording = (track.channels, track.sample_rate);
     let mut signal = match Signal::new(samples, &track.view, recording, track.signal_length) {

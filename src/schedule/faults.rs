@@ -488,7 +488,7 @@ fn a_recording_separated_as_a_whole_is_not_divided() {
     let mut world = World::new(&[30_000, 5_000, 4_000]);
     world.record_channels("00.wav", vec![noise("left", 40_000), noise("right", 40_000)], RATE);
     world.record("02.wav", 9_000, 2 * RATE);
-    world.scheme.whole = true;
+    world.scheme.stretch = None;
     world.scheme.sample_rate = None;
     let own =
         nmf2d::Separation { time_lags: Some(3), pitch_lags: Some(2), starts: Some(2), ..nmf2d::Separation::default() };

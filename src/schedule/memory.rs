@@ -15,7 +15,7 @@ const NARROWEST: usize = 512;
 /// most the number of files.
 pub(super) fn at_once(scheme: &Scheme, on_engines: usize, files: usize) -> u64 {
     let all = IN_TRANSIT + on_engines as u64;
-    if scheme.whole { all.min(files.max(1) as u64) } else { all }
+    if scheme.stretch.is_none() { all.min(files.max(1) as u64) } else { all }
 }
 
 /// The most columns per panel, at least 1, so that `panels` panels take at most `memory` bytes on the host and on each
@@ -35,8 +35,8 @@ pub(super) fn bytes_for(columns: usize, scheme: &Scheme, view: &View, panels: u6
 /// # Errors
 /// [`Error::Input`] if not even a narrow panel fits; also the errors of [`Scheme::view`].
 pub fn check_memory(memory: u64, scheme: &Scheme, on_engines: usize) -> Result<()> {
-    let Some(sample_rate) = scheme.sample_rate.filter(|_| !scheme.whole) else { return Ok(()) };
-    let least = bytes_for(NARROWEST, scheme, &scheme.view(sample_rate)?, IN_TRANSIT + on_engines as u64);
+    let (Some(sample_rate), Some(stretch)) = (scheme.sample_rate, scheme.stretch) else { return Ok(()) };
+    let least = bytes_for(NARROWEST.max(stretch), scheme, &scheme.view(sample_rate)?, IN_TRANSIT + on_engines as u64);
     if memory >= least {
         return Ok(());
     }
@@ -78,10 +78,10 @@ mod tests {
             sources: vec!["a".into(), "b".into()],
             sample_rate: Some(8000),
             front: Front { transform, spectrum: Spectrum::Power, bands: Some(BandMap::Linear), pre_emphasis: 0.0 },
-            whole: false,
+            stretch: Some(128),
             held: (3, 11),
         };
-        let whole = Scheme { whole: true, ..cut.clone() };
+        let whole = Scheme { stretch: None, ..cut.clone() };
         assert_eq!([1, 3, 100].map(|files| at_once(&cut, 2, files)), [6, 6, 6]);
         assert_eq!([0, 1, 3, 100].map(|files| at_once(&whole, 2, files)), [1, 1, 3, 6]);
         // Nine bins: a spectrum, the data twice, two masks, three more panels with as many rows, and eleven numbers.

@@ -368,7 +368,7 @@ mod tests {
             peak: 0.5,
             warnings: Vec::new(),
             view: Arc::new(front.view(8000, 8000).unwrap()),
-            whole: false,
+            stretch: Some(128),
             signal_length: 1,
             failed: AtomicBool::new(false),
         }

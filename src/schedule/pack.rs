@@ -38,7 +38,7 @@ impl Packer<'_> {
         loop {
             let patience = if packed.is_empty() { Duration::MAX } else { self.patience };
             let sent = match pieces.recv_timeout(patience) {
-                Ok(Step::Part(piece)) if piece.track.whole => send(vec![piece], panels),
+                Ok(Step::Part(piece)) if piece.track.stretch.is_none() => send(vec![piece], panels),
                 Ok(Step::Part(piece)) => {
                     let full = (!self.fits(&packed, &piece)).then(|| std::mem::take(&mut packed));
                     packed.push(piece);

@@ -69,7 +69,8 @@ fn separate(stations: &mut [Station], job: &Job, feed: &Feed, watch: &mut dyn Wa
     let panels_at_once = at_once(job.scheme, stations.iter().map(Station::lanes).sum(), feed.most);
     let reports = Reports::new(job, feed.files, watch)?;
     // A recording that is separated as a whole fills memory by itself, so none is read ahead.
-    let (threads, ahead) = if job.scheme.whole { (1, 0) } else { (job.threads.max(1), 2 * job.threads.max(1)) };
+    let (threads, ahead) =
+        if job.scheme.stretch.is_none() { (1, 0) } else { (job.threads.max(1), 2 * job.threads.max(1)) };
     let views = Views::new(job.scheme);
     let decoder = Decoder { job, feed, views: &views, panels_at_once, begun: AtomicUsize::new(0) };
     let started = Instant::now();
@@ -160,7 +161,7 @@ impl Decoder<'_> {
         let (scheme, view) = (self.job.scheme, &opened.track.view);
         let columns = panel_columns(self.job.memory, scheme, view, self.panels_at_once);
         let needed = view.stft.frames(opened.track.signal_length) * opened.track.channels;
-        if scheme.whole && needed > columns {
+        if scheme.stretch.is_none() && needed > columns {
             let least = bytes_for(needed, scheme, view, self.panels_at_once).div_ceil(1 << 20);
             return Err(Error::audio(
                 &input.path,

@@ -36,8 +36,8 @@ pub(super) struct Track {
     pub(super) warnings: Vec<String>,
     /// Turns its spectra into data.
     pub(super) view: Arc<View>,
-    /// Whether it is separated as a whole, and not cut into stretches.
-    pub(super) whole: bool,
+    /// The frames of a stretch into which it is cut; None: it is separated as a whole.
+    pub(super) stretch: Option<usize>,
     /// Samples of a channel at the view's sample rate, at least one.
     pub(super) signal_length: usize,
     /// Set when it has failed. Then no more of it is decoded.
@@ -76,7 +76,7 @@ impl Piece {
 
     /// The lengths of its segments: stretches, or whole channels.
     pub(super) fn segments(&self) -> impl Iterator<Item = usize> {
-        self.spectra.segments(self.track.whole)
+        self.spectra.segments(self.track.stretch)
     }
 
     pub(super) fn is_last(&self) -> bool {

@@ -1,12 +1,14 @@
 //! From a job's description and a model to all that a separation needs to know.
 
+use ndarray::Array2;
+
 use super::scheme::Scheme;
 use super::under_model::UnderModel;
 use crate::job::{Separation, SeparationMethod};
 use crate::kernels::{GainPrior, Glue, Mask, Momentum, Shifts, Variational};
 use crate::methods::nmf::separate::{FixedBases, Plain};
 use crate::methods::separator::{Held, OnEngine, Separator};
-use crate::methods::{averaged, deep, discriminative, gain_prior, nmf, nmf2d, sparse};
+use crate::methods::{averaged, committee, deep, discriminative, gain_prior, nmf, nmf2d, sparse};
 use crate::model::{Model, Parts};
 use crate::options::MaskChoice;
 use crate::recordings::{self, Watch};
@@ -21,9 +23,13 @@ pub struct Plan<'a> {
     way: Way<'a>,
 }
 
+/// A member of a committee: how its gains are found, and its bases (TF, K) of every source.
+type Member<'a> = (&'a committee::Manner, Vec<&'a Array2<f32>>);
+
 /// How panels are separated.
 enum Way<'a> {
     Nmf(&'a Model, nmf::separate::Settings),
+    Committee(&'a Model, Vec<Member<'a>>, nmf::separate::Settings),
     GainPrior(&'a Model, &'a gain_prior::Learned, gain_prior::separate::Settings),
     Discriminative(&'a Model, &'a discriminative::Learned, nmf::separate::Settings),
     Averaged(&'a Model, &'a averaged::Learned, averaged::separate::Settings),
@@ -64,6 +70,14 @@ impl<'a> Plan<'a> {
         };
         let usual = gain_prior::Separation::default();
         let (way, method, settings) = match (method, &model.parts) {
+            (None | Some(SeparationMethod::Committee(_) | SeparationMethod::Nmf), Parts::Committee(learned)) => {
+                let quality = match method {
+                    Some(SeparationMethod::Committee(own)) => own.quality.unwrap_or(committee::Quality::Best),
+                    Some(_) => committee::Quality::Fast,
+                    None => committee::Quality::Best,
+                };
+                return Self::committee((model, learned), quality, separation);
+            }
             (Some(SeparationMethod::Nmf), _) | (None, Parts::Nmf) => {
                 let settings = gains(nmf::Updates::Extrapolated)?;
                 (Way::Nmf(model, settings), SeparationMethod::Nmf, settings)
@@ -124,6 +138,39 @@ impl<'a> Plan<'a> {
         Ok(Self { separation, scheme: Scheme::of_model(model), way })
     }
 
+    /// Plans a separation under the members of a model that belong to a quality.
+    fn committee(
+        (model, learned): (&'a Model, &'a committee::Learned),
+        quality: committee::Quality,
+        separation: &Separation,
+    ) -> Result<Self> {
+        let updates = separation.updates.unwrap_or(nmf::Updates::Extrapolated);
+        let mask = separation.mask.of(model.spectrum);
+        let settings = nmf::separate::Settings::new(Some(updates), separation.iterations, separation.tolerance, mask)?;
+        let first = (&learned.first, model.sources.iter().map(|source| &source.bases).collect());
+        let others = learned.others.iter().map(|member| (&member.manner, member.bases.iter().collect()));
+        let members: Vec<Member> =
+            std::iter::once(first).chain(others).filter(|(manner, _)| manner.quality <= quality).collect();
+        let (rows, sources) = (model.rows().map_err(Error::Input)?, model.sources.len());
+        let sizes = members.iter().map(|(manner, bases)| {
+            let rank = bases.iter().map(|bases| bases.ncols()).sum();
+            Ok((*manner, manner.bands(model.sample_rate, model.stft.fft)?.map(|bands| bands.bands()), rank))
+        });
+        let sizes = sizes.collect::<Result<Vec<_>>>()?;
+        let mut scheme = Scheme::of_model(model);
+        scheme.held = committee::separate::held(sizes.into_iter(), (rows, sources));
+        if members.iter().any(|(manner, _)| manner.context > 1) {
+            scheme.stretch = Some(committee::separate::LONG_STRETCH);
+        }
+        let separation = Separation {
+            method: Some(SeparationMethod::Committee(committee::Separation { quality: Some(quality) })),
+            mask: MaskChoice::Given(mask),
+            updates: Some(updates),
+            ..separation.clone()
+        };
+        Ok(Self { separation, scheme, way: Way::Committee(model, members, settings) })
+    }
+
     /// Plans a separation under the orders of a model.
     fn averaged(
         (model, learned): (&'a Model, &'a averaged::Learned),
@@ -139,7 +186,7 @@ impl<'a> Plan<'a> {
         let size = (model.sources.len(), model.sources.first().map_or(0, |source| source.bases.nrows()));
         let settings = averaged::separate::Settings::new(own, iterations, learned, size)?;
         let mut scheme =
-            Scheme { whole: true, held: settings.held(learned, model.sources.len()), ..Scheme::of_model(model) };
+            Scheme { stretch: None, held: settings.held(learned, model.sources.len()), ..Scheme::of_model(model) };
         if settings.has_background() {
             if model.names().contains(&averaged::BACKGROUND) {
                 return Err(Error::option("background_rank", "the model has a source called background; use 0"));
@@ -171,8 +218,13 @@ impl<'a> Plan<'a> {
             .transpose()?;
         let (sample_rate, patterns) = given.unzip();
         let settings = own.settings(iterations, mask, patterns);
-        let scheme =
-            Scheme { sources: own.names(), sample_rate, held: own.held(settings.patterns.count()), front, whole: true };
+        let scheme = Scheme {
+            sources: own.names(),
+            sample_rate,
+            held: own.held(settings.patterns.count()),
+            front,
+            stretch: None,
+        };
         let separation = Separation {
             method: Some(SeparationMethod::Nmf2d(own)),
             mask: MaskChoice::Given(mask),
@@ -208,7 +260,7 @@ impl<'a> Plan<'a> {
             sources: vec![deep::DENOISED.into()],
             sample_rate: None,
             front,
-            whole: true,
+            stretch: None,
             // Λ, P and Q, and gains before and after an update.
             held: (3, 3 * settings.rank),
         };
@@ -257,6 +309,28 @@ impl<'a> Plan<'a> {
                 let bases = FixedBases::new(engine, model.bases().lowest(bins))?;
                 Ok(Box::new(Plain { bases, settings: *settings }) as Box<dyn OnEngine<E>>)
             })),
+            Way::Committee(model, members, settings) => {
+                let given = self.separation.iterations;
+                Box::new(UnderModel::new(engine, move |engine: &E, bins| {
+                    let member = |(manner, bases): &Member<'a>| {
+                        let bands = manner.bands(model.sample_rate, model.stft.fft)?;
+                        Ok(committee::separate::MemberOf {
+                            manner,
+                            bases: bases.iter().map(|bases| bases.view()).collect(),
+                            divergence: &model.divergence,
+                            bands,
+                        })
+                    };
+                    let of_member = |manner: &committee::Manner| nmf::separate::Settings {
+                        iterations: given.unwrap_or(manner.iterations),
+                        sparsity: manner.sparsity,
+                        ..*settings
+                    };
+                    let members = members.iter().map(member).collect::<Result<Vec<_>>>()?;
+                    Ok(Box::new(committee::separate::Committee::new(engine, members, bins, of_member)?)
+                        as Box<dyn OnEngine<E>>)
+                }))
+            }
             Way::GainPrior(model, learned, settings) => Box::new(UnderModel::new(engine, move |engine: &E, bins| {
                 let bases = model.bases().lowest(bins);
                 Ok(Box::new(gain_prior::separate::UnderPriors::new(engine, bases, learned, settings)?)

@@ -1,6 +1,7 @@
 //! The sources of a job, and how its recordings are shown to a separator.
 
 use crate::Result;
+use crate::methods::separator::STRETCH;
 use crate::model::Model;
 use crate::spectrogram::{Front, Length, Transform, View};
 
@@ -13,8 +14,9 @@ pub struct Scheme {
     pub sample_rate: Option<u32>,
     /// Turns samples into data.
     pub front: Front,
-    /// Whether a recording must be separated as a whole, each channel a segment. Otherwise it is cut into stretches.
-    pub whole: bool,
+    /// The frames of a stretch into which recordings are cut. None: a recording must be separated as a whole, each channel a
+    /// segment.
+    pub stretch: Option<usize>,
     /// The numbers that the engine holds for each column besides the data: so many per row, and so many more.
     pub held: (usize, usize),
 }
@@ -38,7 +40,7 @@ impl Scheme {
                 bands: Some(model.bands.clone()),
                 pre_emphasis: model.pre_emphasis,
             },
-            whole: false,
+            stretch: Some(STRETCH),
             // The gains of several points of an extrapolated path.
             held: (0, 6 * components),
         }

@@ -42,10 +42,10 @@ impl Spectra {
     }
 
     /// The segments that these columns are made of: stretches of frames, or channels as a whole.
-    pub(crate) fn segments(&self, whole: bool) -> impl Iterator<Item = usize> {
-        let of_channel = move |channel: &Array2<_>| match channel.nrows() {
-            frames if whole => vec![frames],
-            frames => stretches(frames).collect(),
+    pub(crate) fn segments(&self, stretch: Option<usize>) -> impl Iterator<Item = usize> {
+        let of_channel = move |channel: &Array2<_>| match (channel.nrows(), stretch) {
+            (frames, None) => vec![frames],
+            (frames, Some(stretch)) => stretches(frames, stretch).collect(),
         };
         self.channels.iter().flat_map(of_channel)
     }
@@ -107,7 +107,7 @@ impl<B: Blocks> Signal<B> {
                 break;
             }
         }
-        let spectra = |signal: &Vec<f32>| stft.forward(signal, self.start, frames.clone());
+        let spectra = |signal: &Vec<f32>| view.forward(signal, self.start, frames.clone());
         let channels: Vec<_> = self.channels.iter().map(spectra).collect();
         let filtered = self.filtered.as_ref().map(|of| of.iter().map(|(_, signal)| spectra(signal)).collect());
         // The next frames begin here; what lies before is done with.

@@ -9,7 +9,7 @@ use super::estimates::{Estimates, Outline};
 use super::plan::Plan;
 use super::spectra::{Blocks, Signal, panel};
 use crate::audio::{Recording, Resampler};
-use crate::methods::separator::{STRETCH, Separated, Separator};
+use crate::methods::separator::{Separated, Separator};
 use crate::{Error, Result};
 
 /// Columns that are on the engine at once, about.
@@ -56,8 +56,8 @@ pub fn whole(
     let mut stems: Vec<Vec<Vec<f32>>> = vec![vec![Vec::with_capacity(recording.frames()); channels]; wanted.len()];
 
     let (of, peak) = (view.stft.frames(length), recording.peak());
-    let cut = (COLUMNS / channels / STRETCH * STRETCH).max(STRETCH);
-    let step = if plan.scheme.whole { of.max(1) } else { cut };
+    let cut = |stretch: usize| (COLUMNS / channels / stretch * stretch).max(stretch);
+    let step = plan.scheme.stretch.map_or(of.max(1), cut);
     let unfit = || Error::input("the model gives no finite gains for this recording; train another model");
     for start in (0..of).step_by(step) {
         let frames = start..of.min(start + step);
@@ -70,7 +70,7 @@ pub fn whole(
         let spectra = signal.frames(frames.clone(), of)?;
         let mut data = Array2::zeros((spectra.columns(), view.rows()));
         panel(&view, &spectra, peak, data.view_mut())?;
-        let segments: Vec<usize> = spectra.segments(plan.scheme.whole).collect();
+        let segments: Vec<usize> = spectra.segments(plan.scheme.stretch).collect();
         let Separated { masks, costs, .. } = separator.separate_watched(data.view(), &segments, &mut watch)?;
         if !costs.iter().sum::<f64>().is_finite() {
             return Err(unfit());

@@ -44,7 +44,7 @@ fn work(service: &Arc<Service>, first: &Ticket) -> Result<()> {
     let separation = options::separation(&request.given, &options::named(&service.sources(first)))?;
     let plan = options::plan(model.as_ref(), &separation)?;
     let mut stations = schedule::stations(&plan, &settings.engines, &settings.engine)?;
-    let memory = settings.memory.unwrap_or_else(|| schedule::usual_memory(&stations, plan.scheme.whole));
+    let memory = settings.memory.unwrap_or_else(|| schedule::usual_memory(&stations, plan.scheme.stretch.is_none()));
     schedule::check_memory(memory, &plan.scheme, stations.iter().map(Station::lanes).sum())?;
     while service.queue.wait_turn(&request.desk) == Turn::Run {
         let folder = service.folders.run();

@@ -205,6 +205,22 @@ impl Bands {
         Ok(out)
     }
 
+    /// Groups bases with a row for every bin (F, K) into bases with a row for every band (B, K): M W.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if F is not the transform's number of bins.
+    pub fn group_bases<T: Sample>(&self, bases: ArrayView2<T>) -> Result<Array2<T>> {
+        check(bases.t(), self.bins(), "bins")?;
+        let mut out = Array2::zeros((self.bands(), bases.ncols()));
+        for (column, bin) in self.columns.iter().zip(bases.rows()) {
+            let (first, weights) = column.weighted::<T>(1.0);
+            for (b, &weight) in (first..).zip(&weights) {
+                Zip::from(out.row_mut(b)).and(bin).for_each(|out, &w| *out = *out + weight * w);
+            }
+        }
+        Ok(out)
+    }
+
     /// Spreads masks of bands (N, B) to masks of bins (N, F). A bin's mask is the mean over the bands that it overlaps,
     /// weighted by M. A bin that overlaps no band copies the nearest bin that does.
     ///

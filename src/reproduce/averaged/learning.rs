@@ -30,7 +30,7 @@ pub(super) fn averaged_training(options: &AveragedOptions) -> Training {
 /// How the models of the noises are learned.
 pub(super) fn noise_training(options: &AveragedOptions) -> Training {
     let divergence = Some(Divergence::ItakuraSaito);
-    Training { divergence, rank: BACKGROUND.into(), ..front(TrainingMethod::Nmf, options) }
+    Training { divergence, rank: BACKGROUND.into(), ..front(TrainingMethod::default(), options) }
 }
 
 /// A training through the experiment's transform.

@@ -62,7 +62,7 @@ pub(super) fn separate(
     ways.push(score("averaged, fusion, noise trained".into(), false, &model, &of(averaged::Separation::default()))?);
     for &order in &options.orders {
         let divergence = Some(Divergence::ItakuraSaito);
-        let training = Training { rank: order.into(), divergence, ..front(TrainingMethod::Nmf, options) };
+        let training = Training { rank: order.into(), divergence, ..front(TrainingMethod::default(), options) };
         let model = learn(engine, both(), training, watch)?;
         ways.push(score(format!("nmf, is, K = {order}"), true, &model, &Separation::default())?);
     }

@@ -11,7 +11,7 @@ use crate::evaluate::{Mean, si_sdr, snr, snr_mel};
 use crate::kernels::glue::share;
 use crate::kernels::{Glue, Mask, Momentum, Products};
 use crate::methods::nmf::separate::FixedBases;
-use crate::methods::separator::{TrainedBases, side_by_side, stretches};
+use crate::methods::separator::{STRETCH, TrainedBases, side_by_side, stretches};
 use crate::model::{Model, Parts};
 use crate::reproduce::mixtures::Clip;
 use crate::spectrogram::{View, level_scale};
@@ -61,7 +61,7 @@ impl Pair {
         let power_exponent = view.power_exponent();
         let bases = TrainedBases { bases, sources, divergence: model.divergence.clone(), power_exponent };
         let bases = FixedBases::new(engine, bases)?;
-        let segments: Vec<usize> = stretches(data.nrows()).collect();
+        let segments: Vec<usize> = stretches(data.nrows(), STRETCH).collect();
         let panel = engine.panel(data.t())?;
         let (gains, _) = bases.gains(engine, data.t(), &panel, &segments, &arm.gains)?;
         let gains: Array2<f64> = engine.read_panel(&gains)?;

@@ -63,7 +63,8 @@ struct Of {
 impl Cells {
     /// Adds the scores of an arm from one start, those of every pair.
     pub(super) fn add(&mut self, arm: &Arm, scores: Vec<(bool, Scores)>) {
-        let (rank, sparsity) = (arm.training.rank.others.unwrap_or_default(), arm.gains.sparsity);
+        let (rank, sparsity) =
+            (arm.training.rank.others.and_then(|rank| rank.given()).unwrap_or_default(), arm.gains.sparsity);
         let same = |of: &&mut Of| of.method == arm.name && of.rank == rank && of.sparsity == sparsity;
         match self.cells.iter_mut().find(same) {
             Some(of) => of.scores.extend(scores),

@@ -185,7 +185,7 @@ impl Engine for Cpu {
 
     fn stack<T: Real>(&self, matrices: &[ArrayView2<T>]) -> Result<Vec<Array2<f32>>> {
         stacked_shape(matrices)?;
-        let row_major = |values: &ArrayView2<T>| Array2::from_shape_fn(values.dim(), |at| values[at].to_f64() as f32);
+        let row_major = |values: &ArrayView2<T>| values.as_standard_layout().mapv(|value| value.to_f64() as f32);
         Ok(matrices.iter().map(row_major).collect())
     }
 

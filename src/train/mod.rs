@@ -1,7 +1,14 @@
 //! Learning a model: recordings of each source alone → frames → bases, and what the method learns besides.
 
+mod members;
+mod summaries;
+mod trials;
+
 use ndarray::Array2;
 use serde_json::{Map, Value};
+
+use self::members::Learning;
+use self::summaries::{begun, ended, silent};
 
 use crate::audio::{self, Recording};
 use crate::engines::AnyEngine;
@@ -11,11 +18,15 @@ use crate::methods::discriminative::train::{PIECE_SECONDS, Utterances};
 use crate::methods::nmf::train::{Frames, LearnedSource};
 use crate::methods::{averaged, deep, discriminative, gain_prior, nmf, sparse};
 use crate::model::{self, Model, Parts, Source, SourceSummary, Summary};
+use crate::options::Rank;
 use crate::recordings::{self, Event, Material, Named, Recordings, Watch};
 use crate::spectrogram::{Stft, View};
 use crate::{Error, Result, with_engine};
 
 pub use crate::methods::keeper::Keeper;
+
+/// K where the user and the method name none.
+const USUAL_RANK: usize = 64;
 
 /// Iterations in all that learning so many sources takes at most, each of which is an [`Event::Iteration`].
 pub fn iterations(training: &Training, sources: usize) -> usize {
@@ -24,7 +35,8 @@ pub fn iterations(training: &Training, sources: usize) -> usize {
         TrainingMethod::Deep(ref own) => {
             return training.nmf().iterations + own.updates_of_bases().map_or(0, |updates| sources * updates);
         }
-        TrainingMethod::Nmf | TrainingMethod::Sparse => 1,
+        _ if training.has_members() => return members::iterations(training, sources),
+        TrainingMethod::Nmf(_) | TrainingMethod::Exemplars(_) | TrainingMethod::Sparse => 1,
         TrainingMethod::Discriminative(ref own) => discriminative::train::factorizations(own.objective),
         TrainingMethod::GainPrior(_) => gain_prior::train::FACTORIZATIONS,
         TrainingMethod::Averaged(ref own) => own.orders.0.len(),
@@ -72,12 +84,17 @@ pub fn train_within(
     watch: &mut Watch,
 ) -> Result<Model> {
     let names: Vec<&str> = material.iter().map(|source| source.name.as_str()).collect();
-    let ranks = check(&names, training)?;
+    let given = check(&names, training)?;
+    let ranks = given.iter().map(|rank| rank.given().unwrap_or(USUAL_RANK));
     let mut recordings = material.iter().map(|source| recordings::read(source, watch)).collect::<Result<Vec<_>>>()?;
     recordings::warn_of_shared(&names, &recordings, watch)?;
     let sample_rate = recordings::common_rate(&names, &mut recordings, watch)?;
     let view = training.front().view(sample_rate, sample_rate)?;
     let spectrum = training.spectrum();
+    if training.has_members() {
+        let learning = Learning { engine, names: &names, ranks: &given, view: &view, training };
+        return learning.model(&recordings, watch);
+    }
 
     let mut summaries = Vec::with_capacity(names.len());
     let voices = match training.method {
@@ -93,7 +110,7 @@ pub fn train_within(
     let described = || serde_json::to_string(&training.in_force()).map_err(|cause| Error::input(cause.to_string()));
     let mut tell = |name: &str, done: usize| watch(Event::Iteration(name, done, iterations));
     let (learned, parts, details): (_, _, Vec<Map<String, Value>>) = match &training.method {
-        TrainingMethod::Nmf => {
+        TrainingMethod::Nmf(_) | TrainingMethod::Exemplars(_) => {
             let frames = frames(sources, &view, &mut summaries);
             let learned = with_engine!(engine, |engine| nmf::train::train(engine, frames, seeded, &mut tell))?;
             (learned, Parts::Nmf, Vec::new())
@@ -255,12 +272,8 @@ pub(crate) fn voices(name: &str, recordings: &[Named], sample_rate: u32) -> Resu
     Ok(Voices { name: name.to_string(), recordings: channels.map(widened).collect::<Result<_>>()? })
 }
 
-fn silent(name: &str) -> Error {
-    Error::input(format!("source '{name}': its recordings are silent; there is nothing to learn"))
-}
-
 /// Checks the options and the names of the sources; the rank of each.
-pub(crate) fn check(names: &[&str], training: &Training) -> Result<Vec<usize>> {
+pub(crate) fn check(names: &[&str], training: &Training) -> Result<Vec<Rank>> {
     if names.is_empty() {
         return Err(Error::input("no source to learn; name at least one, with recordings of it alone"));
     }
@@ -271,35 +284,7 @@ pub(crate) fn check(names: &[&str], training: &Training) -> Result<Vec<usize>> {
         }
     }
     training.check()?;
-    training.rank.of("rank", names, 64)
-}
-
-/// What is known of a source before it is learned.
-fn begun(name: &str, recordings: &[Named], frames: usize, rank: usize) -> SourceSummary {
-    SourceSummary {
-        name: name.into(),
-        files: recordings.len(),
-        seconds: recordings.iter().map(|(_, recording)| recording.seconds()).sum(),
-        frames,
-        rank,
-        iterations: 0,
-        first_objective: 0.0,
-        final_objective: 0.0,
-        dead_components: 0,
-        details: Map::new(),
-    }
-}
-
-/// The same once it has been learned.
-fn ended(summary: SourceSummary, LearnedSource { bases, fit }: &LearnedSource) -> SourceSummary {
-    SourceSummary {
-        rank: bases.ncols(),
-        iterations: fit.iterations,
-        first_objective: fit.objective.first().copied().unwrap_or_default(),
-        final_objective: fit.objective.last().copied().unwrap_or_default(),
-        dead_components: bases.columns().into_iter().filter(|column| column.iter().all(|&w| w == 0.0)).count(),
-        ..summary
-    }
+    training.rank.of("rank", names, Rank::Auto)
 }
 
 /// Recordings in memory as the material of training.
@@ -341,7 +326,7 @@ mod tests {
         let recordings = [[recording(0.1)], [recording(0.13)]];
         let material = in_memory(&[("a", &recordings[0]), ("b", &recordings[1])]);
         for method in [
-            TrainingMethod::Nmf,
+            TrainingMethod::default(),
             TrainingMethod::GainPrior(gain_prior::Training { mixtures: 2 }),
             TrainingMethod::Sparse,
             TrainingMethod::Averaged(averaged::Training { orders: averaged::Orders(vec![1, 2]) }),
