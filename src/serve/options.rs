@@ -162,16 +162,8 @@ fn property(flag: &Flag) -> Option<Map<String, Value>> {
         Kind::Switch => json!({"type": "boolean"}),
         Kind::One(read) => one(read, flag.value),
         Kind::PerSource(read) => {
-            let mut kinds = vec![one(read, "")];
-            // Words beside numbers, such as auto.
-            let words: Vec<&str> =
-                flag.value.split('|').filter(|word| read(word).is_ok_and(|value| value.is_string())).collect();
-            if kinds[0]["type"] == "integer" && !words.is_empty() {
-                kinds.push(json!({"type": "string", "enum": words}));
-            }
-            let each = json!({"anyOf": kinds});
-            kinds.push(json!({"type": "object", "additionalProperties": each}));
-            json!({"oneOf": kinds})
+            let one = one(read, "");
+            json!({"oneOf": [one.clone(), {"type": "object", "additionalProperties": one}]})
         }
     };
     let mut property = value.as_object().cloned()?;
@@ -217,8 +209,7 @@ mod tests {
         assert!(of("only").get("x-methods").is_none());
         let training = super::schema::<Training>();
         assert!(training["properties"]["bands"].get("enum").is_none(), "there are other bands than the examples");
-        let ranks = &training["properties"]["rank"]["oneOf"];
-        assert_eq!((&ranks[0]["type"], &ranks[1]["enum"]), (&json!("integer"), &json!(["auto"])));
+        assert_eq!(training["properties"]["rank"]["oneOf"][0]["type"], "integer");
         let known = options::<Training>().len() + 1;
         let files = options::<Training>().iter().filter(|(flag, _)| matches!(flag.kind, Kind::Recordings)).count();
         assert_eq!(training["properties"].as_object().unwrap().len(), known - files);
