@@ -175,6 +175,9 @@ impl Training {
             return Err(Error::option("pre_emphasis", format!("{}: must be between 0 and 1", self.pre_emphasis)));
         }
         match &self.method {
+            _ if self.has_members() && self.normalize == Some(Norm::L1) => {
+                Err(Error::option("normalize", "l1: the bases of committees and exemplars have norm l2"))
+            }
             TrainingMethod::Nmf(own) => nmf::kept_norm(&self.nmf()).and_then(|_| own.check()),
             TrainingMethod::Exemplars(own) => {
                 if self.rank != Self::default().rank {
@@ -278,7 +281,8 @@ impl Training {
         match &self.method {
             TrainingMethod::Exemplars(_) => true,
             TrainingMethod::Nmf(own) => {
-                let is_auto = self.rank.others.is_none_or(|rank| rank == Rank::Auto);
+                // Sources that are not named have the usual rank beside those that are.
+                let is_auto = self.rank.others.map_or(self.rank.named.is_empty(), |rank| rank == Rank::Auto);
                 let is_more =
                     own.members.is_some_and(|members| members > 1) || own.context.is_some_and(|frames| frames > 1);
                 is_auto || is_more || own.quality.is_some()

@@ -78,7 +78,8 @@ impl<'a> Plan<'a> {
                 };
                 return Self::committee((model, learned), quality, separation);
             }
-            (Some(SeparationMethod::Nmf), _) | (None, Parts::Nmf) => {
+            // A model of one set of bases has that set at every quality.
+            (Some(SeparationMethod::Nmf), _) | (None | Some(SeparationMethod::Committee(_)), Parts::Nmf) => {
                 let settings = gains(nmf::Updates::Extrapolated)?;
                 (Way::Nmf(model, settings), SeparationMethod::Nmf, settings)
             }
@@ -116,9 +117,11 @@ impl<'a> Plan<'a> {
             }
             (Some(method), parts) if method.has_model() => {
                 let (name, trained) = (method.name(), parts.method());
+                // Committees are what the method nmf trains.
+                let training = if let SeparationMethod::Committee(_) = method { "nmf" } else { name };
                 return Err(Error::input(format!(
                     "this model was trained with the method {trained}, and the options are of the method {name}; train a model \
-                     with --method {name}"
+                     with --method {training}"
                 )));
             }
             (Some(method), _) => {
@@ -154,7 +157,7 @@ impl<'a> Plan<'a> {
         let (rows, sources) = (model.rows().map_err(Error::Input)?, model.sources.len());
         let sizes = members.iter().map(|(manner, bases)| {
             let rank = bases.iter().map(|bases| bases.ncols()).sum();
-            Ok((*manner, manner.bands(model.sample_rate, model.stft.fft)?.map(|bands| bands.bands()), rank))
+            Ok((*manner, manner.bands.bands(model.sample_rate, model.stft.fft)?.map(|bands| bands.bands()), rank))
         });
         let sizes = sizes.collect::<Result<Vec<_>>>()?;
         let mut scheme = Scheme::of_model(model);
@@ -313,7 +316,7 @@ impl<'a> Plan<'a> {
                 let given = self.separation.iterations;
                 Box::new(UnderModel::new(engine, move |engine: &E, bins| {
                     let member = |(manner, bases): &Member<'a>| {
-                        let bands = manner.bands(model.sample_rate, model.stft.fft)?;
+                        let bands = manner.bands.bands(model.sample_rate, model.stft.fft)?;
                         Ok(committee::separate::MemberOf {
                             manner,
                             bases: bases.iter().map(|bases| bases.view()).collect(),

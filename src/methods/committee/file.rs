@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::{MAX_CONTEXT, MAX_MEMBERS, Quality};
 use crate::options::text;
-use crate::spectrogram::{BandMap, Bands};
+use crate::spectrogram::BandMap;
 use crate::tensors::{Tensor, Tensors};
 
 const MEMBERS: &str = "members";
@@ -19,7 +19,6 @@ pub struct Manner {
     /// T, the consecutive frames that a basis spans.
     pub context: usize,
     /// The frames from one stack to the next, a divisor of the context.
-    #[serde(default = "one")]
     pub stride: usize,
     /// What gains are found on: the bins, or bands of them.
     #[serde(with = "text")]
@@ -28,23 +27,12 @@ pub struct Manner {
     pub sparsity: f64,
     /// How far the levels of sources are drawn together in the masks: Λ_j of a stack is divided by L_j to this power, its share
     /// of Σ Λ.
-    #[serde(default)]
     pub levelling: f64,
     /// The updates that the gains usually take.
     pub iterations: usize,
     /// From which quality on the member takes part.
     #[serde(with = "text")]
     pub quality: Quality,
-}
-
-impl Manner {
-    /// The bands that gains are found on, for a transform of `fft` points; none where they are the rows of the data.
-    ///
-    /// # Errors
-    /// See [`BandMap::bands`].
-    pub(crate) fn bands(&self, sample_rate: u32, fft: usize) -> crate::Result<Option<Bands>> {
-        self.bands.bands(sample_rate, fft)
-    }
 }
 
 /// A member beside the first.
@@ -151,10 +139,6 @@ impl Learned {
         };
         Ok(Self { first, others: manners.enumerate().map(member).collect::<Result<_, String>>()? })
     }
-}
-
-fn one() -> usize {
-    1
 }
 
 /// The name of the bases of a source in one of the other members.
