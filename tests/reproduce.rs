@@ -353,7 +353,7 @@ fn the_averaged_experiment_reports_its_findings() {
     let best = (0..2).map(|row| number(4, 5 + row, 1)).fold(f64::NEG_INFINITY, f64::max);
     assert_eq!(number(4, 8, 1), best, "{found}");
     let text = stdout(&run(&["-o", "two"]));
-    for part in ["1 and 1 recordings for the two models", "1 of each order and level", "nmf, defaults of train"] {
+    for part in ["1 and 1 recordings for the two models", "1 of each order and level", "nmf, kl, K = 64"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();

@@ -21,6 +21,15 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// `count` of the numbers 0..`of`, none twice, in random order; all of them, if there are no more.
+    pub fn draw(self, count: usize, of: usize) -> Vec<usize> {
+        let mut keyed: Vec<(f64, usize)> = (0..of).map(|index| (self.uniform(index as u64), index)).collect();
+        keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        keyed.into_iter().take(count).map(|(_, index)| index).collect()
+    }
+}
+
 /// Attempts to draw from a Gamma distribution. One is rejected once in twenty times at most, so the last is never reached.
 const ATTEMPTS: u64 = 16;
 

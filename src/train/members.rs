@@ -6,7 +6,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::summaries::{begun, ended, silent};
-use super::trials::{LEAST_SECONDS, Trial, at_equal_levels, mean_of};
+use super::trials::{Trial, at_equal_levels, mean_of};
 use crate::divergence::Divergence;
 use crate::engines::AnyEngine;
 use crate::job::{Training, TrainingMethod};
@@ -17,7 +17,7 @@ use crate::model::{Gain, Model, Parts, Source, SourceSummary, Summary};
 use crate::options::Rank;
 use crate::recordings::{self, Event, Named, Watch};
 use crate::spectrogram::{BandMap, View};
-use crate::{Result, with_engine};
+use crate::{Error, Result, with_engine};
 
 /// How much better than the usual rank another one must separate the trials, in dB. Trials of a few seconds are not more exact.
 const MARGIN: f64 = 0.5;
@@ -66,28 +66,14 @@ impl Learning<'_> {
     pub(super) fn model(&self, recordings: &[Vec<Named>], watch: &mut Watch) -> Result<Model> {
         let Recipe { candidates, others, learned_from } =
             recipe(self.training, self.ranks, (self.view.sample_rate, self.view.stft.params().fft));
-        let (best, expected) = match Trial::pair(recordings, self.view.sample_rate)? {
-            Some(trials) => {
-                let watch = Mutex::new(&mut *watch);
-                let tried = |trial| {
-                    let mut told = |event: Event| (watch.lock().unwrap_or_else(PoisonError::into_inner))(event);
-                    self.tried(trial, &candidates, &others, &mut told)
-                };
-                // They are small, and each leaves most of a processor idle.
-                let [first, second] = &trials;
-                let (first, second) = rayon::join(|| tried(first), || tried(second));
-                judged([first?, second?])
-            }
-            None => {
-                if recordings.len() > 1 {
-                    let reason = format!(
-                        "a source has less than {LEAST_SECONDS} s of sound, too little to hold a half back: the gain to expect is \
-                         not known, and nothing is chosen by it"
-                    );
-                    watch(Event::Warning("training", &reason))?;
-                }
+        let (best, expected) = match self.trials(recordings, &candidates, &others, watch) {
+            // What a half lacks, all of the recordings may have.
+            Err(Error::Input(reason)) => {
+                let reason = format!("{reason}; the gain to expect is not known, and the usual rank is taken");
+                watch(Event::Warning("training without a trial", &reason))?;
                 (0, Vec::new())
             }
+            tried => tried?,
         };
         let specs: Vec<&Spec> = std::iter::once(&candidates[best]).chain(&others).collect();
         let members = self.members(recordings, &specs, Some(learned_from), watch)?;
@@ -97,6 +83,28 @@ impl Learning<'_> {
         }
         self.warn(&model.training.sources, watch)?;
         Ok(model)
+    }
+
+    /// The best of the candidates in two trials, and the gains to expect of it. A single source has nothing to be mixed with.
+    fn trials(
+        &self,
+        recordings: &[Vec<Named>],
+        candidates: &[Spec],
+        others: &[Spec],
+        watch: &mut Watch,
+    ) -> Result<(usize, Vec<Vec<Gain>>)> {
+        if recordings.len() < 2 {
+            return Ok((0, Vec::new()));
+        }
+        let [first, second] = Trial::pair(recordings, self.view.sample_rate)?;
+        let watch = Mutex::new(watch);
+        let tried = |trial| {
+            let mut told = |event: Event| (watch.lock().unwrap_or_else(PoisonError::into_inner))(event);
+            self.tried(trial, candidates, others, &mut told)
+        };
+        // They are small, and each leaves most of a processor idle.
+        let (first, second) = rayon::join(|| tried(&first), || tried(&second));
+        Ok(judged([first?, second?]))
     }
 
     /// The frames of every source, with copies at other pitches where there are no more than `few`.

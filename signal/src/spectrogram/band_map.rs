@@ -37,6 +37,12 @@ pub enum BandMap {
 }
 
 impl BandMap {
+    /// `count` mel bands from 0 Hz to half of this sample rate, of HTK's scale and height 1.
+    pub fn mel(count: usize, sample_rate: u32) -> Self {
+        let range_hz = 0.0..f64::from(sample_rate) / 2.0;
+        Self::Mel { count, range_hz, scale: MelScale::default(), triangle: Triangle::default() }
+    }
+
     /// The bands for a transform of `fft` points. None if bins are used as they are.
     ///
     /// # Errors

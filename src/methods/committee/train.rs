@@ -11,7 +11,7 @@ use crate::methods::nmf::context::grouped;
 use crate::methods::nmf::train::{Factors, LearnedSource};
 use crate::methods::nmf::{self, Fit};
 use crate::random::Stream;
-use crate::spectrogram::{BandMap, Bands, MelScale, Triangle};
+use crate::spectrogram::{BandMap, Bands};
 use crate::{Error, Result};
 
 /// A source that is learned from.
@@ -141,7 +141,7 @@ pub(crate) fn train<E: Products + Momentum + Glue>(
     watch: &mut (dyn FnMut(&str) -> Result<()> + Send),
 ) -> Result<Trained> {
     let mut manner = spec.manner.clone();
-    let bands = manner.bands(job.transform.0, job.transform.1)?;
+    let bands = manner.bands.bands(job.transform.0, job.transform.1)?;
     let mut learned = Vec::with_capacity(job.sounds.len());
     for (source, sounds) in job.sounds.iter().enumerate() {
         let windows = Windows::new(&sounds.channels, manner.context);
@@ -185,14 +185,12 @@ fn exemplars(
 ) -> Result<Array2<f32>> {
     let drawn = windows.draw(CHOSEN_FROM.max(2 * count), stream);
     let (sample_rate, fft) = job.transform;
-    let coarse = BandMap::Mel {
-        count: COMPARED,
-        range_hz: 0.0..f64::from(sample_rate) / 2.0,
-        scale: MelScale::default(),
-        triangle: Triangle::default(),
-    };
     // A short transform has too few bins for so many bands. Then stacks are compared as they are.
-    let coarse = if job.is_linear { coarse.bands(sample_rate, fft).unwrap_or_default() } else { None };
+    let coarse = if job.is_linear {
+        BandMap::mel(COMPARED, sample_rate).bands(sample_rate, fft).unwrap_or_default()
+    } else {
+        None
+    };
     let groups = select::groups(windows.gather_in(coarse.as_ref(), &drawn)?.view(), count, stream);
     let norms = windows.norms_in(bands, &drawn)?;
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); count.min(drawn.len())];

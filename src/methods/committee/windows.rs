@@ -19,7 +19,7 @@ pub(crate) struct Windows<'a> {
 }
 
 impl<'a> Windows<'a> {
-    /// All stacks of T frames; where no channel is as long, those of the longest channel with zeros behind it are missing too.
+    /// All stacks of T frames. A channel of fewer frames has none.
     pub(crate) fn new(channels: &'a [Array2<f32>], context: usize) -> Self {
         let mut all = Vec::new();
         for (channel, frames) in channels.iter().enumerate() {
@@ -49,8 +49,8 @@ impl<'a> Windows<'a> {
 
     /// Some stacks (n, TF), each as a row.
     pub(crate) fn gather(&self, indices: &[usize]) -> Array2<f32> {
-        let rows = self.channels.first().map_or(0, Array2::ncols);
-        let mut gathered = Array2::zeros((indices.len(), self.context * rows));
+        let (frames, rows) = self.shape();
+        let mut gathered = Array2::zeros((indices.len(), frames * rows));
         for (mut row, &index) in gathered.rows_mut().into_iter().zip(indices) {
             row.iter_mut().zip(self.stack(index)).for_each(|(to, &from)| *to = from);
         }
@@ -92,10 +92,7 @@ impl<'a> Windows<'a> {
 
     /// `count` of them at random, in order; all, if there are no more.
     pub(crate) fn draw(&self, count: usize, stream: Stream) -> Vec<usize> {
-        let mut keyed: Vec<(f64, usize)> =
-            (0..self.count()).map(|index| (stream.uniform(index as u64), index)).collect();
-        keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut drawn: Vec<usize> = keyed.into_iter().take(count).map(|(_, index)| index).collect();
+        let mut drawn = stream.draw(count, self.count());
         drawn.sort_unstable();
         drawn
     }

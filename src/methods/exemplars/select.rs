@@ -1,13 +1,13 @@
 //! Exemplars that cover the recordings of a source: the means of groups of similar stacks.
 //!
-//! Of 250 exemplars of 5 frames, means of groups separate as well as 1,000 that are drawn at random, at a quarter of the cost.
+//! 250 means of groups separate 0.2 dB better than 250 stacks at random. Of 1,000 they are no better.
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::random::Stream;
 
-/// Rounds of assigning stacks to groups. The assignments of most stacks no longer change after these.
+/// Rounds of assigning stacks to groups.
 const ROUNDS: usize = 5;
 /// Stacks that are compared with the groups at once.
 const CHUNK: usize = 64;
@@ -20,10 +20,7 @@ pub(crate) fn groups(stacks: ArrayView2<f32>, count: usize, stream: Stream) -> V
         return (0..n).collect();
     }
     let unit = normalized(stacks.to_owned());
-    let mut keyed: Vec<(f64, usize)> = (0..n).map(|index| (stream.uniform(index as u64), index)).collect();
-    keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let first: Vec<usize> = keyed[..count].iter().map(|&(_, index)| index).collect();
-    let mut centres = unit.select(Axis(0), &first);
+    let mut centres = unit.select(Axis(0), &stream.draw(count, n));
     let mut groups = Vec::new();
     for _ in 0..ROUNDS {
         let next = nearest(unit.view(), centres.view());

@@ -66,8 +66,8 @@ pub(super) fn separate(
         let model = learn(engine, both(), training, watch)?;
         ways.push(score(format!("nmf, is, K = {order}"), true, &model, &Separation::default())?);
     }
-    let model = learn(engine, both(), Training { seed: options.seed, ..Training::default() }, watch)?;
-    ways.push(score("nmf, defaults of train".into(), false, &model, &Separation::default())?);
+    let model = learn(engine, both(), Training { rank: 64.into(), seed: options.seed, ..Training::default() }, watch)?;
+    ways.push(score("nmf, kl, K = 64".into(), false, &model, &Separation::default())?);
     Ok(ways)
 }
 
