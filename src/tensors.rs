@@ -1,5 +1,6 @@
 //! Named arrays of f32 with a block of texts beside them, as safetensors files hold them.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -66,6 +67,7 @@ fn sort_header(bytes: &mut [u8]) {
 pub struct Tensors<'a> {
     tensors: SafeTensors<'a>,
     texts: HashMap<String, String>,
+    read: Cell<usize>,
 }
 
 impl<'a> Tensors<'a> {
@@ -78,12 +80,17 @@ impl<'a> Tensors<'a> {
         let tensors = SafeTensors::deserialize(bytes).map_err(not_one)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_one)?;
         let texts = header.metadata().clone().ok_or("has no metadata: it is no partwise model")?;
-        Ok(Self { tensors, texts })
+        Ok(Self { tensors, texts, read: Cell::new(0) })
     }
 
     /// How many tensors there are.
     pub fn count(&self) -> usize {
         self.tensors.len()
+    }
+
+    /// Whether there are tensors that nobody has read, if each is read once.
+    pub fn has_more(&self) -> bool {
+        self.read.get() < self.count()
     }
 
     /// A text, if it is there.
@@ -148,6 +155,7 @@ impl<'a> Tensors<'a> {
         if tensor.dtype() != Dtype::F32 {
             return Err(format!("has a tensor '{name}' of type {:?}; it must be F32", tensor.dtype()));
         }
+        self.read.set(self.read.get() + 1);
         let values = tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
         Ok((tensor.shape().to_vec(), values))
     }

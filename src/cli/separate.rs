@@ -1,12 +1,16 @@
 //! `partwise separate`
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
+use partwise::AnyEngine;
+use partwise::engines::Engines;
 use partwise::job::{Denoising, Separation, SeparationMethod};
 use partwise::model::Model;
 use partwise::recordings::Event;
@@ -189,9 +193,14 @@ impl Batch {
         separation: Separation,
         blame: impl Fn(partwise::Error) -> anyhow::Error,
     ) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
-        let model = self.model.as_deref().map(Model::load).transpose()?;
-        let plan = self.plan(model.as_ref(), separation, blame)?;
-        self.run_job(common, &plan)
+        let (on, engines) = (choice(common), engines(common));
+        // Loading a driver takes as long as reading a model.
+        thread::scope(|scope| {
+            let opened = scope.spawn(|| on.open(&engines));
+            let model = self.model.as_deref().map(Model::load).transpose()?;
+            let plan = self.plan(model.as_ref(), separation, blame)?;
+            self.run_job(common, &plan, &engines, opened)
+        })
     }
 
     fn plan<'a>(
@@ -231,12 +240,18 @@ impl Batch {
     }
 
     /// Separates all inputs.
-    fn run_job(self, common: &Common, plan: &Plan) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
+    fn run_job(
+        self,
+        common: &Common,
+        plan: &Plan,
+        engines: &Engines,
+        opened: ScopedJoinHandle<partwise::Result<Vec<AnyEngine>>>,
+    ) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
         let output = self.output.as_deref().unwrap_or(Path::new("."));
         let parameters = self.parameters(plan)?;
         let Listing { inputs, left_out } = schedule::list(&self.inputs, Some(output))?;
-        let engines = engines(common);
-        let mut stations = schedule::stations(plan, &engines, &choice(common))?;
+        let opened = opened.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let mut stations = schedule::stations(plan, engines, opened)?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
         let memory = self
             .memory

@@ -103,8 +103,7 @@ impl Model {
             parts,
         };
         model.check()?;
-        let (of_method, _) = model.parts.write(&model.names()).map_err(|cause| cause.to_string())?;
-        if file.count() != model.sources.len() + of_method.len() {
+        if file.has_more() {
             return Err(format!("holds {} tensors for {} sources", file.count(), model.sources.len()));
         }
         Ok(model)

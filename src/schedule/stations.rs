@@ -23,21 +23,27 @@ pub enum OnWhich {
     },
 }
 
-/// Opens the engines of a job. A lost GPU is opened anew; if that does not help, the cpu engine takes over from it.
-///
-/// # Errors
-/// [`Error::Engine`](crate::Error::Engine) if no engine can be opened.
-pub fn stations<'a>(plan: &'a Plan, engines: &'a Engines, on: &OnWhich) -> Result<Vec<Station<'a>>> {
-    let maker = Maker { plan, engines };
-    match on {
-        OnWhich::One(choice) => Ok(vec![maker.station(engines.open(choice)?)?]),
-        OnWhich::EveryCard { or_cpu } => {
-            let opened = those_that_open(engines.every_gpu().into_iter()).or_else(|cause| {
-                if *or_cpu { engines.stand_in_for(&cause).map(|cpu| vec![cpu]) } else { Err(cause) }
-            })?;
-            opened.into_iter().map(|engine| maker.station(engine)).collect()
+impl OnWhich {
+    /// Opens them. It needs no plan: a driver may load while a model is read.
+    ///
+    /// # Errors
+    /// [`Error::Engine`](crate::Error::Engine) if none can be opened.
+    pub fn open(&self, engines: &Engines) -> Result<Vec<AnyEngine>> {
+        match self {
+            Self::One(choice) => Ok(vec![engines.open(choice)?]),
+            Self::EveryCard { or_cpu } => those_that_open(engines.every_gpu().into_iter())
+                .or_else(|cause| if *or_cpu { engines.stand_in_for(&cause).map(|cpu| vec![cpu]) } else { Err(cause) }),
         }
     }
+}
+
+/// The stations of a job on these engines. A lost GPU is opened anew; if that does not help, the cpu engine takes over from it.
+///
+/// # Errors
+/// [`Error::Engine`](crate::Error::Engine) if a card cannot be opened for its second lane.
+pub fn stations<'a>(plan: &'a Plan, engines: &'a Engines, opened: Vec<AnyEngine>) -> Result<Vec<Station<'a>>> {
+    let maker = Maker { plan, engines };
+    opened.into_iter().map(|engine| maker.station(engine)).collect()
 }
 
 /// Those that could be opened: the job runs with them. Where none could, why the first could not.

@@ -43,7 +43,7 @@ fn work(service: &Arc<Service>, first: &Ticket) -> Result<()> {
     let model = request.model.as_ref().map(|model| service.models.load(&model.name, &model.sha256)).transpose()?;
     let separation = options::separation(&request.given, &options::named(&service.sources(first)))?;
     let plan = options::plan(model.as_ref(), &separation)?;
-    let mut stations = schedule::stations(&plan, &settings.engines, &settings.engine)?;
+    let mut stations = schedule::stations(&plan, &settings.engines, settings.engine.open(&settings.engines)?)?;
     let memory = settings.memory.unwrap_or_else(|| schedule::usual_memory(&stations, plan.scheme.stretch.is_none()));
     schedule::check_memory(memory, &plan.scheme, stations.iter().map(Station::lanes).sum())?;
     while service.queue.wait_turn(&request.desk) == Turn::Run {

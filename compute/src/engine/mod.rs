@@ -6,8 +6,8 @@ pub(crate) mod gpu;
 mod reference;
 mod timing;
 
-pub use cpu::Cpu;
-pub(crate) use cpu::{CpuPanel, Place, ROW_BLOCK, STRIP, Scratch, Shelf, math, padded, tile};
+pub use cpu::{Cpu, CpuMatrix};
+pub(crate) use cpu::{CpuPanel, Packed, Place, ROW_BLOCK, STRIP, Scratch, Shelf, math, padded, tile};
 #[cfg(any(test, feature = "testing"))]
 pub use gpu::testing;
 pub use gpu::{Adapter, AdapterKind, Compiled, Gpu, GpuChoice, GpuMatrix, GpuPanel, PipelineCache, Tuning, adapters};

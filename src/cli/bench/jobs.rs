@@ -58,7 +58,7 @@ pub(super) fn times(
         Separation { updates: Some(Updates::Alternating), iterations: Some(ITERATIONS), ..Separation::default() };
     let plan = Plan::new(Some(&world.model), &separation, &mut |_| Ok(()))?;
     let engines = engines(common);
-    let mut stations = schedule::stations(&plan, &engines, &choice(common))?;
+    let mut stations = schedule::stations(&plan, &engines, choice(common).open(&engines)?)?;
     if let Some(&first) = clips.first() {
         world.separate(&mut stations, &plan, common, first)?;
     }

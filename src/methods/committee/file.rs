@@ -90,9 +90,10 @@ impl Learned {
                 ));
             }
             for (bases, name) in bases.iter().zip(sources) {
-                let fits = |w: &f32| w.is_finite() && *w >= 0.0;
+                // A fold goes through millions of numbers as vectors do, which `all` with its early end does not.
+                let fit = bases.iter().fold(true, |fit, w| fit & (w.is_finite() & (*w >= 0.0)));
                 let expected = manner.context * rows;
-                if bases.nrows() != expected || bases.ncols() == 0 || !bases.iter().all(fits) {
+                if bases.nrows() != expected || bases.ncols() == 0 || !fit {
                     return Err(format!(
                         "has bases of '{name}' in member {} that are not {expected} x K nonnegative numbers",
                         index + 2

@@ -8,7 +8,7 @@ use crate::divergence::Divergence;
 use crate::kernels::{Glue, Lags, Momentum, Products, Shifts};
 use crate::methods::nmf::context::{Stacked, grouped, lags, lowest};
 use crate::methods::nmf::separate::{FixedBases, Settings, read_masks};
-use crate::methods::separator::{OnEngine, Separated, TrainedBases, side_by_side};
+use crate::methods::separator::{OnEngine, Separated, TrainedBases};
 use crate::spectrogram::Bands;
 
 /// What a member is brought up from.
@@ -44,9 +44,7 @@ impl<E: Products + Momentum + Glue + Shifts> OnBins<E> {
     fn new(engine: &E, member: MemberOf, bins: usize, settings: Settings) -> Result<Self> {
         let MemberOf { manner: &Manner { context, stride, levelling, .. }, bases, divergence, bands } = member;
         let bands = bands.map(|bands| bands.below(bins)).transpose()?;
-        let low: Vec<Array2<f32>> = bases.iter().map(|bases| lowest(*bases, context, bins)).collect();
-        let (in_bins, sources) = side_by_side(&low.iter().map(|bases| bases.view()).collect::<Vec<_>>());
-        drop(low);
+        let (in_bins, sources) = lowest(&bases, context, bins);
         let mut sums = vec![0.0; in_bins.ncols()];
         for row in in_bins.rows() {
             sums.iter_mut().zip(row).for_each(|(sum, &w)| *sum += f64::from(w));

@@ -13,6 +13,8 @@
 //! of the gains: 9 frames of 100 bands are 900 numbers a column, beside 6 · 2,000 of the gains. To read the data at lags
 //! instead would save 1 % of the time under that many bases: an update multiplies each number by 4K others.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
 use crate::spectrogram::Bands;
@@ -100,11 +102,23 @@ pub(crate) fn lags(bases: ArrayView2<'_, f32>, context: usize) -> Vec<ArrayView2
     (0..context).map(|lag| bases.slice_move(s![lag * rows..(lag + 1) * rows, ..])).collect()
 }
 
-/// The lowest `bins` rows of each of the T frames of bases (TF, K).
-pub(crate) fn lowest(bases: ArrayView2<f32>, context: usize, bins: usize) -> Array2<f32> {
-    let frames = lags(bases, context);
-    let frames: Vec<_> = frames.iter().map(|frame| frame.slice(s![..bins.min(frame.nrows()), ..])).collect();
-    concatenate(Axis(0), &frames).unwrap_or_else(|_| Array2::zeros((0, bases.ncols())))
+/// The lowest `bins` rows B of each of the T frames of all sources' bases (TF, K), side by side (TB, ΣK), and which columns are
+/// whose.
+pub(crate) fn lowest(bases: &[ArrayView2<f32>], context: usize, bins: usize) -> (Array2<f32>, Vec<Range<usize>>) {
+    let rows = bases.first().map_or(0, ArrayView2::nrows) / context.max(1);
+    let (bins, components) = (bins.min(rows), bases.iter().map(ArrayView2::ncols).sum());
+    let mut joined = Array2::zeros((context * bins, components));
+    let mut sources: Vec<Range<usize>> = Vec::with_capacity(bases.len());
+    for bases in bases {
+        let first = sources.last().map_or(0, |before| before.end);
+        let own = first..first + bases.ncols();
+        for (lag, frame) in lags(*bases, context).into_iter().enumerate() {
+            let place = s![lag * bins..(lag + 1) * bins, own.clone()];
+            joined.slice_mut(place).assign(&frame.slice(s![..bins, ..]));
+        }
+        sources.push(own);
+    }
+    (joined, sources)
 }
 
 /// Bases (TB, K) in bands from those in bins (TF, K), if there are bands.
@@ -113,7 +127,7 @@ pub(crate) fn grouped(bases: ArrayView2<f32>, context: usize, bands: Option<&Ban
     let frames = lags(bases, context).into_iter().map(|frame| bands.group_bases(frame));
     let frames = frames.collect::<Result<Vec<_>>>()?;
     let frames: Vec<_> = frames.iter().map(|frame| frame.view()).collect();
-    ndarray::concatenate(Axis(0), &frames).map(Some).map_err(|cause| Error::input(cause.to_string()))
+    concatenate(Axis(0), &frames).map(Some).map_err(|cause| Error::input(cause.to_string()))
 }
 
 #[cfg(test)]
@@ -157,9 +171,12 @@ mod tests {
 
     #[test]
     fn bases_come_apart_into_frames() {
-        let bases = array![[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]];
+        let bases: Array2<f32> = array![[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]];
         assert_eq!(lags(bases.view(), 2), [array![[1.0], [2.0], [3.0]], array![[4.0], [5.0], [6.0]]]);
-        assert_eq!(lowest(bases.view(), 2, 2), array![[1.0], [2.0], [4.0], [5.0]]);
-        assert_eq!(lowest(bases.view(), 2, 9), bases);
+        let other = &bases + 6.0;
+        let (low, sources) = lowest(&[bases.view(), other.view()], 2, 2);
+        assert_eq!(low, array![[1.0, 7.0], [2.0, 8.0], [4.0, 10.0], [5.0, 11.0]]);
+        assert_eq!(sources, [0..1, 1..2]);
+        assert_eq!(lowest(&[bases.view()], 2, 9).0, bases);
     }
 }

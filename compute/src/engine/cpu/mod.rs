@@ -6,6 +6,7 @@
 
 mod buffer;
 pub(crate) mod math;
+mod matrix;
 pub(crate) mod tile;
 
 use std::ops::Range;
@@ -14,6 +15,8 @@ use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 
 pub(crate) use buffer::{Scratch, Shelf};
+pub use matrix::CpuMatrix;
+pub(crate) use matrix::Packed;
 pub(crate) use tile::STRIP;
 
 use super::{Engine, Real, packed_shape, stacked_shape};
@@ -163,8 +166,7 @@ pub(crate) fn padded(rows: usize) -> usize {
 }
 
 impl Engine for Cpu {
-    /// The matrices of a stack.
-    type Matrix = Vec<Array2<f32>>;
+    type Matrix = CpuMatrix;
     type Panel = CpuPanel;
 
     fn describe(&self) -> String {
@@ -175,7 +177,7 @@ impl Engine for Cpu {
         self.install(work)
     }
 
-    fn matrices(&self, stack: &Vec<Array2<f32>>) -> usize {
+    fn matrices(&self, stack: &CpuMatrix) -> usize {
         stack.len()
     }
 
@@ -183,7 +185,7 @@ impl Engine for Cpu {
         (panel.rows, panel.segments.clone())
     }
 
-    fn stack<T: Real>(&self, matrices: &[ArrayView2<T>]) -> Result<Vec<Array2<f32>>> {
+    fn stack<T: Real>(&self, matrices: &[ArrayView2<T>]) -> Result<CpuMatrix> {
         stacked_shape(matrices)?;
         let row_major = |values: &ArrayView2<T>| values.as_standard_layout().mapv(|value| value.to_f64() as f32);
         Ok(matrices.iter().map(row_major).collect())
@@ -206,7 +208,7 @@ impl Engine for Cpu {
         Ok(panel)
     }
 
-    fn read_matrix<T: Real>(&self, matrix: &Vec<Array2<f32>>) -> Result<Array2<T>> {
+    fn read_matrix<T: Real>(&self, matrix: &CpuMatrix) -> Result<Array2<T>> {
         let (rows, columns) = matrix.first().map_or((0, 0), Array2::dim);
         let entry = |(row, column): (usize, usize)| T::from_f64(f64::from(matrix[row / rows][(row % rows, column)]));
         Ok(Array2::from_shape_fn((matrix.len() * rows, columns), entry))

@@ -10,7 +10,7 @@ use super::{Glue, Mask, Norm, check_factors, check_masks, check_sums};
 use crate::Result;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::tile::{self, StripJob};
-use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, math, padded};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, STRIP, Scratch, math, padded};
 use crate::kernels::products::{ModelJob, shape_of};
 
 impl Cpu {
@@ -32,7 +32,7 @@ impl Cpu {
 }
 
 impl Glue for Cpu {
-    fn normalize(&self, w: &mut Vec<Array2<f32>>, h: Option<&mut CpuPanel>, norm: Norm) -> Result<()> {
+    fn normalize(&self, w: &mut CpuMatrix, h: Option<&mut CpuPanel>, norm: Norm) -> Result<()> {
         if let Some(h) = &h {
             check(w, h)?;
         }
@@ -40,16 +40,16 @@ impl Glue for Cpu {
         Ok(())
     }
 
-    fn turn_bases(&self, w: &mut Vec<Array2<f32>>, n: &Vec<Array2<f32>>, d: &Vec<Array2<f32>>) -> Result<()> {
+    fn turn_bases(&self, w: &mut CpuMatrix, n: &CpuMatrix, d: &CpuMatrix) -> Result<()> {
         let [of_w, of_n, of_d] = [&*w, n, d].map(|stack| (stack.len(), shape_of(stack)));
         check_sums(of_w, of_n, of_d)?;
         self.install(|| {
-            w.par_iter_mut().zip(n).zip(d).for_each(|((w, n), d)| turn(w, n, d));
+            w.par_iter_mut().zip(&n[..]).zip(&d[..]).for_each(|((w, n), d)| turn(w, n, d));
         });
         Ok(())
     }
 
-    fn masks(&self, w: &Vec<Array2<f32>>, h: &CpuPanel, sources: &[Range<usize>], mask: Mask) -> Result<Vec<CpuPanel>> {
+    fn masks(&self, w: &CpuMatrix, h: &CpuPanel, sources: &[Range<usize>], mask: Mask) -> Result<Vec<CpuPanel>> {
         check(w, h)?;
         let (rows, components) = shape_of(w);
         check_masks(components, sources, mask)?;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{DELAY, LEAST, LONGEST, Momentum, REACH, SLACK, Track, check_keep, check_path, check_track};
 use crate::Result;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, STRIP, math};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, STRIP, math};
 
 /// lead(x, x', b), with one b for all entries or one each.
 #[inline(always)]
@@ -111,8 +111,8 @@ impl Momentum for Cpu {
         Ok(led)
     }
 
-    fn lead_bases(&self, to: &Vec<Array2<f32>>, from: &Vec<Array2<f32>>, share: f64) -> Result<Vec<Array2<f32>>> {
-        let shapes = |stack: &Vec<Array2<f32>>| stack.iter().map(Array2::dim).collect::<Vec<_>>();
+    fn lead_bases(&self, to: &CpuMatrix, from: &CpuMatrix, share: f64) -> Result<CpuMatrix> {
+        let shapes = |stack: &CpuMatrix| stack.iter().map(Array2::dim).collect::<Vec<_>>();
         check_path(shapes(to), shapes(from), share)?;
         let lead = |(to, from): (&Array2<f32>, &Array2<f32>)| {
             let mut led = Array2::zeros(to.dim());
@@ -122,7 +122,7 @@ impl Momentum for Cpu {
             }
             led
         };
-        Ok(self.install(|| to.par_iter().zip(from).map(lead).collect()))
+        Ok(self.install(|| to.par_iter().zip(&from[..]).map(lead).collect::<Vec<_>>()).into())
     }
 
     fn advance(&self, track: &mut Track<CpuPanel>, majorizing: f64) -> Result<()> {

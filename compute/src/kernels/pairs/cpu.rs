@@ -1,7 +1,6 @@
 //! Mixtures in pairs on the CPU engine. A task owns one strip of time of a few utterances, and walks through the same
 //! strip of all utterances of the other sources. What it reads of another utterance serves all of its own.
 
-use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
@@ -9,7 +8,7 @@ use super::{Mixtures, Modulus, Pairing, Pairs, Spectra, check_mix, pair_index};
 use crate::Result;
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, STRIP, padded};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, STRIP, padded};
 use crate::kernels::glue::check_factors;
 use crate::kernels::products::{Fields, ModelJob, fields, shape_of};
 
@@ -344,16 +343,14 @@ impl Cpu {
 }
 
 impl Pairs for Cpu {
-    fn model(&self, w: &Vec<Array2<f32>>, h: &CpuPanel) -> Result<CpuPanel> {
+    fn model(&self, w: &CpuMatrix, h: &CpuPanel) -> Result<CpuPanel> {
         check_factors((w.len(), shape_of(w)), (h.rows(), h.segments().len()))?;
         let (rows, components) = shape_of(w);
         let len = padded(rows) * components;
-        let mut packed = self.shelf().take(w.len() * len);
         let mut model = CpuPanel::any(self.shelf(), rows, h.segments().to_vec());
         let places = h.places();
         self.install(|| {
-            let of_matrices = packed.par_chunks_mut(len).zip(w);
-            of_matrices.for_each(|(packed, w)| tile::pack_rows(w.view(), tile::shape().rows, packed));
+            let packed = w.by_rows(self.shelf());
             model.strips_mut().zip(h.strips()).zip(&places).for_each(|((lambda, h), place)| {
                 let bases_rows = &packed[place.segment % w.len() * len..][..len];
                 tile::dispatch(ModelJob { bases_rows, h: &h[..components * STRIP], lambda });

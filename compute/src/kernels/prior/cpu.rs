@@ -12,7 +12,7 @@ use super::{
 };
 use crate::Result;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch, Shelf, math, padded};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, Place, STRIP, Scratch, Shelf, math, padded};
 use crate::kernels::products::{Rule, StoreSink, Terms, update_with};
 
 /// Rows whose squares are summed separately.
@@ -22,8 +22,6 @@ const RUN: usize = 8;
 /// The most parts in which the columns of a panel are summed. The parts depend only on the number of columns, so the
 /// order of the sums does too.
 const PARTS: usize = 64;
-
-type Stack = Vec<Array2<f32>>;
 
 /// A mixture in the kernels' layout.
 struct Packed {
@@ -41,14 +39,14 @@ struct Packed {
 }
 
 impl Packed {
-    fn new(shelf: &Shelf, density: &Density<Stack>) -> Self {
+    fn new(shelf: &Shelf, density: &Density<CpuMatrix>) -> Self {
         let (shape, dimensions, components) = (tile::shape(), density.dimensions, density.components);
-        let by_components = |matrix: &Stack| {
+        let by_components = |matrix: &CpuMatrix| {
             let mut packed = shelf.take(dimensions * components.next_multiple_of(shape.components));
             tile::pack_components(matrix[0].view(), dimensions, shape.components, &mut packed);
             packed
         };
-        let by_rows = |matrix: &Stack| {
+        let by_rows = |matrix: &CpuMatrix| {
             let mut packed = shelf.take(padded(dimensions) * components);
             tile::pack_rows(matrix[0].view(), shape.rows, &mut packed);
             packed
@@ -168,7 +166,7 @@ fn log_normalize<S: Simd, const V: usize>(
 /// A prior in the layout of an update of gains.
 struct PackedPrior<'a> {
     mixture: Packed,
-    prior: &'a Prior<Stack>,
+    prior: &'a Prior<CpuMatrix>,
 }
 
 /// A thread's scratch space: x, a and Σ_c r/σ² (padded K, STRIP), and r (padded C, STRIP).
@@ -186,8 +184,8 @@ struct Priors<'a> {
 }
 
 impl<'a> Priors<'a> {
-    fn new(shelf: &Shelf, priors: &'a [Prior<Stack>], weights: &'a CpuPanel) -> Self {
-        let pack = |prior: &'a Prior<Stack>| PackedPrior { mixture: Packed::new(shelf, &prior.density), prior };
+    fn new(shelf: &Shelf, priors: &'a [Prior<CpuMatrix>], weights: &'a CpuPanel) -> Self {
+        let pack = |prior: &'a Prior<CpuMatrix>| PackedPrior { mixture: Packed::new(shelf, &prior.density), prior };
         Self { priors: priors.iter().map(pack).collect(), weights }
     }
 }
@@ -403,7 +401,7 @@ impl GainPrior for Cpu {
         Ok(x)
     }
 
-    fn responsibilities(&self, x: &CpuPanel, density: &Density<Stack>) -> Result<(CpuPanel, CpuPanel)> {
+    fn responsibilities(&self, x: &CpuPanel, density: &Density<CpuMatrix>) -> Result<(CpuPanel, CpuPanel)> {
         check_density(x.rows(), density)?;
         let mixture = Packed::new(self.shelf(), density);
         let panel = |rows| CpuPanel::zeros(self.shelf(), rows, x.segments().to_vec());
@@ -416,7 +414,7 @@ impl GainPrior for Cpu {
         Ok((r, likelihoods))
     }
 
-    fn moments(&self, x: &CpuPanel, density: &Density<Stack>) -> Result<Moments> {
+    fn moments(&self, x: &CpuPanel, density: &Density<CpuMatrix>) -> Result<Moments> {
         check_density(x.rows(), density)?;
         let mixture = Packed::new(self.shelf(), density);
         let (places, strips) = (x.places(), x.strip_count());
@@ -440,7 +438,7 @@ impl GainPrior for Cpu {
     fn add_priors(
         &self,
         h: &mut CpuPanel,
-        priors: &[Prior<Stack>],
+        priors: &[Prior<CpuMatrix>],
         weights: &CpuPanel,
         n: &mut CpuPanel,
         d: &mut CpuPanel,
@@ -461,10 +459,10 @@ impl GainPrior for Cpu {
     fn update_gains_under(
         &self,
         v: &CpuPanel,
-        w: &Stack,
+        w: &CpuMatrix,
         h: &mut CpuPanel,
         rule: &Rule,
-        priors: &[Prior<Stack>],
+        priors: &[Prior<CpuMatrix>],
         weights: &CpuPanel,
     ) -> Result<()> {
         check_priors(priors, h.extent(), weights.extent())?;

@@ -19,8 +19,8 @@ use crate::engine::Engine;
 use crate::{Error, Result};
 
 pub(crate) use cpu::{
-    BasisSums, FieldSink, Fields, GROUP, ModelJob, Packed, RANGE, SPAN, StoreSink, Terms, VectorRule, basis_sums,
-    fields, groups_of, shape_of, split, update_with, with_fields, with_packed,
+    BasisSums, FieldSink, Fields, GROUP, ModelJob, RANGE, SPAN, StoreSink, Terms, VectorRule, basis_sums, fields,
+    groups_of, shape_of, split, update_with, with_fields,
 };
 pub(crate) use gpu::{params, storable};
 pub(crate) use reference::gain_sums;

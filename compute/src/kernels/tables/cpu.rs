@@ -1,6 +1,5 @@
 //! Tables on the CPU engine: places from the bits of whole vectors, and a load of a whole cubic for every number.
 
-use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
@@ -8,7 +7,7 @@ use super::{Table, Tables};
 use crate::Result;
 use crate::cubics::{CELLS, Cubics, LEAST, NAMES, PLACE_BITS, TERMS};
 use crate::engine::tile::{self, StripJob};
-use crate::engine::{Cpu, CpuPanel};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel};
 
 /// The bits of 1.
 const ONE: u32 = 0x3f80_0000;
@@ -55,7 +54,7 @@ fn place<S: Simd>(simd: S, numbers: S::f32s) -> S::f32s {
     simd.sub_f32s(from_one, simd.splat_f32s(1.0 + 0.5 / CELLS as f32))
 }
 
-impl Table<Vec<Array2<f32>>> {
+impl Table<CpuMatrix> {
     pub(crate) fn view(&self) -> View<'_> {
         View::of(self.of())
     }
@@ -86,7 +85,7 @@ impl StripJob for ApplyJob<'_> {
 }
 
 impl Tables for Cpu {
-    fn apply(&self, table: &Table<Vec<Array2<f32>>>, numbers: &CpuPanel) -> Result<CpuPanel> {
+    fn apply(&self, table: &Table<CpuMatrix>, numbers: &CpuPanel) -> Result<CpuPanel> {
         let (rows, segments) = numbers.extent();
         let mut values = CpuPanel::any(self.shelf(), rows, segments.to_vec());
         let table = table.view();

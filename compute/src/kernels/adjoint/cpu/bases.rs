@@ -9,8 +9,8 @@ use super::reverse::Curve;
 use crate::cubics::{COUNT, TERMS};
 use crate::divergence::DENOMINATOR_FLOOR;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch};
-use crate::kernels::products::{GROUP, Packed, StoreSink, basis_sums, groups_of, with_packed};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, Packed, Place, STRIP, Scratch};
+use crate::kernels::products::{GROUP, StoreSink, basis_sums, groups_of};
 use crate::weight::Weight;
 
 /// A thread's scratch space.
@@ -104,7 +104,7 @@ fn of_ratio(w: &Array2<f32>, n: &mut Array2<f32>, d: &mut Array2<f32>, of_w: &mu
 pub(super) fn reverse(
     engine: &Cpu,
     v: &CpuPanel,
-    w: &[Array2<f32>],
+    w: &CpuMatrix,
     h: &CpuPanel,
     weight: &Weight,
     of_w: &mut [Array2<f32>],
@@ -114,7 +114,7 @@ pub(super) fn reverse(
     let (shelf, curve, places) = (engine.shelf(), Curve::of(weight), v.places());
     let (mut of_n, mut of_d) = basis_sums(engine, curve.fields, v, w, h);
     engine.install(|| {
-        let factors = w.par_iter().zip(&mut of_n).zip(&mut of_d).zip(&mut *of_w);
+        let factors = w.par_iter().zip(&mut of_n[..]).zip(&mut of_d[..]).zip(&mut *of_w);
         factors.for_each(|(((w, n), d), of_w)| of_ratio(w, n, d, of_w));
         let mut sums = Sums::new(engine, w, v, true);
         let width = sums.width();
@@ -123,14 +123,10 @@ pub(super) fn reverse(
             transposed: shelf.take(width * STRIP),
             knots: vec![[0.0; TERMS]; COUNT],
         };
-        let mut run = |packed: [&[Packed]; 3]| {
-            sums.parts(of_h).into_par_iter().for_each_init(space, |space, part| {
-                let factors = packed.map(|packed| &packed[part.matrix]);
-                tile::dispatch(BasesJob { curve, factors, v, h, places: &places, part, space });
-            });
-        };
-        with_packed(engine, w, |w| {
-            with_packed(engine, &of_n, |of_n| with_packed(engine, &of_d, |of_d| run([w, of_n, of_d])));
+        let packed = [w, &of_n, &of_d].map(|factor| factor.packed(shelf));
+        sums.parts(of_h).into_par_iter().for_each_init(space, |space, part| {
+            let factors = packed.each_ref().map(|packed| &packed[part.matrix]);
+            tile::dispatch(BasesJob { curve, factors, v, h, places: &places, part, space });
         });
         sums.add_to(engine, of_w, Some(knots));
     });

@@ -9,8 +9,8 @@ use super::parts::{Part, Sums, flush};
 use super::reverse::{Curve, of_ratio};
 use crate::cubics::{COUNT, TERMS};
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, padded};
-use crate::kernels::products::{GROUP, Packed, StoreSink, groups_of, with_packed};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, Packed, STRIP, Scratch, padded};
+use crate::kernels::products::{GROUP, StoreSink, groups_of};
 use crate::weight::Weight;
 
 /// A thread's scratch space.
@@ -126,7 +126,7 @@ fn three<'a>(fields: &'a mut [f32], group: &std::ops::Range<usize>) -> [&'a mut 
 pub(super) fn reverse(
     engine: &Cpu,
     v: &CpuPanel,
-    w: &[Array2<f32>],
+    w: &CpuMatrix,
     h: &CpuPanel,
     weight: &Weight,
     of_w: &mut [Array2<f32>],
@@ -137,20 +137,19 @@ pub(super) fn reverse(
         let (shelf, curve) = (engine.shelf(), Curve::of(weight));
         let mut sums = Sums::new(engine, w, v, true);
         let width = sums.width();
-        with_packed(engine, w, |packed| {
-            let Packed { bins, components, .. } = packed[0];
-            let space = || Space {
-                fields: shelf.take(3 * bins * STRIP),
-                of_b: shelf.take(GROUP * STRIP),
-                ratios: shelf.take(GROUP * STRIP),
-                n: shelf.take(padded(components) * STRIP),
-                d: shelf.take(padded(components) * STRIP),
-                transposed: shelf.take(3 * width * STRIP),
-                knots: vec![[0.0; TERMS]; COUNT],
-            };
-            sums.parts(of_h).into_par_iter().for_each_init(space, |space, part| {
-                tile::dispatch(GainsJob { curve, w: &packed[part.matrix], v, h, part, space });
-            });
+        let packed = w.packed(engine.shelf());
+        let Packed { bins, components, .. } = packed[0];
+        let space = || Space {
+            fields: shelf.take(3 * bins * STRIP),
+            of_b: shelf.take(GROUP * STRIP),
+            ratios: shelf.take(GROUP * STRIP),
+            n: shelf.take(padded(components) * STRIP),
+            d: shelf.take(padded(components) * STRIP),
+            transposed: shelf.take(3 * width * STRIP),
+            knots: vec![[0.0; TERMS]; COUNT],
+        };
+        sums.parts(of_h).into_par_iter().for_each_init(space, |space, part| {
+            tile::dispatch(GainsJob { curve, w: &packed[part.matrix], v, h, part, space });
         });
         sums.add_to(engine, of_w, Some(knots));
     });

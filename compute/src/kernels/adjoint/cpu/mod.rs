@@ -12,12 +12,10 @@ use rayon::prelude::*;
 use super::{Adjoint, check_adjoints, check_knots};
 use crate::Result;
 use crate::divergence::DENOMINATOR_FLOOR;
-use crate::engine::{Cpu, CpuPanel, STRIP};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, STRIP};
 use crate::kernels::glue::check_factors;
 use crate::kernels::products::{check_shapes, shape_of};
 use crate::weight::Weight;
-
-type Stack = Vec<Array2<f32>>;
 
 fn matrices(stack: &[Array2<f32>]) -> (usize, (usize, usize)) {
     (stack.len(), shape_of(stack))
@@ -59,12 +57,12 @@ impl Adjoint for Cpu {
     fn adjoint_of_gains(
         &self,
         v: &CpuPanel,
-        w: &Stack,
+        w: &CpuMatrix,
         h: &CpuPanel,
         weight: &Weight,
-        of_w: &mut Stack,
+        of_w: &mut CpuMatrix,
         of_h: &mut CpuPanel,
-        knots: &mut Stack,
+        knots: &mut CpuMatrix,
     ) -> Result<()> {
         check(v, (w, of_w), (h, of_h))?;
         check_knots(matrices(knots))?;
@@ -75,12 +73,12 @@ impl Adjoint for Cpu {
     fn adjoint_of_bases(
         &self,
         v: &CpuPanel,
-        w: &Stack,
+        w: &CpuMatrix,
         h: &CpuPanel,
         weight: &Weight,
-        of_w: &mut Stack,
+        of_w: &mut CpuMatrix,
         of_h: &mut CpuPanel,
-        knots: &mut Stack,
+        knots: &mut CpuMatrix,
     ) -> Result<()> {
         check(v, (w, of_w), (h, of_h))?;
         check_knots(matrices(knots))?;
@@ -90,9 +88,9 @@ impl Adjoint for Cpu {
 
     fn adjoint_of_norm(
         &self,
-        w: &Stack,
+        w: &CpuMatrix,
         h: &CpuPanel,
-        of_w: &mut Stack,
+        of_w: &mut CpuMatrix,
         of_h: &mut CpuPanel,
         compensated: bool,
     ) -> Result<()> {
@@ -109,7 +107,7 @@ impl Adjoint for Cpu {
                     sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
                 }
             }
-            let factors = w.par_iter().zip(of_w).zip(&of_gains);
+            let factors = w.par_iter().zip(&mut of_w[..]).zip(&of_gains);
             let norms: Vec<Vec<f32>> = factors.map(|((w, of_w), of_gains)| of_norms(w, of_w, of_gains)).collect();
             if compensated {
                 of_h.strips_mut().zip(&places).for_each(|(of_h, place)| {
@@ -122,17 +120,17 @@ impl Adjoint for Cpu {
         Ok(())
     }
 
-    fn floored_model(&self, w: &Stack, h: &CpuPanel) -> Result<CpuPanel> {
+    fn floored_model(&self, w: &CpuMatrix, h: &CpuPanel) -> Result<CpuPanel> {
         check_factors(matrices(w), (h.rows(), h.segments().len()))?;
         Ok(model::form(self, w, h))
     }
 
     fn adjoint_of_model(
         &self,
-        w: &Stack,
+        w: &CpuMatrix,
         h: &CpuPanel,
         of_model: &CpuPanel,
-        of_w: &mut Stack,
+        of_w: &mut CpuMatrix,
         of_h: &mut CpuPanel,
     ) -> Result<()> {
         check(of_model, (w, of_w), (h, of_h))?;

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::parts::{Part, Sums};
 use crate::divergence::MODEL_FLOOR;
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, STRIP, Scratch};
-use crate::kernels::products::{GROUP, Packed, groups_of, shape_of, with_packed};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, Packed, STRIP, Scratch};
+use crate::kernels::products::{GROUP, groups_of, shape_of};
 
 /// Stores max(WH, 1e-12).
 struct FlooredSink<'a, S: Simd, const V: usize>(&'a mut [[S::f32s; V]]);
@@ -37,19 +37,18 @@ impl StripJob for ModelJob<'_> {
 }
 
 /// Λ of all strips.
-pub(super) fn form(engine: &Cpu, w: &[Array2<f32>], h: &CpuPanel) -> CpuPanel {
+pub(super) fn form(engine: &Cpu, w: &CpuMatrix, h: &CpuPanel) -> CpuPanel {
     let (bins, components) = shape_of(w);
     let mut model = CpuPanel::any(engine.shelf(), bins, h.segments().to_vec());
     let places = model.places();
     engine.install(|| {
-        with_packed(engine, w, |packed| {
-            model.strips_mut().zip(h.strips()).zip(&places).for_each(|((model, h), place)| {
-                let (w, h) = (&packed[place.segment % packed.len()], &h[..components * STRIP]);
-                tile::dispatch(ModelJob { w, h, model });
-                let (rows, padding) = model.split_at_mut(bins * STRIP);
-                rows.chunks_exact_mut(STRIP).for_each(|row| row[place.columns..].fill(0.0));
-                padding.fill(0.0);
-            });
+        let packed = w.packed(engine.shelf());
+        model.strips_mut().zip(h.strips()).zip(&places).for_each(|((model, h), place)| {
+            let (w, h) = (&packed[place.segment % packed.len()], &h[..components * STRIP]);
+            tile::dispatch(ModelJob { w, h, model });
+            let (rows, padding) = model.split_at_mut(bins * STRIP);
+            rows.chunks_exact_mut(STRIP).for_each(|row| row[place.columns..].fill(0.0));
+            padding.fill(0.0);
         });
     });
     model
@@ -121,7 +120,7 @@ impl StripJob for ReverseJob<'_> {
 /// See [`super::super::Adjoint::adjoint_of_model`].
 pub(super) fn reverse(
     engine: &Cpu,
-    w: &[Array2<f32>],
+    w: &CpuMatrix,
     h: &CpuPanel,
     of_model: &CpuPanel,
     of_w: &mut [Array2<f32>],
@@ -132,11 +131,10 @@ pub(super) fn reverse(
         let mut sums = Sums::new(engine, w, of_model, false);
         let width = sums.width();
         let space = || -> [Scratch; 2] { [shelf.take(GROUP * STRIP), shelf.take(width * STRIP)] };
-        with_packed(engine, w, |packed| {
-            sums.parts(of_h).into_par_iter().for_each_init(space, |[of_product, transposed], part| {
-                let w = &packed[part.matrix];
-                tile::dispatch(ReverseJob { w, h, of_model, part, of_product, transposed });
-            });
+        let packed = w.packed(engine.shelf());
+        sums.parts(of_h).into_par_iter().for_each_init(space, |[of_product, transposed], part| {
+            let w = &packed[part.matrix];
+            tile::dispatch(ReverseJob { w, h, of_model, part, of_product, transposed });
         });
         sums.add_to(engine, of_w, None);
     });

@@ -12,7 +12,7 @@ use super::gains::{FieldSink, VectorRule};
 use super::model::shape_of;
 use crate::divergence::Divergence;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};
 
 /// The most rows of P and Q kept at once.
 pub(crate) const GROUP: usize = 64;
@@ -202,7 +202,7 @@ impl Sums {
         shelf: &Shelf,
         (rows, components): (usize, usize),
         matrices: usize,
-    ) -> (Vec<Array2<f32>>, Vec<Array2<f32>>) {
+    ) -> (CpuMatrix, CpuMatrix) {
         let of_matrix = |matrix: usize| {
             let parts = self.parts_of_matrix(matrix);
             let n = self.total(shelf, &self.n, parts.clone(), (rows, components));
@@ -212,7 +212,8 @@ impl Sums {
             };
             (n, d)
         };
-        (0..matrices).into_par_iter().map(of_matrix).unzip()
+        let (n, d): (Vec<_>, Vec<_>) = (0..matrices).into_par_iter().map(of_matrix).unzip();
+        (n.into(), d.into())
     }
 
     /// Adds N to every matrix, with its parts added in order.
@@ -277,14 +278,7 @@ fn parts_of(strips: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Updates W.
-pub(super) fn update<F: Fields>(
-    engine: &Cpu,
-    fields: F,
-    v: &CpuPanel,
-    w: &mut [Array2<f32>],
-    h: &CpuPanel,
-    rule: &Rule,
-) {
+pub(super) fn update<F: Fields>(engine: &Cpu, fields: F, v: &CpuPanel, w: &mut CpuMatrix, h: &CpuPanel, rule: &Rule) {
     engine.install(|| sum(engine, fields, v, w, h, rule).apply(engine.shelf(), rule, w));
 }
 
@@ -293,22 +287,20 @@ pub(crate) fn sums<F: Fields>(
     engine: &Cpu,
     fields: F,
     v: &CpuPanel,
-    w: &[Array2<f32>],
+    w: &CpuMatrix,
     h: &CpuPanel,
-) -> (Vec<Array2<f32>>, Vec<Array2<f32>>) {
+) -> (CpuMatrix, CpuMatrix) {
     // The sums depend on nothing else of the rule.
     let rule = Rule::of(Divergence::Euclidean);
     engine.install(|| sum(engine, fields, v, w, h, &rule).totals(engine.shelf(), shape_of(w), w.len()))
 }
 
 /// The sums of an update of bases, in parts.
-fn sum<F: Fields>(engine: &Cpu, fields: F, v: &CpuPanel, w: &[Array2<f32>], h: &CpuPanel, rule: &Rule) -> Sums {
+fn sum<F: Fields>(engine: &Cpu, fields: F, v: &CpuPanel, w: &CpuMatrix, h: &CpuPanel, rule: &Rule) -> Sums {
     let (shelf, components) = (engine.shelf(), shape_of(w).1);
     let mut sums = Sums::new(shelf, w, v, F::UNIT_Q, rule);
     let (bins, width) = (sums.bins, sums.width);
-    let mut bases = shelf.take(w.len() * bins * components);
-    let packed = bases.par_chunks_mut(bins * components).zip(w);
-    packed.for_each(|(packed, w)| tile::pack_rows(w.view(), tile::shape().rows, packed));
+    let bases = w.by_rows(shelf);
     let parts = sums.parts.clone();
     let mut tasks = Vec::new();
     for ((mut n, mut d, mut gains), (matrix, strips)) in sums.of_parts().zip(parts) {

@@ -1,15 +1,13 @@
 //! Updates of gains, strip by strip: P and Q of a block of rows stay in L1, N and D of a strip in L2.
 
-use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
 use super::super::Rule;
 use super::fields::Fields;
-use super::model::shape_of;
 use crate::divergence::{DENOMINATOR_FLOOR, MODEL_FLOOR};
 use crate::engine::tile::{self, ModelSink, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch, Shelf, padded};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, Packed, Place, STRIP, Scratch, Shelf, padded};
 use crate::kernels::Norm;
 
 /// Rows of P and Q kept at once: 2 x 64 x 48 numbers, 24 KiB. Between 32 and 128 rows the speed is the same within 10
@@ -39,21 +37,6 @@ impl<S: Simd, const V: usize, const COSTS: bool, F: Fields> ModelSink<S> for Fie
             self.costs[vector] = simd.add_f32s(self.costs[vector], self.fields.cost(simd, v, lambda));
         }
     }
-}
-
-/// The bases in the layout of an update of gains.
-pub(crate) struct Packed<'a> {
-    /// The number of rows F, without padding.
-    pub(super) rows: usize,
-    /// The number of rows F, with padding.
-    pub(crate) bins: usize,
-    pub(crate) components: usize,
-    /// See [`tile::pack_rows`].
-    pub(crate) by_rows: &'a [f32],
-    /// See [`tile::pack_components`].
-    pub(crate) by_components: &'a [f32],
-    /// Σ_f W, used if Q is 1.
-    pub(super) sums: &'a [f32],
 }
 
 /// A thread's scratch space: P, Q (rows, STRIP) and N, D (padded K, STRIP).
@@ -349,51 +332,28 @@ fn power<S: Simd>(simd: S, x: S::f32s, exponent: f32) -> S::f32s {
     }
 }
 
-/// Packs all bases, then calls `run` with them.
-pub(crate) fn with_packed<R>(engine: &Cpu, w: &[Array2<f32>], run: impl FnOnce(&[Packed]) -> R) -> R {
-    let (shape, shelf) = (tile::shape(), engine.shelf());
-    let (rows, components) = shape_of(w);
-    let bins = padded(rows);
-    let (row_len, component_len) = (bins * components, bins * padded(components));
-    let (mut by_rows, mut by_components) = (shelf.take(w.len() * row_len), shelf.take(w.len() * component_len));
-    let places = by_rows.par_chunks_mut(row_len).zip(by_components.par_chunks_mut(component_len));
-    let pack = |(w, (by_rows, by_components)): (&Array2<f32>, (&mut [f32], &mut [f32]))| {
-        tile::pack_rows(w.view(), shape.rows, by_rows);
-        tile::pack_components(w.view(), bins, shape.components, by_components);
-        let mut sums = vec![0.0f64; components];
-        w.rows().into_iter().for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &w)| *sum += f64::from(w)));
-        sums.into_iter().map(|sum| sum as f32).collect()
-    };
-    let sums: Vec<Vec<f32>> = w.par_iter().zip(places).map(pack).collect();
-    let packed = by_rows.chunks(row_len).zip(by_components.chunks(component_len)).zip(&sums);
-    let packed =
-        packed.map(|((by_rows, by_components), sums)| Packed { rows, bins, components, by_rows, by_components, sums });
-    run(&packed.collect::<Vec<_>>())
-}
-
 /// Updates H, with terms.
 pub(super) fn update<F: Fields, T: Terms>(
     engine: &Cpu,
     fields: F,
     v: &CpuPanel,
-    w: &[Array2<f32>],
+    w: &CpuMatrix,
     h: &mut CpuPanel,
     rule: &Rule,
     terms: &T,
 ) {
     engine.install(|| {
-        with_packed(engine, w, |packed| {
-            let len = h.strip_len();
-            let before = || engine.shelf().take(len);
-            let space = || (Space::new(engine.shelf(), &packed[0], BLOCK), before(), terms.space(engine.shelf()));
-            let places = v.places();
-            let strips = h.strips_mut().zip(v.strips()).zip(&places).enumerate();
-            strips.for_each_init(space, |(space, before, of_terms), (index, ((h, v), &Place { segment, columns }))| {
-                before.copy_from_slice(h);
-                let w = &packed[segment % packed.len()];
-                let strip = Strip { fields, rule, w, v, h: before, next: h, columns, space };
-                strip.update_with((terms, index), of_terms);
-            });
+        let packed = w.packed(engine.shelf());
+        let len = h.strip_len();
+        let before = || engine.shelf().take(len);
+        let space = || (Space::new(engine.shelf(), &packed[0], BLOCK), before(), terms.space(engine.shelf()));
+        let places = v.places();
+        let strips = h.strips_mut().zip(v.strips()).zip(&places).enumerate();
+        strips.for_each_init(space, |(space, before, of_terms), (index, ((h, v), &Place { segment, columns }))| {
+            before.copy_from_slice(h);
+            let w = &packed[segment % packed.len()];
+            let strip = Strip { fields, rule, w, v, h: before, next: h, columns, space };
+            strip.update_with((terms, index), of_terms);
         });
     });
 }
@@ -404,22 +364,21 @@ pub(super) fn attempt<F: Fields>(
     engine: &Cpu,
     fields: F,
     v: &CpuPanel,
-    w: &[Array2<f32>],
+    w: &CpuMatrix,
     trial: &CpuPanel,
     next: &mut CpuPanel,
     costs: &mut CpuPanel,
     rule: &Rule,
 ) {
     engine.install(|| {
-        with_packed(engine, w, |packed| {
-            let places = v.places();
-            let strips = next.strips_mut().zip(costs.strips_mut()).zip(trial.strips().zip(v.strips())).zip(&places);
-            let space = || Space::new(engine.shelf(), &packed[0], BLOCK);
-            strips.for_each_init(space, |space, (((next, costs), (h, v)), &Place { segment, columns })| {
-                let w = &packed[segment % packed.len()];
-                let strip = Strip { fields, rule, w, v, h, next, columns, space };
-                tile::dispatch(TrialJob { strip, costs: &mut costs[..STRIP] });
-            });
+        let packed = w.packed(engine.shelf());
+        let places = v.places();
+        let strips = next.strips_mut().zip(costs.strips_mut()).zip(trial.strips().zip(v.strips())).zip(&places);
+        let space = || Space::new(engine.shelf(), &packed[0], BLOCK);
+        strips.for_each_init(space, |space, (((next, costs), (h, v)), &Place { segment, columns })| {
+            let w = &packed[segment % packed.len()];
+            let strip = Strip { fields, rule, w, v, h, next, columns, space };
+            tile::dispatch(TrialJob { strip, costs: &mut costs[..STRIP] });
         });
     });
 }

@@ -2,16 +2,15 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
 use super::super::Rule;
 use super::bases::{Sums, add_gains, groups_of};
 use super::fields::Fields;
-use super::gains::{Packed, Space, Strip, with_packed};
+use super::gains::{Space, Strip};
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, Place, STRIP, Scratch};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, Packed, Place, STRIP, Scratch};
 
 /// Updates some strips of gains, and sums their contribution to the bases' N and D.
 struct JointJob<'a, F> {
@@ -113,7 +112,7 @@ pub(super) fn update<F: Fields>(
     engine: &Cpu,
     fields: F,
     v: &CpuPanel,
-    w: &mut [Array2<f32>],
+    w: &mut CpuMatrix,
     h: &mut CpuPanel,
     rule: &Rule,
 ) {
@@ -122,40 +121,39 @@ pub(super) fn update<F: Fields>(
         let mut sums = Sums::new(shelf, w, v, F::UNIT_Q, rule);
         let (a, b) = rule.divergence.joint_exponents();
         let exponents = (a as f32, b as f32);
-        with_packed(engine, w, |packed| {
-            let (width, strip_len, parts) = (sums.width, h.strip_len(), sums.parts.clone());
-            let mut gains = h.values_mut();
-            let mut tasks = Vec::new();
-            for (sums, (matrix, strips)) in sums.of_parts().zip(parts) {
-                let gains = gains.split_off_mut(..strips.len() * strip_len).unwrap_or_default();
-                tasks.push((sums, &packed[matrix], strips, gains));
-            }
-            let space = || {
-                let w = &packed[0];
-                let (gains, transposed) = (w.components * STRIP, width * STRIP);
-                let space = Space::new(shelf, w, w.bins);
-                (space, shelf.take(gains), shelf.take(gains), shelf.take(transposed), shelf.take(transposed))
-            };
-            tasks.into_par_iter().for_each_init(space, |space, ((n, d, sums), w, strips, h)| {
-                let (space, before, weighed, beside_p, beside_q) = space;
-                tile::dispatch(JointJob {
-                    fields,
-                    rule,
-                    w,
-                    exponents,
-                    v,
-                    strips,
-                    places: &places,
-                    h,
-                    space,
-                    before,
-                    weighed,
-                    beside_p,
-                    beside_q,
-                    n,
-                    d,
-                    sums,
-                });
+        let packed = w.packed(engine.shelf());
+        let (width, strip_len, parts) = (sums.width, h.strip_len(), sums.parts.clone());
+        let mut gains = h.values_mut();
+        let mut tasks = Vec::new();
+        for (sums, (matrix, strips)) in sums.of_parts().zip(parts) {
+            let gains = gains.split_off_mut(..strips.len() * strip_len).unwrap_or_default();
+            tasks.push((sums, &packed[matrix], strips, gains));
+        }
+        let space = || {
+            let w = &packed[0];
+            let (gains, transposed) = (w.components * STRIP, width * STRIP);
+            let space = Space::new(shelf, w, w.bins);
+            (space, shelf.take(gains), shelf.take(gains), shelf.take(transposed), shelf.take(transposed))
+        };
+        tasks.into_par_iter().for_each_init(space, |space, ((n, d, sums), w, strips, h)| {
+            let (space, before, weighed, beside_p, beside_q) = space;
+            tile::dispatch(JointJob {
+                fields,
+                rule,
+                w,
+                exponents,
+                v,
+                strips,
+                places: &places,
+                h,
+                space,
+                before,
+                weighed,
+                beside_p,
+                beside_q,
+                n,
+                d,
+                sums,
             });
         });
         sums.apply(shelf, rule, w);

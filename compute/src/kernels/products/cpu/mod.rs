@@ -7,19 +7,18 @@ mod gains;
 mod joint;
 mod model;
 
-use ndarray::Array2;
 use pulp::Simd;
 use rayon::prelude::*;
 
 pub(crate) use self::bases::{GROUP, RANGE, SPAN, Sums as BasisSums, groups_of, split, sums as basis_sums};
 pub(crate) use self::fields::{Fields, with_fields};
-pub(crate) use self::gains::{FieldSink, Packed, Terms, VectorRule, with_packed};
+pub(crate) use self::gains::{FieldSink, Terms, VectorRule};
 pub(crate) use self::model::{ModelJob, StoreSink, shape_of};
 use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
 use crate::engine::tile::{self, ModelSink, StripJob, rows};
-use crate::engine::{Cpu, CpuPanel, STRIP, padded};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, STRIP, padded};
 
 /// Sums the costs of a strip: within a block of rows in f32, over the blocks in f64.
 struct CostJob<'a, F> {
@@ -67,7 +66,7 @@ impl<F: Fields> StripJob for CostJob<'_, F> {
 pub(crate) fn update_with<T: Terms>(
     engine: &Cpu,
     v: &CpuPanel,
-    w: &[Array2<f32>],
+    w: &CpuMatrix,
     h: &mut CpuPanel,
     rule: &Rule,
     terms: &T,
@@ -78,11 +77,11 @@ pub(crate) fn update_with<T: Terms>(
 }
 
 impl Products for Cpu {
-    fn update_gains(&self, v: &CpuPanel, w: &Vec<Array2<f32>>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
+    fn update_gains(&self, v: &CpuPanel, w: &CpuMatrix, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
         update_with(self, v, w, h, rule, &())
     }
 
-    fn update_bases(&self, v: &CpuPanel, w: &mut Vec<Array2<f32>>, h: &CpuPanel, rule: &Rule) -> Result<()> {
+    fn update_bases(&self, v: &CpuPanel, w: &mut CpuMatrix, h: &CpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
         with_fields!(&rule.divergence, |fields| bases::update(self, fields, v, w, h, rule));
         Ok(())
@@ -91,10 +90,10 @@ impl Products for Cpu {
     fn base_sums(
         &self,
         v: &CpuPanel,
-        w: &Vec<Array2<f32>>,
+        w: &CpuMatrix,
         h: &CpuPanel,
         divergence: &Divergence,
-    ) -> Result<(Vec<Array2<f32>>, Vec<Array2<f32>>)> {
+    ) -> Result<(CpuMatrix, CpuMatrix)> {
         check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
         Ok(with_fields!(divergence, |fields| bases::sums(self, fields, v, w, h)))
     }
@@ -102,7 +101,7 @@ impl Products for Cpu {
     fn try_gains(
         &self,
         v: &CpuPanel,
-        w: &Vec<Array2<f32>>,
+        w: &CpuMatrix,
         trial: &CpuPanel,
         next: &mut CpuPanel,
         costs: &mut CpuPanel,
@@ -114,22 +113,20 @@ impl Products for Cpu {
         Ok(())
     }
 
-    fn update_both(&self, v: &CpuPanel, w: &mut Vec<Array2<f32>>, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
+    fn update_both(&self, v: &CpuPanel, w: &mut CpuMatrix, h: &mut CpuPanel, rule: &Rule) -> Result<()> {
         check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
         with_fields!(&rule.divergence, |fields| joint::update(self, fields, v, w, h, rule));
         Ok(())
     }
 
-    fn costs(&self, v: &CpuPanel, w: &Vec<Array2<f32>>, h: &CpuPanel, divergence: &Divergence) -> Result<Vec<f64>> {
+    fn costs(&self, v: &CpuPanel, w: &CpuMatrix, h: &CpuPanel, divergence: &Divergence) -> Result<Vec<f64>> {
         check_shapes(v.extent(), (w.len(), shape_of(w)), h.extent())?;
         let (rows, components) = shape_of(w);
         let len = padded(rows) * components;
-        let mut packed = self.shelf().take(w.len() * len);
         let places = v.places();
         let mut sums = vec![[0.0; STRIP]; places.len()];
         self.install(|| {
-            let of_matrices = packed.par_chunks_mut(len).zip(w);
-            of_matrices.for_each(|(packed, w)| tile::pack_rows(w.view(), tile::shape().rows, packed));
+            let packed = w.by_rows(self.shelf());
             sums.par_iter_mut().zip(v.strips().zip(h.strips())).zip(&places).for_each(|((costs, (v, h)), place)| {
                 let first = place.segment % w.len() * len;
                 let bases_rows = &packed[first..first + len];

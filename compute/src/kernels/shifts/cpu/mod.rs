@@ -19,7 +19,7 @@ use self::sums::{CostJob, Sums};
 use super::{Lags, ShiftRule, Shifts, check_edges, check_factors, check_shapes, check_sources};
 use crate::Result;
 use crate::divergence::Divergence;
-use crate::engine::{Cpu, CpuPanel, STRIP, Scratch, Shelf, tile};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, STRIP, Scratch, Shelf, tile};
 use crate::kernels::glue::{Mask, Norm, ShareJob};
 use crate::kernels::products::{Fields, fields, shape_of, with_fields};
 
@@ -114,26 +114,14 @@ fn check(v: &CpuPanel, w: &[Array2<f32>], h: &CpuPanel, lags: Lags) -> Result<()
 }
 
 impl Shifts for Cpu {
-    fn update_shifted_gains(
-        &self,
-        v: &CpuPanel,
-        w: &Vec<Array2<f32>>,
-        h: &mut CpuPanel,
-        rule: &ShiftRule,
-    ) -> Result<()> {
+    fn update_shifted_gains(&self, v: &CpuPanel, w: &CpuMatrix, h: &mut CpuPanel, rule: &ShiftRule) -> Result<()> {
         check(v, w, h, rule.lags)?;
         check_edges(rule)?;
         with_fields!(&rule.rule.divergence, |fields| self.install(|| update_gains(self, fields, v, w, h, rule)));
         Ok(())
     }
 
-    fn update_shifted_bases(
-        &self,
-        v: &CpuPanel,
-        w: &mut Vec<Array2<f32>>,
-        h: &CpuPanel,
-        rule: &ShiftRule,
-    ) -> Result<()> {
+    fn update_shifted_bases(&self, v: &CpuPanel, w: &mut CpuMatrix, h: &CpuPanel, rule: &ShiftRule) -> Result<()> {
         check(v, w, h, rule.lags)?;
         check_edges(rule)?;
         with_fields!(&rule.rule.divergence, |fields| self.install(|| update_bases(self, fields, v, w, h, rule)));
@@ -143,7 +131,7 @@ impl Shifts for Cpu {
     fn shifted_costs(
         &self,
         v: &CpuPanel,
-        w: &Vec<Array2<f32>>,
+        w: &CpuMatrix,
         h: &CpuPanel,
         lags: Lags,
         divergence: &Divergence,
@@ -164,7 +152,7 @@ impl Shifts for Cpu {
         Ok(costs.concat())
     }
 
-    fn normalize_patterns(&self, w: &mut Vec<Array2<f32>>, h: &mut CpuPanel, lags: Lags, norm: Norm) -> Result<()> {
+    fn normalize_patterns(&self, w: &mut CpuMatrix, h: &mut CpuPanel, lags: Lags, norm: Norm) -> Result<()> {
         check_factors((w.len(), shape_of(w)), h.extent(), lags)?;
         self.normalize_stacks(w, lags.time, Some(h), norm);
         Ok(())
@@ -172,7 +160,7 @@ impl Shifts for Cpu {
 
     fn shifted_models(
         &self,
-        w: &Vec<Array2<f32>>,
+        w: &CpuMatrix,
         h: &CpuPanel,
         sources: &[Range<usize>],
         lags: Lags,
@@ -212,7 +200,7 @@ impl Shifts for Cpu {
 
     fn shifted_masks(
         &self,
-        w: &Vec<Array2<f32>>,
+        w: &CpuMatrix,
         h: &CpuPanel,
         sources: &[Range<usize>],
         lags: Lags,

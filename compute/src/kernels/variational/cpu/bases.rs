@@ -11,7 +11,7 @@ use super::gains::{Factor, InverseSink, PowerSink};
 use super::moments::Moments;
 use crate::divergence::Divergence;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
-use crate::engine::{Cpu, CpuPanel, STRIP};
+use crate::engine::{Cpu, CpuMatrix, CpuPanel, STRIP};
 use crate::kernels::Rule;
 use crate::kernels::products::{BasisSums, GROUP, RANGE, SPAN, shape_of, split};
 
@@ -115,14 +115,14 @@ impl StripJob for EntriesJob<'_> {
 pub(super) fn update(
     engine: &Cpu,
     p: &CpuPanel,
-    bases: [&mut Vec<Array2<f32>>; 2],
+    bases: [&mut CpuMatrix; 2],
     gains: [&CpuPanel; 2],
     gig: &Gig<Cpu>,
 ) -> Vec<f64> {
     let [mean, harmonic] = bases;
     engine.install(|| {
         let (n, d) = sums(engine, p, [mean, harmonic], gains);
-        let factors = mean.par_iter_mut().zip(harmonic).zip(n.par_iter().zip(&d));
+        let factors = mean.par_iter_mut().zip(&mut harmonic[..]).zip(n.par_iter().zip(&d[..]));
         let of_matrix = |((mean, harmonic), (n, d)): ((&mut Array2<f32>, &mut Array2<f32>), (_, _))| {
             entries(mean, harmonic, (n, d), gig)
         };
@@ -155,12 +155,7 @@ fn entries(
 }
 
 /// N and D of every matrix.
-fn sums(
-    engine: &Cpu,
-    p: &CpuPanel,
-    bases: [&Vec<Array2<f32>>; 2],
-    gains: [&CpuPanel; 2],
-) -> (Vec<Array2<f32>>, Vec<Array2<f32>>) {
+fn sums(engine: &Cpu, p: &CpuPanel, bases: [&CpuMatrix; 2], gains: [&CpuPanel; 2]) -> (CpuMatrix, CpuMatrix) {
     let (shelf, (rows, components)) = (engine.shelf(), shape_of(bases[0]));
     let packed = bases.map(|w| Factor::of_rows(engine, w));
     // No rule is applied to the sums.
