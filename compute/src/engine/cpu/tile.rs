@@ -226,19 +226,71 @@ fn model_some<S: Simd, const V: usize, const MR: usize, const NV: usize>(
     for (block, bases) in bases.chunks_exact(gains.len() * MR).enumerate() {
         for first in (0..V).step_by(NV) {
             let mut sum = [[simd.splat_f32s(0.0); NV]; MR];
-            for (w, h) in bases.as_chunks::<MR>().0.iter().zip(gains) {
-                let h: &[S::f32s; NV] = &h[first..].as_chunks().0[0];
-                for (sum, &w) in sum.iter_mut().zip(w) {
-                    let w = simd.splat_f32s(w);
-                    for (sum, &h) in sum.iter_mut().zip(h) {
-                        *sum = multiply_add(simd, w, h, *sum);
-                    }
-                }
-            }
+            add_rows::<S, V, MR, NV>(simd, bases.as_chunks().0, gains, first, &mut sum);
             for (i, sum) in sum.into_iter().enumerate() {
                 for (j, lambda) in sum.into_iter().enumerate() {
                     sink.take(simd, block * MR + i, first + j, lambda);
                 }
+            }
+        }
+    }
+}
+
+/// Adds the products of MR rows of some bases with NV vectors of their gains, from vector `first` on.
+#[inline(always)]
+fn add_rows<S: Simd, const V: usize, const MR: usize, const NV: usize>(
+    simd: S,
+    bases: &[[f32; MR]],
+    gains: &[[S::f32s; V]],
+    first: usize,
+    sum: &mut [[S::f32s; NV]; MR],
+) {
+    for (w, h) in bases.iter().zip(gains) {
+        let h: &[S::f32s; NV] = &h[first..].as_chunks().0[0];
+        for (sum, &w) in sum.iter_mut().zip(w) {
+            let w = simd.splat_f32s(w);
+            for (sum, &h) in sum.iter_mut().zip(h) {
+                *sum = multiply_add(simd, w, h, *sum);
+            }
+        }
+    }
+}
+
+/// Λ += W H over some of the components, for some rows of W. `bases`: these rows, as in [`model`]. `gains`: all K rows of a strip.
+#[inline(always)]
+pub(crate) fn add_model<S: Simd, const V: usize, const MR: usize>(
+    simd: S,
+    bases: &[f32],
+    gains: &[[S::f32s; V]],
+    components: Range<usize>,
+    lambda: &mut [[S::f32s; V]],
+) {
+    if const { S::REGISTER_COUNT < 32 } {
+        add_model_some::<S, V, MR, 2>(simd, bases, gains, components, lambda);
+    } else {
+        add_model_some::<S, V, MR, 3>(simd, bases, gains, components, lambda);
+    }
+}
+
+/// [`add_model`] with NV vectors of a strip at a time.
+#[inline(always)]
+fn add_model_some<S: Simd, const V: usize, const MR: usize, const NV: usize>(
+    simd: S,
+    bases: &[f32],
+    gains: &[[S::f32s; V]],
+    components: Range<usize>,
+    lambda: &mut [[S::f32s; V]],
+) {
+    for (bases, lambda) in bases.chunks_exact(gains.len() * MR).zip(lambda.as_chunks_mut::<MR>().0) {
+        let bases = &bases.as_chunks().0[components.clone()];
+        for first in (0..V).step_by(NV) {
+            let mut sum = [[simd.splat_f32s(0.0); NV]; MR];
+            for (sum, lambda) in sum.iter_mut().zip(&*lambda) {
+                *sum = lambda.as_chunks::<NV>().0[first / NV];
+            }
+            add_rows::<S, V, MR, NV>(simd, bases, &gains[components.clone()], first, &mut sum);
+            for (lambda, sum) in lambda.iter_mut().zip(sum) {
+                lambda.as_chunks_mut::<NV>().0[first / NV] = sum;
             }
         }
     }

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::super::Rule;
 use super::fields::Fields;
-use super::gains::{FieldSink, VectorRule};
 use super::model::shape_of;
+use super::strip::{FieldSink, VectorRule};
 use crate::divergence::Divergence;
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuMatrix, CpuPanel, ROW_BLOCK, STRIP, Scratch, Shelf, padded};

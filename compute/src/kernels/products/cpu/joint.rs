@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::super::Rule;
 use super::bases::{Sums, add_gains, groups_of};
 use super::fields::Fields;
-use super::gains::{Space, Strip};
+use super::strip::{Space, Strip};
 use crate::engine::tile::{self, StripJob, rows, rows_mut};
 use crate::engine::{Cpu, CpuMatrix, CpuPanel, Packed, Place, STRIP, Scratch};
 

@@ -2,18 +2,21 @@
 //! L2.
 
 mod bases;
+mod blocks;
 pub(crate) mod fields;
 mod gains;
 mod joint;
 mod model;
+mod strip;
 
 use pulp::Simd;
 use rayon::prelude::*;
 
 pub(crate) use self::bases::{GROUP, RANGE, SPAN, Sums as BasisSums, groups_of, split, sums as basis_sums};
 pub(crate) use self::fields::{Fields, with_fields};
-pub(crate) use self::gains::{FieldSink, Terms, VectorRule};
+
 pub(crate) use self::model::{ModelJob, StoreSink, shape_of};
+pub(crate) use self::strip::{FieldSink, Terms, VectorRule};
 use super::{Products, Rule, check_shapes, check_trial};
 use crate::Result;
 use crate::divergence::{Divergence, MODEL_FLOOR};
