@@ -110,6 +110,7 @@ const METHODS: &[(&str, &[&str])] = &[
     ("sparse", &["mod sparse", "sparse::", "Sparse("]),
     ("discriminative", &["discriminative", "Discriminative"]),
     ("averaged", &["mod averaged", "averaged::", "Averaged("]),
+    ("rest", &["mod rest", "rest::", "Rest("]),
     ("deep", &["mod deep", "deep::", "Deep("]),
     ("committee", &["mod committee", "committee::", "Committee("]),
     ("exemplars", &["mod exemplars", "exemplars::", "Exemplars("]),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use partwise::Error;
-use partwise::options::{Described, Flag, Kind, from_map, options};
+use partwise::options::{Described, Flag, Kind, from_map, method_of, options};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -80,8 +80,8 @@ pub(super) fn print(description: &impl Serialize) -> anyhow::Result<()> {
 
 /// Whether a description of this method has a seed.
 fn takes_seed<D: Described>(given: &Map<String, Value>) -> bool {
-    let method = given.get(METHOD).and_then(Value::as_str).or(D::USUAL);
-    let own = D::METHODS.iter().find(|(name, _)| Some(*name) == method).map_or(&[][..], |(_, flags)| flags);
+    let own = method_of::<D>(given).and_then(|method| D::METHODS.iter().find(|(name, _)| *name == method));
+    let own = own.map_or(&[][..], |(_, flags)| flags);
     D::COMMON.iter().chain(own).any(|flag| flag.name == SEED)
 }
 

@@ -262,7 +262,7 @@ impl Batch {
             scheme: &plan.scheme,
             parameters,
             naming: Naming { folder: output.to_path_buf(), pattern: self.name, format: plan.separation.format },
-            only: plan.only()?,
+            wanted: plan.wanted()?,
             on_error: self.on_error.0,
             threads: stage_threads(common),
             memory,

@@ -24,7 +24,7 @@ use crate::audio::FormatChoice;
 use crate::divergence::Divergence;
 use crate::kernels::Norm;
 use crate::methods::nmf::{self, Updates};
-use crate::methods::{averaged, committee, deep, discriminative, exemplars, gain_prior, nmf2d, sparse};
+use crate::methods::{averaged, committee, deep, discriminative, exemplars, gain_prior, nmf2d, rest, sparse};
 use crate::options::{self, Described, Flag, MaskChoice, PerSource, Rank, SourceFiles, text};
 use crate::spectrogram::{BandMap, Front, Length, Shape, Spectrum, Transform};
 use crate::{Error, Result};
@@ -455,6 +455,8 @@ pub struct Separation {
     pub format: FormatChoice,
     /// The one source that is written; all of them if it is missing.
     pub only: Option<String>,
+    /// Whether the recording minus what is written becomes a stem too.
+    pub residual: bool,
 }
 
 /// By which method recordings are separated.
@@ -473,6 +475,8 @@ pub enum SeparationMethod {
     Discriminative(sparse::Separation),
     /// The posterior of gains at several orders of the bases of a model.
     Averaged(averaged::Separation),
+    /// Gains under the bases of a model, and of bases beside them that are learned on the recording.
+    Rest(rest::Separation),
     /// Gains under the bases and the cost of a model.
     Deep,
     /// Without a model: patterns that move in time and pitch.
@@ -494,6 +498,7 @@ impl SeparationMethod {
             Self::Sparse(_) => "sparse",
             Self::Discriminative(_) => "discriminative",
             Self::Averaged(_) => "averaged",
+            Self::Rest(_) => "rest",
             Self::Deep => "deep",
             Self::Nmf2d(_) => "nmf2d",
             Self::Denoise(_) => DENOISE.0,
@@ -520,6 +525,12 @@ impl Separation {
         "format",
         "same|wav-f32|wav-pcm16|wav-pcm24|flac",
         "same (the input's bit depth, as wav), wav-f32 (exact), wav-pcm16, wav-pcm24, or flac (the input's bit depth)",
+    );
+
+    /// Whether what is left becomes a stem.
+    const RESIDUAL: Flag = Flag::switch(
+        "residual",
+        "Write the recording minus the sources that are written too, as residual: with --only it holds everything else",
     );
 
     /// The recordings of single sources that the method starts from; `None` if it cannot start from any.
@@ -557,6 +568,7 @@ impl Separation {
             ) => Ok(()),
             Some(SeparationMethod::Sparse(own) | SeparationMethod::Discriminative(own)) => own.check(),
             Some(SeparationMethod::Averaged(own)) => own.check(),
+            Some(SeparationMethod::Rest(own)) => own.check(),
             Some(SeparationMethod::Nmf2d(own)) => own.check(),
             Some(SeparationMethod::Denoise(own)) => own.check(),
         }
@@ -568,9 +580,10 @@ impl Described for Separation {
     const USUAL: Option<&'static str> = None;
     const METHOD: Flag = Flag::text(
         "method",
-        "nmf2d|denoise|nmf",
+        "nmf2d|denoise|nmf|rest",
         "nmf2d: separate without a model, each source a pattern in time and log-frequency that moves to wherever it sounds; \
-         denoise: as `partwise denoise`; nmf: use the bases of a model alone [default: the method of the model]",
+         denoise: as `partwise denoise`; nmf: use the bases of a model alone; rest: the sources of a model, and one that is learned \
+         on the recording [default: the method of the model]",
     );
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[
         ("nmf", &[]),
@@ -579,6 +592,7 @@ impl Described for Separation {
         ("sparse", sparse::Separation::FLAGS),
         ("discriminative", sparse::Separation::FLAGS),
         ("averaged", averaged::Separation::FLAGS),
+        ("rest", rest::Separation::FLAGS),
         ("deep", &[]),
         ("nmf2d", nmf2d::Separation::FLAGS),
         DENOISE,
@@ -598,7 +612,7 @@ impl Described for Separation {
         Flag::count(
             "iterations",
             "N",
-            "Updates of the gains [default: 40, or 100 alternating ones; averaged: 50; nmf2d and denoise: 300, or 100 with --init-bases]",
+            "Updates of the gains [default: 12, or 36 alternating ones; rest: 30; averaged: 50; nmf2d and denoise: 300, or 100 with --init-bases]",
         ),
         Flag::number(
             "tolerance",
@@ -608,6 +622,7 @@ impl Described for Separation {
         ),
         Self::FORMAT,
         Flag::text("only", "NAME", "Write this source alone"),
+        Self::RESIDUAL,
     ];
 
     fn split(&self) -> serde_json::Result<(Value, Option<Value>)> {
@@ -641,8 +656,11 @@ impl Described for Denoising {
     const USUAL: Option<&'static str> = Some(DENOISE.0);
     const METHOD: Flag = Flag::text("method", DENOISE.0, "The method");
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[DENOISE];
-    const COMMON: &'static [Flag] =
-        &[Flag::count("iterations", "N", "Updates of both factors [default: 300]"), Separation::FORMAT];
+    const COMMON: &'static [Flag] = &[
+        Flag::count("iterations", "N", "Updates of both factors [default: 300]"),
+        Separation::FORMAT,
+        Separation::RESIDUAL,
+    ];
 
     fn split(&self) -> serde_json::Result<(Value, Option<Value>)> {
         let (common, method) = self.0.split()?;

@@ -12,5 +12,6 @@ pub mod gain_prior;
 pub(crate) mod keeper;
 pub mod nmf;
 pub mod nmf2d;
+pub mod rest;
 pub(crate) mod separator;
 pub mod sparse;

@@ -109,6 +109,11 @@ pub fn from_map<D: Described>(given: Map<String, Value>) -> Result<D> {
     })
 }
 
+/// The method of a description: the one that is named, the only one that has all these options, or the usual one.
+pub fn method_of<D: Described>(given: &Map<String, Value>) -> Option<&str> {
+    given.get(METHOD).and_then(Value::as_str).or_else(|| owner::<D>(given).ok().flatten()).or(D::USUAL)
+}
+
 /// The only method that has all those options which not all methods share, where there are any.
 fn owner<D: Described>(given: &Map<String, Value>) -> Result<Option<&'static str>> {
     if D::USUAL.is_some() {

@@ -191,15 +191,16 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views, wanted: impl F
 }
 
 /// Cuts a track into pieces of about a thousand columns, or of a panel's width if that is less, and sends them. `send` returns
-/// whether to go on. Cuts lie between stretches. A recording that is separated as a whole is not cut.
-pub(super) fn pieces(opened: Opened, columns: usize, mut send: impl FnMut(Step<Piece>) -> bool) {
+/// whether to go on. Cuts lie between stretches. A recording that is separated as a whole is not cut. `kept`: whether its own
+/// samples go with the pieces.
+pub(super) fn pieces(opened: Opened, columns: usize, kept: bool, mut send: impl FnMut(Step<Piece>) -> bool) {
     let track = Arc::new(opened.track);
     let of = track.view.stft.frames(track.signal_length);
     let cut = |stretch: usize| (PIECE_COLUMNS.min(columns) / track.channels / stretch * stretch).max(stretch);
     let step = track.stretch.map_or(of.max(1), cut);
     let samples = Checked { samples: opened.samples, track: Arc::clone(&track), read: 0 };
     let recording = (track.channels, track.sample_rate);
-    let mut signal = match Signal::new(samples, &track.view, recording, track.signal_length) {
+    let mut signal = match Signal::new(samples, &track.view, recording, track.signal_length, kept) {
         Ok(signal) => signal,
         Err(error) => {
             send(Step::Broken(track, error));

@@ -9,15 +9,12 @@ use std::sync::mpsc::Receiver;
 use super::outputs::Pending;
 use super::reports::{Finished, Reports};
 use super::{Masked, Piece, Step, Track};
-use crate::separate::{Estimates, Outline};
+use crate::separate::{Estimates, Outline, Wanted};
 use crate::{Error, Result};
 
 /// Receives the pieces of tracks, and writes their outputs.
 pub(super) struct Encoder<'a, 'r> {
-    /// Indices of the sources that are written.
-    written: &'a [usize],
-    /// J, including the sources that are not written.
-    source_count: usize,
+    wanted: &'a Wanted,
     reports: &'a Reports<'r>,
     open: HashMap<usize, Open>,
 }
@@ -32,8 +29,8 @@ struct Open {
 }
 
 impl<'a, 'r> Encoder<'a, 'r> {
-    pub(super) fn new(written: &'a [usize], source_count: usize, reports: &'a Reports<'r>) -> Self {
-        Self { written, source_count, reports, open: HashMap::new() }
+    pub(super) fn new(wanted: &'a Wanted, reports: &'a Reports<'r>) -> Self {
+        Self { wanted, reports, open: HashMap::new() }
     }
 
     /// Receives pieces until all senders are gone.
@@ -66,11 +63,9 @@ impl<'a, 'r> Encoder<'a, 'r> {
     fn take(&mut self, track: &Track, masked: Masked) -> Result<()> {
         let mut open = match self.open.remove(&track.index) {
             Some(open) => open,
-            None => Open {
-                outputs: Outputs::create(track, self.written, self.source_count, self.reports)?,
-                next: 0,
-                early: BTreeMap::new(),
-            },
+            None => {
+                Open { outputs: Outputs::create(track, self.wanted, self.reports)?, next: 0, early: BTreeMap::new() }
+            }
         };
         open.early.insert(masked.piece.frames.start, masked);
         while let Some(masked) = open.early.remove(&open.next) {
@@ -91,19 +86,19 @@ impl<'a, 'r> Encoder<'a, 'r> {
 /// The outputs of one open track.
 struct Outputs {
     estimates: Estimates,
-    /// One file per written source, in the order of the sources.
+    /// One file per stem, in their order.
     files: Vec<Pending>,
     finished: Finished,
 }
 
 impl Outputs {
-    /// Opens the files of a track. `written` are the indices of the sources that are written, out of `source_count`.
-    fn create(track: &Track, written: &[usize], source_count: usize, reports: &Reports) -> Result<Self> {
+    /// Opens the files of a track.
+    fn create(track: &Track, wanted: &Wanted, reports: &Reports) -> Result<Self> {
         let &Track { channels, sample_rate, signal_length: length, .. } = track;
         let outline = Outline { view: &track.view, channels, sample_rate, length };
         let file = |path: &PathBuf| Pending::create(path, track, reports.run());
         Ok(Self {
-            estimates: Estimates::new(&outline, written, source_count, track.format.step())?,
+            estimates: Estimates::new(&outline, wanted, track.format.step())?,
             files: track.outputs.iter().map(file).collect::<Result<_>>()?,
             finished: Finished::default(),
         })

@@ -17,7 +17,7 @@ use crate::job::{Separation, SeparationMethod};
 use crate::methods::nmf2d;
 use crate::model::{Model, Parts, Source, Summary};
 use crate::random::Stream;
-use crate::separate::{Plan, Scheme, Separator};
+use crate::separate::{Plan, Scheme, Separator, Wanted};
 use crate::spectrogram::{BandMap, Pad, Shape, Spectrum, StftParams};
 use crate::{Divergence, EngineError, Error, Result};
 
@@ -105,7 +105,7 @@ impl World {
         Job {
             scheme: &self.scheme,
             naming: Naming { folder: self.path(out), pattern: PATTERN.into(), format: FormatChoice::Same },
-            only: None,
+            wanted: Wanted::all(self.scheme.sources.len()),
             parameters: Parameters {
                 version: "tests".into(),
                 model: "tests".into(),

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{File, Input, Naming, Parameters};
 use crate::Result;
-use crate::separate::Scheme;
+use crate::separate::{Scheme, Wanted};
 
 /// What happens to the other files when one fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct Job<'a> {
     pub scheme: &'a Scheme,
     /// The folder and the names of the results.
     pub naming: Naming,
-    /// The source to write; all of them if it is missing.
-    pub only: Option<usize>,
+    /// The stems to write.
+    pub wanted: Wanted,
     /// Everything that the results depend on besides the recordings, for the manifest.
     pub parameters: Parameters,
     /// What happens to the other files when one fails.
@@ -54,12 +54,6 @@ impl Job<'_> {
     /// # Errors
     /// Those of [`Naming::plan`].
     pub(super) fn plan(&self, inputs: &[Input]) -> Result<Vec<Vec<PathBuf>>> {
-        let names: Vec<&str> = self.written().iter().map(|&source| self.scheme.sources[source].as_str()).collect();
-        self.naming.plan(inputs, &names)
-    }
-
-    /// The indices of the sources that are written.
-    pub(super) fn written(&self) -> Vec<usize> {
-        self.only.map_or_else(|| (0..self.scheme.sources.len()).collect(), |only| vec![only])
+        self.naming.plan(inputs, &self.wanted.names(&self.scheme.sources))
     }
 }

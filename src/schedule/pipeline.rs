@@ -65,7 +65,6 @@ struct Feed<'a> {
 }
 
 fn separate(stations: &mut [Station], job: &Job, feed: &Feed, watch: &mut dyn Watch) -> Result<Outcome> {
-    let written = job.written();
     let panels_at_once = at_once(job.scheme, stations.iter().map(Station::lanes).sum(), feed.most);
     let reports = Reports::new(job, feed.files, watch)?;
     // A recording that is separated as a whole fills memory by itself, so none is read ahead.
@@ -81,7 +80,7 @@ fn separate(stations: &mut [Station], job: &Job, feed: &Feed, watch: &mut dyn Wa
         let begin = || -> Result<()> {
             let encode = |_| {
                 let (masked, queue) = sync_channel(1);
-                let encoder = Encoder::new(&written, job.scheme.sources.len(), reports);
+                let encoder = Encoder::new(&job.wanted, reports);
                 spawn(scope, move || encoder.run(queue)).map(|()| masked)
             };
             let encoders = (0..threads).map(encode).collect::<Result<Vec<SyncSender<Vec<Step<Masked>>>>>>()?;
@@ -135,7 +134,9 @@ impl Decoder<'_> {
             match self.open(&file, reports) {
                 Ok(None) => {}
                 Ok(Some((opened, columns))) => {
-                    decode::pieces(opened, columns, |piece| !reports.aborted() && pieces.send(piece).is_ok());
+                    decode::pieces(opened, columns, self.job.wanted.residual, |piece| {
+                        !reports.aborted() && pieces.send(piece).is_ok()
+                    });
                 }
                 Err(error) => reports.unreadable(&file, &error),
             }

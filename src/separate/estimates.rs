@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ndarray::{Array2, s};
 
 use super::spectra::Spectra;
+use super::wanted::Wanted;
 use crate::Result;
 use crate::audio::Resampler;
 use crate::spectrogram::{OverlapAdd, View};
@@ -27,9 +28,13 @@ pub(crate) struct Estimates {
     sources: Vec<Estimate>,
     /// J, those included that nobody wants.
     count: usize,
-    /// The recording's own samples (C, n) that its estimates have not come to yet, where the view has another sample rate.
+    /// The recording's own samples (C, n) that its estimates have not come to yet, where the view has another sample rate or a
+    /// residual is wanted.
     original: Option<Vec<Vec<f32>>>,
-    /// The step of the integers that are written, where all sources are.
+    /// Whether all sources together leave something over: the view has another sample rate.
+    resampled: bool,
+    residual: bool,
+    /// The step of the integers that are written, where they sum to the recording: all sources, or some and the residual.
     step: Option<f32>,
 }
 
@@ -48,17 +53,16 @@ struct Estimate {
 }
 
 impl Estimates {
-    /// Of a recording; `wanted` are the places of the sources to estimate, out of `count`. With a `step` samples are rounded to
-    /// integers, all sources together, if all are wanted.
+    /// Of a recording. With a `step` samples are rounded to integers, all together, if the stems sum to the recording.
     ///
     /// # Errors
     /// Those of [`Resampler::new`].
-    pub(crate) fn new(recording: &Outline, wanted: &[usize], count: usize, step: Option<f32>) -> Result<Self> {
+    pub(crate) fn new(recording: &Outline, wanted: &Wanted, step: Option<f32>) -> Result<Self> {
         let &Outline { view, channels, sample_rate, length } = recording;
-        let resampled = view.sample_rate != sample_rate;
+        let (resampled, &Wanted { count, residual, .. }) = (view.sample_rate != sample_rate, wanted);
         let mut sources = Vec::with_capacity(count);
         for index in 0..count {
-            let is_wanted = wanted.contains(&index);
+            let is_wanted = wanted.sources.contains(&index);
             // What remains after resampling is what all sources together leave over: then all of them are needed.
             if !is_wanted && !resampled {
                 continue;
@@ -76,8 +80,10 @@ impl Estimates {
             view: Arc::clone(view),
             sources,
             count,
-            original: resampled.then(|| vec![Vec::new(); channels]),
-            step: step.filter(|_| wanted.len() == count),
+            original: (resampled || residual).then(|| vec![Vec::new(); channels]),
+            resampled,
+            residual,
+            step: step.filter(|_| residual || wanted.sources.len() == count),
         })
     }
 
@@ -135,32 +141,43 @@ impl Estimates {
         Ok(())
     }
 
-    /// The samples (C, n) that are there of every source that is wanted, in the order of the sources.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = Vec<Vec<f32>>> {
+    /// The samples (C, n) that are there of every source that is wanted, in the order of the sources, and of the residual.
+    pub(crate) fn take(&mut self) -> Vec<Vec<Vec<f32>>> {
         let mut count = self.sources.iter().flat_map(|source| &source.block).map(Vec::len).min().unwrap_or(0);
-        if let Some(original) = &mut self.original {
-            count = original.iter().map(Vec::len).fold(count, usize::min);
-            for (channel, original) in original.iter_mut().enumerate() {
-                share_rest(&mut self.sources, channel, original.drain(..count), 1.0 / self.count as f32);
+        count = self.original.iter().flatten().map(Vec::len).fold(count, usize::min);
+        let original = self.original.iter_mut().flatten().map(|original| original.drain(..count).collect());
+        let mut original: Vec<Vec<f32>> = original.collect();
+        if self.resampled {
+            for (channel, original) in original.iter().enumerate() {
+                share_rest(&mut self.sources, channel, original, 1.0 / self.count as f32);
             }
         }
         if let Some(step) = self.step {
             let channels = self.sources.first().map_or(0, |source| source.block.len());
             (0..channels).for_each(|channel| round_together(&mut self.sources, channel, count, step));
         }
-        let taken = move |source: &mut Estimate| {
+        let taken = |source: &mut Estimate| {
             let rest = source.block.iter_mut().map(|block| block.split_off(count)).collect();
             let block = std::mem::replace(&mut source.block, rest);
             source.wanted.then_some(block)
         };
-        self.sources.iter_mut().filter_map(taken)
+        let mut stems: Vec<Vec<Vec<f32>>> = self.sources.iter_mut().filter_map(taken).collect();
+        if self.residual {
+            for (channel, residual) in original.iter_mut().enumerate() {
+                for stem in &stems {
+                    residual.iter_mut().zip(&stem[channel]).for_each(|(residual, sample)| *residual -= sample);
+                }
+            }
+            stems.push(original);
+        }
+        stems
     }
 }
 
 /// Shares equally what the estimates leave over of the recording, above all what lies beyond the view's Nyquist frequency, so that
 /// the sources still sum to the recording.
-fn share_rest(sources: &mut [Estimate], channel: usize, original: impl Iterator<Item = f32>, share: f32) {
-    for (n, sample) in original.enumerate() {
+fn share_rest(sources: &mut [Estimate], channel: usize, original: &[f32], share: f32) {
+    for (n, &sample) in original.iter().enumerate() {
         let rest = sources.iter().fold(sample, |rest, source| rest - source.block[channel][n]);
         sources.iter_mut().for_each(|source| source.block[channel][n] += share * rest);
     }

@@ -6,12 +6,14 @@ mod plan;
 mod scheme;
 mod spectra;
 mod under_model;
+mod wanted;
 mod whole;
 
 pub(crate) use estimates::{Estimates, Outline};
 pub use plan::Plan;
 pub use scheme::Scheme;
 pub(crate) use spectra::{Blocks, Signal, Spectra, panel};
+pub use wanted::{RESIDUAL, Wanted};
 pub use whole::{Progress, Stem, whole};
 
 pub use crate::methods::separator::{STRETCH, Separated, Separator, stretches};

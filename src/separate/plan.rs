@@ -4,12 +4,13 @@ use ndarray::Array2;
 
 use super::scheme::Scheme;
 use super::under_model::UnderModel;
+use super::wanted::{RESIDUAL, Wanted};
 use crate::job::{Separation, SeparationMethod};
 use crate::kernels::{GainPrior, Glue, Mask, Momentum, Shifts, Variational};
 use crate::methods::nmf::separate::{FixedBases, Plain};
 use crate::methods::separator::{Held, OnEngine, Separator};
-use crate::methods::{averaged, committee, deep, discriminative, gain_prior, nmf, nmf2d, sparse};
-use crate::model::{Model, Parts};
+use crate::methods::{averaged, committee, deep, discriminative, gain_prior, nmf, nmf2d, rest, sparse};
+use crate::model::{Model, Parts, check_name};
 use crate::options::MaskChoice;
 use crate::recordings::{self, Watch};
 use crate::{Error, Result};
@@ -33,6 +34,7 @@ enum Way<'a> {
     GainPrior(&'a Model, &'a gain_prior::Learned, gain_prior::separate::Settings),
     Discriminative(&'a Model, &'a discriminative::Learned, nmf::separate::Settings),
     Averaged(&'a Model, &'a averaged::Learned, averaged::separate::Settings),
+    Rest(&'a Model, rest::separate::Settings),
     Nmf2d(nmf2d::separate::Settings),
     Denoise(deep::separate::Settings),
 }
@@ -52,7 +54,7 @@ impl<'a> Plan<'a> {
             (None, Some(method)) => return Err(Error::option("method", format!("{}: needs a model", method.name()))),
             (None, None) => return Err(Error::input("there is no model, and no method that needs none")),
         };
-        plan.only().map(|_| plan)
+        plan.wanted().map(|_| plan)
     }
 
     /// Plans a separation under a model. Its own method is the usual one; plain nmf goes with every model.
@@ -68,6 +70,16 @@ impl<'a> Plan<'a> {
             let settings = nmf::separate::Settings { sparsity, ..gains(nmf::Updates::Extrapolated)? };
             Ok((sparse::Separation { sparsity: Some(sparsity) }, settings))
         };
+        if let Some(SeparationMethod::Rest(own)) = method {
+            return Self::rest(model, own, separation);
+        }
+        if let ([only], false) = (&model.sources[..], matches!(model.parts, Parts::Averaged(_))) {
+            return Err(Error::input(format!(
+                "this model has one source, '{}', and nothing to separate it from; --rest 10 learns what else there is from each \
+                 recording",
+                only.name
+            )));
+        }
         let usual = gain_prior::Separation::default();
         let (way, method, settings) = match (method, &model.parts) {
             (None | Some(SeparationMethod::Committee(_) | SeparationMethod::Nmf), Parts::Committee(learned)) => {
@@ -205,6 +217,42 @@ impl<'a> Plan<'a> {
         Ok(Self { separation, scheme, way: Way::Averaged(model, learned, settings) })
     }
 
+    /// Plans a separation into the sources of a model and one that is learned on the recording.
+    fn rest(model: &'a Model, own: &rest::Separation, separation: &Separation) -> Result<Self> {
+        has_own_updates("rest", separation)?;
+        if model.sources.is_empty() {
+            return Err(Error::input("this model was learned to denoise; use `partwise denoise`"));
+        }
+        let name = &own.rest.name;
+        check_name(name).map_err(|reason| Error::option("rest", format!("{}: {reason}", own.rest)))?;
+        if model.names().contains(&name.as_str()) {
+            return Err(Error::option(
+                "rest",
+                format!("{}: the model has a source of this name; use another", own.rest),
+            ));
+        }
+        let rows = model.rows().map_err(Error::Input)?;
+        if model.sources.iter().any(|source| source.bases.nrows() != rows) {
+            return Err(Error::option(
+                "rest",
+                "the bases of this model span several frames; train a model with --quality fast or normal",
+            ));
+        }
+        let mask = separation.mask.of(model.spectrum);
+        let settings = rest::separate::Settings::new(own, separation.iterations, mask);
+        let components = model.sources.iter().map(|source| source.bases.ncols()).sum();
+        let mut scheme =
+            Scheme { stretch: None, held: settings.held(model.sources.len(), components), ..Scheme::of_model(model) };
+        scheme.sources.push(name.clone());
+        let separation = Separation {
+            method: Some(SeparationMethod::Rest(own.clone())),
+            mask: MaskChoice::Given(mask),
+            iterations: Some(separation.iterations.unwrap_or(rest::separate::ITERATIONS)),
+            ..separation.clone()
+        };
+        Ok(Self { separation, scheme, way: Way::Rest(model, settings) })
+    }
+
     /// Plans a separation into patterns that move.
     fn nmf2d(own: &nmf2d::Separation, separation: &Separation, watch: &mut Watch) -> Result<Self> {
         has_own_updates("nmf2d", separation)?;
@@ -275,16 +323,28 @@ impl<'a> Plan<'a> {
         Ok(Self { separation, scheme, way: Way::Denoise(settings) })
     }
 
-    /// The place of the one source that is written, if not all are.
+    /// The stems that are asked for.
     ///
     /// # Errors
-    /// [`Error::Option`] where there is no such source.
-    pub fn only(&self) -> Result<Option<usize>> {
-        let Some(name) = &self.separation.only else { return Ok(None) };
-        let found = self.scheme.sources.iter().position(|known| known == name);
-        let known = self.scheme.sources.join(", ");
-        let unknown = || Error::option("only", format!("{name}: there is no such source; there are {known}"));
-        found.ok_or_else(unknown).map(Some)
+    /// [`Error::Option`] where there is no such source, or nothing that a residual could hold.
+    pub fn wanted(&self) -> Result<Wanted> {
+        let (Separation { only, residual, .. }, known) = (&self.separation, &self.scheme.sources);
+        let mut wanted = Wanted { residual: *residual, ..Wanted::all(known.len()) };
+        if let Some(name) = only {
+            let found = known.iter().position(|known| known == name);
+            let all = known.join(", ");
+            let unknown = || Error::option("only", format!("{name}: there is no such source; there are {all}"));
+            wanted.sources = vec![found.ok_or_else(unknown)?];
+        }
+        // What is denoised is less than the recording. All other sources sum to it.
+        let sum_to_recording = wanted.sources.len() == known.len() && !matches!(self.way, Way::Denoise(_));
+        if *residual && sum_to_recording {
+            return Err(Error::option("residual", "all sources sum to the recording; name the one to keep as only"));
+        }
+        if *residual && known.iter().any(|name| name == RESIDUAL) {
+            return Err(Error::option("residual", "the model has a source of this name"));
+        }
+        Ok(wanted)
     }
 
     /// The separator of panels on an engine.
@@ -349,6 +409,10 @@ impl<'a> Plan<'a> {
             Way::Averaged(model, learned, settings) => {
                 Box::new(averaged::separate::Averaging::new(engine, model.bases(), learned, settings))
             }
+            Way::Rest(model, settings) => Box::new(UnderModel::new(engine, move |_: &E, bins| {
+                Ok(Box::new(rest::separate::WithRest::new(model.bases().lowest(bins), *settings))
+                    as Box<dyn OnEngine<E>>)
+            })),
             Way::Nmf2d(settings) => Box::new(nmf2d::separate::Blind::new(engine, settings)),
             Way::Denoise(settings) => Box::new(deep::separate::Denoiser::new(engine, settings)),
         }

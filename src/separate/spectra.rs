@@ -26,7 +26,7 @@ pub(crate) struct Spectra {
     pub(crate) channels: Vec<Array2<Complex<f32>>>,
     /// Those that data are formed from, where samples are filtered first.
     filtered: Option<Vec<Array2<Complex<f32>>>>,
-    /// The recording's own samples (C, m) that were read for it, where it is shown at another sample rate.
+    /// The recording's own samples (C, m) that were read for it, where somebody needs them.
     pub(crate) original: Vec<Vec<f32>>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Signal<B> {
     /// Samples of a channel at the view's sample rate.
     length: usize,
     resamplers: Vec<Resampler>,
-    /// Missing where the view has the recording's rate, which then needs no samples of its own.
+    /// Missing where nobody needs them: the view has the recording's rate, and there is no residual.
     original: Option<Vec<Vec<f32>>>,
     /// Samples (C, n) from `start` on.
     channels: Vec<Vec<f32>>,
@@ -69,7 +69,8 @@ pub(crate) struct Signal<B> {
 }
 
 impl<B: Blocks> Signal<B> {
-    /// Of a recording of so many channels at `sample_rate` Hz, which at the view's rate has `length` samples.
+    /// Of a recording of so many channels at `sample_rate` Hz, which at the view's rate has `length` samples. `kept`: whether its
+    /// own samples are kept for a residual.
     ///
     /// # Errors
     /// Those of [`Resampler::new`].
@@ -78,6 +79,7 @@ impl<B: Blocks> Signal<B> {
         view: &Arc<View>,
         (channels, sample_rate): (usize, u32),
         length: usize,
+        kept: bool,
     ) -> Result<Self> {
         let resampler = |_| Resampler::new(sample_rate, view.sample_rate);
         let empty = vec![Vec::new(); channels];
@@ -86,7 +88,7 @@ impl<B: Blocks> Signal<B> {
             view: Arc::clone(view),
             length,
             resamplers: (0..channels).map(resampler).collect::<Result<_>>()?,
-            original: (sample_rate != view.sample_rate).then(|| empty.clone()),
+            original: (kept || sample_rate != view.sample_rate).then(|| empty.clone()),
             channels: empty,
             filtered: view.pre_emphasis().map(|filter| vec![(filter, Vec::new()); channels]),
             start: 0,

@@ -47,13 +47,13 @@ pub fn whole(
     let view = Arc::new(plan.scheme.view(sample_rate)?);
     let length = Resampler::length(recording.frames() as u64, sample_rate, view.sample_rate).max(1);
     let length = usize::try_from(length).map_err(|_| Error::audio("recording", "is too long for this machine"))?;
-    let names = &plan.scheme.sources;
-    let wanted: Vec<usize> = plan.only()?.map_or_else(|| (0..names.len()).collect(), |only| vec![only]);
+    let wanted = plan.wanted()?;
+    let names = wanted.names(&plan.scheme.sources);
     let outline = Outline { view: &view, channels, sample_rate, length };
     let step = plan.separation.format.of(None).step();
-    let mut estimates = Estimates::new(&outline, &wanted, names.len(), step)?;
-    let mut signal = Signal::new(All(Some(recording)), &view, (channels, sample_rate), length)?;
-    let mut stems: Vec<Vec<Vec<f32>>> = vec![vec![Vec::with_capacity(recording.frames()); channels]; wanted.len()];
+    let mut estimates = Estimates::new(&outline, &wanted, step)?;
+    let mut signal = Signal::new(All(Some(recording)), &view, (channels, sample_rate), length, wanted.residual)?;
+    let mut stems: Vec<Vec<Vec<f32>>> = vec![vec![Vec::with_capacity(recording.frames()); channels]; names.len()];
 
     let (of, peak) = (view.stft.frames(length), recording.peak());
     let cut = |stretch: usize| (COLUMNS / channels / stretch * stretch).max(stretch);
@@ -82,11 +82,11 @@ pub fn whole(
     }
     estimates.finish()?;
     extend(&mut stems, &mut estimates);
-    let stem = |(source, channels): (usize, Vec<Vec<f32>>)| Stem {
-        source: names[source].clone(),
+    let stem = |(name, channels): (&str, Vec<Vec<f32>>)| Stem {
+        source: name.into(),
         recording: Recording { channels, sample_rate, warnings: Vec::new() },
     };
-    Ok(wanted.into_iter().zip(stems).map(stem).collect())
+    Ok(names.into_iter().zip(stems).map(stem).collect())
 }
 
 /// Appends the samples that are there.

@@ -51,7 +51,7 @@ fn work(service: &Arc<Service>, first: &Ticket) -> Result<()> {
         let job = Job {
             scheme: &plan.scheme,
             naming: Naming { folder: folder.clone(), pattern: PATTERN.into(), format: plan.separation.format },
-            only: plan.only()?,
+            wanted: plan.wanted()?,
             parameters: Parameters {
                 version: env!("CARGO_PKG_VERSION").into(),
                 model: request.model.as_ref().map(|model| model.sha256.clone()).unwrap_or_default(),
@@ -88,10 +88,7 @@ fn give_back() {
 /// One run. Returns whether the engines can go on.
 fn serve(service: &Arc<Service>, desk: &str, plan: &Plan, stations: &mut [Station], job: &Job) -> Result<bool> {
     let run = Run { service, desk, job, since: Instant::now(), given: Mutex::default() };
-    let mut sources = plan.scheme.sources.clone();
-    if let Some(only) = job.only {
-        sources = vec![sources.swap_remove(only)];
-    }
+    let sources = job.wanted.names(&plan.scheme.sources).into_iter().map(String::from).collect();
     let follow = &mut Follow { run: &run, sources };
     // A panic is a fault of this program that some recording has found. It must not take the other jobs with it.
     let ended = panic::catch_unwind(AssertUnwindSafe(|| schedule::run_live(stations, job, &run, PATIENCE, follow)));
@@ -213,7 +210,7 @@ impl Files for Run<'_> {
 /// Hears of the run's files.
 struct Follow<'a, 'r> {
     run: &'r Run<'a>,
-    /// The sources that are written.
+    /// The names of the stems.
     sources: Vec<String>,
 }
 
@@ -382,7 +379,7 @@ mod tests {
             let job = Job {
                 scheme: &plan.scheme,
                 naming: Naming { folder, pattern: PATTERN.into(), format: plan.separation.format },
-                only: None,
+                wanted: plan.wanted().unwrap(),
                 parameters: Parameters {
                     version: String::new(),
                     model: String::new(),

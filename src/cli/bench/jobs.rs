@@ -152,7 +152,7 @@ impl World {
         let job = Job {
             scheme: &plan.scheme,
             naming: Naming { folder: self.output(), pattern: PATTERN.into(), format: FormatChoice::Same },
-            only: None,
+            wanted: plan.wanted()?,
             parameters: Parameters {
                 version: env!("CARGO_PKG_VERSION").into(),
                 model: schedule::hash(&self.model_file())?,

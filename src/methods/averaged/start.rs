@@ -1,23 +1,17 @@
 //! The data of a recording at the scale of the priors, and the factors that an inference starts from.
 
-use std::ops::Range;
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
-use rayon::prelude::*;
-
+use crate::Result;
 use crate::divergence::Divergence;
 use crate::engine::cut;
 use crate::kernels::variational::{Bases, Order, Variational};
 use crate::kernels::{Products, Rule};
+use crate::methods::nmf::beside::{Beside, quiet_start};
 use crate::random::Stream;
-use crate::{Error, Result};
 
 /// a and b, the shapes of the priors: the paper's.
 pub(super) const SHAPE: f64 = 0.2;
-/// The share of the frames in which a bin is weaker than where the background starts.
-const QUANTILE: f64 = 0.2;
-/// A frame with less than this share of the mean power is silent, and says nothing of the background.
-const SILENCE: f64 = 1e-9;
 /// Updates of the background by maximum likelihood before its inference.
 const UPDATES: usize = 10;
 /// The least start of a background's bases, as a share of the mean power, and of its gains.
@@ -92,28 +86,14 @@ impl<E: Variational + Products> Recording<E> {
         seed: u64,
     ) -> Result<Order<E>> {
         let mean = self.data.iter().map(|&x| f64::from(x)).sum::<f64>() / self.data.len().max(1) as f64;
-        let stream = Stream::new(seed, "background");
-        let spectrum = quantiles(self.data.view());
-        let jitter = |(f, k): (usize, usize)| 0.1 + 1.8 * stream.uniform((f * rank + k) as u64);
-        let base =
-            |(f, k): (usize, usize)| (f64::from(spectrum[f]).max(SILENCE * mean) * jitter((f, k)) / rank as f64) as f32;
-        let bases = Array2::from_shape_fn((self.data.ncols(), rank), base);
-        let joined = |bases: ArrayView2<f32>| {
-            concatenate(Axis(1), &[others, bases]).map_err(|cause| Error::input(format!("bases: {cause}")))
-        };
-        let own: Range<usize> = others.ncols()..others.ncols() + rank;
-        let mut w = engine.matrix(joined(bases.view())?.view())?;
-        let mut h = engine.panel_like(&self.power, Array2::<f32>::ones((own.end, self.data.nrows())).view())?;
+        let bases = quiet_start(self.data.view(), rank, &Stream::new(seed, "background"));
+        let gains = Array2::<f32>::ones((others.ncols() + rank, self.data.nrows()));
+        let gains = engine.panel_like(&self.power, gains.view())?;
         let rule = Rule::of(Divergence::ItakuraSaito);
-        for _ in 0..UPDATES {
-            engine.update_gains(&self.power, &w, &mut h, &rule)?;
-            engine.update_bases(&self.power, &mut w, &h, &rule)?;
-            // The bases of the others stay. Every basis is updated by itself, so it does not matter that they were too.
-            let updated = engine.read_matrix::<f32>(&w)?;
-            w = engine.matrix(joined(updated.slice(s![.., own.clone()]))?.view())?;
-        }
-        let bases = engine.read_matrix::<f32>(&w)?.slice_move(s![.., own.clone()]);
-        let gains = engine.read_panel::<f32>(&h)?.slice_move(s![own, ..]);
+        let Beside { bases, gains, free } =
+            Beside::learn(engine, &self.power, others, bases.view(), gains, (&rule, UPDATES))?;
+        let bases = engine.read_matrix::<f32>(&bases)?.slice_move(s![.., free.clone()]);
+        let gains = engine.read_panel::<f32>(&gains)?.slice_move(s![free, ..]);
         let level: Array1<f32> = gains.map_axis(Axis(1), |gains| {
             (gains.iter().map(|&h| f64::from(h)).sum::<f64>() / gains.len().max(1) as f64) as f32
         });
@@ -122,33 +102,5 @@ impl<E: Variational + Products> Recording<E> {
         let levels = level.mapv(|level| level.max(f32::MIN_POSITIVE)).insert_axis(Axis(1));
         let gains = (gains / levels).mapv(|h| h.max(least.1));
         self.order_with(engine, Self::learned(engine, bases.view())?, gains.view())
-    }
-}
-
-/// A low quantile of every bin of data (N, F), over the frames that are not silent; zeros if all are.
-fn quantiles(data: ArrayView2<f32>) -> Vec<f32> {
-    let powers: Vec<f64> = data.rows().into_iter().map(|row| row.iter().map(|&x| f64::from(x)).sum()).collect();
-    let mean = powers.iter().sum::<f64>() / powers.len().max(1) as f64;
-    let sounding: Vec<usize> = (0..powers.len()).filter(|&n| powers[n] > SILENCE * mean).collect();
-    let of_bin = |f: usize| {
-        let mut values: Vec<f32> = sounding.iter().map(|&n| data[(n, f)]).collect();
-        let place = (QUANTILE * values.len().saturating_sub(1) as f64).round() as usize;
-        if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(place, f32::total_cmp).1 }
-    };
-    (0..data.ncols()).into_par_iter().map(of_bin).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use ndarray::Array2;
-
-    use super::*;
-
-    #[test]
-    fn quantiles_leave_out_silent_frames() {
-        // Eleven frames from 0 to 10, beside as many silent ones.
-        let data = Array2::from_shape_fn((22, 2), |(n, f)| if n % 2 == 0 { (n / 2) as f32 + f as f32 } else { 0.0 });
-        assert_eq!(quantiles(data.view()), [2.0, 3.0]);
-        assert_eq!(quantiles(Array2::zeros((5, 2)).view()), [0.0, 0.0]);
     }
 }

@@ -4,6 +4,7 @@
 //! supervised separation as in Grais & Erdogan, eqs. (7), (8).
 
 mod alternating;
+pub(crate) mod beside;
 pub(crate) mod context;
 mod extrapolation;
 mod options;

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::{Scratch, Shelf, padded, tile};
+use super::buffer::{Scratch, Shelf};
+use super::tile::{self, padded};
 
 /// A stack of matrices W (F, K) of one shape.
 ///

@@ -17,13 +17,10 @@ use rayon::prelude::*;
 pub(crate) use buffer::{Scratch, Shelf};
 pub use matrix::CpuMatrix;
 pub(crate) use matrix::Packed;
-pub(crate) use tile::STRIP;
+pub(crate) use tile::{ROW_BLOCK, STRIP, padded};
 
 use super::{Engine, Real, packed_shape, stacked_shape};
 use crate::{Error, Result};
-
-/// The rows of a strip are padded to a multiple of this, the height of the tallest register tile.
-pub(crate) const ROW_BLOCK: usize = 8;
 
 /// The CPU engine.
 pub struct Cpu {
@@ -158,11 +155,6 @@ impl CpuPanel {
     pub(crate) fn strip_count(&self) -> usize {
         self.segments.iter().map(|columns| columns.div_ceil(STRIP)).sum()
     }
-}
-
-/// `rows` rounded up to the padded height of strips.
-pub(crate) fn padded(rows: usize) -> usize {
-    rows.next_multiple_of(ROW_BLOCK)
 }
 
 impl Engine for Cpu {

@@ -13,6 +13,14 @@ use pulp::Simd;
 /// Columns per strip: three AVX-512 vectors, six AVX2 vectors, twelve NEON vectors.
 pub(crate) const STRIP: usize = 48;
 
+/// The rows of a strip are padded to a multiple of this, the height of the tallest register tile.
+pub(crate) const ROW_BLOCK: usize = 8;
+
+/// `rows` rounded up to the padded height of strips.
+pub(crate) fn padded(rows: usize) -> usize {
+    rows.next_multiple_of(ROW_BLOCK)
+}
+
 /// A computation on one strip, generic over the instruction set and its tile sizes: V vectors per strip; MR rows of Λ
 /// at a time; MB components of a back-projection over NB vectors; NW vectors of components in products with the
 /// transposed gains.

@@ -156,7 +156,7 @@ pub(super) fn sums<F: Fields, const COSTS: bool>(w: &Packed, strips: &mut [Strip
         for (of_rows, (v, (p, q))) in of_rows.iter_mut().zip(parts) {
             let most = costs.len().min(height / BLOCK * STRIP);
             let costs = costs.split_off_mut(..most).unwrap_or_default();
-            of_rows.push(Rows { v, h: *h, p, q, costs });
+            of_rows.push(Rows { v, h, p, q, costs });
         }
     }
     of_rows.into_par_iter().enumerate().for_each(|(at, strips)| {
