@@ -1,4 +1,4 @@
-//! Tests of sources that nobody recorded alone, and of residuals, as a user runs them.
+//! Tests of sources that nobody recorded alone, of residuals, and of models that come with the program, as a user runs them.
 
 mod common;
 
@@ -122,4 +122,27 @@ fn options_that_cannot_be_used_are_refused() {
     ] {
         refused(&world.run(&[&["separate", "mix.wav", "-o", "out", "--engine", "cpu"], options].concat()), 2, expected);
     }
+}
+
+#[test]
+fn models_come_with_the_program() {
+    let world = world();
+    let listed = json(&world.run(&["models", "--json"]));
+    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"speech+noise") && names.contains(&"speech"), "{names:?}");
+    let card = world.run(&["models", "speech"]);
+    assert!(String::from_utf8_lossy(&card.stdout).contains("LibriSpeech"));
+    separate(&world, "mix.wav", "out", &["--model", "speech+noise", "--format", "wav-f32"]);
+    let stems = ["speech", "noise"].map(|source| world.read(&format!("out/mix.{source}.wav")));
+    assert!(sum_error(&world.read("mix.wav"), &stems) <= 1e-5);
+    // A file of the same name goes before it.
+    std::fs::copy(world.path("both"), world.path("speech")).unwrap();
+    separate(&world, "mix.wav", "mine", &["--model", "speech"]);
+    assert!(world.path("mine/mix.tones.wav").exists());
+    refused(&world.run(&["models", "speach"]), 2, &["speach", "partwise models"]);
+    refused(
+        &world.run(&["separate", "mix.wav", "--model", "speach", "-o", "out"]),
+        2,
+        &["speach", "speech+noise, speech+piano"],
+    );
 }

@@ -16,6 +16,7 @@ mod factorize;
 mod interrupt;
 mod manifest;
 mod memory;
+mod models;
 mod output;
 mod progress;
 mod reproduce;
@@ -57,6 +58,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Factorize(factorize::Factorize),
     Check(check::Check),
+    Models(models::Models),
     Devices(devices::Devices),
     Bench(bench::Bench),
     Demo(demo::Demo),
@@ -87,6 +89,7 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
         Command::Evaluate(evaluate) => evaluate.run(&common),
         Command::Factorize(factorize) => factorize.run(&common),
         Command::Check(check) => check.run(&common),
+        Command::Models(models) => models.run(&common),
         Command::Devices(devices) => devices.run(&common),
         Command::Bench(bench) => bench.run(&common),
         Command::Demo(demo) => demo.run(&common),

@@ -56,8 +56,8 @@ struct Batch {
     /// Files, folders, globs, @list.txt or @list.jsonl
     #[arg(required_unless_present = PRINT, value_name = "INPUT")]
     inputs: Vec<String>,
-    /// The model file, from `partwise train`
-    #[arg(long, value_name = "MODEL.safetensors")]
+    /// The model: a file from `partwise train`, or the name of one of `partwise models`
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// The folder for the results, one file a source, and for manifest.jsonl
     #[arg(short, long, value_name = "DIR", required_unless_present = PRINT)]
@@ -197,9 +197,14 @@ impl Batch {
         // Loading a driver takes as long as reading a model.
         thread::scope(|scope| {
             let opened = scope.spawn(|| on.open(&engines));
-            let model = self.model.as_deref().map(Model::load).transpose()?;
+            let read = |path: &PathBuf| {
+                let bytes = Model::read(path)?;
+                Ok::<_, partwise::Error>((Model::from_bytes(path, &bytes)?, schedule::hash_bytes(&bytes)))
+            };
+            let (model, hash) = self.model.as_ref().map(read).transpose()?.unzip();
             let plan = self.plan(model.as_ref(), separation, blame)?;
-            self.run_job(common, &plan, &engines, opened)
+            let parameters = parameters(&plan, hash.unwrap_or_default())?;
+            self.run_job(common, &plan, parameters, &engines, opened)
         })
     }
 
@@ -228,27 +233,16 @@ impl Batch {
         Plan::new(model, &separation, &mut watch).map_err(blame)
     }
 
-    /// What the results depend on beside the recordings.
-    fn parameters(&self, plan: &Plan) -> anyhow::Result<Parameters> {
-        let mut separation = plan.separation.clone();
-        for files in separation.files_mut() {
-            let hashes = files.iter().map(|file| schedule::hash(file)).collect::<Result<Vec<_>, _>>()?;
-            *files = hashes.into_iter().map(PathBuf::from).collect();
-        }
-        let model = self.model.as_deref().map(schedule::hash).transpose()?;
-        Ok(Parameters { version: env!("CARGO_PKG_VERSION").into(), model: model.unwrap_or_default(), separation })
-    }
-
     /// Separates all inputs.
     fn run_job(
         self,
         common: &Common,
         plan: &Plan,
+        parameters: Parameters,
         engines: &Engines,
         opened: ScopedJoinHandle<partwise::Result<Vec<AnyEngine>>>,
     ) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
         let output = self.output.as_deref().unwrap_or(Path::new("."));
-        let parameters = self.parameters(plan)?;
         let Listing { inputs, left_out } = schedule::list(&self.inputs, Some(output))?;
         let opened = opened.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         let mut stations = schedule::stations(plan, engines, opened)?;
@@ -281,6 +275,16 @@ impl Batch {
         let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64());
         Ok((Summary { left_out, ..summary }, failure))
     }
+}
+
+/// What the results depend on beside the recordings. `model`: the hash of its file.
+fn parameters(plan: &Plan, model: String) -> partwise::Result<Parameters> {
+    let mut separation = plan.separation.clone();
+    for files in separation.files_mut() {
+        let hashes = files.iter().map(|file| schedule::hash(file)).collect::<partwise::Result<Vec<_>>>()?;
+        *files = hashes.into_iter().map(PathBuf::from).collect();
+    }
+    Ok(Parameters { version: env!("CARGO_PKG_VERSION").into(), model, separation })
 }
 
 fn summarize(

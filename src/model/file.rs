@@ -1,9 +1,10 @@
 //! A model's file: safetensors with a metadata block, as [`Model::to_bytes`] has it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Model, Parts, Source};
+use super::{Model, Parts, Source, shipped};
 use crate::job::is_later;
 use crate::tensors::{self, Tensor, Tensors};
 use crate::{Error, Result};
@@ -58,12 +59,21 @@ impl Model {
         tensors::to_bytes(texts, &all)
     }
 
-    /// Reads a model and checks everything in it.
+    /// Reads a model and checks everything in it. Where there is no such file, `path` may be the name of a model that comes with
+    /// the program: one of [`SHIPPED`](super::SHIPPED).
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Model`] with what is wrong in the file.
     pub fn load(path: &Path) -> Result<Self> {
-        Self::from_bytes(path, &tensors::read_file(path, MAX_BYTES)?)
+        Self::from_bytes(path, &Self::read(path)?)
+    }
+
+    /// The bytes of the model that [`load`](Self::load) reads.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Model`] for a file that is too long, and for what is neither a file nor the name of a model.
+    pub fn read(path: &Path) -> Result<Cow<'static, [u8]>> {
+        shipped::read(path, MAX_BYTES)
     }
 
     /// Reads a model from a file's bytes and checks everything in it; errors call it `name`.

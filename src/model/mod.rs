@@ -2,11 +2,13 @@
 
 mod file;
 mod parts;
+mod shipped;
 mod summary;
 
 use ndarray::{Array2, ArrayView2};
 
 pub use parts::Parts;
+pub use shipped::{SHIPPED, Shipped};
 pub use summary::{Gain, SourceSummary, Summary};
 
 use crate::divergence::Divergence;

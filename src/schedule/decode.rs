@@ -39,7 +39,16 @@ pub(super) fn hash_while(path: &Path, wanted: impl Fn() -> Result<()>) -> Result
             count => hasher.update(&buffer[..count]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
+}
+
+/// The SHA-256 of bytes, as [`hash`] has it of a file.
+pub fn hash_bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The length and time of a file, compared again when all of it has been read.

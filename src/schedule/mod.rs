@@ -26,7 +26,7 @@ mod track;
 mod unfinished;
 
 pub use batch::Batch;
-pub use decode::hash;
+pub use decode::{hash, hash_bytes};
 pub use feed::{File, Files};
 pub use inputs::{Input, Listing, list};
 pub use job::{Job, OnError};
