@@ -34,11 +34,13 @@ from .errors import (
 )
 from .evaluation import evaluate
 from .files import Progress, Summary, separate_files
-from .separation import Model, separate, train
+from .model import Model
+from .separation import separate, train
 
 if TYPE_CHECKING:
-    from .estimators import NMF
-    from .patterns import NMF2D, NMFD
+    from .nmf import NMF
+    from .nmf2d import NMF2D
+    from .nmfd import NMFD
 
 __all__ = [
     "NMF",
@@ -64,7 +66,7 @@ __all__ = [
 ]
 
 # Names that need scikit-learn, which takes a second to import, and the modules that have them.
-_LAZY = {"NMF": "estimators", "NMFD": "patterns", "NMF2D": "patterns"}
+_LAZY = {"NMF": "nmf", "NMFD": "nmfd", "NMF2D": "nmf2d"}
 
 
 def __getattr__(name: str) -> object:

@@ -10,8 +10,8 @@ import numpy as np
 
 from . import _partwise
 from ._options import rate, signal
+from ._types import Samples
 from .errors import InputError
-from .separation import Samples
 
 _Signals = Union[Mapping[str, Samples], Sequence[Samples]]
 _NAMES = {"sdr": "SDR", "sir": "SIR", "sar": "SAR", "si_sdr": "SI-SDR", "snr": "SNR"}

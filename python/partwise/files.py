@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from . import _partwise
 from ._options import described, path
 from ._progress import bar, called
+from ._types import AnyPath
 from .errors import InputError
-from .separation import Model, loaded
-
-_Path = Union[str, "os.PathLike[str]"]
+from .model import Model, loaded
 
 
 class Progress(NamedTuple):
@@ -68,9 +67,9 @@ class Summary:
 
 
 def separate_files(
-    inputs: _Path | Iterable[_Path],
-    output: _Path,
-    model: Model | _Path | None = None,
+    inputs: AnyPath | Iterable[AnyPath],
+    output: AnyPath,
+    model: Model | AnyPath | None = None,
     *,
     name: str | None = None,
     resume: bool = False,

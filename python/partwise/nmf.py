@@ -2,87 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-try:
-    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.utils import check_random_state
-    from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as cause:
-    raise ImportError(f"the estimators need scikit-learn 1.6 or later ({cause}); install partwise[estimators]") from None
-
 from . import _partwise
+from ._estimator import Factorization
 from ._starts import STARTS, nndsvd
 from .errors import InputError, OptionError
 
 _SOLVERS = {"mu": "alternating", "extrapolated": "extrapolated", "joint": "joint"}
-_LOSSES = {"frobenius": "eu", "kullback-leibler": "kl", "itakura-saito": "is"}
-
-
-class Factorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """What the estimators have in common: checks of data and of numbers, and scikit-learn's tags."""
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    def _data(self, X: Any, *, reset: bool) -> np.ndarray:
-        """X (N, F) as floats. Arrays of floats are not copied, and the extension checks their entries."""
-        return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=False, reset=reset)
-
-    def _check_fitted(self) -> None:
-        check_is_fitted(self)
-
-    def _whole(self, name: str, least: int) -> int:
-        value = getattr(self, name)
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise OptionError(f"{name}: {value!r}: must be a whole number, at least {least}")
-        return int(value)
-
-    def _number(self, name: str) -> float:
-        value = getattr(self, name)
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < np.inf:
-            raise OptionError(f"{name}: {value!r}: must be a number, finite and not negative")
-        return float(value)
-
-    def _one_of(self, name: str, known: Any) -> Any:
-        value = getattr(self, name)
-        if not isinstance(value, str) or value not in known:
-            raise OptionError(f"{name}: {value!r}: use {', '.join(map(repr, known))}")
-        return value
-
-    def _divergence(self) -> str:
-        """The divergence as the library names it."""
-        loss = self.beta_loss
-        if isinstance(loss, Real) and not isinstance(loss, bool):
-            return {2.0: "eu", 1.0: "kl", 0.0: "is"}.get(float(loss), f"beta:{float(loss)}")
-        if isinstance(loss, str):
-            return _LOSSES.get(loss, loss)
-        raise OptionError(f"beta_loss: {loss!r}: use {', '.join(map(repr, _LOSSES))} or a number")
-
-    def _seed(self) -> int:
-        """A whole number is the seed itself, as for the command; otherwise it is drawn."""
-        if isinstance(self.random_state, Integral) and not isinstance(self.random_state, bool):
-            check_random_state(self.random_state)
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _components(self, features: int) -> int:
-        """K: a number, or that of the features."""
-        if self.n_components in ("auto", None):
-            return features
-        return self._whole("n_components", 1)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_components_
 
 
 class NMF(Factorization):
@@ -235,8 +164,7 @@ class NMF(Factorization):
         self.components_, self.n_components_, self.n_iter_ = h, components, iterations
         self.reconstruction_err_ = float(np.sqrt(2 * max(cost, 0.0)))
         if self.tol > 0 and not converged and iterations == self.max_iter:
-            message = f"The {iterations} iterations of max_iter ended before the tolerance was reached; use more."
-            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+            self._warn_unconverged()
         return w
 
     def transform(self, X: Any) -> np.ndarray:
@@ -273,6 +201,16 @@ class NMF(Factorization):
         """
         self._check_fitted()
         return np.asarray(X) @ self.components_
+
+    def _components(self, features: int) -> int:
+        """K: a number, or that of the features."""
+        if self.n_components in ("auto", None):
+            return features
+        return self._whole("n_components", 1)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
 
     def _start(self, X: np.ndarray, W: Any, H: Any) -> tuple[np.ndarray, np.ndarray] | None:
         """W and H to start from; None for random ones of the library."""
