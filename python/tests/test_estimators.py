@@ -1,6 +1,9 @@
 """NMF, NMFD and NMF2D with scikit-learn's protocol."""
 
 import pickle
+import signal
+import threading
+import time
 
 import librosa
 import numpy as np
@@ -238,6 +241,16 @@ def test_an_unreached_tolerance_is_told():
         partwise.NMF(4, max_iter=2, random_state=0, tol=1e-9, engine="cpu:1").fit(X)
     nmf = partwise.NMF(4, max_iter=10_000, random_state=0, tol=1e-2, engine="cpu:1").fit(X)
     assert nmf.n_iter_ < 10_000 and nmf.n_iter_ % 10 == 0
+
+
+@pytest.mark.parametrize("estimator", [partwise.NMF(2, tol=0), partwise.NMF2D(2, time_lags=2, pitch_lags=2)])
+def test_ctrl_c_ends_a_fit(estimator):
+    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    started = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        clone(estimator).set_params(max_iter=1_000_000, engine="cpu:1").fit(X)
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
