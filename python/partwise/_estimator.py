@@ -16,6 +16,7 @@ try:
 except ImportError as cause:
     raise ImportError(f"the estimators need scikit-learn 1.6 or later ({cause}); install partwise[estimators]") from None
 
+from ._options import aligned
 from .errors import OptionError
 
 _LOSSES = {"frobenius": "eu", "kullback-leibler": "kl", "itakura-saito": "is"}
@@ -32,7 +33,7 @@ class Factorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _data(self, X: Any, *, reset: bool) -> np.ndarray:
         """X (N, F) as floats. Arrays of floats are not copied, and the extension checks their entries."""
-        return validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=False, reset=reset)
+        return aligned(validate_data(self, X, dtype=[np.float64, np.float32], ensure_all_finite=False, reset=reset))
 
     def _check_fitted(self) -> None:
         check_is_fitted(self)

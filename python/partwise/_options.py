@@ -64,4 +64,9 @@ def signal(samples: object, name: str = "samples", dtype: type = np.float32) -> 
         raise InputError(f"{name}: have the shape {array.shape}; it must be (N,) or (C, N)")
     if array.ndim == 2 and array.shape[0] > 256 >= array.shape[1]:
         raise AudioError(f"{name}: have the shape {array.shape}; it must be (C, N): transpose what has channels last")
-    return np.atleast_2d(array).astype(dtype, copy=False)
+    return aligned(np.atleast_2d(array).astype(dtype, copy=False))
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy if its numbers lie across the machine's words, as fields of packed records do."""
+    return np.require(array, requirements="A")

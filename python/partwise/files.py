@@ -63,7 +63,7 @@ class Summary:
     @property
     def failures(self) -> dict[str, str]:
         """Why each file failed, by its path."""
-        return {one["input"]: one["error"] for one in self.results if one["status"] == "failed"}
+        return {str(one["input"]): one["error"] for one in self.results if one["status"] == "failed"}
 
 
 def separate_files(

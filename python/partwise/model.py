@@ -31,6 +31,8 @@ class Model:
     """
 
     def __init__(self, model: _partwise.Model) -> None:
+        if not isinstance(model, _partwise.Model):
+            raise TypeError("a model comes from partwise.train or partwise.Model.load")
         self._model = model
 
     @classmethod

@@ -57,16 +57,13 @@ impl<'a, T: Number> Data<'a, T> {
     /// # Errors
     /// [`Error::Input`] names the first entry that is not.
     pub(crate) fn of(given: ArrayView2<'a, T>) -> Result<Self> {
-        let mut largest = 0.0f64;
-        for ((row, column), x) in given.indexed_iter() {
+        // The order of a fold is that of the memory.
+        let (largest, sound) = given.fold((0.0f64, true), |(largest, sound), x| {
             let x = x.to_f64();
-            if !(x.is_finite() && x >= 0.0) {
-                let wrong = if x < 0.0 { "Negative values in data" } else { "Values in data that are not finite" };
-                return Err(Error::input(format!(
-                    "{wrong}: X has {x} in row {row}, column {column}; all entries must be finite and not negative"
-                )));
-            }
-            largest = largest.max(x);
+            (largest.max(x), sound & is_sound(x))
+        });
+        if !sound {
+            return Err(unsound(given));
         }
         let level = nmf::level(largest);
         let divided = || given.mapv(|x| T::from_f64(x.to_f64() / level)).into();
@@ -82,6 +79,20 @@ impl<'a, T: Number> Data<'a, T> {
     pub(crate) fn raised<D: Dimension>(&self, gains: Array<T, D>) -> Array<T, D> {
         if self.level == 1.0 { gains } else { gains.mapv_into(|gain| T::from_f64(gain.to_f64() * self.level)) }
     }
+}
+
+fn is_sound(x: f64) -> bool {
+    (0.0..f64::INFINITY).contains(&x)
+}
+
+/// The error that names the first entry which is negative or not finite.
+fn unsound<T: Number>(data: ArrayView2<T>) -> Error {
+    let first = data.indexed_iter().map(|(place, x)| (place, x.to_f64())).find(|&(_, x)| !is_sound(x));
+    let ((row, column), x) = first.unwrap_or_default();
+    let wrong = if x < 0.0 { "Negative values in data" } else { "Values in data that are not finite" };
+    Error::input(format!(
+        "{wrong}: X has {x} in row {row}, column {column}; all entries must be finite and not negative"
+    ))
 }
 
 /// Checks that a factor stayed within the range of its type.

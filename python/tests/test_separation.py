@@ -23,7 +23,7 @@ def test_stems_have_the_shape_of_the_samples_and_sum_to_them(model, tones):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("layout", ["C", "F", "strided", "read-only"])
+@pytest.mark.parametrize("layout", ["C", "F", "strided", "read-only", "unaligned"])
 def test_samples_of_any_layout_and_type_give_the_same_stems(model, tones, dtype, layout):
     mix = np.stack([tones["low"] + tones["high"], tones["high"]]).astype(np.float16)
     expected = model.separate(mix.astype(np.float32), RATE, engine="cpu:1")
@@ -32,6 +32,10 @@ def test_samples_of_any_layout_and_type_give_the_same_stems(model, tones, dtype,
         given = np.asfortranarray(given)
     elif layout == "strided":
         given = np.repeat(given, 2, axis=1)[:, ::2]
+    elif layout == "unaligned":
+        records = np.zeros(given.shape, np.dtype([("pad", "i1"), ("x", dtype)]))
+        records["x"] = given
+        given = records["x"]
     elif layout == "read-only":
         given.flags.writeable = False
     stems = model.separate(given, RATE, engine="cpu:1")
@@ -134,6 +138,10 @@ def test_sources_that_cannot_be_learned_from_are_refused(tones, tmp_path):
         partwise.train({"low": tmp_path / "absent.wav"})
     with pytest.raises(partwise.InputError, match="no audio files"):
         partwise.train({"low": tmp_path})
+    with pytest.raises(partwise.InputError, match="source"):
+        partwise.train({})
+    with pytest.raises(TypeError, match="comes from"):
+        partwise.Model("model.safetensors")
     with pytest.raises(TypeError, match="use a dict"):
         partwise.train([tones["low"]], sr=RATE)
     with pytest.raises(partwise.InputError, match="does not fit in a file name"):
