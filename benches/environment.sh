@@ -28,3 +28,11 @@ build_partwise() {
     cargo build --quiet --release --locked --bin partwise --manifest-path "$root/Cargo.toml"
     binary="${CARGO_TARGET_DIR:-$root/target}/release/partwise"
 }
+
+# Builds the wheel of the Python package, installs it in $venv and sets $wheel.
+install_package() {
+    CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}" \
+        "$venv/bin/pip" wheel --quiet --no-deps --wheel-dir "$venv/wheels" "$root"
+    wheel="$(ls -t "$venv"/wheels/partwise-*.whl | head -n 1)"
+    "$venv/bin/pip" install --quiet --no-deps --force-reinstall "$wheel"
+}

@@ -32,7 +32,7 @@ import threadpoolctl
 
 from data import BETA, Moving, Problem, recordings
 from machine import processor
-from programs import Numpy, Partwise, PartwiseStarts, ScikitLearn, TorchNmf, TorchNmf2d, majorizing
+from programs import Numpy, Partwise, PartwiseNmf, PartwiseStarts, ScikitLearn, TorchNmf, TorchNmf2d, majorizing
 
 SHAPES = [(257, 1000, 64), (513, 4000, 30), (1025, 5168, 88), (257, 20000, 128)]
 PLAIN, JOINT, EXTRAPOLATED = UPDATES = [f"partwise {updates}" for updates in ("alternating", "joint", "extrapolated")]
@@ -197,6 +197,7 @@ def main():
     args = arguments()
     failures = []
     makers = {name: lambda name=name: Partwise(args.partwise, name.split()[1], args.engine, args.threads) for name in UPDATES}
+    makers |= {"partwise.NMF mu": lambda: PartwiseNmf("mu", args.engine, args.threads)}
     makers |= {"torchnmf": lambda: TorchNmf(args.engine, args.threads), "scikit-learn": ScikitLearn, "numpy": Numpy}
     programs = {name: program for name, make in makers.items() if (program := attempt(name, make, failures))}
     threadpoolctl.threadpool_limits(args.threads)

@@ -56,6 +56,30 @@ class Partwise:
         return ["--init", problem.folder / "INIT.npz"]
 
 
+class PartwiseNmf:
+    """The Python package, whose solver mu has the exponent of the peers; the seconds are those of the call, from arrays to arrays.
+
+    `layout` brings X (N, F) to the layout that the call gets."""
+
+    def __init__(self, solver, engine, threads, layout=np.ascontiguousarray):
+        import partwise
+
+        self.name, self.estimator, self.layout = f"partwise.NMF {solver}", partwise.NMF, layout
+        self.device = engine
+        self.options = {"solver": solver, "engine": f"cpu:{threads}" if engine == "cpu" else engine}
+        self.version = f"partwise {partwise.__version__} for Python"
+
+    def exponent(self, beta):
+        return majorizing(beta)
+
+    def run(self, problem, iterations):
+        x, w, h = self.layout(problem.v.T), problem.h.T, problem.w.T
+        nmf = self.estimator(problem.rank, init="custom", beta_loss=problem.beta, max_iter=iterations, tol=0, **self.options)
+        started = time.perf_counter()
+        w = nmf.fit_transform(x, W=w, H=h)
+        return Fit(time.perf_counter() - started, nmf.components_.T, w.T)
+
+
 class PartwiseStarts(Partwise):
     """Patterns that move, from several random starts side by side; the seconds are those of one."""
 

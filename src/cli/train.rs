@@ -16,7 +16,7 @@ use super::description::{self, Options, PRINT};
 use super::engine::open;
 use super::memory::Memory;
 use super::state::StateFile;
-use super::{Common, Ending, check_output, print, progress, shown, sources, table, write_whole};
+use super::{Common, Ending, check_output, print, progress, shown, sources, table};
 
 /// Learn a model from recordings of each source alone
 #[derive(Args)]
@@ -103,8 +103,7 @@ impl Train {
         let model = train::train_within(&engine, &material, &training, means, &mut watch)
             .map_err(|error| self.options.blame(error))?;
         bar.finish_and_clear();
-        let bytes = model.to_bytes()?;
-        write_whole(output, |path| std::fs::write(path, bytes))?;
+        model.save(output)?;
         if kept {
             state.remove()?;
         }

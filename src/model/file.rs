@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use super::{Model, Parts, Source, shipped};
@@ -57,6 +59,22 @@ impl Model {
         all.extend(of_method);
         texts.extend(more);
         tensors::to_bytes(texts, &all)
+    }
+
+    /// Writes the model's file under a hidden name and renames it, so that it is complete or absent.
+    ///
+    /// # Errors
+    /// Those of [`to_bytes`](Self::to_bytes); [`Error::Io`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let bytes = self.to_bytes()?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let hidden =
+            tempfile::Builder::new().prefix(".").suffix(".partial").make_in(folder, |path| File::create_new(path));
+        let written = hidden.and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.persist(path).map(drop).map_err(|kept| kept.error)
+        });
+        written.map_err(Error::io(path, "write"))
     }
 
     /// Reads a model and checks everything in it. Where there is no such file, `path` may be the name of a model that comes with
@@ -231,6 +249,18 @@ mod tests {
                 reason,
             );
         }
+    }
+
+    #[test]
+    fn a_saved_model_is_whole_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.safetensors");
+        std::fs::write(&path, "an older one").unwrap();
+        small().save(&path).unwrap();
+        assert_eq!(Model::load(&path).unwrap(), small());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = small().save(&folder.path().join("no/such.safetensors")).unwrap_err();
+        assert!(matches!(error, Error::Io { action: "write", .. }), "{error}");
     }
 
     #[test]

@@ -5,16 +5,15 @@ use std::path::Path;
 use anyhow::{anyhow, bail};
 use ndarray::{Array, Array2, ArrayD, Dimension, IntoDimension};
 use partwise::arrays;
+use partwise::methods::nmf;
 
-/// The divisor that brings data near 1, where the engines' floors do not distort them: 1 for data of an ordinary level,
-/// otherwise the power of two of the largest entry.
+/// The divisor that brings data near 1, see [`nmf::level`].
 pub(super) fn level(v: &Array2<f64>) -> f64 {
     let largest = v.iter().copied().fold(0.0, f64::max);
-    if largest == 0.0 || (1e-3..=1e6).contains(&largest) {
-        return 1.0;
+    let scale = nmf::level(largest);
+    if scale != 1.0 {
+        log::info!("the largest entry is {largest:.1e}; dividing the data by {scale:.1e} for the computation");
     }
-    let scale = largest.log2().round().exp2();
-    log::info!("the largest entry is {largest:.1e}; dividing the data by {scale:.1e} for the computation");
     scale
 }
 

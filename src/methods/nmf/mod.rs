@@ -17,7 +17,7 @@ pub(crate) mod train;
 use alternating::Alternating;
 pub use options::{Learn, Normalization, Options, Order, Updates, check_options};
 pub(crate) use options::{check_norm, kept_norm};
-pub use start::{flat_gains, random_start};
+pub use start::{flat_gains, level, random_start};
 pub use stopping::{LOOK, Until};
 pub use trace::Fit;
 pub(crate) use trace::{Trace, objective};

@@ -27,3 +27,9 @@ pub fn flat_gains(v: ArrayView2<f32>, w: ArrayView2<f32>) -> Array2<f32> {
     let levels: Array1<f32> = v.axis_iter(Axis(1)).map(|column| level(column) as f32).collect();
     Array2::from_shape_fn((w.ncols(), v.ncols()), |(_, n)| levels[n])
 }
+
+/// The divisor that brings data with this largest entry near 1, where the engines' floors do not distort them: 1 for data of an
+/// ordinary level, otherwise the power of two of the largest entry.
+pub fn level(largest: f64) -> f64 {
+    if largest == 0.0 || (1e-3..=1e6).contains(&largest) { 1.0 } else { largest.log2().round().exp2() }
+}
