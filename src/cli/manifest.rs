@@ -35,7 +35,7 @@ struct Merge {
 
 /// The summary of a manifest.
 #[derive(Debug, PartialEq, Serialize)]
-struct Summary {
+pub(super) struct Summary {
     files: usize,
     done: usize,
     failed: usize,
@@ -76,12 +76,12 @@ impl Merge {
 }
 
 /// The last line of every pair of input and results folder, in order.
-fn merge(lines: Vec<FileReport>) -> Vec<FileReport> {
+pub(super) fn merge(lines: Vec<FileReport>) -> Vec<FileReport> {
     let keyed = lines.into_iter().map(|line| ((line.input.clone(), line.folder.clone()), line));
     keyed.collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-fn summarize(lines: &[FileReport]) -> Summary {
+pub(super) fn summarize(lines: &[FileReport]) -> Summary {
     let (done, failed): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.status == Status::Done);
     Summary {
         files: lines.len(),
@@ -93,7 +93,7 @@ fn summarize(lines: &[FileReport]) -> Summary {
 }
 
 impl Summary {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let heading = ["files", "done", "failed", "audio hours"].map(String::from).to_vec();
         let counts = [self.files, self.done, self.failed].map(|count| count.to_string());
         let row = counts.into_iter().chain([format!("{:.2}", self.audio_hours)]).collect();

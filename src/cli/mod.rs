@@ -13,6 +13,7 @@ mod devices;
 mod engine;
 mod evaluate;
 mod factorize;
+mod info;
 mod interrupt;
 mod manifest;
 mod memory;
@@ -59,6 +60,7 @@ enum Command {
     Factorize(factorize::Factorize),
     Check(check::Check),
     Models(models::Models),
+    Info(info::Info),
     Devices(devices::Devices),
     Bench(bench::Bench),
     Demo(demo::Demo),
@@ -90,6 +92,7 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
         Command::Factorize(factorize) => factorize.run(&common),
         Command::Check(check) => check.run(&common),
         Command::Models(models) => models.run(&common),
+        Command::Info(info) => info.run(&common),
         Command::Devices(devices) => devices.run(&common),
         Command::Bench(bench) => bench.run(&common),
         Command::Demo(demo) => demo.run(&common),

@@ -130,7 +130,7 @@ pub(super) fn rows(training: &Summary) -> Vec<Vec<String>> {
     std::iter::once(heading.map(String::from).to_vec()).chain(training.sources.iter().map(row)).collect()
 }
 
-fn summary(model: &Model, path: &Path) -> String {
+pub(super) fn summary(model: &Model, path: &Path) -> String {
     let stft = &model.stft;
     format!(
         "{}{}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
