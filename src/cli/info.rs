@@ -85,7 +85,7 @@ fn model_text(model: &Model, path: &Path) -> String {
         for (index, manner) in learned.manners().enumerate() {
             let frames = if manner.context == 1 { "1 frame".into() } else { format!("{} frames", manner.context) };
             text += &format!(
-                "set {} of bases, used from --quality {} on: {frames} a basis, {} updates, a penalty of {}\n",
+                "set {} of bases, used from --quality {} on: {frames} a basis, {} updates, a penalty of {:.2}\n",
                 index + 1,
                 manner.quality,
                 manner.iterations,
@@ -153,6 +153,9 @@ impl Heard {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
         let outputs: Vec<String> = model.names().iter().map(|name| format!("{stem}.{name}.wav")).collect();
         let mut would = vec![format!("writes {}", outputs.join(", "))];
+        if let ([only], false) = (&model.sources[..], matches!(model.parts, Parts::Averaged(_))) {
+            would = vec![format!("needs --rest: '{}' is the only source of the model", only.name)];
+        }
         let (own, rate) = (self.sample_rate, model.sample_rate);
         if own != rate {
             would.push(format!("computes at {rate} Hz and writes at {own} Hz"));
