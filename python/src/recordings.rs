@@ -20,5 +20,8 @@ pub(crate) fn read_recording(py: Python<'_>, path: PathBuf) -> PyResult<(Bound<'
 #[pyfunction]
 pub(crate) fn write_recording(py: Python<'_>, path: PathBuf, given: Samples<'_>, sample_rate: u32) -> PyResult<()> {
     let recording = recording(&given, sample_rate);
-    work::run(py, None, |_| audio::write(&path, &recording, Format::WavF32).map(drop))
+    work::run(py, None, |_| {
+        recording.check("samples")?;
+        audio::write(&path, &recording, Format::WavF32).map(drop)
+    })
 }

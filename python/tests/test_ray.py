@@ -19,7 +19,9 @@ pytest.importorskip("ray.data")
 
 import partwise.ray  # noqa: E402
 from partwise.ray.gpus import given_gpu  # noqa: E402
+from partwise.ray.job import Job  # noqa: E402
 from partwise.ray.pool import MOST_BYTES, Pool  # noqa: E402
+from partwise.ray.rows import Worker as RowsWorker  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -101,9 +103,11 @@ def test_rows_have_the_bits_of_memory_and_bad_ones_fail_alone(model, tones):
 
 def test_rows_that_cannot_be_used_are_refused(model, tones):
     def refused(reason, **columns):
-        rows = partwise.ray.separate(ray.data.from_items([columns]), model, concurrency=1)
-        with pytest.raises(ray.exceptions.RayError, match=reason):
-            rows.materialize()
+        with pytest.raises(partwise.InputError, match=reason):
+            partwise.ray.separate(ray.data.from_items([columns]), model)
+        # Of these columns Ray Data does not know before it computes them.
+        with pytest.raises(partwise.InputError, match=reason):
+            RowsWorker(Job(None, model, "cpu:1", None, False, None, {}), ".")({name: [value] for name, value in columns.items()})
 
     refused("no column 'path', and no 'samples'", file="a.wav")
     refused("no column 'sample_rate'", samples=tones["low"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +32,11 @@ def separated(inputs: ray.data.Dataset | AnyPath | Iterable[AnyPath], job: Job, 
             raise OptionError(f"{option}: is for results as files; name their folder by output, or leave it out")
     job = replace(job, options={**job.options, "format": "wav-f32"})
     job.plan([])
+    if isinstance(inputs, ray.data.Dataset):
+        # None where they are not known before the data set is computed. Then the workers check them.
+        columns = inputs.columns(fetch_if_missing=False)
+        only, known = job.options.get("only"), [] if job.model is None else job.model.sources
+        _check(columns or ["path"], [only] if only else known)
     size, shared = pool.batch_size, isinstance(inputs, ray.data.Dataset)
     if not isinstance(inputs, ray.data.Dataset):
         found = [name for name, *_ in listed(inputs, None)]
@@ -54,9 +59,7 @@ class Worker:
         self._sources = self._batches.sources
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        taken = {*_KEPT, *self._sources} & batch.keys()
-        if taken:
-            raise InputError(f"inputs: have a column '{min(taken)}', which the results need; rename it")
+        _check(batch, self._sources)
         count = len(next(iter(batch.values())))
         try:
             files = [self._file(batch, index) for index in range(len(next(iter(batch.values()))))]
@@ -75,11 +78,7 @@ class Worker:
         place = Path(self._folder.name)
         outputs = [str(place / f"{index}.{number}.wav") for number in range(len(self._sources))]
         if "samples" not in batch:
-            if "path" not in batch:
-                raise InputError("inputs: have no column 'path', and no 'samples'; name one of them so")
             return os.path.join(self._current, str(batch["path"][index])), None, outputs
-        if "sample_rate" not in batch:
-            raise InputError("inputs: have samples, and no column 'sample_rate'; give it in Hz")
         file, problem = str(place / f"{index}.wav"), None
         try:
             _partwise.write_recording(file, signal(batch["samples"][index]), rate(batch["sample_rate"][index]))
@@ -100,6 +99,17 @@ class Worker:
             if np.ndim(batch["samples"][index]) == 1:
                 stems = [stem[0] for stem in stems]
         return {**kept, **dict(zip(self._sources, stems))}
+
+
+def _check(columns: Collection[str], sources: Iterable[str]) -> None:
+    """Refuses columns that do not do as inputs."""
+    taken = {*_KEPT, *sources} & set(columns)
+    if taken:
+        raise InputError(f"inputs: have a column '{min(taken)}', which the results need; rename it")
+    if "samples" not in columns and "path" not in columns:
+        raise InputError("inputs: have no column 'path', and no 'samples'; name one of them so")
+    if "samples" in columns and "sample_rate" not in columns:
+        raise InputError("inputs: have samples, and no column 'sample_rate'; give it in Hz")
 
 
 def _column(values: list[Any]) -> np.ndarray:
