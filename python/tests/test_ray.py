@@ -180,7 +180,9 @@ def test_mistakes_are_refused_before_anything_begins(model, recordings, tmp_path
     refused(partwise.InputError, "use {stem}", name="x/{stem}")
     refused(partwise.OptionError, "resume: is for results as files", output=None, resume=True)
     refused(partwise.OptionError, "format: is for results as files", output=None, format="flac")
-    refused(partwise.InputError, "a column 'path'", inputs=ray.data.from_items([{"file": "a.wav"}]))
+    columns = {"a column 'path'": {"file": "a.wav"}, "have samples": {"path": "a", "samples": [0.0]}, "'error'": {"path": "a", "error": 1}}
+    for reason, row in columns.items():
+        refused(partwise.InputError, reason, inputs=ray.data.from_items([row]))
     assert not (tmp_path / "out").exists()
 
 

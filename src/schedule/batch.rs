@@ -39,3 +39,28 @@ impl Files for List {
         self.rest().next()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::faults::{Unwatched, World, alone};
+    use super::super::{MANIFEST, Record, Status, read_manifest, run_files};
+
+    #[test]
+    fn files_that_were_planned_together_may_be_separated_in_parts() {
+        let world = World::new(&[900, 4000, 30_000, 900]);
+        let expected = world.undisturbed();
+        let job = world.job("parts");
+        let files = job.files(&world.inputs()).unwrap();
+        let stations = &mut [alone(world.separator())];
+        // The parts overlap, and their order is not that of the files.
+        for (part, resumed) in [([3, 1], 0), ([2, 1], 1), ([0, 3], 1)] {
+            let record = Record::read(&world.path("parts")).unwrap();
+            let part = part.map(|index| files[index].clone()).to_vec();
+            let outcome = run_files(stations, &job, part, Some(&record), &mut Unwatched).unwrap();
+            assert!(outcome.reports.iter().all(|report| report.status == Status::Done));
+            assert_eq!((outcome.reports.len(), outcome.resumed.len(), outcome.left), (2 - resumed, resumed, 0));
+        }
+        assert_eq!(world.files("parts"), expected);
+        assert_eq!(read_manifest(&world.path("parts").join(MANIFEST)).unwrap().len(), 4);
+    }
+}

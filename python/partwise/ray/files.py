@@ -17,6 +17,8 @@ from ..errors import InputError
 from .job import Job
 from .pool import Pool
 
+# What a row has of its line of the manifest.
+_KEPT = ("status", "error", "seconds", "channels", "sample_rate", "outputs", "engine", "warnings")
 _Listed = tuple[str, str, "str | None"]
 
 
@@ -33,7 +35,7 @@ def separated(inputs: ray.data.Dataset | AnyPath | Iterable[AnyPath], job: Job, 
     for one, row in zip(found, rows):
         files.setdefault(one[0], (one, []))[1].append(row)
     planned = job.plan([one for one, _ in files.values()])
-    tasks = [(file, rows) for file, (_, rows) in zip(planned, files.values())]
+    tasks = [(file, same) for file, (_, same) in zip(planned, files.values())]
     # A batch is one pickled row: Ray Data would join small blocks of rows, and convert what is only passed on.
     sizes = [_size(name) for name in files]
     batches = [{"batch": pickle.dumps([tasks[index] for index in batch])} for batch in pool.batches(sizes)]
@@ -50,6 +52,11 @@ def listed(inputs: AnyPath | Iterable[AnyPath], output: str | None) -> list[_Lis
 def _of_row(row: dict[str, Any]) -> _Listed:
     if "path" not in row:
         raise InputError("inputs: results as files need a column 'path'; leave output out to get rows")
+    if "samples" in row:
+        raise InputError("inputs: have samples, and results as files are those of files; leave output out to get rows")
+    taken = set(_KEPT) & row.keys()
+    if taken:
+        raise InputError(f"inputs: have a column '{min(taken)}', which the results need; rename it")
     return os.path.abspath(path(row["path"])), "", None
 
 
@@ -70,6 +77,5 @@ class Worker:
     def __call__(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         tasks = pickle.loads(row["batch"])
         lines = {line["input"]: line for line in json.loads(self._batches.separate([file for file, _ in tasks]))}
-        kept = ("status", "error", "seconds", "channels", "sample_rate", "outputs", "engine", "warnings")
-        found = [(rows, {name: lines[file[0]][name] for name in kept}) for file, rows in tasks]
+        found = [(rows, {name: lines[file[0]][name] for name in _KEPT}) for file, rows in tasks]
         return [{**row, **result} for rows, result in found for row in rows]

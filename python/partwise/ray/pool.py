@@ -72,6 +72,6 @@ def _room(num_cpus: float, num_gpus: float) -> int:
     """How many workers the cluster has room for."""
     if not ray.is_initialized():
         ray.init()
-    there = ray.cluster_resources()
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
     needs = {"CPU": num_cpus, "GPU": num_gpus}
     return max(1, min(int(there.get(name, 0) / need) for name, need in needs.items() if need))

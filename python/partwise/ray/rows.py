@@ -32,19 +32,20 @@ def separated(inputs: ray.data.Dataset | AnyPath | Iterable[AnyPath], job: Job, 
             raise OptionError(f"{option}: is for results as files; name their folder by output, or leave it out")
     job = replace(job, options={**job.options, "format": "wav-f32"})
     job.plan([])
+    shared = isinstance(inputs, ray.data.Dataset)
     if isinstance(inputs, ray.data.Dataset):
         # None where they are not known before the data set is computed. Then the workers check them.
         columns = inputs.columns(fetch_if_missing=False)
         only, known = job.options.get("only"), [] if job.model is None else job.model.sources
         _check(columns or ["path"], [only] if only else known)
-    size, shared = pool.batch_size, isinstance(inputs, ray.data.Dataset)
-    if not isinstance(inputs, ray.data.Dataset):
+        size = pool.batch_size
+    else:
         found = [name for name, *_ in listed(inputs, None)]
         batches = pool.batches([0] * len(found))
-        size = len(batches[0])
         inputs = ray.data.from_arrow([pyarrow.table({"path": [found[index] for index in batch]}) for batch in batches])
+        size = len(batches[0])
     settings = {"job": job, "current": os.getcwd()}
-    given = {"batch_size": size, "batch_format": "numpy", "fn_constructor_kwargs": settings}
+    given: dict[str, Any] = {"batch_size": size, "batch_format": "numpy", "fn_constructor_kwargs": settings}
     return inputs.map_batches(Worker, **given, **pool.options(shared=shared))
 
 
