@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import weakref
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -54,9 +56,9 @@ class Worker:
 
     def __init__(self, job: Job, current: str) -> None:
         self._current = current
-        # It is removed with the worker.
-        self._folder = TemporaryDirectory(prefix="partwise-")
-        self._batches = replace(job, output=self._folder.name).opened()
+        self._folder = Path(mkdtemp(prefix="partwise-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._batches = replace(job, output=str(self._folder)).opened()
         self._sources = self._batches.sources
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -70,17 +72,16 @@ class Worker:
             stems = {name: self._stems(lines[name], planned[name][2]) for name in planned}
             rows = [self._row(lines[name], stems[name], batch, index) for index, (name, *_) in enumerate(files)]
         finally:
-            for file in Path(self._folder.name).iterdir():
+            for file in self._folder.iterdir():
                 file.unlink()
         return {**batch, **{name: _column([row[name] for row in rows]) for name in rows[0]}}
 
     def _file(self, batch: dict[str, Any], index: int) -> tuple[str, str | None, list[str]]:
         """A row as a file, why it is none, and where its results go."""
-        place = Path(self._folder.name)
-        outputs = [str(place / f"{index}.{number}.wav") for number in range(len(self._sources))]
+        outputs = [str(self._folder / f"{index}.{number}.wav") for number in range(len(self._sources))]
         if "samples" not in batch:
             return os.path.join(self._current, str(batch["path"][index])), None, outputs
-        file, problem = str(place / f"{index}.wav"), None
+        file, problem = str(self._folder / f"{index}.wav"), None
         try:
             _partwise.write_recording(file, signal(batch["samples"][index]), rate(batch["sample_rate"][index]))
         except Error as cause:
