@@ -1,8 +1,9 @@
 """The throughput of partwise.ray.separate beside that of the command.
 
-Clips of noise with a beat, at 16 kHz in 16 bits, as in benches/batch.rs. In each round both programs separate all of them into a
-new folder, the command on all cores, and Ray by a worker of one core for each. The time of Ray begins with the call and includes the
-start of the workers; the cluster is there before, and its start is told by itself. The outputs must have the same bytes.
+Clips of noise with a beat, at 16 kHz in 16 bits, as in benches/batch.rs. In each round both programs separate all of them into
+a new folder, the command on all cores, and Ray by a worker of one core for each. The time of Ray begins with the call and
+includes the start of the workers; the cluster is there before, and its start is told by itself. The outputs must have the same
+bytes.
 
 The exit status is 1 where Ray has less than 0.85 of the command's throughput, by the medians, or other bytes.
 """
@@ -103,7 +104,8 @@ def main():
                 digests.add(digest(out))
                 shutil.rmtree(out)
     ray.shutdown()
-    print(f"{args.clips} clips of {args.seconds} s, {args.workers} cores, load {os.getloadavg()[0]:.1f}; cluster up in {cluster:.1f} s")
+    print(f"{args.clips} clips of {args.seconds} s, {args.workers} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"cluster up in {cluster:.1f} s")
     for program, taken in times.items():
         each = ", ".join(f"{seconds:.2f}" for seconds in taken)
         print(f"{program.__name__:<12}{args.clips / statistics.median(taken):8.1f} clips/s, in {each} s")

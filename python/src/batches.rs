@@ -25,8 +25,8 @@ type Listed = (String, String, Option<String>);
 /// A file as it crosses to Python and to other processes: its path, why it cannot be read, and its outputs.
 type Planned = (String, Option<String>, Vec<String>);
 
-/// What files, folders, globs and lists stand for, as the command takes them. Paths are absolute, because other processes have other
-/// current folders.
+/// What files, folders, globs and lists stand for, as the command takes them. Paths are absolute, because other processes
+/// have other current folders.
 #[pyfunction]
 pub(crate) fn list_files(py: Python<'_>, inputs: Vec<String>, output: Option<PathBuf>) -> PyResult<Vec<Listed>> {
     work::run(py, None, |_| {

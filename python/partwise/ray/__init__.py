@@ -47,12 +47,12 @@ def separate(
     Parameters
     ----------
     inputs : str, os.PathLike, a list of them, or ray.data.Dataset
-        Files, folders, globs and lists, as for :func:`partwise.separate_files`. Or a data set with a column ``path``, of files; or
-        with ``samples``, (N,) or (C, N) in floats, and ``sample_rate`` in Hz. Its other columns stay.
+        Files, folders, globs and lists, as for :func:`partwise.separate_files`. Or a data set with a column ``path``, of files;
+        or with ``samples``, (N,) or (C, N) in floats, and ``sample_rate`` in Hz. Its other columns stay.
     model : Model, str or os.PathLike, optional
         The model, or its file, which only this process reads. Without one, ``method`` must be one that needs none.
     output : str or os.PathLike, optional
-        The folder for files and ``manifest.jsonl``. All workers must reach it, and the recordings, by the same absolute paths.
+        The folder for files and ``manifest.jsonl``. All workers must reach it and the recordings by the same absolute paths.
         Without it, results are rows.
     concurrency : int or (int, int), optional
         The number of workers, or the fewest and the most. By default, as many as the cluster has room for.
@@ -79,19 +79,20 @@ def separate(
     Returns
     -------
     ray.data.Dataset
-        A row for every input, in any order. Beside its own columns it has ``status`` (``"done"`` or ``"failed"``), ``error`` (why
-        it failed, or None), ``seconds``, ``engine`` and ``warnings``.
+        A row for every input, in any order. Beside its own columns it has ``status`` (``"done"`` or ``"failed"``), ``error``
+        (why it failed, or None), ``seconds``, ``engine`` and ``warnings``.
 
         With ``output``, everything is done when this returns, and a row also has ``path``, ``channels``, ``sample_rate`` and
-        ``outputs``, its files. Without, rows are computed when they are read, and have the samples of each source in a column of
-        its name: float32, in the shape of ``samples``, or (C, N) where a file was given; empty where it failed.
+        ``outputs``, its files. Without, rows are computed when they are read, and have the samples of each source in a column
+        of its name: float32, in the shape of ``samples``, or (C, N) where a file was given; empty where it failed.
 
     Raises
     ------
     OptionError, InputError, ModelError, FileError
         Nothing could begin.
     ray.exceptions.RayError
-        A worker could not open its engine, or there is no room for results. The same call with ``resume=True`` does what is left.
+        A worker could not open its engine, or there is no room for results. The same call with ``resume=True`` does what is
+        left.
 
     Examples
     --------

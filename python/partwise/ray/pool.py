@@ -42,7 +42,7 @@ class Pool:
             raise InputError(f"batch_size {batch_size!r}: must be a whole number, at least 1")
         if not (num_cpus >= 0 and num_gpus >= 0 and num_cpus + num_gpus > 0):
             raise InputError(f"num_cpus {num_cpus!r}, num_gpus {num_gpus!r}: must not be negative, and not both 0")
-        # Ray Data starts a worker that dies again, and gives it its batch again, as often as it takes, unless ray_options say less.
+        # Ray Data starts a worker that died, and gives it its batch again, as often as it takes, unless ray_options say less.
         actors = {"num_cpus": num_cpus, "num_gpus": num_gpus, **ray_options}
         if concurrency is None:
             return cls(None, _room(num_cpus, num_gpus), batch_size, actors)

@@ -65,7 +65,7 @@ class Worker:
         _check(batch, self._sources)
         count = len(next(iter(batch.values())))
         try:
-            files = [self._file(batch, index) for index in range(len(next(iter(batch.values()))))]
+            files = [self._file(batch, index) for index in range(count)]
             # Rows of the same file share its results.
             planned = {file[0]: file for file in reversed(files)}
             lines = {line["input"]: line for line in json.loads(self._batches.separate(list(planned.values())))}
