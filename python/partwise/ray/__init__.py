@@ -41,8 +41,8 @@ def separate(
 
     A worker is an actor of Ray Data. It opens its engine once, and separates batch after batch by the pipeline of
     :func:`partwise.separate_files`, so results have the same bytes. Ray gives it the next batch when it is free. A worker that
-    dies is started again and gets its batch again. In a new folder it skips files that it had done; otherwise it writes the same
-    bytes again. A recording that cannot be separated fails alone, and its row says why.
+    dies is started again and gets its batch again. In a new folder it skips files that it had done. Otherwise it writes the
+    same bytes again. A recording that cannot be separated fails alone, and its row says why.
 
     Parameters
     ----------
