@@ -8,15 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Batches",
     "Model",
     "__version__",
     "evaluate",
     "factorize",
     "factorize_patterns",
+    "list_files",
+    "plan_files",
+    "read_recording",
     "separate",
     "separate_files",
     "train",
     "update_gains",
+    "write_recording",
 ]
 
 __version__: str
@@ -26,9 +31,11 @@ class Model:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Model: ...
     @staticmethod
-    def from_bytes(bytes: bytes) -> Model: ...
+    def from_bytes(bytes: bytes, hash: str | None = None) -> Model: ...
     def save(self, path: str | os.PathLike[str]) -> None: ...
     def to_bytes(self) -> bytes: ...
+    @property
+    def hash(self) -> str: ...
     @property
     def sources(self) -> list[str]: ...
     @property
@@ -60,6 +67,24 @@ def separate_files(
     described: str,
     progress: Callable[[int, int, int, int], object] | None,
 ) -> str: ...
+@final
+class Batches:
+    def __new__(cls, way: dict[str, Any], model: Model | None, described: str) -> Batches: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def sources(self) -> list[str]: ...
+    def separate(self, files: list[tuple[str, str | None, list[str]]]) -> str: ...
+
+def list_files(inputs: list[str], output: str | None) -> list[tuple[str, str, str | None]]: ...
+def plan_files(
+    inputs: list[tuple[str, str, str | None]],
+    way: dict[str, Any],
+    model: Model | None,
+    described: str,
+) -> list[tuple[str, str | None, list[str]]]: ...
+def read_recording(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.float32], int]: ...
+def write_recording(path: str | os.PathLike[str], given: npt.NDArray[np.float32], sample_rate: int) -> None: ...
 def evaluate(
     references: npt.NDArray[np.float64],
     estimates: npt.NDArray[np.float64],

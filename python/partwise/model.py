@@ -161,11 +161,11 @@ class Model:
         return f"<partwise.Model '{self.method}' of {', '.join(self.sources)} at {self.sample_rate} Hz>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _from_bytes, (self._model.to_bytes(),)
+        return _from_bytes, (self._model.to_bytes(), self._model.hash)
 
 
-def _from_bytes(data: bytes) -> Model:
-    return Model(_partwise.Model.from_bytes(data))
+def _from_bytes(data: bytes, file_hash: str | None = None) -> Model:
+    return Model(_partwise.Model.from_bytes(data, file_hash))
 
 
 def loaded(model: Model | AnyPath | None) -> _partwise.Model | None:

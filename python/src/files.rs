@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use partwise::engines::Engines;
 use partwise::recordings::Event;
 use partwise::schedule::{
     self, Batch, FileReport, Job, LeftOut, Listing, Naming, OnError, Outcome, Parameters, Shard, Station, Status, Watch,
@@ -24,13 +25,13 @@ use crate::{engines, options, work};
 #[pyo3(from_item_all)]
 pub(crate) struct Way {
     inputs: Vec<String>,
-    output: PathBuf,
+    pub(crate) output: PathBuf,
     name: Option<String>,
-    resume: bool,
+    pub(crate) resume: bool,
     shard: Option<String>,
     memory: Option<u64>,
     stop_on_error: bool,
-    engine: String,
+    pub(crate) engine: String,
 }
 
 /// What a run amounts to.
@@ -82,7 +83,7 @@ pub(crate) fn separate_files(
     json(py, &summary)
 }
 
-fn watch(event: Event) -> partwise::Result<()> {
+pub(crate) fn watch(event: Event) -> partwise::Result<()> {
     match event {
         Event::Skipped(error) => log::error!("{error}; it is left out"),
         Event::Warning(recording, warning) => log::warn!("{recording}: {warning}"),
@@ -92,7 +93,7 @@ fn watch(event: Event) -> partwise::Result<()> {
 }
 
 /// The same description, with the files that its folders and globs stand for.
-fn with_files(mut separation: Separation) -> partwise::Result<Separation> {
+pub(crate) fn with_files(mut separation: Separation) -> partwise::Result<Separation> {
     for files in separation.files_mut() {
         let found = files.iter().map(|path| crate::train::files(&path.to_string_lossy()));
         *files = found.collect::<partwise::Result<Vec<_>>>()?.concat();
@@ -105,32 +106,11 @@ impl Way {
         let shard = self.shard.as_deref().map(Shard::from_str).transpose()?;
         let Listing { inputs, left_out } = schedule::list(&self.inputs, Some(&self.output))?;
         let (opened, which) = engines::named(&self.engine)?;
-        let mut separation = plan.separation.clone();
-        for files in separation.files_mut() {
-            let hashes = files.iter().map(|file| schedule::hash(file)).collect::<partwise::Result<Vec<_>>>()?;
-            *files = hashes.into_iter().map(PathBuf::from).collect();
-        }
+        let parameters = parameters(plan, model)?;
         let mut stations = schedule::stations(plan, &opened, which.open(&opened)?)?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
-        let usual = || schedule::usual_memory(&stations, plan.scheme.stretch.is_none());
-        let memory = self.memory.unwrap_or_else(usual);
-        schedule::check_memory(memory, &plan.scheme, stations.iter().map(Station::lanes).sum())?;
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let job = Job {
-            scheme: &plan.scheme,
-            parameters: Parameters { version: env!("CARGO_PKG_VERSION").into(), model, separation },
-            naming: Naming {
-                folder: self.output.clone(),
-                pattern: self.name.as_deref().unwrap_or(schedule::PATTERN).into(),
-                format: plan.separation.format,
-            },
-            wanted: plan.wanted()?,
-            on_error: if self.stop_on_error { OnError::Stop } else { OnError::Continue },
-            // As many as the command has.
-            threads: opened.threads.unwrap_or(cores).min(cores).div_ceil(2).min(4),
-            memory,
-            stop: &control.stop,
-        };
+        let means = self.means(plan, &opened, &stations)?;
+        let job = self.job(plan, parameters, means, &control.stop)?;
         let own = inputs.iter().enumerate().filter(|&(index, _)| shard.is_none_or(|shard| shard.holds(index)));
         let sizes: Vec<u64> = own.map(|(_, input)| size(&input.path)).collect();
         *lock(seen) = Seen { of_bytes: sizes.iter().sum(), files: sizes.len(), ..Seen::default() };
@@ -140,6 +120,56 @@ impl Way {
         let summary = summarize(outcome, sizes.len(), engine, started.elapsed().as_secs_f64());
         Ok(Summary { left_out, ..summary })
     }
+
+    /// What a job on these stations may take.
+    pub(crate) fn means(&self, plan: &Plan, opened: &Engines, stations: &[Station]) -> partwise::Result<Means> {
+        let usual = || schedule::usual_memory(stations, plan.scheme.stretch.is_none());
+        let memory = self.memory.unwrap_or_else(usual);
+        schedule::check_memory(memory, &plan.scheme, stations.iter().map(Station::lanes).sum())?;
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        // As many threads as the command has.
+        Ok(Means { threads: opened.threads.unwrap_or(cores).min(cores).div_ceil(2).min(4), memory })
+    }
+
+    pub(crate) fn job<'a>(
+        &self,
+        plan: &'a Plan,
+        parameters: Parameters,
+        means: Means,
+        stop: &'a AtomicBool,
+    ) -> partwise::Result<Job<'a>> {
+        Ok(Job {
+            scheme: &plan.scheme,
+            parameters,
+            naming: Naming {
+                folder: self.output.clone(),
+                pattern: self.name.as_deref().unwrap_or(schedule::PATTERN).into(),
+                format: plan.separation.format,
+            },
+            wanted: plan.wanted()?,
+            on_error: if self.stop_on_error { OnError::Stop } else { OnError::Continue },
+            threads: means.threads,
+            memory: means.memory,
+            stop,
+        })
+    }
+}
+
+/// What a job may take: threads that decode, as many that encode, and bytes for panels.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Means {
+    threads: usize,
+    memory: u64,
+}
+
+/// What results depend on beside the recordings. `model` is the hash of its file.
+pub(crate) fn parameters(plan: &Plan, model: String) -> partwise::Result<Parameters> {
+    let mut separation = plan.separation.clone();
+    for files in separation.files_mut() {
+        let hashes = files.iter().map(|file| schedule::hash(file)).collect::<partwise::Result<Vec<_>>>()?;
+        *files = hashes.into_iter().map(PathBuf::from).collect();
+    }
+    Ok(Parameters { version: env!("CARGO_PKG_VERSION").into(), model, separation })
 }
 
 fn size(path: &Path) -> u64 {
@@ -169,7 +199,7 @@ fn summarize(outcome: Outcome, files: usize, engine: String, wall_seconds: f64) 
 
 /// How far a job is.
 #[derive(Clone, Copy, Default, PartialEq)]
-struct Seen {
+pub(crate) struct Seen {
     bytes: u64,
     of_bytes: u64,
     ended: usize,
@@ -177,7 +207,7 @@ struct Seen {
 }
 
 /// Keeps what the pipeline tells for the thread that has the GIL.
-struct Teller<'a>(&'a Mutex<Seen>);
+pub(crate) struct Teller<'a>(pub(crate) &'a Mutex<Seen>);
 
 fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)

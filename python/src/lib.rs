@@ -2,6 +2,7 @@
 //! GIL, numpy arrays and typed exceptions out. What users call, and its documentation, is Python, in `python/partwise/`.
 
 mod arrays;
+mod batches;
 mod engines;
 mod errors;
 mod evaluate;
@@ -11,6 +12,7 @@ mod logging;
 mod model;
 mod options;
 mod patterns;
+mod recordings;
 mod separate;
 mod train;
 mod work;
@@ -23,6 +25,8 @@ mod _partwise {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::batches::{Batches, list_files, plan_files};
+    #[pymodule_export]
     use crate::evaluate::evaluate;
     #[pymodule_export]
     use crate::factorize::{factorize, update_gains};
@@ -32,6 +36,8 @@ mod _partwise {
     use crate::model::Model;
     #[pymodule_export]
     use crate::patterns::factorize_patterns;
+    #[pymodule_export]
+    use crate::recordings::{read_recording, write_recording};
     #[pymodule_export]
     use crate::separate::separate;
     #[pymodule_export]

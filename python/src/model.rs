@@ -35,10 +35,20 @@ impl Model {
         })
     }
 
-    /// Reads the bytes of a model's file.
+    /// Reads the bytes of a model's file. `hash`: that of the file, if it may be another's than the bytes'.
     #[staticmethod]
-    fn from_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<Self> {
-        work::run(py, None, |_| Self::of(Trained::from_bytes(Path::new("model"), bytes)?))
+    #[pyo3(signature = (bytes, hash=None))]
+    fn from_bytes(py: Python<'_>, bytes: &[u8], hash: Option<String>) -> PyResult<Self> {
+        work::run(py, None, |_| {
+            let read = Self::of(Trained::from_bytes(Path::new("model"), bytes)?)?;
+            Ok(Self { hash: hash.unwrap_or(read.hash), ..read })
+        })
+    }
+
+    /// The SHA-256 of its file, in hex.
+    #[getter]
+    fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// Writes the model's file.

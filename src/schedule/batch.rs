@@ -1,11 +1,9 @@
 //! A list of files as the source of a run.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec;
 
-use super::{File, Files, Input, Job, Shard};
-use crate::Result;
+use super::{File, Files, Input, Shard};
 
 /// The files of a run that are known before it begins.
 #[derive(Debug, Clone, Copy)]
@@ -18,21 +16,12 @@ pub struct Batch<'a> {
     pub resume: bool,
 }
 
-/// The files of a batch that have not been begun. Their index is that among all inputs.
-pub(super) struct List<'a>(Mutex<vec::IntoIter<(usize, &'a Input, Vec<PathBuf>)>>);
+/// Files that have not been begun.
+pub(super) struct List(Mutex<vec::IntoIter<File>>);
 
-impl<'a> List<'a> {
-    /// Plans the names of a batch.
-    ///
-    /// # Errors
-    /// Those of [`super::Naming::plan`].
-    pub(super) fn of(batch: &Batch<'a>, job: &Job) -> Result<Self> {
-        // Names are planned for all shards together, so that they do not depend on the number of shards.
-        let plan = job.plan(batch.inputs)?;
-        let files = batch.inputs.iter().zip(plan).enumerate();
-        let files = files.filter(|&(index, _)| batch.shard.is_none_or(|shard| shard.holds(index)));
-        let files: Vec<_> = files.map(|(index, (input, outputs))| (index, input, outputs)).collect();
-        Ok(Self(Mutex::new(files.into_iter())))
+impl List {
+    pub(super) fn of(files: Vec<File>) -> Self {
+        Self(Mutex::new(files.into_iter()))
     }
 
     /// The number of files that have not been begun.
@@ -40,14 +29,38 @@ impl<'a> List<'a> {
         self.rest().len()
     }
 
-    fn rest(&self) -> MutexGuard<'_, vec::IntoIter<(usize, &'a Input, Vec<PathBuf>)>> {
+    fn rest(&self) -> MutexGuard<'_, vec::IntoIter<File>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Files for List<'_> {
+impl Files for List {
     fn next(&self) -> Option<File> {
-        let (index, input, outputs) = self.rest().next()?;
-        Some(File { index, input: input.clone(), outputs })
+        self.rest().next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::faults::{Unwatched, World, alone};
+    use super::super::{MANIFEST, Record, Status, read_manifest, run_files};
+
+    #[test]
+    fn files_that_were_planned_together_may_be_separated_in_parts() {
+        let world = World::new(&[900, 4000, 30_000, 900]);
+        let expected = world.undisturbed();
+        let job = world.job("parts");
+        let files = job.files(&world.inputs()).unwrap();
+        let stations = &mut [alone(world.separator())];
+        // The parts overlap, and their order is not that of the files.
+        for (part, resumed) in [([3, 1], 0), ([2, 1], 1), ([0, 3], 1)] {
+            let record = Record::read(&world.path("parts")).unwrap();
+            let part = part.map(|index| files[index].clone()).to_vec();
+            let outcome = run_files(stations, &job, part, Some(&record), &mut Unwatched).unwrap();
+            assert!(outcome.reports.iter().all(|report| report.status == Status::Done));
+            assert_eq!((outcome.reports.len(), outcome.resumed.len(), outcome.left), (2 - resumed, resumed, 0));
+        }
+        assert_eq!(world.files("parts"), expected);
+        assert_eq!(read_manifest(&world.path("parts").join(MANIFEST)).unwrap().len(), 4);
     }
 }

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use super::Input;
 
-/// A file of a run, with its outputs. [`Job::file`](super::Job::file) makes one for a live run.
+/// A file of a run, with its outputs. [`Job::files`](super::Job::files) names those of many files, and
+/// [`Job::file`](super::Job::file) those of one for a live run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     /// Its number. No other file of the run has it.
-    pub(super) index: usize,
-    pub(super) input: Input,
+    pub index: usize,
+    /// What is read.
+    pub input: Input,
     /// One per source that is written, in their order. No other file of the run has one of them.
-    pub(super) outputs: Vec<PathBuf>,
+    pub outputs: Vec<PathBuf>,
 }
 
 /// Where the files of a run come from. All its functions are called from several threads at once.

@@ -16,7 +16,8 @@ pub enum OnError {
     Stop,
 }
 
-/// A separation job: all but its files. [`super::run`] takes a list of files, and [`super::run_live`] takes files as they come.
+/// A separation job: all but its files. [`super::run`] takes a list of inputs, [`super::run_files`] those of them that are due, and
+/// [`super::run_live`] takes files as they come.
 pub struct Job<'a> {
     /// The sources, and how recordings are shown to the engines. The stations must be of the same plan.
     pub scheme: &'a Scheme,
@@ -49,11 +50,18 @@ impl Job<'_> {
         Ok(File { index, input, outputs })
     }
 
-    /// The outputs of every input.
+    /// The files of a batch. Inputs whose outputs would have the same names get others, so the names depend on all inputs: plan
+    /// them together, and separate any part of them by [`super::run_files`], in any process.
     ///
     /// # Errors
     /// Those of [`Naming::plan`].
-    pub(super) fn plan(&self, inputs: &[Input]) -> Result<Vec<Vec<PathBuf>>> {
+    pub fn files(&self, inputs: &[Input]) -> Result<Vec<File>> {
+        let files = inputs.iter().zip(self.plan(inputs)?).enumerate();
+        Ok(files.map(|(index, (input, outputs))| File { index, input: input.clone(), outputs }).collect())
+    }
+
+    /// The outputs of every input.
+    fn plan(&self, inputs: &[Input]) -> Result<Vec<Vec<PathBuf>>> {
         self.naming.plan(inputs, &self.wanted.names(&self.scheme.sources))
     }
 }

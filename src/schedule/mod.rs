@@ -35,7 +35,7 @@ pub use manifest::{FileReport, MANIFEST, Record, Status, read_manifest};
 pub use memory::{check_memory, memory_of_machine, usual_memory};
 pub use outputs::{Naming, PATTERN};
 pub use parameters::{Parameters, Recorded};
-pub use pipeline::{run, run_live};
+pub use pipeline::{run, run_files, run_live};
 pub use relay::{Relay, Station, Successor};
 pub use reports::{Outcome, Watch};
 pub use shard::Shard;

@@ -27,8 +27,26 @@ use crate::{Error, Result};
 /// folder or the manifest cannot be written to. A job that has begun returns no error: its outcome reports files that failed, and
 /// why it ended early.
 pub fn run(stations: &mut [Station], job: &Job, batch: &Batch, watch: &mut dyn Watch) -> Result<Outcome> {
-    let list = List::of(batch, job)?;
+    // Names are planned for all shards together, so that they do not depend on the number of shards.
+    let mut files = job.files(batch.inputs)?;
+    files.retain(|file| batch.shard.is_none_or(|shard| shard.holds(file.index)));
     let record = if batch.resume { Some(Record::read(&job.naming.folder)?) } else { None };
+    run_files(stations, job, files, record.as_ref(), watch)
+}
+
+/// Separates files that were planned by [`Job::files`], perhaps in another process, and skips those that `record` proves done. Their
+/// outputs have the same bytes as those of [`run`].
+///
+/// # Errors
+/// Those of [`run`], except for names that collide.
+pub fn run_files(
+    stations: &mut [Station],
+    job: &Job,
+    files: Vec<File>,
+    record: Option<&Record>,
+    watch: &mut dyn Watch,
+) -> Result<Outcome> {
+    let list = List::of(files);
     let feed = Feed { files: &list, most: list.left(), record, patience: Duration::MAX };
     let outcome = separate(stations, job, &feed, watch)?;
     Ok(Outcome { left: outcome.left + list.left(), ..outcome })
@@ -59,7 +77,7 @@ struct Feed<'a> {
     /// There are no more files than these.
     most: usize,
     /// What earlier runs have done, if that is skipped.
-    record: Option<Record>,
+    record: Option<&'a Record>,
     /// How long a panel that is not full waits for a further piece.
     patience: Duration,
 }
@@ -153,7 +171,7 @@ impl Decoder<'_> {
         // The reader comes first: it refuses what cannot be read, and does not wait at a pipe for a writer.
         let (stand, reader) = (Stand::of(&input.path)?, Reader::open(&input.path)?);
         let hash = decode::hash_while(&input.path, wanted)?;
-        let record = self.feed.record.as_ref();
+        let record = self.feed.record;
         if let Some(report) = record.and_then(|record| record.proves(&hash, &self.job.parameters, outputs)) {
             reports.resumed(*index, stand.bytes(), report.clone());
             return Ok(None);
