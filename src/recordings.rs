@@ -89,6 +89,7 @@ pub(crate) fn read<'a>(source: &Material<'a>, watch: &mut Watch) -> Result<Vec<N
     for (label, recording) in read {
         match recording {
             Ok(recording) if recording.frames() > 0 => {
+                log::info!("{label}: read, {:.1} s", recording.seconds());
                 recording.warnings.iter().try_for_each(|warning| watch(Event::Warning(&label, warning)))?;
                 recordings.push((label, recording));
             }

@@ -360,7 +360,7 @@ fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
 
     for (arguments, parts) in [
         (vec!["--source", "tones"], vec!["--source tones", "NAME=PATH"]),
-        (vec!["--source", "a=absent.wav"], vec!["source 'a'", "none of its 1 recordings"]),
+        (vec!["--source", "a=absent.wav"], vec!["source 'a'", "absent.wav", "no such file"]),
         (vec!["--source", "a=nothing"], vec!["source 'a'", "nothing"]),
         (vec!["--source", "a/b=tones"], vec!["a/b", "file name"]),
         (vec!["--source", "a=tones", "--rank", "0"], vec!["rank 0"]),

@@ -67,7 +67,7 @@ fn auto_uses_the_cpu_if_no_gpu_can_be_opened() {
     // A user who names GPUs gets an error, or a warning and results if the program may choose the engine.
     let output = separate(&["--gpu", "all"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stderr(&output).starts_with("partwise: warn: no usable gpu: "), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("partwise: warning: no usable gpu: "), "{}", stderr(&output));
     assert!(stderr(&output).ends_with("; the cpu engine takes over\n") && stdout(&output).contains("on cpu ("));
     for engine in [&["--engine", "gpu"][..], &["--engine", "gpu", "--gpu", "all"], &["--gpu", "0"]] {
         let output = separate(engine);

@@ -12,12 +12,19 @@ use clap::{Arg, Command, Parser};
 use super::escaped;
 use super::output::told;
 
+/// The commands and options, as they are parsed and documented.
+pub(super) fn command<C: Parser>() -> Command {
+    let command = with_defaults(with_dashes(C::command())).mut_subcommands(without_help);
+    let name = command.get_name().to_string();
+    with_usage(command, &name)
+}
+
 /// Parses the arguments. None if they asked for help, which is then printed.
 ///
 /// # Errors
 /// One line that names the option, its value and the allowed values.
 pub(super) fn parse<C: Parser>() -> anyhow::Result<Option<C>> {
-    let matches = with_dashes(C::command()).try_get_matches();
+    let matches = command::<C>().try_get_matches();
     match matches.and_then(|matches| C::from_arg_matches(&matches)) {
         Ok(command) => Ok(Some(command)),
         Err(error) if !error.use_stderr() => {
@@ -28,8 +35,51 @@ pub(super) fn parse<C: Parser>() -> anyhow::Result<Option<C>> {
             let _ = error.print();
             bail!("no command given; see `partwise --help`")
         }
-        Err(error) => bail!(line(&error)),
+        Err(error) => bail!(line(&error, &command::<C>())),
     }
+}
+
+/// Says the default of an option at the end of its help, in the same way for all options.
+fn with_defaults(command: Command) -> Command {
+    let said = |arg: Arg| {
+        let values: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let shown = arg.get_action().takes_values() && !arg.is_hide_default_value_set() && !values.is_empty();
+        match arg.get_help().filter(|_| shown) {
+            None => arg,
+            Some(help) => {
+                let help = format!("{help} [default: {}]", values.join(" "));
+                arg.help(help).hide_default_value(true)
+            }
+        }
+    };
+    command.mut_args(said).mut_subcommands(with_defaults)
+}
+
+/// The most columns of a usage: a narrow terminal's. Other texts of the help are wrapped to the terminal.
+const USAGE: usize = 60;
+
+/// Breaks a long usage into lines, before options and arguments. `path`: the command with those above it.
+fn with_usage(command: Command, path: &str) -> Command {
+    let usage = command.clone().bin_name(path).render_usage().to_string().replace("Usage: ", "");
+    let (mut lines, mut room) = (String::new(), USAGE - "Usage: ".len());
+    for part in usage.replace(" --", "\n--").replace(" [", "\n[").replace("] <", "]\n<").split('\n') {
+        if !lines.is_empty() && part.len() >= room {
+            lines.push_str("\n           ");
+            room = USAGE - 11;
+        }
+        let space = if lines.is_empty() || lines.ends_with(' ') { "" } else { " " };
+        room = room.saturating_sub(part.len() + 1);
+        lines = lines + space + part;
+    }
+    command.override_usage(lines).mut_subcommands(|below| {
+        let path = format!("{path} {}", below.get_name());
+        with_usage(below, &path)
+    })
+}
+
+/// Commands have an option for help of their own, see [`super::common::Help`].
+fn without_help(command: Command) -> Command {
+    command.disable_help_flag(true).mut_subcommands(without_help)
 }
 
 /// Takes "-1" after an option as its value. The error then names the wrong value, not an unknown option "-1".
@@ -48,8 +98,8 @@ fn with_dashes(command: Command) -> Command {
     command.mut_args(value).mut_subcommands(with_dashes)
 }
 
-/// Rewords a parser error as one line.
-fn line(error: &clap::Error) -> String {
+/// Rewords a parser error as one line: what is wrong, and what to do.
+fn line(error: &clap::Error, commands: &Command) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -57,7 +107,7 @@ fn line(error: &clap::Error) -> String {
     let named = |arg: &str| arg.split(' ').next().unwrap_or_default().to_string();
     let what = match (text(ContextKind::InvalidArg).map(named), text(ContextKind::InvalidValue)) {
         (Some(arg), Some(value)) => format!("{arg} {value}"),
-        _ => return rendered(error),
+        _ => return format!("{}{}", rendered(error), advice(error, commands)),
     };
     match (error.kind(), error.get(ContextKind::ValidValue), error.source()) {
         (ErrorKind::InvalidValue, _, _) if text(ContextKind::InvalidValue) == Some("") => {
@@ -77,10 +127,40 @@ fn line(error: &clap::Error) -> String {
     }
 }
 
-/// The parser's own message as one line.
+/// The parser's own message and its suggestion as one line.
 fn rendered(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let said = |line: &&str| !line.is_empty() && !line.starts_with("For more information");
-    let lines = text.lines().map(str::trim).filter(said).map(|line| escaped(line).into_owned());
+    let said =
+        |line: &&str| !line.is_empty() && !line.starts_with("For more information") && !line.starts_with("Usage:");
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).filter(said);
+    let lines = lines.map(|line| escaped(line.trim_start_matches("tip: ")).into_owned());
     lines.collect::<Vec<_>>().join("; ").trim_start_matches("error: ").replace(":;", ":")
+}
+
+/// What helps further: the nearest command, or where the options are explained.
+fn advice(error: &clap::Error, commands: &Command) -> String {
+    if let (None, Some(ContextValue::String(wrong))) =
+        (error.get(ContextKind::SuggestedSubcommand), error.get(ContextKind::InvalidSubcommand))
+        && let Some(near) = nearest(wrong, commands)
+    {
+        return format!("; a similar subcommand exists: '{near}'");
+    }
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else { return String::new() };
+    let usage = usage.to_string();
+    let is_command = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let words = usage.trim_start_matches("Usage:").split_whitespace();
+    let path: Vec<&str> = words.take_while(|word| is_command(word) && !word.starts_with('-')).collect();
+    // Before the command, an option is not known.
+    let options_first = path.len() == 1 && std::env::args().nth(1).is_some_and(|first| first.starts_with('-'));
+    let hint = if options_first { "; options come after the command" } else { "" };
+    format!("{hint}; see `{} --help`", path.join(" "))
+}
+
+/// The name of a command, on any level, that is most like a wrong one.
+fn nearest(wrong: &str, commands: &Command) -> Option<String> {
+    let below = |command: &Command| command.get_subcommands().map(|c| c.get_name().to_string()).collect::<Vec<_>>();
+    let names = below(commands).into_iter().chain(commands.get_subcommands().flat_map(below));
+    let likeness = |name: &String| strsim::jaro_winkler(name, wrong);
+    let near = names.filter(|name| likeness(name) > 0.8).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    near.filter(|_| !wrong.is_empty())
 }

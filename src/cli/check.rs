@@ -8,10 +8,11 @@ use partwise::check::{self, Row};
 use serde::Serialize;
 
 use super::engine::open;
-use super::{Common, Ending, print, progress, table};
+use super::{Common, Ending, examples, print, progress, table};
 
 /// Compare every kernel of the engine with the f64 reference, on awkward shapes
 #[derive(Args)]
+#[command(after_long_help = examples::CHECK)]
 pub(super) struct Check {}
 
 #[derive(Serialize)]

@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 /// What may be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Choice {
+    #[default]
     Auto,
     Gpu,
     Cpu,

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use partwise::Error;
-use partwise::options::{Described, Flag, Kind, from_map, method_of, options};
+use partwise::options::{Described, Flag, Kind, from_map, options};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::common::heading::JOBS;
 use super::say;
 
 /// What was typed of a description.
@@ -24,13 +25,10 @@ const CONFIG: &str = "config";
 const METHOD: &str = "method";
 /// Present where the description is printed and nothing else is done.
 pub(super) const PRINT: &str = "print_config";
-/// An option of every command.
-const SEED: &str = "seed";
 
 impl<D: Described + Default + Serialize> Options<D> {
-    /// The description: the options that were typed, those of `--config`, and the usual ones, in this order. `seed` is the option
-    /// of every command.
-    pub(super) fn description(&self, seed: Option<u64>) -> anyhow::Result<D> {
+    /// The description: the options that were typed, those of `--config`, and the usual ones, in this order.
+    pub(super) fn description(&self) -> anyhow::Result<D> {
         let mut merged = match &self.config {
             None => Map::new(),
             Some(path) => {
@@ -43,9 +41,6 @@ impl<D: Described + Default + Serialize> Options<D> {
             }
         };
         merged.extend(self.given.clone());
-        if let Some(seed) = seed.filter(|_| takes_seed::<D>(&merged)) {
-            merged.insert(SEED.into(), seed.into());
-        }
         from_map(merged).map_err(|error| self.blame(error))
     }
 
@@ -78,21 +73,9 @@ pub(super) fn print(description: &impl Serialize) -> anyhow::Result<()> {
     Ok(say(&(serde_json::to_string_pretty(description)? + "\n"))?)
 }
 
-/// Whether a description of this method has a seed.
-fn takes_seed<D: Described>(given: &Map<String, Value>) -> bool {
-    let own = method_of::<D>(given).and_then(|method| D::METHODS.iter().find(|(name, _)| *name == method));
-    let own = own.map_or(&[][..], |(_, flags)| flags);
-    D::COMMON.iter().chain(own).any(|flag| flag.name == SEED)
-}
-
-/// The options that are typed: all but the seed, which every command has.
-fn typed<D: Described>() -> impl Iterator<Item = (&'static Flag, Vec<&'static str>)> {
-    options::<D>().into_iter().filter(|(flag, _)| flag.name != SEED)
-}
-
-/// The heading of options that only some methods have. There are a few, and they live as long as the program.
-fn heading(methods: &[&str]) -> &'static str {
-    Box::leak(format!("Options of the method {}", methods.join(" and ")).into_boxed_str())
+/// The heading of the options that these methods have. There are a few, and they live as long as the program.
+fn heading<D: Described>(methods: &[&str]) -> &'static str {
+    Box::leak(D::topic(methods).into_boxed_str())
 }
 
 /// An option's argument. `usual`: the values of a description without options.
@@ -107,11 +90,9 @@ fn argument<D: Described>((flag, methods): (&'static Flag, Vec<&'static str>), u
         .long(flag.name.replace('_', "-"))
         .help(format!("{}{default}", flag.help))
         .action(ArgAction::Set);
-    let argument = match &methods[..] {
-        [] => argument,
-        _ if D::METHODS.len() == 1 => argument,
-        _ => argument.help_heading(heading(&methods)),
-    };
+    let argument = argument.help_heading(heading::<D>(&methods));
+    let is_special = !methods.is_empty() && D::METHODS.len() > 1;
+    let argument = argument.hide_short_help(flag.is_rare || is_special);
     match flag.kind {
         Kind::One(read) => argument.value_name(flag.value).value_parser(read),
         Kind::Text => argument.value_name(flag.value).value_parser(value_parser!(String)),
@@ -129,6 +110,7 @@ impl<D: Described + Default> Args for Options<D> {
             .long(METHOD)
             .value_name(D::METHOD.value)
             .help(D::METHOD.help)
+            .help_heading(heading::<D>(&[]))
             .hide(names.len() == 1)
             .value_parser(names)
             .hide_possible_values(true);
@@ -136,12 +118,18 @@ impl<D: Described + Default> Args for Options<D> {
             .long(CONFIG)
             .value_name("JOB.json")
             .value_parser(value_parser!(PathBuf))
+            .help_heading(JOBS)
             .help("Take options from this file, as --print-config prints them; options that are typed overrule it");
         let print = Arg::new(PRINT)
             .long("print-config")
             .action(ArgAction::SetTrue)
+            .help_heading(JOBS)
             .help("Print the options in force, as JSON for --config, and do nothing else");
-        command.arg(method).args(typed::<D>().map(|option| argument::<D>(option, &usual))).arg(config).arg(print)
+        command
+            .arg(method)
+            .args(options::<D>().into_iter().map(|option| argument::<D>(option, &usual)))
+            .arg(config)
+            .arg(print)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -155,7 +143,7 @@ impl<D: Described> FromArgMatches for Options<D> {
         if let Some(method) = matches.get_one::<String>(METHOD) {
             given.insert(METHOD.into(), method.as_str().into());
         }
-        for (flag, _) in typed::<D>() {
+        for (flag, _) in options::<D>().into_iter() {
             let words = |id| matches.get_many::<String>(id).map(|words| words.cloned().collect::<Vec<_>>());
             let value = match flag.kind {
                 Kind::One(_) => matches.get_one::<Value>(flag.name).cloned(),

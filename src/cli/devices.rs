@@ -6,10 +6,11 @@ use partwise::engines::Verdict;
 use serde::Serialize;
 
 use super::engine::engines;
-use super::{Common, Ending, print, table};
+use super::{Common, Ending, examples, print, table};
 
 /// List the GPUs that can be used, and the engine that `auto` takes (measured once, then kept)
 #[derive(Args)]
+#[command(after_long_help = examples::DEVICES)]
 pub(super) struct Devices {}
 
 #[derive(Serialize)]

@@ -21,7 +21,9 @@ pub(super) fn engines(common: &Common) -> Engines {
 /// Opens the engine that the options ask for. Naming a GPU asks for it.
 pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
     match choice(common) {
-        OnWhich::One(choice) => engines(common).open(&choice),
+        OnWhich::One(choice) => {
+            engines(common).open(&choice).inspect(|engine| log::info!("engine: {}", engine.describe()))
+        }
         OnWhich::EveryCard { .. } => {
             Err(Error::Input("--gpu all is for separate; name one of `partwise devices`".into()))
         }

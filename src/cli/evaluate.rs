@@ -9,28 +9,33 @@ use partwise::audio;
 use partwise::evaluate::{self, Measures, Order, Scores};
 use serde::Serialize;
 
-use super::{Common, Ending, escaped, memory, print, progress, sources, table};
+use super::common::heading::FILES;
+use super::{Common, Ending, escaped, examples, memory, print, progress, sources, table};
+
+/// By so many dB of mean SI-SDR, another order of the estimates is clearly better.
+const CLEARLY_BETTER: f64 = 3.0;
 
 /// Score estimates against the true sources: SDR, SIR, SAR (BSS Eval v3), SI-SDR and SNR, in dB
 ///
 /// Each channel is compared with the same channel of the reference. Every ratio is one of energies summed over all
 /// channels.
 #[derive(Args)]
+#[command(after_long_help = examples::EVALUATE)]
 pub(super) struct Evaluate {
     /// The true sources of one recording
-    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true, help_heading = FILES)]
     reference: Vec<String>,
     /// Their estimates, in the same order
-    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true, help_heading = FILES)]
     estimate: Vec<String>,
     /// The recording itself, to report by how much the estimates improve on it
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = FILES)]
     mixture: Vec<String>,
     /// Find the order of the estimates with the best mean SIR, or with the best mean SDR if every SIR is infinite
-    #[arg(long)]
+    #[arg(long, help_heading = "Scores")]
     permute: bool,
     /// Print comma-separated values on stdout instead of a table
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with = "json", help_heading = "Scores")]
     csv: bool,
 }
 
@@ -81,6 +86,12 @@ impl Evaluate {
         let spinner = progress::spinner(common, "scoring");
         let scores = evaluate::evaluate(&truth, &guesses, mix.first().map(Vec::as_slice), order)?;
         spinner.finish_and_clear();
+        let gain = if self.permute { 0.0 } else { evaluate::better_order(&truth, &guesses) };
+        if gain > CLEARLY_BETTER {
+            log::warn!(
+                "the estimates fit better in another order, by {gain:.1} dB of SI-SDR on average; --permute finds the best order"
+            );
+        }
         for (reference, scores) in references.iter().zip(&scores) {
             if scores.measures.sdr.is_nan() {
                 log::warn!("{}: cannot be scored, because it or its estimate is silent", reference.display());

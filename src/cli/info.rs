@@ -11,10 +11,11 @@ use partwise::schedule::{FileReport, MANIFEST, Status, read_manifest};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Common, Ending, escaped, manifest, print, shown, train};
+use super::{Common, Ending, escaped, examples, manifest, print, shown, train};
 
 /// Say what a model, a recording or a folder of results holds
 #[derive(Args)]
+#[command(after_long_help = examples::INFO)]
 pub(super) struct Info {
     /// A model (a file, or a name of `partwise models`), a recording, or a folder of results
     #[arg(value_name = "MODEL|AUDIO|RESULTS")]
@@ -79,7 +80,7 @@ fn of_model(model: &Model) -> Value {
 }
 
 fn model_text(model: &Model, path: &Path) -> String {
-    let mut text = train::summary(model, path);
+    let mut text = train::learned(model, path);
     text += &format!("method {}, the {} of {}\n", model.parts.method(), model.spectrum, bands(model));
     if let Parts::Committee(learned) = &model.parts {
         for (index, manner) in learned.manners().enumerate() {

@@ -1,11 +1,14 @@
 //! Handles Ctrl-C and the signals that ask a process to end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::Context;
 
 static LISTENING: AtomicBool = AtomicBool::new(false);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// The files of a job that are begun and not ended.
+pub(super) static IN_PROGRESS: AtomicUsize = AtomicUsize::new(0);
 
 /// Handles signals while it exists. The first Ctrl-C (or SIGTERM, SIGHUP) sets a flag, the second ends the program at
 /// once. Afterwards, the first one ends the program.
@@ -34,7 +37,12 @@ fn note() {
     if !LISTENING.load(Ordering::Relaxed) || INTERRUPTED.swap(true, Ordering::Relaxed) {
         std::process::exit(130);
     }
-    log::warn!("interrupted: finishing the files in progress; interrupt again to stop at once");
+    let what = match IN_PROGRESS.load(Ordering::Relaxed) {
+        0 => "finishing what is in progress".into(),
+        1 => "finishing 1 file in progress".into(),
+        files => format!("finishing {files} files in progress"),
+    };
+    log::warn!("interrupted: {what}; interrupt again to stop at once");
 }
 
 /// Calls `note` on a thread of its own for every signal that asks the process to end. A signal that was ignored when

@@ -8,7 +8,9 @@ use clap::{Args, Subcommand};
 use partwise::schedule::{FileReport, MANIFEST, Status, read_manifest};
 use serde::Serialize;
 
-use super::{Common, Ending, escaped, print, say, table, write_whole};
+use super::common::heading::FILES;
+use super::output::conclude;
+use super::{Common, Ending, escaped, examples, say, shown, table, write_whole};
 
 /// Work with the manifests of separation runs
 #[derive(Args)]
@@ -24,12 +26,13 @@ enum Action {
 
 /// Join manifests, such as those of shards, into one with the latest line of every input
 #[derive(Args)]
+#[command(after_long_help = examples::MERGE)]
 struct Merge {
     /// Manifests, or folders of results; if several contain a file, the last one counts
     #[arg(required = true, value_name = "MANIFEST|DIR")]
     manifests: Vec<PathBuf>,
     /// The file to write; a summary then goes to stdout; may be one of the inputs [default: stdout, and no summary]
-    #[arg(short, long, value_name = "OUT.jsonl")]
+    #[arg(short, long, value_name = "OUT.jsonl", help_heading = FILES)]
     output: Option<PathBuf>,
 }
 
@@ -68,7 +71,7 @@ impl Merge {
             Some(path) => {
                 write_whole(path, |partial| std::fs::write(partial, &text))?;
                 let summary = summarize(&merged);
-                print(common.json, &summary, || summary.text())?;
+                conclude(common, &summary, || summary.text() + &format!("wrote {}\n", shown(path)))?;
             }
         }
         Ok(Ending::Done)

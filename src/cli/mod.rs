@@ -1,4 +1,4 @@
-//! What a user types. A command a file; what all may be told is in `common.rs`.
+//! What a user types. A command a file; the options that commands share are in `common.rs`.
 
 mod arguments;
 mod bench;
@@ -10,13 +10,16 @@ mod common;
 mod demo;
 mod description;
 mod devices;
+mod documents;
 mod engine;
 mod evaluate;
+mod examples;
 mod factorize;
 mod info;
 mod interrupt;
 mod manifest;
 mod memory;
+mod messages;
 mod models;
 mod output;
 mod progress;
@@ -28,79 +31,70 @@ mod sources;
 mod state;
 mod train;
 
-use std::io::Write;
-
-use anyhow::Context;
 use clap::{Parser, Subcommand};
-use log::LevelFilter;
 
 pub(crate) use common::Ending;
-pub(crate) use output::complain;
+pub(crate) use messages::complain;
 
-use common::Common;
+use common::{Common, Computing, Nothing, Threads, Tuning, With};
+use messages::start_log;
 use output::{check_output, escaped, print, say, shown, table, write_whole};
 
-/// Separates one recording into its sources by nonnegative factorization, on any GPU or CPU.
+/// Separates one recording into its sources by nonnegative factorization, on any GPU or CPU
 #[derive(Parser)]
-#[command(name = "partwise", version, max_term_width = 110)]
-struct Cli {
+#[command(name = "partwise", bin_name = "partwise", version, max_term_width = 110, after_long_help = examples::ALL)]
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
-    #[command(flatten)]
-    common: Common,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train::Train),
-    Separate(Box<separate::Separate>),
-    Denoise(Box<separate::Denoise>),
-    Manifest(manifest::Manifest),
-    Evaluate(evaluate::Evaluate),
-    Factorize(factorize::Factorize),
-    Check(check::Check),
-    Models(models::Models),
-    Info(info::Info),
-    Devices(devices::Devices),
-    Bench(bench::Bench),
-    Demo(demo::Demo),
-    Reproduce(reproduce::Reproduce),
+    Train(Box<With<Computing, train::Train>>),
+    Separate(Box<With<Computing, separate::Separate>>),
+    Denoise(Box<With<Computing, separate::Denoise>>),
+    Evaluate(With<Threads, evaluate::Evaluate>),
+    Models(With<Nothing, models::Models>),
+    Info(With<Nothing, info::Info>),
+    Demo(With<Computing, demo::Demo>),
+    Manifest(With<Nothing, manifest::Manifest>),
     #[cfg(feature = "serve")]
-    Serve(Box<serve::Serve>),
+    Serve(Box<With<Computing, serve::Serve>>),
     #[cfg(feature = "serve")]
-    Client(client::Client),
+    Client(Box<With<Nothing, client::Client>>),
+    Devices(With<Tuning, devices::Devices>),
+    Check(With<Computing, check::Check>),
+    Bench(With<Computing, bench::Bench>),
+    Factorize(Box<With<Computing, factorize::Factorize>>),
+    Reproduce(Box<With<Computing, reproduce::Reproduce>>),
+    Completions(documents::Completions),
+    Man(documents::Man),
 }
 
 /// Parses the arguments and runs the command.
 pub(crate) fn run() -> anyhow::Result<Ending> {
     prepare();
-    let Some(Cli { command, common }) = arguments::parse::<Cli>()? else { return Ok(Ending::Done) };
-    start_log(&common);
-    if let Some(threads) = common.threads.filter(|&threads| usize::from(threads) > common.thread_count()) {
-        log::warn!("--threads {threads}: this machine runs {} at once, so there are no more", common.thread_count());
-    }
-    // Transforms share the global pool; the engine has its own.
-    let threads = common.thread_count();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-    pool.with_context(|| format!("cannot start {threads} threads; give fewer --threads"))?;
+    let Some(Cli { command }) = arguments::parse::<Cli>()? else { return Ok(Ending::Done) };
     match command {
-        Command::Train(train) => train.run(&common),
-        Command::Separate(separate) => separate.run(&common),
-        Command::Denoise(denoise) => denoise.run(&common),
-        Command::Manifest(manifest) => manifest.run(&common),
-        Command::Evaluate(evaluate) => evaluate.run(&common),
-        Command::Factorize(factorize) => factorize.run(&common),
-        Command::Check(check) => check.run(&common),
-        Command::Models(models) => models.run(&common),
-        Command::Info(info) => info.run(&common),
-        Command::Devices(devices) => devices.run(&common),
-        Command::Bench(bench) => bench.run(&common),
-        Command::Demo(demo) => demo.run(&common),
-        Command::Reproduce(reproduce) => reproduce.run(&common),
+        Command::Train(given) => given.run(train::Train::run),
+        Command::Separate(given) => given.run(separate::Separate::run),
+        Command::Denoise(given) => given.run(separate::Denoise::run),
+        Command::Evaluate(given) => given.run(evaluate::Evaluate::run),
+        Command::Models(given) => given.run(models::Models::run),
+        Command::Info(given) => given.run(info::Info::run),
+        Command::Demo(given) => given.run(demo::Demo::run),
+        Command::Manifest(given) => given.run(manifest::Manifest::run),
         #[cfg(feature = "serve")]
-        Command::Serve(serve) => serve.run(&common),
+        Command::Serve(given) => given.run(serve::Serve::run),
         #[cfg(feature = "serve")]
-        Command::Client(client) => client.run(&common),
+        Command::Client(given) => given.run(client::Client::run),
+        Command::Devices(given) => given.run(devices::Devices::run),
+        Command::Check(given) => given.run(check::Check::run),
+        Command::Bench(given) => given.run(bench::Bench::run),
+        Command::Factorize(given) => given.run(factorize::Factorize::run),
+        Command::Reproduce(given) => given.run(reproduce::Reproduce::run),
+        Command::Completions(completions) => completions.run(arguments::command::<Cli>()),
+        Command::Man(man) => man.run(arguments::command::<Cli>()),
     }
 }
 
@@ -119,40 +113,80 @@ fn prepare() {
     }
 }
 
-/// Logs go to stderr, warnings and up unless asked otherwise; `RUST_LOG` overrules.
-fn start_log(common: &Common) {
-    let level = match (common.quiet, common.verbose) {
-        (true, _) => LevelFilter::Error,
-        (_, 0) => LevelFilter::Warn,
-        (_, 1) => LevelFilter::Info,
-        _ => LevelFilter::Debug,
-    };
-    // Drivers and their loaders have much to say that no user can act on.
-    let foreign = if common.verbose < 2 { LevelFilter::Error } else { LevelFilter::Warn };
-    env_logger::Builder::new()
-        .filter_level(level)
-        // A service says what it does, unless it is told to be quiet.
-        .filter_module("partwise::serve", if common.quiet { level } else { level.max(LevelFilter::Info) })
-        .filter_module("wgpu_hal", foreign)
-        .filter_module("wgpu_core", foreign)
-        .filter_module("naga", foreign)
-        .filter_module("symphonia", foreign)
-        .parse_default_env()
-        .format(|out, record| {
-            let level = record.level().as_str().to_lowercase();
-            writeln!(out, "partwise: {level}: {}", escaped(&record.args().to_string()))
-        })
-        .init();
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn arguments_are_consistent() {
-        Cli::command().debug_assert();
+        arguments::command::<Cli>().debug_assert();
+    }
+
+    /// Every command and what is below it, by its path.
+    fn commands(of: &clap::Command) -> Vec<clap::Command> {
+        let below = of.get_subcommands().filter(|command| command.get_name() != "help").flat_map(commands);
+        std::iter::once(of.clone()).chain(below).collect()
+    }
+
+    fn all() -> Vec<clap::Command> {
+        let mut root = arguments::command::<Cli>();
+        root.build();
+        commands(&root)
+    }
+
+    #[test]
+    fn help_fits_the_terminal_and_breaks_no_word() {
+        for command in all() {
+            let help = |width: usize, long: bool| {
+                let mut command = command.clone().term_width(width).max_term_width(width);
+                let text = if long { command.render_long_help() } else { command.render_help() };
+                text.to_string()
+            };
+            for long in [false, true] {
+                let wide = help(1000, long);
+                let words: Vec<&str> = wide.split_whitespace().collect();
+                for width in [60, 80, 120] {
+                    let text = help(width, long);
+                    let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+                    assert!(longest.chars().count() <= width, "{}: {longest}", command.get_name());
+                    assert_eq!(text.split_whitespace().collect::<Vec<_>>(), words, "{}", command.get_name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn options_stand_under_headings_and_shared_ones_last() {
+        for command in all().into_iter().filter(|command| !command.has_subcommands()) {
+            let name = command.get_name();
+            let options = command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set());
+            let headings: Vec<&str> = options.map(|arg| arg.get_help_heading().unwrap_or("none")).collect();
+            assert!(!headings.contains(&"none"), "{name}: {headings:?}");
+            let screen = headings.iter().position(|&heading| heading == common::heading::SCREEN);
+            let last = &headings[screen.unwrap_or_default()..];
+            assert!(last.iter().all(|&heading| heading == common::heading::SCREEN), "{name}: {headings:?}");
+        }
+        let has = |name: &str, option: &str| {
+            let command = all().into_iter().find(|command| command.get_name() == name).unwrap();
+            command.get_arguments().any(|arg| arg.get_long() == Some(option))
+        };
+        assert!(has("separate", "engine") && has("bench", "engine") && !has("evaluate", "engine"));
+        assert!(has("evaluate", "threads") && !has("client", "threads") && !has("manifest", "threads"));
+        assert!(has("factorize", "seed") && has("train", "seed") && !has("check", "seed") && !has("serve", "seed"));
+    }
+
+    #[test]
+    fn every_command_has_examples_that_can_be_typed() {
+        for command in all().into_iter().filter(|command| !command.has_subcommands()) {
+            let name = command.get_name();
+            let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            let typed = examples::typed(&text);
+            assert!((2..=4).contains(&typed.len()), "{name}: {text}");
+            for words in typed {
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let parsed = arguments::command::<Cli>().try_get_matches_from(&words);
+                assert!(words[0] == "partwise" && parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+            }
+        }
     }
 }

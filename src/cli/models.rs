@@ -6,10 +6,11 @@ use partwise::Model;
 use partwise::model::SHIPPED;
 use serde::Serialize;
 
-use super::{Common, Ending, print, table};
+use super::{Common, Ending, examples, print, table};
 
 /// List the models that come with partwise, or print the card of one
 #[derive(Args)]
+#[command(after_long_help = examples::SHIPPED)]
 pub(super) struct Models {
     /// The model whose card is printed: what it was learned from, under which licences, and how well it separates
     #[arg(value_name = "NAME")]

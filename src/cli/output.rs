@@ -2,16 +2,34 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 use partwise::Error;
 use tempfile::NamedTempFile;
 
+use super::Common;
+
 /// Prints text, or a value as JSON, on stdout.
 pub(super) fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     say(&if json { serde_json::to_string_pretty(value)? + "\n" } else { text() })?;
     Ok(())
+}
+
+/// Prints how a command ended whose results are files. A quiet one says nothing.
+pub(super) fn conclude(
+    common: &Common,
+    value: &impl serde::Serialize,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    if common.quiet && !common.json { Ok(()) } else { print(common.json, value, text) }
+}
+
+/// Says what usually comes next beside results that a program may read.
+pub(super) fn hint(common: &Common, line: &str) {
+    if !common.quiet && !common.json && std::io::stderr().is_terminal() {
+        let _ = writeln!(std::io::stderr(), "{}", escaped(line));
+    }
 }
 
 /// Writes to stdout.
@@ -28,9 +46,9 @@ pub(super) fn told(written: std::io::Result<()>) -> partwise::Result<()> {
     }
 }
 
-/// Writes a line to stderr. If that fails, the error has nowhere to go.
-pub(crate) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "partwise: {}", escaped(line));
+/// Whether what goes to stderr is seen beside what goes to stdout, so that it need not be said twice.
+pub(super) fn is_seen() -> bool {
+    std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
 }
 
 /// Makes text safe for a terminal: one line, without escape sequences. File names may contain both.
@@ -41,6 +59,19 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     }
     let escape = |c: char| if acts(c) { c.escape_default().to_string() } else { c.into() };
     text.chars().map(escape).collect::<String>().into()
+}
+
+/// A command as typed in a shell.
+pub(super) fn typed(words: &[impl AsRef<str>]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=+,:@%".contains(c);
+    let quoted = words.iter().map(AsRef::as_ref).map(|word: &str| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.to_string()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    format!("partwise {}", quoted.collect::<Vec<_>>().join(" "))
 }
 
 /// A file's name, escaped.
@@ -106,6 +137,12 @@ mod tests {
     fn tables_line_up() {
         let rows = [vec!["name".to_string(), "dB".into()], vec!["ü\n".into(), "-12.5".into()]];
         assert_eq!(table(&rows), "name     dB\nü\\n   -12.5\n");
+    }
+
+    #[test]
+    fn commands_are_quoted_for_a_shell() {
+        let words = ["separate", "my demo/mixtures", "it's", "a=b/c.wav", ""].map(String::from);
+        assert_eq!(typed(&words), r"partwise separate 'my demo/mixtures' 'it'\''s' a=b/c.wav ''");
     }
 
     #[test]

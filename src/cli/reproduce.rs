@@ -15,14 +15,22 @@ use partwise::reproduce::{Corpus, Findings};
 use partwise::schedule;
 use partwise::spectrogram::{BandMap, Length, Spectrum, Transform};
 
+use super::common::Seed;
+use super::common::heading::FILES;
 use super::engine::open;
-use super::{Common, Ending, print, progress, shown, table};
+use super::output::conclude;
+use super::{Common, Ending, examples, progress, shown, table};
+
+/// The heading of what an experiment is.
+const EXPERIMENT: &str = "Experiment";
 
 /// Repeat a paper's experiment on your own recordings, and show the results beside the paper's
 #[derive(Args)]
 pub(super) struct Reproduce {
     #[command(subcommand)]
     experiment: Experiment,
+    #[command(flatten, next_help_heading = EXPERIMENT)]
+    seed: Seed,
 }
 
 #[derive(Subcommand)]
@@ -36,211 +44,217 @@ enum Experiment {
 
 /// Separate speech from noise by models of several orders at once (Jaureguiberry, Vincent & Richard 2014, section 4)
 #[derive(Args)]
+#[command(after_long_help = examples::AVERAGED)]
 struct Averaged {
     /// A folder with subfolders train and test, with recordings of one speaker alone
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = FILES)]
     speech: PathBuf,
     /// A folder with subfolders train and test, with recordings of noise alone, each of another noise
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = FILES)]
     noise: PathBuf,
     /// The folder for report.html, findings.json and the pictures
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Components of the speech models; all are averaged over [default: 2,4,8,16,32,64,128]
-    #[arg(long, value_name = "K,..", value_delimiter = ',')]
+    #[arg(long, value_name = "K,..", value_delimiter = ',', help_heading = EXPERIMENT)]
     orders: Option<Vec<usize>>,
     /// Levels of speech over noise in dB [default: -6,-3,0,3,6,9]
-    #[arg(long, value_name = "DB,..", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(long, value_name = "DB,..", value_delimiter = ',', allow_hyphen_values = true, help_heading = EXPERIMENT)]
     levels: Option<Vec<f64>>,
     /// Mixtures that are drawn for each order and level [default: 2]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     draws: Option<usize>,
     /// Frames of a drawn mixture [default: 300]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     frames: Option<usize>,
     /// Iterations of a separation [default: 50]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     iterations: Option<usize>,
     /// The most mixtures of recordings per level [default: 10]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     clips: Option<usize>,
 }
 
 /// Take impulsive noise off recordings, and separate speakers, by costs that are learned (Tanji & Murakami 2021, section IV)
 #[derive(Args)]
+#[command(after_long_help = examples::DEEP)]
 struct Deep {
     /// A folder with subfolders train and test of clean recordings, or with recordings of which every second is learned from
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = FILES)]
     clean: PathBuf,
     /// Folders of one female speaker each, with subfolders train and test; two or more, or none
-    #[arg(long, value_name = "DIR", num_args = 1..)]
+    #[arg(long, value_name = "DIR", num_args = 1.., help_heading = FILES)]
     female: Vec<PathBuf>,
     /// Folders of one male speaker each, as many; the first female and the first male speaker are a pair, and so on
-    #[arg(long, value_name = "DIR", num_args = 1..)]
+    #[arg(long, value_name = "DIR", num_args = 1.., help_heading = FILES)]
     male: Vec<PathBuf>,
     /// The folder for report.html, findings.json and the pictures
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Steps of every training [default: 200]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     steps: Option<usize>,
     /// Examples of every step [default: 2]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     batch: Option<usize>,
     /// Components of a factorization [default: 30]
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", help_heading = EXPERIMENT)]
     components: Option<usize>,
     /// Stacked updates of a training in noise [default: 300]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", help_heading = EXPERIMENT)]
     stacks: Option<usize>,
     /// Numbers of updates after which scores are taken [default: 1,5,10,25,50,100,200,300,400,500]
-    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', help_heading = EXPERIMENT)]
     after: Option<Vec<usize>>,
     /// Noises of every recording [default: 3]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     noises: Option<usize>,
     /// Random starts of every mixture of speakers [default: 3]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", help_heading = EXPERIMENT)]
     starts: Option<usize>,
     /// The most mixtures of a pair of speakers [default: 2]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     mixtures: Option<usize>,
     /// The level of recordings over the noise in dB [default: -10]
-    #[arg(long, value_name = "DB", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DB", allow_hyphen_values = true, help_heading = EXPERIMENT)]
     snr: Option<f64>,
 }
 
 /// Separate two speakers by bases of mel spectra (Wang & Sha 2014, section 4)
 #[derive(Args)]
+#[command(after_long_help = examples::DISCRIMINATIVE)]
 struct Discriminative {
     /// Folders of one female speaker each, with subfolders train and test
-    #[arg(long, value_name = "DIR", num_args = 1..)]
+    #[arg(long, value_name = "DIR", num_args = 1.., help_heading = FILES)]
     female: Vec<PathBuf>,
     /// Folders of one male speaker each, with subfolders train and test
-    #[arg(long, value_name = "DIR", num_args = 1..)]
+    #[arg(long, value_name = "DIR", num_args = 1.., help_heading = FILES)]
     male: Vec<PathBuf>,
     /// The folder for report.html, findings.json and the pictures
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Components per speaker; each is tried [default: 70,140,280]
-    #[arg(long, value_name = "K,..", value_delimiter = ',')]
+    #[arg(long, value_name = "K,..", value_delimiter = ',', help_heading = EXPERIMENT)]
     ranks: Option<Vec<usize>>,
     /// Weights of the penalty on the gains; each is tried [default: 0,0.1]
-    #[arg(long, value_name = "L,..", value_delimiter = ',')]
+    #[arg(long, value_name = "L,..", value_delimiter = ',', help_heading = EXPERIMENT)]
     sparsities: Option<Vec<f64>>,
     /// Random starts, over which results are means [default: 2]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", help_heading = EXPERIMENT)]
     starts: Option<usize>,
     /// The most mixtures of a pair of speakers [default: 5]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     mixtures: Option<usize>,
     /// Iterations of training, and updates of separation [default: 100]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     iterations: Option<usize>,
     /// What of the spectrum is factorized: magnitude or power [default: magnitude]
-    #[arg(long, value_name = "WORD")]
+    #[arg(long, value_name = "WORD", help_heading = EXPERIMENT)]
     spectrum: Option<Spectrum>,
     /// The bands [default: mel:80:0-4000]
-    #[arg(long, value_name = "BANDS")]
+    #[arg(long, value_name = "BANDS", help_heading = EXPERIMENT)]
     bands: Option<BandMap>,
     /// c of the filter x_n - c x_(n-1) before the data are formed [default: 0.95]
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", help_heading = EXPERIMENT)]
     pre_emphasis: Option<f64>,
     /// The Hamming window, in samples or milliseconds [default: 32ms]
-    #[arg(long, value_name = "LENGTH")]
+    #[arg(long, value_name = "LENGTH", help_heading = EXPERIMENT)]
     window: Option<Length>,
     /// The hop, in samples or milliseconds [default: 16ms]
-    #[arg(long, value_name = "LENGTH")]
+    #[arg(long, value_name = "LENGTH", help_heading = EXPERIMENT)]
     hop: Option<Length>,
     /// The transform's length in samples [default: 1024]
-    #[arg(long, value_name = "SAMPLES")]
+    #[arg(long, value_name = "SAMPLES", help_heading = EXPERIMENT)]
     fft: Option<usize>,
 }
 
 /// Separate speech from music under Gaussian mixture gain priors (Grais & Erdogan 2012, table 1)
 #[derive(Args)]
+#[command(after_long_help = examples::GAIN_PRIOR)]
 struct GainPrior {
     /// A folder with subfolders train and test, with recordings of one speaker alone
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = FILES)]
     speech: PathBuf,
     /// A folder with subfolders train and test, with recordings of music alone
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = FILES)]
     music: PathBuf,
     /// The folder for report.html, findings.json and the pictures
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Components per source [default: 128]
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", help_heading = EXPERIMENT)]
     rank: Option<usize>,
     /// Gaussians per source [default: 32]
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", help_heading = EXPERIMENT)]
     mixtures: Option<usize>,
     /// The most mixtures per level [default: 20]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     clips: Option<usize>,
     /// Levels of speech over music in dB [default: -5,0,5,10,15,20]
-    #[arg(long, value_name = "DB,..", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(long, value_name = "DB,..", value_delimiter = ',', allow_hyphen_values = true, help_heading = EXPERIMENT)]
     levels: Option<Vec<f64>>,
     /// Weights of the grid; every pair is tried [default: 0,0.01,0.1,0.5,2,10]
-    #[arg(long, value_name = "A,..", value_delimiter = ',')]
+    #[arg(long, value_name = "A,..", value_delimiter = ',', help_heading = EXPERIMENT)]
     grid: Option<Vec<f64>>,
 }
 
 /// Separate instruments by patterns that move in time and pitch (Schmidt & Mørup 2006, section 3)
 #[derive(Args)]
+#[command(after_long_help = examples::NMF2D)]
 struct Nmf2d {
     /// Recordings of single instruments, two or more at one sample rate; the experiment separates their sum
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    #[arg(long, value_name = "FILE", required = true, num_args = 1.., help_heading = FILES)]
     sources: Vec<PathBuf>,
     /// The folder for report.html, findings.json and the pictures
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Length of an NMF2D pattern in frames [default: 7]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", help_heading = EXPERIMENT)]
     time_lags: Option<usize>,
     /// Lengths of an NMFD pattern in frames; each is tried [default: 2, and as many as --time-lags]
-    #[arg(long, value_name = "T,..", value_delimiter = ',')]
+    #[arg(long, value_name = "T,..", value_delimiter = ',', help_heading = EXPERIMENT)]
     nmfd_lags: Option<Vec<usize>>,
     /// Bands (half semitones) that a pattern moves over; each is tried [default: 12,18]
-    #[arg(long, value_name = "P,..", value_delimiter = ',')]
+    #[arg(long, value_name = "P,..", value_delimiter = ',', help_heading = EXPERIMENT)]
     pitch_lags: Option<Vec<usize>>,
     /// Random starts per model; the one with the lowest objective is kept [default: 8]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", help_heading = EXPERIMENT)]
     starts: Option<usize>,
     /// Updates per start [default: 300]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = EXPERIMENT)]
     iterations: Option<usize>,
     /// Components of NMFD, whose patterns do not move in pitch [default: 6]
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", help_heading = EXPERIMENT)]
     components: Option<usize>,
     /// The Hann window, in samples (2048) or milliseconds (128ms) [default: 2048]
-    #[arg(long, value_name = "LENGTH")]
+    #[arg(long, value_name = "LENGTH", help_heading = EXPERIMENT)]
     window: Option<Length>,
     /// The hop, in samples or milliseconds [default: 1024]
-    #[arg(long, value_name = "LENGTH")]
+    #[arg(long, value_name = "LENGTH", help_heading = EXPERIMENT)]
     hop: Option<Length>,
     /// The transform's length in samples [default: the smallest power of two not below the window]
-    #[arg(long, value_name = "SAMPLES")]
+    #[arg(long, value_name = "SAMPLES", help_heading = EXPERIMENT)]
     fft: Option<usize>,
 }
 
 impl Reproduce {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
+        let Seed { seed } = self.seed;
         let (findings, output) = match self.experiment {
-            Experiment::Averaged(experiment) => (experiment.run(common)?, experiment.output),
-            Experiment::Deep(experiment) => (experiment.run(common)?, experiment.output),
-            Experiment::Discriminative(experiment) => (experiment.run(common)?, experiment.output),
-            Experiment::GainPrior(experiment) => (experiment.run(common)?, experiment.output),
-            Experiment::Nmf2d(experiment) => (experiment.run(common)?, experiment.output),
+            Experiment::Averaged(experiment) => (experiment.run(common, seed)?, experiment.output),
+            Experiment::Deep(experiment) => (experiment.run(common, seed)?, experiment.output),
+            Experiment::Discriminative(experiment) => (experiment.run(common, seed)?, experiment.output),
+            Experiment::GainPrior(experiment) => (experiment.run(common, seed)?, experiment.output),
+            Experiment::Nmf2d(experiment) => (experiment.run(common, seed)?, experiment.output),
         };
         let page = findings.write(&output)?;
-        print(common.json, &findings, || format!("{}\nfull report: {}\n", findings.text(table), shown(&page)))?;
+        conclude(common, &findings, || format!("{}\nwrote the full report: {}\n", findings.text(table), shown(&page)))?;
         Ok(Ending::Done)
     }
 }
 
 impl Averaged {
-    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+    fn run(&self, common: &Common, seed: u64) -> anyhow::Result<Findings> {
         let usual = AveragedOptions::default();
         let options = AveragedOptions {
             orders: self.orders.clone().unwrap_or(usual.orders),
@@ -250,7 +264,7 @@ impl Averaged {
             iterations: self.iterations.unwrap_or(usual.iterations),
             clips: self.clips.unwrap_or(usual.clips),
             transform: usual.transform,
-            seed: common.seed(),
+            seed,
         };
         let (speech, noise) = (corpus("speech", &self.speech)?, corpus("noise", &self.noise)?);
         let engine = open(common)?;
@@ -270,7 +284,7 @@ impl Averaged {
 }
 
 impl Deep {
-    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+    fn run(&self, common: &Common, seed: u64) -> anyhow::Result<Findings> {
         let usual = DeepOptions::default();
         let mut after = self.after.clone().unwrap_or(usual.after);
         after.sort_unstable();
@@ -285,7 +299,7 @@ impl Deep {
             mixtures: self.mixtures.unwrap_or(usual.mixtures),
             snr: self.snr.unwrap_or(usual.snr),
             after,
-            seed: common.seed(),
+            seed,
             ..usual
         };
         if self.female.len() != self.male.len() || self.female.len() == 1 {
@@ -312,7 +326,7 @@ impl Deep {
 }
 
 impl Discriminative {
-    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+    fn run(&self, common: &Common, seed: u64) -> anyhow::Result<Findings> {
         let usual = DiscriminativeOptions::default();
         let options = DiscriminativeOptions {
             ranks: self.ranks.clone().unwrap_or(usual.ranks),
@@ -329,7 +343,7 @@ impl Discriminative {
                 fft: self.fft.or(usual.transform.fft),
                 shape: usual.transform.shape,
             },
-            seed: common.seed(),
+            seed,
         };
         let speaker = |sex: &'static str| {
             move |folder: &PathBuf| {
@@ -355,7 +369,7 @@ impl Discriminative {
 }
 
 impl GainPrior {
-    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+    fn run(&self, common: &Common, seed: u64) -> anyhow::Result<Findings> {
         let usual = GainPriorOptions::default();
         let mut levels = self.levels.clone().unwrap_or(usual.levels);
         levels.sort_by(f64::total_cmp);
@@ -366,7 +380,7 @@ impl GainPrior {
             clips: self.clips.unwrap_or(usual.clips),
             levels,
             grid: self.grid.clone().unwrap_or(usual.grid),
-            seed: common.seed(),
+            seed,
         };
         let (speech, music) = (corpus("speech", &self.speech)?, corpus("music", &self.music)?);
         let engine = open(common)?;
@@ -386,7 +400,7 @@ impl GainPrior {
 }
 
 impl Nmf2d {
-    fn run(&self, common: &Common) -> anyhow::Result<Findings> {
+    fn run(&self, common: &Common, seed: u64) -> anyhow::Result<Findings> {
         let usual = Nmf2dOptions::default();
         let time_lags = self.time_lags.unwrap_or(usual.time_lags);
         let options = Nmf2dOptions {
@@ -402,7 +416,7 @@ impl Nmf2d {
                 fft: self.fft.or(usual.transform.fft),
                 shape: usual.transform.shape,
             },
-            seed: common.seed(),
+            seed,
         };
         let engine = open(common)?;
         let bar = progress::bar(common, 0, "factorizing");

@@ -11,21 +11,25 @@ use anyhow::bail;
 use clap::Args;
 use partwise::AnyEngine;
 use partwise::engines::Engines;
-use partwise::job::{Denoising, Separation, SeparationMethod};
+use partwise::job::{Denoising, Separation};
 use partwise::model::Model;
+use partwise::options::Described;
 use partwise::recordings::Event;
 use partwise::schedule::{
-    self, FileReport, Job, LeftOut, Listing, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station, Status,
+    self, FileReport, Job, LeftOut, Listing, MANIFEST, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station,
+    Status,
 };
 use partwise::separate::Plan;
 use serde::Serialize;
 
+use super::common::heading::{FILES, JOBS, MODEL};
 use super::description::{self, Options, PRINT};
 use super::engine::{choice, engines};
 use super::interrupt::Interrupts;
 use super::memory::Memory;
+use super::output::{conclude, is_seen};
 use super::progress::JobBar;
-use super::{Common, Ending, escaped, print, sources};
+use super::{Common, Ending, escaped, examples, shown, sources};
 
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
@@ -34,50 +38,50 @@ pub(super) fn stage_threads(common: &Common) -> usize {
 
 /// Separate recordings with a trained model, or without one by --method nmf2d
 #[derive(Args)]
+#[command(after_long_help = examples::SEPARATE)]
 pub(super) struct Separate {
     #[command(flatten)]
-    batch: Batch,
-    #[command(flatten)]
-    options: Options<Separation>,
+    batch: Batch<Separation>,
 }
 
-/// Take musical noise off recordings: keep what a few components explain, such as notes, and leave out single cells far above
+/// Take musical noise off recordings: keep what a few components explain, and leave out single cells far above
 #[derive(Args)]
+#[command(after_long_help = examples::DENOISE)]
 pub(super) struct Denoise {
     #[command(flatten)]
-    batch: Batch,
-    #[command(flatten)]
-    options: Options<Denoising>,
+    batch: Batch<Denoising>,
 }
 
-/// The files of a job, and how it goes through them.
+// The files of a job, what is done to them, and how the job goes through them.
 #[derive(Args)]
-struct Batch {
+struct Batch<D: Described + Default + Serialize> {
     /// Files, folders, globs, @list.txt or @list.jsonl
     #[arg(required_unless_present = PRINT, value_name = "INPUT")]
     inputs: Vec<String>,
-    /// The model: a file from `partwise train`, or the name of one of `partwise models`
-    #[arg(long, value_name = "MODEL")]
-    model: Option<PathBuf>,
     /// The folder for the results, one file a source, and for manifest.jsonl
-    #[arg(short, long, value_name = "DIR", required_unless_present = PRINT)]
+    #[arg(short, long, value_name = "DIR", required_unless_present = PRINT, help_heading = FILES)]
     output: Option<PathBuf>,
     /// Names of the results, with {stem}, {source} and {ext}
-    #[arg(long, default_value = PATTERN, value_name = "PATTERN")]
+    #[arg(long, default_value = PATTERN, value_name = "PATTERN", hide_short_help = true, help_heading = FILES)]
     name: String,
+    /// The model: a file from `partwise train`, or the name of one of `partwise models`
+    #[arg(long, value_name = "MODEL", help_heading = MODEL)]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options<D>,
     /// Skip files that the manifest proves done: the same input, model and options, and outputs that are there
-    #[arg(long)]
+    #[arg(long, help_heading = JOBS)]
     resume: bool,
-    /// Separate the I-th of N parts of the inputs, I from 1
-    #[arg(long, value_name = "I/N")]
+    /// Separate the I-th of N parts of the inputs, I from 1 [default: all of them]
+    #[arg(long, value_name = "I/N", help_heading = JOBS)]
     shard: Option<Shard>,
     /// Memory for the panels, on the host and on each device, such as 800M or 2G; a job needs some 150M more
     /// [default: 512M, or 3G for a GPU, and a quarter of the machine at most; a quarter of the
     /// machine where recordings are separated as a whole]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", hide_short_help = true, help_heading = JOBS)]
     memory: Option<Memory>,
     /// After a file fails: continue or stop
-    #[arg(long, default_value = "continue", value_name = "continue|stop")]
+    #[arg(long, default_value = "continue", value_name = "continue|stop", help_heading = JOBS)]
     on_error: OnErrorChoice,
 }
 
@@ -112,6 +116,8 @@ pub(super) struct Summary {
     /// Of folders: audio files of kinds that are not read, by the ends of their names.
     left_out: LeftOut,
     interrupted: bool,
+    /// The folder of the results and of manifest.jsonl.
+    output: PathBuf,
     /// Of what this run has done.
     audio_seconds: f64,
     pub(super) wall_seconds: f64,
@@ -124,54 +130,43 @@ pub(super) struct Summary {
 
 impl Separate {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
-        let separation = self.options.description(common.seed)?;
-        let blame = |error| self.options.blame(error);
-        if self.options.is_printed() {
-            description::print(&self.batch.in_force(separation, blame)?)?;
+        let separation = self.batch.options.description()?;
+        if self.batch.options.is_printed() {
+            description::print(&self.batch.in_force(separation)?)?;
             return Ok(Ending::Done);
         }
-        self.batch.run(common, separation, blame)
+        self.batch.run(common, separation)
     }
 
     /// Separates; also, what ended the job early.
     pub(super) fn separate(self, common: &Common) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
-        let separation = self.options.description(common.seed)?;
-        self.batch.separate(common, separation, |error| self.options.blame(error))
+        let separation = self.batch.options.description()?;
+        self.batch.separate(common, separation)
     }
 }
 
 impl Denoise {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
-        let Denoising(separation) = self.options.description(common.seed)?;
-        let blame = |error| self.options.blame(error);
-        if self.options.is_printed() {
-            description::print(&Denoising(self.batch.in_force(separation, blame)?))?;
+        let Denoising(separation) = self.batch.options.description()?;
+        if self.batch.options.is_printed() {
+            description::print(&Denoising(self.batch.in_force(separation)?))?;
             return Ok(Ending::Done);
         }
-        self.batch.run(common, separation, blame)
+        self.batch.run(common, separation)
     }
 }
 
-impl Batch {
-    /// The description in force. `blame` puts an error in the words of the command line.
-    fn in_force(
-        &self,
-        separation: Separation,
-        blame: impl Fn(partwise::Error) -> anyhow::Error,
-    ) -> anyhow::Result<Separation> {
+impl<D: Described + Default + Serialize> Batch<D> {
+    /// The description in force.
+    fn in_force(&self, separation: Separation) -> anyhow::Result<Separation> {
         let model = self.model.as_deref().map(Model::load).transpose()?;
-        Ok(self.plan(model.as_ref(), separation, blame)?.separation)
+        Ok(self.plan(model.as_ref(), separation)?.separation)
     }
 
     /// Separates, and prints a summary.
-    fn run(
-        self,
-        common: &Common,
-        separation: Separation,
-        blame: impl Fn(partwise::Error) -> anyhow::Error,
-    ) -> anyhow::Result<Ending> {
-        let (summary, failure) = self.separate(common, separation, blame)?;
-        print(common.json, &summary, || text(&summary))?;
+    fn run(self, common: &Common, separation: Separation) -> anyhow::Result<Ending> {
+        let (summary, failure) = self.separate(common, separation)?;
+        conclude(common, &summary, || text(&summary))?;
         match failure {
             Some(failure) if failure.is_full() => log::error!("{failure}"),
             Some(failure) => return Err(failure.into()),
@@ -187,12 +182,7 @@ impl Batch {
     }
 
     /// Separates; also, what ended the job early.
-    fn separate(
-        self,
-        common: &Common,
-        separation: Separation,
-        blame: impl Fn(partwise::Error) -> anyhow::Error,
-    ) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
+    fn separate(self, common: &Common, separation: Separation) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
         let (on, engines) = (choice(common), engines(common));
         // Loading a driver takes as long as reading a model.
         thread::scope(|scope| {
@@ -202,21 +192,18 @@ impl Batch {
                 Ok::<_, partwise::Error>((Model::from_bytes(path, &bytes)?, schedule::hash_bytes(&bytes)))
             };
             let (model, hash) = self.model.as_ref().map(read).transpose()?.unzip();
-            let plan = self.plan(model.as_ref(), separation, blame)?;
+            let plan = self.plan(model.as_ref(), separation)?;
             let parameters = parameters(&plan, hash.unwrap_or_default())?;
             self.run_job(common, &plan, parameters, &engines, opened)
         })
     }
 
-    fn plan<'a>(
-        &self,
-        model: Option<&'a Model>,
-        mut separation: Separation,
-        blame: impl Fn(partwise::Error) -> anyhow::Error,
-    ) -> anyhow::Result<Plan<'a>> {
+    fn plan<'a>(&self, model: Option<&'a Model>, mut separation: Separation) -> anyhow::Result<Plan<'a>> {
         if self.model.is_none() && separation.method.is_none() {
-            let without = SeparationMethod::WITHOUT_MODEL.join(" or ");
-            bail!("--model: name a model, or separate without one by --method {without}");
+            bail!(
+                "separate needs a model or a method without one: add --model with a file of `partwise train`, or add --method nmf2d \
+                 --sources 2"
+            );
         }
         for files in separation.files_mut() {
             let named: Vec<String> = files.iter().map(|path| path.to_string_lossy().into_owned()).collect();
@@ -230,7 +217,7 @@ impl Batch {
             }
             Ok(())
         };
-        Plan::new(model, &separation, &mut watch).map_err(blame)
+        Plan::new(model, &separation, &mut watch).map_err(|error| self.options.blame(error))
     }
 
     /// Separates all inputs.
@@ -251,6 +238,7 @@ impl Batch {
             .memory
             .map_or_else(|| schedule::usual_memory(&stations, plan.scheme.stretch.is_none()), |Memory(bytes)| bytes);
         schedule::check_memory(memory, &plan.scheme, stations.iter().map(Station::lanes).sum())?;
+        log::info!("engines: {engine}");
         let interrupts = Interrupts::listen()?;
         let job = Job {
             scheme: &plan.scheme,
@@ -273,7 +261,7 @@ impl Batch {
         drop(bar);
         let interrupted = interrupts.noted().load(Ordering::Relaxed);
         let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64());
-        Ok((Summary { left_out, ..summary }, failure))
+        Ok((Summary { left_out, output: output.into(), ..summary }, failure))
     }
 }
 
@@ -307,6 +295,7 @@ fn summarize(
         full,
         left_out: LeftOut::default(),
         interrupted,
+        output: PathBuf::new(),
         audio_seconds,
         wall_seconds,
         real_time_factor: audio_seconds / wall_seconds,
@@ -324,7 +313,8 @@ fn text(summary: &Summary) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!(", {count} {what}"))
         .collect();
-    let mut text = failures(&summary.results);
+    // A terminal has shown why files failed.
+    let mut text = if is_seen() { String::new() } else { failures(&summary.results) };
     text.push_str(&format!(
         "{done} of {files} files separated{}: {} of audio in {}, {:.0} times real time\non {}, busy {:.0} % of the time\n",
         counts.concat(),
@@ -334,6 +324,13 @@ fn text(summary: &Summary) -> String {
         summary.engine,
         100.0 * summary.engine_busy,
     ));
+    let files: usize = summary.results.iter().map(|report| report.outputs.len()).sum();
+    let folder = shown(&summary.output);
+    text.push_str(&match files {
+        0 => format!("wrote nothing but {folder}/{MANIFEST}\n"),
+        1 => format!("wrote 1 file and {MANIFEST} in {folder}\n"),
+        _ => format!("wrote {files} files and {MANIFEST} in {folder}\n"),
+    });
     if !summary.left_out.is_empty() {
         text.push_str(&format!("{}\n", summary.left_out));
     }

@@ -11,59 +11,62 @@ use clap::Args;
 use partwise::serve::{Limits, Server, Settings, Tokens};
 use serde::Serialize;
 
+use super::common::heading::FILES;
 use super::engine::{choice, engines};
 use super::interrupt::Interrupts;
 use super::memory::Memory;
 use super::separate::stage_threads;
-use super::{Common, Ending, print, say};
+use super::{Common, Ending, examples, print, say};
 
 /// How often the end of the service is looked for.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Serve separations and trainings over HTTP, with a web page
 #[derive(Args)]
+#[command(after_long_help = examples::SERVE)]
 pub(super) struct Serve {
     /// The folder of models, NAME.safetensors each; trained ones are added to it
-    #[arg(long, value_name = "DIR", required_unless_present = "add_client")]
+    #[arg(long, value_name = "DIR", required_unless_present = "add_client", help_heading = FILES)]
     models: Option<PathBuf>,
     /// The folder for jobs, recordings and results; it belongs to one service at a time
-    #[arg(long, value_name = "DIR", required_unless_present = "add_client")]
+    #[arg(long, value_name = "DIR", required_unless_present = "add_client", help_heading = FILES)]
     data: Option<PathBuf>,
     /// The address to listen on; port 0 lets the system choose. An address that others can reach needs --token-file
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7878")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7878", help_heading = "Address and clients")]
     listen: SocketAddr,
     /// A file of clients and the hashes of their tokens; every call then needs a token
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Address and clients")]
     token_file: Option<PathBuf>,
     /// Add a client to --token-file, print its token, and do not serve
-    #[arg(long, value_name = "NAME", requires = "token_file")]
+    #[arg(long, value_name = "NAME", requires = "token_file", help_heading = "Address and clients")]
     add_client: Option<String>,
     /// A folder whose recordings jobs may name by their paths; may be given several times
-    #[arg(long = "inputs", value_name = "DIR")]
+    #[arg(long = "inputs", value_name = "DIR", help_heading = FILES)]
     inputs: Vec<PathBuf>,
     /// The most bytes of the uploads of one job
-    #[arg(long, value_name = "SIZE", default_value = "2G")]
+    #[arg(long, value_name = "SIZE", default_value = "2G", help_heading = "Limits")]
     max_upload: Memory,
-    /// The most seconds of a recording
-    #[arg(long, value_name = "S", default_value_t = 14_400.0, value_parser = seconds)]
+    /// The most seconds of a recording [default: 14400, four hours]
+    #[arg(long, value_name = "S", default_value_t = 14_400.0, hide_default_value = true, value_parser = seconds, help_heading = "Limits")]
     max_seconds: f64,
     /// The most seconds of audio of all jobs that wait or run; beyond it, jobs are refused with 429
-    #[arg(long, value_name = "S", default_value_t = 86_400.0, value_parser = seconds)]
+    /// [default: 86400, a day]
+    #[arg(long, value_name = "S", default_value_t = 86_400.0, hide_default_value = true, value_parser = seconds, help_heading = "Limits")]
     queue_seconds: f64,
     /// The most bytes of uploads of all jobs that wait or run
-    #[arg(long, value_name = "SIZE", default_value = "16G")]
+    #[arg(long, value_name = "SIZE", default_value = "16G", help_heading = "Limits")]
     queue_bytes: Memory,
     /// How long a job and its results are kept after its end, such as 12h or 7d
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration, help_heading = "Limits")]
     keep: Duration,
     /// The most bytes of recordings and results that are kept; the oldest go first
-    #[arg(long, value_name = "SIZE", default_value = "32G")]
+    #[arg(long, value_name = "SIZE", default_value = "32G", help_heading = "Limits")]
     keep_bytes: Memory,
-    /// Memory for the panels of each model in use, as for `separate`
-    #[arg(long, value_name = "SIZE")]
+    /// Memory for the panels of each model in use, such as 800M [default: as of `separate`]
+    #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     memory: Option<Memory>,
     /// At the end, seconds in which jobs in progress may be finished; those that are not are done after the next start
-    #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = seconds, help_heading = "Limits")]
     drain: f64,
 }
 

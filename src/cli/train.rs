@@ -1,62 +1,67 @@
 //! `partwise train`
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use partwise::Training;
-use partwise::model::{Gain, Model, SourceSummary, Summary};
+use partwise::methods::deep::Task;
+use partwise::model::{Gain, Model, Parts, SourceSummary, Summary};
 use partwise::options::Rank;
 use partwise::recordings::{Event, Material, Recordings};
 use partwise::train::{self, Means};
 use serde_json::Value;
 
+use super::common::heading::{FILES, JOBS};
 use super::description::{self, Options, PRINT};
 use super::engine::open;
 use super::memory::Memory;
+use super::output::{conclude, typed};
 use super::state::StateFile;
-use super::{Common, Ending, check_output, print, progress, shown, sources, table};
+use super::{Common, Ending, check_output, examples, progress, shown, sources, table};
 
 /// Learn a model from recordings of each source alone
 #[derive(Args)]
+#[command(after_long_help = examples::TRAIN)]
 pub(super) struct Train {
     /// A source and its recordings: files, folders, globs or @lists; more paths may follow, or the same name again
-    #[arg(long = "source", value_name = "NAME=PATH", num_args = 1.., required_unless_present = PRINT)]
+    #[arg(long = "source", value_name = "NAME=PATH", num_args = 1.., required_unless_present = PRINT, help_heading = FILES)]
     sources: Vec<String>,
     /// The model file to write
-    #[arg(short, long, value_name = "MODEL.safetensors", required_unless_present = PRINT)]
+    #[arg(short, long, value_name = "MODEL.safetensors", required_unless_present = PRINT, help_heading = FILES)]
     output: Option<PathBuf>,
     #[command(flatten)]
     options: Options<Training>,
     /// Memory for a training on mixtures, such as 800M or 2G; mixtures that do not fit are formed again, or left out
     /// [default: a quarter of the machine]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", hide_short_help = true, help_heading = JOBS)]
     memory: Option<Memory>,
     /// Go on from the state that a long training keeps in MODEL.safetensors.state until it is done
-    #[arg(long)]
+    #[arg(long, hide_short_help = true, help_heading = JOBS)]
     resume: bool,
     /// Seconds between the states that a long training keeps
-    #[arg(long, value_name = "S", default_value_t = 60)]
+    #[arg(long, value_name = "S", default_value_t = 60, hide_short_help = true, help_heading = JOBS)]
     state_every: u32,
 }
 
 impl Train {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         if self.options.is_printed() {
-            let training = self.training(common)?;
+            let training = self.training()?;
             description::print(&training.in_force())?;
             return Ok(Ending::Done);
         }
+        let started = Instant::now();
         let (model, skipped) = self.learn(common)?;
         let output = self.output.as_deref().unwrap_or(Path::new(""));
-        print(common.json, &model.training, || summary(&model, output))?;
+        conclude(common, &model.training, || summary(&model, output, started.elapsed().as_secs_f64()))?;
         Ok(if skipped > 0 { Ending::Partial } else { Ending::Done })
     }
 
     /// The description of the training.
-    fn training(&self, common: &Common) -> anyhow::Result<Training> {
-        let training = self.options.description(common.seed)?;
+    fn training(&self) -> anyhow::Result<Training> {
+        let training = self.options.description()?;
         training.check().map_err(|error| self.options.blame(error))?;
         Ok(training)
     }
@@ -64,7 +69,7 @@ impl Train {
     /// Learns and writes the model; also, how many recordings could not be used.
     pub(super) fn learn(&self, common: &Common) -> anyhow::Result<(Model, usize)> {
         let output = self.output.as_ref().context("there is no --output to write the model to")?;
-        let training = self.training(common)?;
+        let training = self.training()?;
         let named = sources::named("--source", &self.sources)?;
         check_output(output, named.iter().flat_map(|(_, files)| files.iter().map(PathBuf::as_path)))?;
         let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
@@ -130,12 +135,24 @@ pub(super) fn rows(training: &Summary) -> Vec<Vec<String>> {
     std::iter::once(heading.map(String::from).to_vec()).chain(training.sources.iter().map(row)).collect()
 }
 
-pub(super) fn summary(model: &Model, path: &Path) -> String {
+/// What the columns mean.
+const COLUMNS: &str = "frames: those with sound; rank: components; objective: the distance of the model from the recordings, at \
+                       the first and the last iteration; dead: components that ended as zero\n";
+/// What the gain means, where there was a trial.
+const GAIN: &str = "gain to expect: by how much SDR a source improves in a mixture, at its level over the others\n";
+
+fn summary(model: &Model, path: &Path, seconds: f64) -> String {
+    format!("{}wrote {} in {seconds:.1} s\nnext: {}\n", learned(model, path), shown(path), next(model, path))
+}
+
+/// What a model was learned from, in a table, and how.
+pub(super) fn learned(model: &Model, path: &Path) -> String {
     let stft = &model.stft;
     format!(
-        "{}{}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
+        "{}{COLUMNS}{}{}{}: {} at {} Hz, {} {} / {} / {}, on {}\n",
         table(&rows(&model.training)),
         model.training.sources.iter().map(details).collect::<String>(),
+        if model.training.sources.iter().any(|source| !source.expected.is_empty()) { GAIN } else { "" },
         shown(path),
         model.divergence,
         model.sample_rate,
@@ -145,6 +162,15 @@ pub(super) fn summary(model: &Model, path: &Path) -> String {
         stft.fft,
         model.training.engine,
     )
+}
+
+/// The command that uses the model.
+fn next(model: &Model, path: &Path) -> String {
+    let (command, folder) = match &model.parts {
+        Parts::Deep(learned) if learned.task == Task::Denoise => ("denoise", "clean/"),
+        _ => ("separate", "separated/"),
+    };
+    typed(&[command, "recordings/", "--model", &shown(path), "-o", folder])
 }
 
 /// The gain to expect of a source: "speech, gain to expect: 4.1 dB at -5 dB, 5.0 dB at 0 dB, 5.2 dB at 5 dB".

@@ -54,10 +54,10 @@ pub struct Training {
     pub iterations: Option<usize>,
     /// Iterations end where ten of them lower the objective by less than this share of it; 0: never.
     pub tolerance: f64,
-    /// The window; if it is missing, 64 ms for the method nmf with ranks of its own choice and for exemplars, otherwise 128 ms.
+    /// The window; if it is missing, 96 ms for the method nmf with ranks of its own choice and for exemplars, otherwise 128 ms.
     #[serde(with = "text::option")]
     pub window: Option<Length>,
-    /// The hop; a quarter of the window if it is missing.
+    /// The hop; if it is missing, a third of the window for these two, otherwise a quarter.
     #[serde(with = "text::option")]
     pub hop: Option<Length>,
     /// The length of the transform in samples; if it is missing, the power of two that holds the window.
@@ -344,11 +344,12 @@ impl Training {
 
 impl Described for Training {
     const KIND: &'static str = "a training";
+    const TOPIC: &'static str = "Model";
     const USUAL: Option<&'static str> = Some("nmf");
     const METHOD: Flag = Flag::text(
         "method",
-        "nmf|exemplars|gain-prior|sparse|discriminative|averaged|deep",
-        "The method [default: nmf]",
+        "METHOD",
+        "nmf, exemplars, gain-prior, sparse, discriminative, averaged or deep [default: nmf]",
     );
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[
         ("nmf", committee::Training::FLAGS),
@@ -375,38 +376,38 @@ impl Described for Training {
             "extrapolated|joint|alternating",
             "extrapolated: each update starts further along the last step; joint: one pass updates both factors; alternating \
              [default: extrapolated; sparse and discriminative: alternating]",
-        ),
-        Flag::count("iterations", "N", "The most iterations [default: 50 extrapolated ones, or 100]"),
-        Flag::number("tolerance", "T", "Stop when ten iterations lower the objective by less than this share of it"),
+        ).rare(),
+        Flag::count("iterations", "N", "The most iterations [default: 15 of several sets of bases, 50 extrapolated ones, or 100]"),
+        Flag::number("tolerance", "T", "Stop when ten iterations lower the objective by less than this share of it [default: 0, never]").rare(),
         Flag::word::<Length>(
             "window",
             "LENGTH",
-            "The window, in samples (480) or milliseconds (30ms) [default: 128ms; nmf with --rank auto and exemplars: 64ms]",
+            "The window, in samples (480) or milliseconds (30ms) [default: 128ms; nmf with --rank auto and exemplars: 96ms]",
         ),
-        Flag::word::<Length>("hop", "LENGTH", "The hop, in samples or milliseconds [default: a quarter of the window]"),
+        Flag::word::<Length>("hop", "LENGTH", "The hop, in samples or milliseconds [default: a quarter of the window; nmf with --rank auto and exemplars: a third]").rare(),
         Flag::count(
             "fft",
             "N",
             "The length of the transform in samples [default: the power of two that holds the window]",
-        ),
-        Flag::word::<Shape>("window_shape", "hamming|hann|sqrt-hann", "The shape of the window"),
+        ).rare(),
+        Flag::word::<Shape>("window_shape", "hamming|hann|sqrt-hann", "The shape of the window").rare(),
         Flag::word::<Spectrum>(
             "spectrum",
             "power|magnitude",
             "What of the spectrum is factorized [default: magnitude, or power with is, t:N, ggd:B and beta:B below 0.5]",
-        ),
+        ).rare(),
         Flag::word::<BandMap>(
             "bands",
             "linear|log:24:50-8000|mel:80:0-4000",
             "The rows that are factorized: linear (the bins), bands an octave and their range in Hz, or a number of mel bands and \
              their range",
-        ),
+        ).rare(),
         Flag::number(
             "pre_emphasis",
             "C",
             "Factorize the spectra of samples that are filtered by x_n - C x_(n-1), as is usual for speech with 0.95; 0: of the \
-             samples as they are",
-        ),
+             samples as they are [default: 0]",
+        ).rare(),
         Flag::number(
             "sparsity",
             "L",
@@ -416,7 +417,7 @@ impl Described for Training {
             "normalize",
             "l1|l2",
             "Scale bases to norm 1 in this sense [default: l1, or l2 with a sparsity; sparse and discriminative: l2]",
-        ),
+        ).rare(),
         Flag::count("seed", "N", "The seed of the random starts: the same seed gives the same bytes"),
     ];
 
@@ -577,6 +578,8 @@ impl Separation {
 
 impl Described for Separation {
     const KIND: &'static str = "a separation";
+    const TOPIC: &'static str = "Separation";
+    const WITHOUT_MODEL: &'static [&'static str] = SeparationMethod::WITHOUT_MODEL;
     const USUAL: Option<&'static str> = None;
     const METHOD: Flag = Flag::text(
         "method",
@@ -608,7 +611,7 @@ impl Described for Separation {
             "extrapolated|alternating",
             "extrapolated: each update starts further along the last step, which takes a third of the passes; or alternating \
              [default: extrapolated, or alternating with a gain prior]",
-        ),
+        ).rare(),
         Flag::count(
             "iterations",
             "N",
@@ -618,10 +621,10 @@ impl Described for Separation {
             "tolerance",
             "T",
             "Stop the updates of a stretch of frames once five of them lower its objective by less than this share of its first \
-             value; 0: never",
-        ),
+             value [default: 0, never]",
+        ).rare(),
         Self::FORMAT,
-        Flag::text("only", "NAME", "Write this source alone"),
+        Flag::text("only", "NAME", "Write this source alone [default: all]"),
         Self::RESIDUAL,
     ];
 
@@ -653,6 +656,7 @@ impl Serialize for Denoising {
 
 impl Described for Denoising {
     const KIND: &'static str = "a denoising";
+    const TOPIC: &'static str = "Denoising";
     const USUAL: Option<&'static str> = Some(DENOISE.0);
     const METHOD: Flag = Flag::text("method", DENOISE.0, "The method");
     const METHODS: &'static [(&'static str, &'static [Flag])] = &[DENOISE];

@@ -18,6 +18,8 @@ pub struct Flag {
     pub help: &'static str,
     /// How words of the command line become the option's JSON value.
     pub kind: Kind,
+    /// Whether few users need it. A short help leaves it out.
+    pub is_rare: bool,
 }
 
 /// How words of the command line become a JSON value.
@@ -38,32 +40,32 @@ pub enum Kind {
 impl Flag {
     /// An option that takes a whole number.
     pub const fn count(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value, help, kind: Kind::One(count) }
+        Self { name, value, help, kind: Kind::One(count), is_rare: false }
     }
 
     /// An option that takes a number.
     pub const fn number(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value, help, kind: Kind::One(number) }
+        Self { name, value, help, kind: Kind::One(number), is_rare: false }
     }
 
     /// An option whose words are read by `T`.
     pub const fn word<T: FromStr<Err = Error>>(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value, help, kind: Kind::One(word::<T>) }
+        Self { name, value, help, kind: Kind::One(word::<T>), is_rare: false }
     }
 
     /// An option that takes any text.
     pub const fn text(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value, help, kind: Kind::Text }
+        Self { name, value, help, kind: Kind::Text, is_rare: false }
     }
 
     /// An option without a value.
     pub const fn switch(name: &'static str, help: &'static str) -> Self {
-        Self { name, value: "", help, kind: Kind::Switch }
+        Self { name, value: "", help, kind: Kind::Switch, is_rare: false }
     }
 
     /// An option that takes `NAME=PATH` words.
     pub const fn recordings(name: &'static str, help: &'static str) -> Self {
-        Self { name, value: "NAME=PATH", help, kind: Kind::Recordings }
+        Self { name, value: "NAME=PATH", help, kind: Kind::Recordings, is_rare: false }
     }
 
     /// A whole number or a word that is read by `T`, for all sources, or for some by their names.
@@ -72,7 +74,7 @@ impl Flag {
         value: &'static str,
         help: &'static str,
     ) -> Self {
-        Self { name, value, help, kind: Kind::PerSource(count_or_word::<T>) }
+        Self { name, value, help, kind: Kind::PerSource(count_or_word::<T>), is_rare: false }
     }
 
     /// An option of words that are read by `T`: one for all sources, or some by their names.
@@ -81,7 +83,13 @@ impl Flag {
         value: &'static str,
         help: &'static str,
     ) -> Self {
-        Self { name, value, help, kind: Kind::PerSource(word::<T>) }
+        Self { name, value, help, kind: Kind::PerSource(word::<T>), is_rare: false }
+    }
+
+    /// The same option, as one that few users need.
+    #[must_use]
+    pub const fn rare(self) -> Self {
+        Self { is_rare: true, ..self }
     }
 
     /// The option as typed: `--window-shape`.

@@ -12,6 +12,6 @@ pub use flags::{Flag, Kind};
 pub use mask::MaskChoice;
 pub use per_source::PerSource;
 pub use rank::Rank;
-pub use read::{Described, from_map, method_of, options};
+pub use read::{Described, from_map, options};
 pub(crate) use read::{deserialize, serialize};
 pub use source_files::SourceFiles;

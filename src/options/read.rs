@@ -11,6 +11,10 @@ use crate::{Error, Result};
 pub trait Described: Sized {
     /// What a description of this kind is called.
     const KIND: &'static str;
+    /// What its options are about, as a heading.
+    const TOPIC: &'static str;
+    /// The methods that need no model, where others need one.
+    const WITHOUT_MODEL: &'static [&'static str] = &[];
     /// The option that names the method.
     const METHOD: Flag;
     /// The options that all methods share.
@@ -33,6 +37,17 @@ pub trait Described: Sized {
 
     /// The method of a description that names none.
     const USUAL: Option<&'static str>;
+
+    /// The heading of the options that these methods have and others have not; none for options that all share.
+    fn topic(methods: &[&str]) -> String {
+        let is_blind = |method: &&str| Self::WITHOUT_MODEL.contains(method);
+        match methods.iter().filter(|method| is_blind(method)).count() {
+            _ if methods.is_empty() || Self::METHODS.len() == 1 => Self::TOPIC.into(),
+            0 => format!("{} by {}", Self::TOPIC, methods.join(" and ")),
+            blind if blind == methods.len() => format!("Blind {}", Self::TOPIC.to_lowercase()),
+            _ => Self::TOPIC.into(),
+        }
+    }
 }
 
 /// The key of the method's name.
@@ -107,11 +122,6 @@ pub fn from_map<D: Described>(given: Map<String, Value>) -> Result<D> {
         let found = found.or_else(|| of_method.into_iter().find_map(|entry| alone(entry, true)));
         found.unwrap_or_else(|| Error::input(plain(&cause)))
     })
-}
-
-/// The method of a description: the one that is named, the only one that has all these options, or the usual one.
-pub fn method_of<D: Described>(given: &Map<String, Value>) -> Option<&str> {
-    given.get(METHOD).and_then(Value::as_str).or_else(|| owner::<D>(given).ok().flatten()).or(D::USUAL)
 }
 
 /// The only method that has all those options which not all methods share, where there are any.

@@ -91,6 +91,12 @@ impl<'a> Views<'a> {
             return Ok(Arc::clone(view));
         }
         let view = Arc::new(self.scheme.view(sample_rate)?);
+        // The window of a model was doubted when it was trained.
+        if let Some(doubt) =
+            self.scheme.front.transform.doubt(sample_rate).filter(|_| self.scheme.sample_rate.is_none())
+        {
+            log::warn!("{doubt}");
+        }
         if known.len() == KEPT_VIEWS {
             known.clear();
         }

@@ -165,7 +165,7 @@ impl World {
 pub(super) struct Unwatched;
 
 impl Watch for Unwatched {
-    fn advanced(&mut self, _: usize, _: u64) {}
+    fn advanced(&mut self, _: usize, _: u64, _: f64) {}
     fn finished(&mut self, _: usize, _: &FileReport, _: Option<&Error>) {}
 }
 
@@ -396,7 +396,7 @@ fn a_file_that_changes_while_being_read_fails_alone() {
 struct StopAfterOne<'a>(&'a AtomicBool);
 
 impl Watch for StopAfterOne<'_> {
-    fn advanced(&mut self, _: usize, _: u64) {}
+    fn advanced(&mut self, _: usize, _: u64, _: f64) {}
     fn finished(&mut self, _: usize, _: &FileReport, _: Option<&Error>) {
         self.0.store(true, Ordering::Relaxed);
     }

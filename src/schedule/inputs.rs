@@ -38,18 +38,18 @@ pub struct Listing {
 /// are named themselves.
 ///
 /// An existing name takes precedence over any pattern. In a list only `*` is a wildcard, because file names may contain
-/// `?` and `[`, and its use is reported by a warning. A missing file in a list and an unreadable folder become inputs
-/// that fail.
+/// `?` and `[`, and its use is reported by a warning. A missing file and an unreadable folder become inputs that fail, unless
+/// nothing that is named is there.
 ///
 /// Files in the results folder `except` count only if they are named themselves: results are not inputs.
 ///
 /// # Errors
-/// [`Error::Io`] for a missing list. [`Error::Input`] for a folder, glob or list without files, for a damaged list, and
-/// if `except` is named as an input folder.
+/// [`Error::Io`] for a missing list. [`Error::Input`] for a folder, glob or list without files, for a damaged list, if none of the
+/// arguments is there, and if `except` is named as an input folder.
 pub fn list(arguments: &[String], except: Option<&Path>) -> Result<Listing> {
     // A folder that does not exist yet contains nothing.
     let except = except.and_then(|folder| folder.canonicalize().ok());
-    let mut search = Search { except, found: Listing::default() };
+    let mut search = Search { except, found: Listing::default(), missing: Vec::new() };
     for argument in arguments {
         search.argument(argument)?;
     }
@@ -59,13 +59,21 @@ pub fn list(arguments: &[String], except: Option<&Path>) -> Result<Listing> {
     if found.inputs.is_empty() {
         return Err(Error::input("no input files; name files, folders, globs or @lists"));
     }
-    Ok(found)
+    match &search.missing[..] {
+        missing if missing.len() < found.inputs.len() => Ok(found),
+        [one] => Err(Error::input(format!("{one}: there is no such file or folder; check the name"))),
+        several => {
+            Err(Error::input(format!("{}: there are no such files or folders; check the names", several.join(", "))))
+        }
+    }
 }
 
 struct Search {
     /// The excluded folder, without links.
     except: Option<PathBuf>,
     found: Listing,
+    /// Arguments that are not there, each once.
+    missing: Vec<String>,
 }
 
 impl Search {
@@ -81,6 +89,9 @@ impl Search {
             }
             if has_wildcard(path.as_os_str()) {
                 return self.glob(argument);
+            }
+            if !self.missing.iter().any(|known| known == argument) {
+                self.missing.push(argument.into());
             }
         }
         self.push(path);
@@ -384,12 +395,19 @@ mod tests {
             (at(""), "no audio files"),
             (at("*.wav"), "matches no file"),
             (format!("@{}", at("list.txt")), "cannot read"),
+            (at("absent/"), "absent/: there is no such file or folder"),
         ] {
             let error = list(&[argument], None).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
         assert!(list(&[], None).is_err());
-        // A missing file is an input that fails alone when it is read.
-        assert_eq!(list(&[at("absent.wav")], None).unwrap().inputs.len(), 1);
+        let error = list(&[at("a.wav"), at("a.wav"), at("b.wav")], None).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("{}, {}: there are no such files or folders; check the names", at("a.wav"), at("b.wav"))
+        );
+        // Beside others, a missing file is an input that fails alone when it is read.
+        let there = touch(root.path().join("there.wav"));
+        assert_eq!(list(&[at("absent.wav"), there], None).unwrap().inputs.len(), 2);
     }
 }

@@ -56,7 +56,7 @@ struct Ends {
 }
 
 impl Watch for Ends {
-    fn advanced(&mut self, index: usize, bytes: u64) {
+    fn advanced(&mut self, index: usize, bytes: u64, _: f64) {
         *self.bytes.entry(index).or_default() += bytes;
     }
 

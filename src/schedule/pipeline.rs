@@ -149,6 +149,7 @@ impl Decoder<'_> {
         while !reports.stopped() {
             let Some(file) = self.feed.files.next() else { return };
             self.begun.fetch_add(1, Ordering::Relaxed);
+            reports.begun(&file);
             match self.open(&file, reports) {
                 Ok(None) => {}
                 Ok(Some((opened, columns))) => {
@@ -223,8 +224,17 @@ impl Lane<'_, '_, '_> {
                     }
                 }
                 Step::Part(Panel { pieces, data, segments }) => {
+                    let started = Instant::now();
                     match busy.during(|| relay.separate(data.view(), &segments)) {
                         Ok(separated) => {
+                            log::debug!(
+                                "panel of {} columns from {} file(s): up to {} passes in {:.1} ms on {}",
+                                data.nrows(),
+                                files(&pieces),
+                                separated.iterations.iter().max().unwrap_or(&0),
+                                1e3 * started.elapsed().as_secs_f64(),
+                                relay.engine()
+                            );
                             for masked in hand_out(pieces, Arc::new(separated), &relay.engine()) {
                                 queues[queue(&masked.piece.track)].push(Step::Part(masked));
                             }
@@ -247,6 +257,14 @@ impl Lane<'_, '_, '_> {
             }
         }
     }
+}
+
+/// How many files pieces are of.
+fn files(pieces: &[Piece]) -> usize {
+    let mut indices: Vec<usize> = pieces.iter().map(|piece| piece.track.index).collect();
+    indices.sort_unstable();
+    indices.dedup();
+    indices.len()
 }
 
 /// Gives every piece its part of the panel's masks.

@@ -1,6 +1,6 @@
 //! Reports how files end: to the manifest, to the watcher and in the outcome.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,8 +14,17 @@ use crate::{Error, Result};
 /// Observes a job. Called from several threads, but one at a time. A file's index is that among the inputs of its batch, or the one
 /// that it was given for a live run.
 pub trait Watch: Send {
-    /// `bytes` more bytes of a file are done.
-    fn advanced(&mut self, index: usize, bytes: u64);
+    /// A file is read from now on.
+    fn begun(&mut self, index: usize, input: &Path) {
+        let _ = (index, input);
+    }
+    /// `bytes` more bytes of a file are done, with so many seconds of its sound.
+    fn advanced(&mut self, index: usize, bytes: u64, seconds: f64);
+    /// A file of so many bytes was done by an earlier run.
+    fn resumed(&mut self, index: usize, bytes: u64, report: &FileReport) {
+        let _ = report;
+        self.advanced(index, bytes, 0.0);
+    }
     /// A file is done or has failed, by this error.
     fn finished(&mut self, index: usize, report: &FileReport, error: Option<&Error>);
 }
@@ -117,16 +126,22 @@ impl<'a> Reports<'a> {
         self.ledger().failure.get_or_insert(failure);
     }
 
+    /// Reports that a file is begun.
+    pub(super) fn begun(&self, file: &File) {
+        self.ledger().watch.begun(file.index, &file.input.path);
+    }
+
     pub(super) fn advanced(&self, masked: &Masked) {
         let piece = &masked.piece;
         let share = |frame: usize| (u128::from(piece.track.bytes) * frame as u128 / piece.of.max(1) as u128) as u64;
-        self.ledger().watch.advanced(piece.track.index, share(piece.frames.end) - share(piece.frames.start));
+        let seconds = piece.track.seconds() * piece.frames.len() as f64 / piece.of.max(1) as f64;
+        self.ledger().watch.advanced(piece.track.index, share(piece.frames.end) - share(piece.frames.start), seconds);
     }
 
     /// Reports a file that an earlier run finished.
     pub(super) fn resumed(&self, index: usize, bytes: u64, report: FileReport) {
         let mut ledger = self.ledger();
-        ledger.watch.advanced(index, bytes);
+        ledger.watch.resumed(index, bytes, &report);
         ledger.resumed.push(report);
     }
 

@@ -215,7 +215,7 @@ struct Follow<'a, 'r> {
 }
 
 impl Watch for Follow<'_, '_> {
-    fn advanced(&mut self, index: usize, bytes: u64) {
+    fn advanced(&mut self, index: usize, bytes: u64, _: f64) {
         let ticket = self.run.given().tickets.get(&index).cloned();
         if let Some(ticket) = ticket {
             let of = ticket.request.recording.as_ref().map_or(0, |file| file.bytes).max(1);

@@ -90,6 +90,9 @@ pub fn train_within(
     recordings::warn_of_shared(&names, &recordings, watch)?;
     let sample_rate = recordings::common_rate(&names, &mut recordings, watch)?;
     let view = training.front().view(sample_rate, sample_rate)?;
+    if let Some(doubt) = training.transform().doubt(sample_rate) {
+        log::warn!("{doubt}");
+    }
     let spectrum = training.spectrum();
     if training.has_members() {
         let learning = Learning { engine, names: &names, ranks: &given, view: &view, training };

@@ -5,6 +5,8 @@ pub(crate) mod http;
 pub(crate) mod server;
 #[cfg(feature = "serve")]
 pub(crate) mod service;
+#[cfg(unix)]
+pub(crate) mod terminal;
 pub(crate) mod world;
 
 use std::io::Write;

@@ -12,7 +12,7 @@ pub(crate) use cpu::{CpuPanel, Packed, Place, ROW_BLOCK, STRIP, Scratch, Shelf, 
 pub use gpu::testing;
 pub use gpu::{Adapter, AdapterKind, Compiled, Gpu, GpuChoice, GpuMatrix, GpuPanel, PipelineCache, Tuning, adapters};
 pub use reference::Reference;
-pub use timing::Timing;
+pub use timing::{Median, Timing, median};
 
 use std::ops::Range;
 

@@ -121,6 +121,31 @@ pub fn evaluate(
         .collect())
 }
 
+/// By how many dB of SI-SDR, on average over the sources, another order of the estimates fits better than the given one; 0 if
+/// none does. Signals are as for [`evaluate`]. Ratios beyond ±100 dB count as these, and undefined ones as 0 dB.
+///
+/// ```
+/// use partwise_signal::evaluate::better_order;
+///
+/// let (one, other) = (vec![vec![1.0, 0.1, -0.5, 0.2]], vec![vec![0.3, 0.9, 0.1, -0.8]]);
+/// let references = [one.clone(), other.clone()];
+/// assert_eq!(better_order(&references, &references), 0.0);
+/// assert!(better_order(&references, &[other, one]) > 3.0);
+/// ```
+pub fn better_order(references: &[Vec<Vec<f64>>], estimates: &[Vec<Vec<f64>>]) -> f64 {
+    let joined = |signals: &[Vec<Vec<f64>>]| signals.iter().map(|signal| signal.concat()).collect::<Vec<_>>();
+    let (references, estimates) = (joined(references), joined(estimates));
+    let ratio = |estimate: &Vec<f64>, reference: &Vec<f64>| match si_sdr(reference, estimate, Mean::Kept) {
+        undefined if undefined.is_nan() => 0.0,
+        ratio => ratio.clamp(-100.0, 100.0),
+    };
+    let ratios: Vec<Vec<f64>> =
+        estimates.iter().map(|one| references.iter().map(|reference| ratio(one, reference)).collect()).collect();
+    let best = order::best_order(references.len(), |estimate, source| (ratios[estimate][source], 0.0));
+    let gain = best.iter().enumerate().map(|(source, &estimate)| ratios[estimate][source] - ratios[source][source]);
+    gain.sum::<f64>() / references.len().max(1) as f64
+}
+
 impl Measures {
     fn new(reference: &[f64], estimate: &[f64], Bss { sdr, sir, sar }: Bss) -> Self {
         Self { snr: snr(reference, estimate), si_sdr: si_sdr(reference, estimate, Mean::Kept), sdr, sir, sar }
@@ -154,6 +179,22 @@ mod tests {
 
     fn tone(frequency: f64) -> Vec<f64> {
         (0..800).map(|n| (frequency * n as f64).sin() * (0.01 * n as f64).cos()).collect()
+    }
+
+    #[test]
+    fn a_better_order_is_measured_in_decibels() {
+        let references = [tone(0.3), tone(1.1), tone(2.0)].map(|signal| vec![signal]);
+        let leaking = |a: usize, b: usize| -> Vec<Vec<f64>> {
+            vec![(0..800).map(|n| references[a][0][n] + 0.1 * references[b][0][n]).collect()]
+        };
+        let estimates = [leaking(0, 1), leaking(1, 2), leaking(2, 0)];
+        assert_eq!(better_order(&references, &estimates), 0.0);
+        let turned = [estimates[1].clone(), estimates[2].clone(), estimates[0].clone()];
+        let right = estimates.iter().zip(&references).map(|(e, r)| si_sdr(&r[0], &e[0], Mean::Kept)).sum::<f64>();
+        let wrong = turned.iter().zip(&references).map(|(e, r)| si_sdr(&r[0], &e[0], Mean::Kept)).sum::<f64>();
+        assert!((better_order(&references, &turned) - (right - wrong) / 3.0).abs() < 1e-9);
+        let silent = [vec![vec![0.0; 800]], references[1].clone(), references[2].clone()];
+        assert_eq!(better_order(&references, &silent), 0.0);
     }
 
     #[test]

@@ -90,7 +90,30 @@ impl Transform {
         let fft = self.fft.unwrap_or_else(|| window.next_power_of_two());
         Ok(StftParams { window, hop, fft, shape: self.shape, pad: Pad::Full })
     }
+
+    /// A doubt about a window in samples: under 2 ms, milliseconds were probably meant.
+    ///
+    /// ```
+    /// use partwise_signal::spectrogram::{Length, Shape, Transform};
+    ///
+    /// let transform = Transform { window: Some(Length::Samples(30)), hop: None, fft: None, shape: Shape::Hann };
+    /// let doubt = "--window 30: is 0.7 ms at 44100 Hz, because it is in samples; write 30ms for milliseconds";
+    /// assert_eq!(transform.doubt(44_100).as_deref(), Some(doubt));
+    /// ```
+    pub fn doubt(&self, sample_rate: u32) -> Option<String> {
+        let Some(Length::Samples(window)) = self.window else { return None };
+        let milliseconds = 1000.0 * window as f64 / f64::from(sample_rate);
+        (milliseconds < DOUBTFUL_MS).then(|| {
+            format!(
+                "--window {window}: is {milliseconds:.1} ms at {sample_rate} Hz, because it is in samples; write {window}ms for \
+                 milliseconds"
+            )
+        })
+    }
 }
+
+/// A window in samples that is shorter than these milliseconds is probably a mistake: it resolves no pitch.
+const DOUBTFUL_MS: f64 = 2.0;
 
 #[cfg(test)]
 mod tests {
@@ -107,6 +130,15 @@ mod tests {
         for bad in ["", "0", "-3", "ms", "0ms", "-1ms", "nanms", "1e9ms", "3s", "4.5", "1048577"] {
             assert!(bad.parse::<Length>().is_err(), "{bad} was accepted");
         }
+    }
+
+    #[test]
+    fn a_window_of_few_samples_is_doubted() {
+        let doubt = |window, rate| Transform { window, hop: None, fft: None, shape: Shape::Hann }.doubt(rate);
+        assert!(doubt(Some(Length::Samples(31)), 16_000).is_some_and(|doubt| doubt.contains("1.9 ms at 16000 Hz")));
+        assert_eq!(doubt(Some(Length::Samples(32)), 16_000), None);
+        assert_eq!(doubt(Some(Length::Milliseconds(1.0)), 16_000), None);
+        assert_eq!(doubt(None, 16_000), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use partwise::audio::{self, Format, FormatChoice, Recording};
+use partwise::engine::median;
 use partwise::methods::nmf::Updates;
 use partwise::model::{Model, Parts, Source, Summary};
 use partwise::random::Stream;
@@ -63,8 +64,8 @@ pub(super) fn times(
         world.separate(&mut stations, &plan, common, first)?;
     }
     let mut time = |&clips: &usize| {
-        let cold_seconds = advanced(bar, shortest(least, || world.separate_in_new_process(engine, common, clips))?);
-        let warm_seconds = advanced(bar, shortest(least, || world.separate(&mut stations, &plan, common, clips))?);
+        let cold_seconds = advanced(bar, typical(least, || world.separate_in_new_process(engine, common, clips))?);
+        let warm_seconds = advanced(bar, typical(least, || world.separate(&mut stations, &plan, common, clips))?);
         let audio_seconds = (clips * SECONDS) as f64;
         Ok(JobTime {
             clips,
@@ -78,15 +79,15 @@ pub(super) fn times(
     clips.iter().map(&mut time).collect()
 }
 
-/// The shortest time of a job, in seconds, over all runs that fit in `least`.
-fn shortest(least: Duration, mut job: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
-    let (started, mut best) = (Instant::now(), f64::INFINITY);
-    while best.is_infinite() || started.elapsed() < least {
+/// The median time of a job, in seconds, over all runs that fit in `least`.
+fn typical(least: Duration, mut job: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+    let (started, mut times) = (Instant::now(), Vec::new());
+    while times.is_empty() || started.elapsed() < least {
         let run = Instant::now();
         job()?;
-        best = best.min(run.elapsed().as_secs_f64());
+        times.push(run.elapsed().as_secs_f64());
     }
-    Ok(best)
+    Ok(median(&times))
 }
 
 /// A folder with clips of noise and a model.
@@ -193,6 +194,6 @@ impl World {
 struct Unwatched;
 
 impl Watch for Unwatched {
-    fn advanced(&mut self, _: usize, _: u64) {}
+    fn advanced(&mut self, _: usize, _: u64, _: f64) {}
     fn finished(&mut self, _: usize, _: &FileReport, _: Option<&Error>) {}
 }

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use ndarray::{Array1, Array2};
 use partwise::Divergence;
 use partwise::cubics::no_sums;
-use partwise::engine::{Cpu, Engine, Timing};
+use partwise::engine::{Cpu, Engine, Median, Timing};
 use partwise::kernels::{
     Adjoint, Bases, Density, GainPrior, Gig, Glue, Gradient, Lags, Mask, Mixture, Mixtures, Modulus, Order, Pairing,
     Pairs, Peak, Peaks, Prior, Rule, ShiftRule, Shifts, Spectra, Variational,
@@ -135,9 +135,12 @@ pub(super) struct KernelTime {
     pub(super) flop_per_byte: f64,
     pub(super) gflops: f64,
     pub(super) gigabytes_per_second: f64,
+    /// None without peaks, and where a busy machine made peak and kernel impossible to compare.
     pub(super) share_of_peak_flops: Option<f64>,
     /// The share of the roofline at this many flop per byte.
     pub(super) share_of_roofline: Option<f64>,
+    /// The median time over the shortest.
+    pub(super) spread: f64,
     /// The other engine's wall time divided by this one's.
     pub(super) times_faster: Option<f64>,
 }
@@ -451,7 +454,7 @@ fn priors<E: Engine, const N: usize>(engine: &E, rows: [Range<usize>; N]) -> par
     rows.into_iter().map(prior).collect()
 }
 
-/// The shortest time of a kernel, and its rates.
+/// The median time of a kernel, and its rates.
 fn time<E: GainPrior + Pairs + Variational>(
     engine: &E,
     kernel: &Kernel<E>,
@@ -466,7 +469,7 @@ fn time<E: GainPrior + Pairs + Variational>(
     // A card lowers its clock while the host uploads a problem, and raises it again under load. So give it some work
     // first.
     let rests = Cell::new(false);
-    let timing = Timing::shortest(least, LONG_ENOUGH, |times| {
+    let Median { timing, spread } = Timing::median(least, LONG_ENOUGH, |times| {
         let means = || engine.panel(given.h.view());
         let orders = match shape.lags {
             Some(_) => Vec::new(),
@@ -512,6 +515,7 @@ fn time<E: GainPrior + Pairs + Variational>(
         gigabytes_per_second: bytes / timing.computing() / 1e9,
         share_of_peak_flops: None,
         share_of_roofline: None,
+        spread,
         times_faster: None,
     })
 }
@@ -520,10 +524,27 @@ fn rates(Peaks { flops, bytes }: Peaks) -> PeakRates {
     PeakRates { gflops: flops / 1e9, gigabytes_per_second: bytes / 1e9 }
 }
 
+/// A kernel cannot be so many times as fast as its peaks: either was then measured while the machine was busy. Operands that stay in
+/// caches are read faster than a copy in memory, so only arithmetic is a bound.
+const IMPOSSIBLE: f64 = 1.1;
+
+/// Kernels whose median time is so many times the shortest were measured while the machine was busy.
+const BUSY: f64 = 1.3;
+
+impl KernelTime {
+    /// Whether the machine did other work meanwhile.
+    pub(super) fn is_busy(&self, peaks: Option<PeakRates>) -> bool {
+        self.spread > BUSY || peaks.is_some_and(|_| self.share_of_peak_flops.is_none())
+    }
+}
+
 /// Compares a kernel with the peaks.
 fn share(time: &mut KernelTime, peaks: PeakRates) {
-    time.share_of_peak_flops = Some(time.gflops / peaks.gflops);
-    time.share_of_roofline = Some(time.gflops * 1e9 / peaks.roof().at(time.flop_per_byte));
+    let of_flops = time.gflops / peaks.gflops;
+    let of_roof = time.gflops * 1e9 / peaks.roof().at(time.flop_per_byte);
+    let is_possible = of_flops <= IMPOSSIBLE;
+    time.share_of_peak_flops = is_possible.then_some(of_flops);
+    time.share_of_roofline = is_possible.then_some(of_roof);
 }
 
 #[cfg(test)]
@@ -573,6 +594,15 @@ mod tests {
         time.flop_per_byte = 50.0;
         share(&mut time, PeakRates { gflops: 100.0, gigabytes_per_second: 10.0 });
         assert_eq!(time.share_of_roofline, Some(0.3));
+        time.spread = 1.0;
+        assert!(!time.is_busy(Some(PeakRates { gflops: 100.0, gigabytes_per_second: 10.0 })));
+        // A peak that was measured beside other work is no peak.
+        let low = PeakRates { gflops: 0.0003, gigabytes_per_second: 10.0 };
+        share(&mut time, low);
+        assert_eq!((time.share_of_peak_flops, time.share_of_roofline), (None, None));
+        assert!(time.is_busy(Some(low)) && !time.is_busy(None));
+        time.spread = 1.5;
+        assert!(time.is_busy(None));
     }
 
     #[test]

@@ -17,9 +17,10 @@ use partwise::{AnyEngine, Divergence, with_engine};
 use self::kernels::{Measured, Plan, Shape};
 use self::report::Report;
 use super::choice::Choice;
+use super::common::heading::FILES;
 use super::engine::open;
 use super::progress::{self, advanced};
-use super::{Common, Ending, check_output, print, write_whole};
+use super::{Common, Ending, check_output, examples, print, shown, write_whole};
 
 /// Measure this machine: its peaks, every kernel against them, the transforms, and whole jobs from file to file
 ///
@@ -27,12 +28,13 @@ use super::{Common, Ending, check_output, print, write_whole};
 /// masks of two sources; TP times as many for patterns that move over T time lags and P pitch lags) and each operand
 /// moved once. They use the time by the device's own clock or, without such a clock, the wall time. "of FMA" is the
 /// share of the peak rate of multiply-adds in registers. "of roof" is the share of what this rate and the bandwidth of
-/// a copy allow together. Times are the shortest of many runs.
+/// a copy allow together. Times are the medians of many runs. Where a figure says that the machine was busy, repeat it.
 ///
 /// A cold job runs in a new process, timed from its start to its end. A warm job runs in a process that has done one
 /// before. On two cores the whole benchmark takes about two minutes. Most of this is for 256 clips, which also need 400
 /// MB of temporary files. Other load on the machine distorts the results: leave the machine alone.
 #[derive(Args)]
+#[command(after_long_help = examples::BENCH)]
 pub(super) struct Bench {
     /// Problem sizes of the kernels: bins, frames, components and, for patterns that move, time lags and pitch lags;
     /// one or several
@@ -40,24 +42,25 @@ pub(super) struct Bench {
         long,
         value_name = "FxNxK[xTxP]",
         num_args = 1..,
+        help_heading = "Measurements",
         default_values = ["257x1000x64", "513x4000x30", "1025x5168x88", "257x20000x128", "175x500x2x7x18"]
     )]
     shape: Vec<Shape>,
     /// The divergences of the updates: eu, kl, is, beta:B, t:N or ggd:B; one or several
-    #[arg(long, value_name = "DIVERGENCE", num_args = 1.., default_values = ["is", "kl"])]
+    #[arg(long, value_name = "DIVERGENCE", num_args = 1.., default_values = ["is", "kl"], help_heading = "Measurements")]
     divergence: Vec<Divergence>,
     /// Numbers of 10 s clips in the whole jobs, one or several; 0 for no jobs
-    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1, 16, 256], value_parser = clap::value_parser!(u16).range(..=10_000))]
+    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1, 16, 256], value_parser = clap::value_parser!(u16).range(..=10_000), help_heading = "Measurements")]
     clips: Vec<u16>,
     /// Least seconds to measure each kernel, transform and job; peaks take four times as long
-    #[arg(long, value_name = "S", default_value_t = 0.3)]
+    #[arg(long, value_name = "S", default_value_t = 0.3, help_heading = "Measurements")]
     seconds: f64,
     /// Measure the kernels of another engine too, for comparison: cpu, gpu, reference or none [default: cpu if a real
     /// GPU is measured, else none]
-    #[arg(long, value_name = "ENGINE")]
+    #[arg(long, value_name = "cpu|gpu|reference|none", help_heading = "Measurements")]
     against: Option<Against>,
     /// Draw the kernels under the roofline of this machine
-    #[arg(long, value_name = "OUT.svg")]
+    #[arg(long, value_name = "OUT.svg", help_heading = FILES)]
     plot: Option<PathBuf>,
 }
 
@@ -115,7 +118,8 @@ impl Bench {
             let svg = plot::roofline(&report.measured, peaks)?;
             write_whole(path, |path| std::fs::write(path, svg))?;
         }
-        print(common.json, &report, || report::text(&report))?;
+        let drawn = self.plot.as_deref().map_or_else(String::new, |plot| format!("wrote {}\n", shown(plot)));
+        print(common.json, &report, || report::text(&report) + &drawn)?;
         Ok(Ending::Done)
     }
 

@@ -26,6 +26,7 @@ pub(super) fn text(report: &Report) -> String {
     let against = report.against.as_ref();
     let mut text = machine(&report.measured) + &against.map(machine).unwrap_or_default() + "\n";
     text += &kernels(&report.measured, against);
+    text += &busy(&report.measured).unwrap_or_default();
     text += &format!("\n{}", transforms(report));
     if !report.jobs.is_empty() {
         text += &format!("\n{}", jobs(report));
@@ -58,8 +59,8 @@ fn kernels(measured: &Measured, against: Option<&Measured>) -> String {
     if measured.kernels.iter().any(|time| time.device_milliseconds.is_some()) {
         column("on device", |time| time.device_milliseconds.map_or_else(String::new, |ms| format!("{ms:.3}")));
     }
-    column("GFLOP/s", |time| format!("{:.0}", time.gflops));
-    column("GB/s", |time| format!("{:.1}", time.gigabytes_per_second));
+    column("GFLOP/s", |time| figure(time.gflops));
+    column("GB/s", |time| figure(time.gigabytes_per_second));
     column("flop/byte", |time| format!("{:.0}", time.flop_per_byte));
     if measured.peaks.is_some() {
         column("of FMA", |time| percent(time.share_of_peak_flops));
@@ -74,8 +75,24 @@ fn kernels(measured: &Measured, against: Option<&Measured>) -> String {
     table(&rows) + &faster
 }
 
+/// A share of a peak. There is none if a busy machine made it impossible.
 fn percent(share: Option<f64>) -> String {
-    share.map_or_else(String::new, |share| format!("{:.0} %", 100.0 * share))
+    share.map_or_else(|| "busy".into(), |share| format!("{:.0} %", 100.0 * share))
+}
+
+/// A rate with two digits or more, so that a slow kernel's is not 0.
+fn figure(rate: f64) -> String {
+    let decimals = if rate >= 100.0 { 0 } else { (1.0 - rate.max(1e-9).log10().floor()).clamp(0.0, 9.0) as usize };
+    format!("{rate:.decimals$}")
+}
+
+/// What is said if the machine did other work.
+fn busy(measured: &Measured) -> Option<String> {
+    let busy = measured.kernels.iter().filter(|time| time.is_busy(measured.peaks)).count();
+    let of = measured.kernels.len();
+    (busy > 0).then(|| {
+        format!("the machine was busy during {busy} of {of} measurements: their figures are too low; repeat them when it is idle\n")
+    })
 }
 
 fn transforms(report: &Report) -> String {
@@ -106,4 +123,16 @@ fn jobs(report: &Report) -> String {
     }));
     let bins = STFT.fft / 2 + 1;
     format!("{}{bins} bins, 2 x {RANK} components, {ITERATIONS} iterations of is, files to files\n", table(&rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_two_digits_and_impossible_shares_a_word() {
+        assert_eq!([123.4, 42.0, 1.5, 0.0315].map(figure), ["123", "42", "1.5", "0.032"]);
+        assert_eq!(percent(Some(0.874)), "87 %");
+        assert_eq!(percent(None), "busy");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use partwise::engine::Timing;
+use partwise::engine::{Median, Timing};
 use partwise::random::Stream;
 use partwise::spectrogram::Stft;
 use serde::Serialize;
@@ -31,14 +31,14 @@ pub(super) fn times(least: Duration) -> partwise::Result<Vec<TransformTime>> {
     let stft = Stft::<f32>::new(STFT)?;
     let frames = stft.frames(signal.len());
     let mut spectra = stft.forward(&signal, 0, 0..frames);
-    let forward = Timing::shortest(least, LONG_ENOUGH, |times| {
+    let forward = Timing::median(least, LONG_ENOUGH, |times| {
         Timing::of(|| {
             (0..times).for_each(|_| spectra = stft.forward(&signal, 0, 0..frames));
             Ok(())
         })
     })?;
     let mut back = Vec::with_capacity(signal.len());
-    let inverse = Timing::shortest(least, LONG_ENOUGH, |times| {
+    let inverse = Timing::median(least, LONG_ENOUGH, |times| {
         Timing::of(|| {
             (0..times).try_for_each(|_| {
                 back.clear();
@@ -48,7 +48,7 @@ pub(super) fn times(least: Duration) -> partwise::Result<Vec<TransformTime>> {
             })
         })
     })?;
-    let time = |transform, Timing { wall, .. }: Timing| TransformTime {
+    let time = |transform, Median { timing: Timing { wall, .. }, .. }: Median| TransformTime {
         transform,
         frames,
         milliseconds: wall * 1e3,

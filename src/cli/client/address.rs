@@ -15,7 +15,14 @@ use super::token::Token;
 #[command(next_help_heading = "The service")]
 pub(super) struct Address {
     /// The address of the service
-    #[arg(long, global = true, value_name = "URL", env = "PARTWISE_SERVER", default_value = "http://127.0.0.1:7878")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "PARTWISE_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:7878"
+    )]
     server: String,
     /// A file with the token alone in it [default: the token in the environment as PARTWISE_TOKEN]
     #[arg(long, global = true, value_name = "FILE")]

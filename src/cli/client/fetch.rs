@@ -8,8 +8,10 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
+use super::super::common::heading::{FILES, JOBS};
 use super::super::interrupt::Interrupts;
-use super::super::{Common, Ending, print, progress, shown};
+use super::super::output::conclude;
+use super::super::{Common, Ending, examples, progress, shown};
 use super::address::Address;
 use super::jobs::{Job, each};
 use super::saving::Saving;
@@ -17,18 +19,19 @@ use super::service::Patience;
 
 /// Save the stems of jobs that are done as files
 #[derive(Args)]
+#[command(after_long_help = examples::FETCH)]
 pub(super) struct Fetch {
     /// The jobs
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
     /// The folder for the stems
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Replace files that are there and differ
-    #[arg(long)]
+    #[arg(long, help_heading = FILES)]
     replace: bool,
     /// Seconds in which a call is tried again when the service is busy or cannot be reached
-    #[arg(long, value_name = "S", default_value_t = 300)]
+    #[arg(long, value_name = "S", default_value_t = 300, help_heading = JOBS)]
     patience: u32,
 }
 
@@ -63,7 +66,7 @@ impl Fetch {
         }
         let (files, ending) = fetched?;
         let fetched = Fetched { files: files.concat() };
-        print(common.json, &fetched, || fetched.files.iter().map(|file| format!("{}\n", shown(file))).collect())?;
+        conclude(common, &fetched, || fetched.files.iter().map(|file| format!("{}\n", shown(file))).collect())?;
         Ok(ending)
     }
 }

@@ -3,11 +3,12 @@
 use clap::Args;
 use serde::Deserialize;
 
-use super::super::{Common, Ending, escaped, print, table};
+use super::super::{Common, Ending, escaped, examples, print, table};
 use super::address::Address;
 
 /// List the models of the service
 #[derive(Args)]
+#[command(after_long_help = examples::MODELS)]
 pub(super) struct Models {}
 
 /// A model, as far as this client reads of it.

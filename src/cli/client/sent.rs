@@ -1,6 +1,6 @@
 //! What comes of the files of a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use partwise::schedule::Input;
@@ -8,7 +8,7 @@ use partwise::serve::State;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::escaped;
+use super::super::{escaped, shown};
 use super::jobs::Job;
 use super::saving::Saving;
 
@@ -131,7 +131,7 @@ impl Summary {
         }
     }
 
-    pub(super) fn text(&self, server: &str) -> String {
+    pub(super) fn text(&self, server: &str, output: Option<&Path>) -> String {
         let Self { files, done, failed, left, .. } = self;
         let counts: Vec<String> = [(*failed, "failed"), (*left, "left")]
             .iter()
@@ -139,6 +139,10 @@ impl Summary {
             .map(|(count, what)| format!(", {count} {what}"))
             .collect();
         let mut text = format!("{done} of {files} files separated{} by {}\n", counts.concat(), escaped(server));
+        let saved: usize = self.jobs.iter().map(|job| job.files.len()).sum();
+        if let Some(folder) = output {
+            text.push_str(&format!("wrote {saved} files in {}\n", shown(folder)));
+        }
         if self.jobs.iter().any(Sent::is_open) {
             text.push_str("the service goes on with the jobs that it has; see `partwise client status`\n");
         }

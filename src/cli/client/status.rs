@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::super::{Common, Ending, escaped, print};
+use super::super::{Common, Ending, escaped, examples, print};
 use super::address::Address;
 use super::jobs::{Answers, Job, each, path, text};
 use super::service::Failure;
@@ -13,6 +13,7 @@ const NEWEST: usize = 20;
 
 /// Show how far jobs are, and why those failed that did
 #[derive(Args)]
+#[command(after_long_help = examples::STATUS)]
 pub(super) struct Status {
     /// The jobs [default: the newest 20]
     #[arg(value_name = "ID")]
@@ -21,6 +22,7 @@ pub(super) struct Status {
 
 /// End jobs before their time
 #[derive(Args)]
+#[command(after_long_help = examples::CANCEL)]
 pub(super) struct Cancel {
     /// The jobs
     #[arg(required = true, value_name = "ID")]
@@ -29,6 +31,7 @@ pub(super) struct Cancel {
 
 /// Remove jobs with their recordings and results; those in progress are cancelled before
 #[derive(Args)]
+#[command(after_long_help = examples::DELETE)]
 pub(super) struct Delete {
     /// The jobs
     #[arg(required = true, value_name = "ID")]

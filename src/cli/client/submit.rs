@@ -9,9 +9,11 @@ use clap::Args;
 use partwise::Separation;
 use partwise::schedule::{self, Listing};
 
+use super::super::common::heading::{FILES, JOBS, MODEL};
 use super::super::description::{self, Options, PRINT};
 use super::super::interrupt::Interrupts;
-use super::super::{Common, Ending, escaped, print, progress, say};
+use super::super::output::{conclude, hint};
+use super::super::{Common, Ending, escaped, examples, progress, say};
 use super::address::Address;
 use super::jobs::Job;
 use super::order::Order;
@@ -27,32 +29,33 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// Send recordings to be separated, a job each, and print the jobs
 #[derive(Args)]
+#[command(after_long_help = examples::SUBMIT)]
 pub(super) struct Submit {
     /// Files, folders, globs, @list.txt or @list.jsonl
     #[arg(required_unless_present = PRINT, value_name = "INPUT")]
     inputs: Vec<String>,
     /// The name of a model of the service, see `partwise client models`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = MODEL)]
     model: Option<String>,
     #[command(flatten)]
     options: Options<Separation>,
     /// Wait until all jobs have ended
-    #[arg(long)]
+    #[arg(long, help_heading = JOBS)]
     wait: bool,
     /// The folder for the stems of jobs that are done, one file a source
-    #[arg(short, long, value_name = "DIR", requires = "wait")]
+    #[arg(short, long, value_name = "DIR", requires = "wait", help_heading = FILES)]
     output: Option<PathBuf>,
     /// Replace files that are there and differ
-    #[arg(long, requires = "output")]
+    #[arg(long, requires = "output", help_heading = FILES)]
     replace: bool,
     /// Seconds in which a call is tried again when the queue is full, or the service is busy or cannot be reached
-    #[arg(long, value_name = "S", default_value_t = 300)]
+    #[arg(long, value_name = "S", default_value_t = 300, help_heading = JOBS)]
     patience: u32,
 }
 
 impl Submit {
     pub(super) fn run(self, common: &Common, address: &Address) -> anyhow::Result<Ending> {
-        let separation = self.options.description(common.seed)?;
+        let separation = self.options.description()?;
         if self.options.is_printed() {
             description::print(&separation)?;
             return Ok(Ending::Done);
@@ -78,7 +81,12 @@ impl Submit {
         }
         let summary = Summary::of(sent, self.wait, patience.is_over());
         if self.wait || common.json {
-            print(common.json, &summary, || summary.text(&service.server))?;
+            conclude(common, &summary, || summary.text(&service.server, self.output.as_deref()))?;
+        } else if summary.accepted > 0 {
+            hint(
+                common,
+                "next: `partwise client status` shows how far they are, `partwise client fetch ID -o DIR` saves the stems",
+            );
         }
         let wanted = if self.wait { summary.done } else { summary.accepted };
         match (summary.interrupted, summary.failed + summary.left, wanted) {

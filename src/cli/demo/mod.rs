@@ -12,10 +12,13 @@ use clap::Args;
 use include_dir::{Dir, include_dir};
 use partwise::Error;
 
+use super::common::Seed;
+use super::common::heading::{FILES, MODEL};
 use super::evaluate::Evaluate;
+use super::output::{conclude, typed};
 use super::separate::Separate;
 use super::train::Train;
-use super::{Common, Ending, print};
+use super::{Common, Ending, examples};
 use mixing::Clip;
 use results::{ClipScores, Results, SOURCES, SourceScores};
 
@@ -26,23 +29,27 @@ const LEAST_GAIN: f64 = 5.0;
 
 /// Train on the bundled recordings, separate speech from piano in unseen mixtures, and report the gain
 #[derive(Args)]
+#[command(after_long_help = examples::DEMO)]
 pub(super) struct Demo {
     /// The folder for all output
-    #[arg(short, long, value_name = "DIR", default_value = "partwise-demo")]
+    #[arg(short, long, value_name = "DIR", default_value = "partwise-demo", help_heading = FILES)]
     output: PathBuf,
+    #[command(flatten, next_help_heading = MODEL)]
+    seed: Seed,
 }
 
 impl Demo {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Ending> {
         let folder = self.output.as_path();
-        let words = Words { folder: folder.to_str().with_context(|| format!("{}: is not UTF-8", folder.display()))? };
+        let name = folder.to_str().with_context(|| format!("{}: is not UTF-8", folder.display()))?;
+        let words = Words { folder: name, seed: self.seed.seed };
         let recordings = folder.join("recordings");
         std::fs::create_dir_all(&recordings).map_err(Error::io(&recordings, "create"))?;
         RECORDINGS.extract(&recordings).map_err(Error::io(&recordings, "write"))?;
         let clips = mixing::write(SOURCES, &recordings, folder)?;
 
         let started = Instant::now();
-        let (model, skipped) = parse::<Train>(&words.train(common))?.learn(common)?;
+        let (model, skipped) = parse::<Train>(&words.train())?.learn(common)?;
         let training_seconds = started.elapsed().as_secs_f64();
         ensure!(skipped == 0, "{skipped} recordings in {} cannot be used", recordings.display());
         let (separation, _) = parse::<Separate>(&words.separate())?.separate(common)?;
@@ -51,8 +58,7 @@ impl Demo {
             ClipScores::new(&clip.name, parse::<Evaluate>(&words.evaluate(clip))?.evaluate(common)?)
         };
         let scores = clips.iter().map(score).collect::<anyhow::Result<Vec<_>>>()?;
-        let commands =
-            [words.train(common), words.separate()].into_iter().chain(clips.first().map(|c| words.evaluate(c)));
+        let commands = [words.train(), words.separate()].into_iter().chain(clips.first().map(|c| words.evaluate(c)));
         let results = Results {
             mean: results::mean(&scores),
             clips: scores,
@@ -65,7 +71,7 @@ impl Demo {
             commands: commands.map(|words| typed(&words)).collect(),
         };
         page::write(folder, &clips, &results)?;
-        print(common.json, &results, || results.text())?;
+        conclude(common, &results, || results.text())?;
         promised(&results.mean)
     }
 }
@@ -73,10 +79,11 @@ impl Demo {
 /// The commands as words. The demo runs them and shows them to be typed.
 struct Words<'a> {
     folder: &'a str,
+    seed: u64,
 }
 
 impl Words<'_> {
-    fn train(&self, common: &Common) -> Vec<String> {
+    fn train(&self) -> Vec<String> {
         let folder = self.folder;
         let mut words = vec!["train".to_string()];
         for source in SOURCES {
@@ -84,8 +91,8 @@ impl Words<'_> {
         }
         words.push("-o".into());
         words.push(format!("{folder}/model.safetensors"));
-        if let Some(seed) = common.seed {
-            words.extend(["--seed".into(), seed.to_string()]);
+        if self.seed != 0 {
+            words.extend(["--seed".into(), self.seed.to_string()]);
         }
         words
     }
@@ -115,24 +122,11 @@ impl Words<'_> {
     }
 }
 
-/// Parses a command from its words, of which the first is its name. The common options are left out.
+/// Parses a command from its words, of which the first is its name. The shared options are left out.
 fn parse<A: Args>(words: &[String]) -> anyhow::Result<A> {
-    // The common options were parsed with the demo's own options, which are passed on.
-    let parser = super::Common::augment_args(A::augment_args(clap::Command::new("partwise")));
+    // The shared options were parsed with the demo's own options, and are passed on.
+    let parser = A::augment_args(clap::Command::new("partwise"));
     Ok(A::from_arg_matches(&parser.try_get_matches_from(words)?)?)
-}
-
-/// A command as typed in a shell.
-fn typed(words: &[String]) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=+,:@%".contains(c);
-    let quoted = words.iter().map(|word| {
-        if !word.is_empty() && word.chars().all(plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    });
-    format!("partwise {}", quoted.collect::<Vec<_>>().join(" "))
 }
 
 /// Checks that the mean gain reaches the promise. A demo that only reports the result would hide faults.
@@ -164,12 +158,6 @@ mod tests {
             assert!(error.starts_with("the mean gain of speech is"), "{error}");
         }
         assert!(promised(&[]).is_err());
-    }
-
-    #[test]
-    fn commands_are_quoted_for_a_shell() {
-        let words = ["separate", "my demo/mixtures", "it's", "a=b/c.wav", ""].map(String::from);
-        assert_eq!(typed(&words), r"partwise separate 'my demo/mixtures' 'it'\''s' a=b/c.wav ''");
     }
 
     #[test]

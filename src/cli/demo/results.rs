@@ -102,7 +102,8 @@ impl Results {
         format!(
             "in dB, {} clips that the model has not heard, mixed at 0 dB\n\n{}\n\
              trained in {:.1} s, separated in {:.2} s, {:.0} times real time, on {}\n\
-             listen and look: {}\n\nthe same by hand:\n  {}\n",
+             listen and look: {}\n\nthe same by hand:\n  {}\n\nnext, with recordings of your own:\n  partwise train \
+             --source NAME=FOLDER --source NAME=FOLDER -o model.safetensors\n",
             self.clips.len(),
             table(&self.rows()),
             self.training_seconds,

@@ -23,7 +23,8 @@ pub(super) use self::options::Factorize;
 use self::matrices::{check_level, check_written, level, read_factors, read_matrix};
 use self::options::Method;
 use super::engine::open;
-use super::{Common, Ending, check_output, memory, print, progress, shown, write_whole};
+use super::output::conclude;
+use super::{Common, Ending, check_output, memory, progress, shown, write_whole};
 
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -63,7 +64,7 @@ impl Factorize {
         self.shifted.check_absent()?;
         let v = read_matrix(&self.matrix)?;
         self.announce(&v)?;
-        let (w, h) = self.start(&v, common.seed())?;
+        let (w, h) = self.start(&v, self.seed.seed)?;
         check_level(&self.matrix, &v, self.norm()?.is_some())?;
         let options = Options {
             updates: self.updates,
@@ -101,7 +102,7 @@ impl Factorize {
             engine: name,
             output: &self.output,
         };
-        print(common.json, &summary, || text(&summary))?;
+        conclude(common, &summary, || text(&summary))?;
         Ok(Ending::Done)
     }
 
@@ -167,7 +168,7 @@ fn write_npz(path: &Path, w: Array2<f64>, h: Array2<f64>, fit: &Fit) -> std::io:
 
 fn text(summary: &Summary) -> String {
     format!(
-        "{} x {} at rank {}: objective {}{:.6e} in {} iterations{} and {:.2} s, on {}\n{}\n",
+        "{} x {} at rank {}: objective {}{:.6e} in {} iterations{} and {:.2} s, on {}\nwrote {}: W (F, K), H (K, N) and objective\n",
         summary.rows,
         summary.columns,
         summary.rank,

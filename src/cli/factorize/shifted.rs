@@ -14,7 +14,8 @@ use partwise::with_engine;
 use serde::Serialize;
 
 use super::super::engine::open;
-use super::super::{Common, Ending, memory, print, progress, shown, write_whole};
+use super::super::output::conclude;
+use super::super::{Common, Ending, memory, progress, shown, write_whole};
 use super::matrices::{check_level, check_written, level, read_factors, read_matrix};
 use super::options::{Factorize, Shifted, before};
 
@@ -77,9 +78,9 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
     let v = v / scale;
     let (mut bases, mut gains);
     let start = if command.init.is_none() {
-        Start::Random { components: command.rank, starts, seed: common.seed() }
+        Start::Random { components: command.rank, starts, seed: command.seed.seed }
     } else {
-        (bases, gains) = nmf2d::random_start(&[v.view()], command.rank, lags, common.seed());
+        (bases, gains) = nmf2d::random_start(&[v.view()], command.rank, lags, command.seed.seed);
         if let Some(w) = w {
             bases = w.outer_iter().map(|w| w.to_owned()).collect();
         }
@@ -122,7 +123,7 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         engine: name,
         output: &command.output,
     };
-    print(common.json, &summary, || text(&summary))?;
+    conclude(common, &summary, || text(&summary))?;
     Ok(Ending::Done)
 }
 
@@ -177,7 +178,7 @@ fn text(summary: &Summary) -> String {
         count => format!(", the best of {count} starts (number {})", summary.start),
     };
     format!(
-        "{} x {} by {} patterns of {} columns at {} pitches: objective {}{:.6e} in {} iterations and {:.2} s{starts}, on {}\n{}\n",
+        "{} x {} by {} patterns of {} columns at {} pitches: objective {}{:.6e} in {} iterations and {:.2} s{starts}, on {}\nwrote {}: W (T, F, K), H (P, K, N) and objective\n",
         summary.rows,
         summary.columns,
         summary.rank,
