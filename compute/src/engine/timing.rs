@@ -91,12 +91,13 @@ fn runs(least: Duration, long_enough: Duration, mut run: impl FnMut(u32) -> Resu
     let surely = long_enough * f64::from(SURELY_LONG_ENOUGH);
     let (mut units, mut took) = (1u32, 0.0);
     // As long as runs grow less than their work, their time says nothing of it.
-    while long_enough > 0.0 {
+    let mut is_long = long_enough <= 0.0;
+    while !is_long {
         let before = std::mem::replace(&mut took, run(units)?.wall);
-        if took >= surely || (took >= long_enough && before > 0.0 && took >= GROWTH * before) {
-            break;
+        is_long = took >= surely || (took >= long_enough && before > 0.0 && took >= GROWTH * before);
+        if !is_long {
+            units = units.saturating_mul(2);
         }
-        units = units.saturating_mul(2);
     }
     let mut runs: Vec<Timing> = Vec::new();
     while runs.len() < RUNS || started.elapsed() < least {
