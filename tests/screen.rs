@@ -79,7 +79,7 @@ fn wrong_usage_is_one_line_with_what_to_do() {
         (&["evaluate", "--engine", "cpu"], &["'--engine'", "`partwise evaluate --help`"]),
         (&["--json", "devices"], &["'--json'", "options come after the command"]),
         (&["separate", "x.wav"], &["--output <DIR>", "`partwise separate --help`"]),
-        (&["separate", "x.wav", "-o", "out"], &["--model", "partwise train", "--method nmf2d --sources 2"]),
+        (&["separate", "x.wav", "-o", "out"], &["--model", "partwise train", "--method nmf2d"]),
         (&["separate", "x.wav", "-o", "out", "--model", "m.safetensors", "--seed", "1"], &["--seed", "nmf2d"]),
     ] {
         let output = world.run(arguments);
