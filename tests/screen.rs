@@ -143,6 +143,8 @@ fn commands_end_with_what_they_wrote_and_what_comes_next() {
     let separate = ["separate", "recordings/", "--model", "my model.safetensors", "-o", "separated/"];
     let text = stdout(&world.run(&separate));
     assert!(text.contains("wrote 2 files and manifest.jsonl in separated/"), "{text}");
+    let again = stdout(&world.run(&[&separate[..], &["--resume"]].concat()));
+    assert!(again.contains("the results of earlier runs are in separated/"), "{again}");
     let merge = ["manifest", "merge", "separated", "-o", "all.jsonl"];
     assert!(stdout(&world.run(&merge)).ends_with("wrote all.jsonl\n"));
     assert_eq!(json(&world.run(&[&separate[..], &["--json"]].concat()))["output"], "separated/");

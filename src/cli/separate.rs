@@ -324,7 +324,8 @@ fn text(summary: &Summary) -> String {
     let files: usize = summary.results.iter().map(|report| report.outputs.len()).sum();
     let folder = shown(&summary.output);
     text.push_str(&match files {
-        0 => format!("wrote nothing but {folder}/{MANIFEST}\n"),
+        0 if *resumed > 0 => format!("the results of earlier runs are in {folder}\n"),
+        0 => format!("wrote {MANIFEST} alone in {folder}\n"),
         1 => format!("wrote 1 file and {MANIFEST} in {folder}\n"),
         _ => format!("wrote {files} files and {MANIFEST} in {folder}\n"),
     });
