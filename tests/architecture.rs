@@ -128,6 +128,8 @@ const EXPERTS: &[&str] = &[
     "src/methods/exemplars/",
     // Choosing the members is most of training them.
     "src/train/members.rs",
+    // Users name methods.
+    "src/cli/examples.rs",
     "src/kernels/",
     "src/check/",
     "src/reproduce/",

@@ -144,7 +144,7 @@ fn conflicting_options_are_refused() {
         (&["--init-bases", "a=mix.wav", "--sources", "2"], ["--sources 2", "--init-bases"]),
         (&["--init-bases", "a=mix.wav", "--starts", "2"], ["--starts 2", "--init-bases"]),
         (&["--init-bases", "a=silent.wav"], ["source 'a'", "silent"]),
-        (&["--init-bases", "a=absent.wav"], ["none of its 1 recordings", "source 'a'"]),
+        (&["--init-bases", "a=absent.wav"], ["absent.wav: there is no such file", "source 'a'"]),
         (&["--only", "kick"], ["--only kick", "source1, source2"]),
     ] {
         refused(&blind(options), 2, &parts);

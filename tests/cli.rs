@@ -433,7 +433,7 @@ fn manifests_of_shards_are_merged() {
     let text = stdout(&output);
     let rows: Vec<Vec<&str>> = text.lines().take(2).map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows, [vec!["files", "done", "failed", "audio", "hours"], vec!["4", "3", "1", "0.00"]]);
-    assert!(text.lines().nth(2).unwrap().starts_with("failed: bad.wav: ") && text.lines().count() == 3, "{text}");
+    assert!(text.lines().nth(2).unwrap().starts_with("failed: bad.wav: ") && text.lines().count() == 4, "{text}");
     let all = || std::fs::read_to_string(world.path("all.jsonl")).unwrap();
     let inputs = |text: &str| -> Vec<String> {
         let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();

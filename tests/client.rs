@@ -130,7 +130,8 @@ fn one_bad_file_fails_alone() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("large.wav: has 160058 bytes, and the service takes 40960 at most"), "{told}");
     assert!(!told.contains('\u{1b}') && told.contains("audio.wav: "), "{told}");
-    assert!(stdout(&output).ends_with(&format!("1 of 3 files separated, 2 failed by {}\n", service.url)), "{output:?}");
+    let summary = format!("1 of 3 files separated, 2 failed by {}\nwrote 2 files in out\n", service.url);
+    assert!(stdout(&output).ends_with(&summary), "{output:?}");
     assert_eq!(world.files("out"), ["a.hiss.wav", "a.tones.wav"]);
     refused(&service.client(&world, &["submit", "mixes/large.wav", "--model", "m"]), 2, &["large.wav: has 160058"]);
     refused(
@@ -139,7 +140,7 @@ fn one_bad_file_fails_alone() {
         &["--model n", "no such model", "client models"],
     );
     let output = service.client(&world, &["submit", "text.wav", "--model", "m"]);
-    refused(&output, 2, &["partwise: text.wav: is not a wav"]);
+    refused(&output, 2, &["partwise: error: text.wav: is not a wav"]);
     assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
     refused(&service.client(&world, &["submit", "mixes/a.wav"]), 2, &["mixes/a.wav: ", "name a model"]);
     refused(&service.client(&world, &["submit", "none.wav", "--model", "m"]), 2, &["none.wav"]);

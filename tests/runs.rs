@@ -90,6 +90,24 @@ fn signals_ignored_at_the_start_stay_ignored() {
     assert!((3..41).contains(&files) && files % 2 == 1, "{files}");
 }
 
+#[test]
+fn an_interrupted_run_says_how_many_files_it_still_finishes() {
+    let world = World::trained();
+    world.inputs(20, 30_000);
+    let slow = [&JOB[..], &["--iterations", "600", "--threads", "1", "--memory", "20M", "-o", "out"]].concat();
+    let child = world.behind("exec \"$@\"", &slow).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let manifest = world.path("out").join(MANIFEST);
+    until("no file was finished", || std::fs::metadata(&manifest).map_or(0, |manifest| manifest.len()) > 0);
+    kill("-INT", &child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let text = stderr(&output);
+    let count = text.strip_prefix("partwise: warning: interrupted: finishing ").and_then(|rest| rest.split(' ').next());
+    let promised: usize = count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{text}"));
+    assert!((1..20).contains(&promised) && text.contains(" in progress; interrupt again"), "{text}");
+    assert!(stdout(&output).contains("the same command with --resume does what is left"), "{output:?}");
+}
+
 /// Two runs with different options start together in one folder, are killed at random moments and restarted. Outputs of
 /// finished inputs must exist and come from a single run.
 #[test]
@@ -371,7 +389,7 @@ fn a_thread_that_cannot_start_gives_an_error() {
         let text = stderr(&output);
         assert!(matches!(output.status.code(), Some(0 | 2)) && !text.contains("panicked"), "{limit}: {output:?}");
         if output.status.code() == Some(2) {
-            assert!(text.starts_with("partwise: cannot") && text.lines().count() == 1, "{limit}: {text}");
+            assert!(text.starts_with("partwise: error: cannot") && text.lines().count() == 1, "{limit}: {text}");
             failed += 1;
         }
     }

@@ -79,7 +79,7 @@ fn wrong_usage_is_one_line_with_what_to_do() {
         (&["evaluate", "--engine", "cpu"], &["'--engine'", "`partwise evaluate --help`"]),
         (&["--json", "devices"], &["'--json'", "options come after the command"]),
         (&["separate", "x.wav"], &["--output <DIR>", "`partwise separate --help`"]),
-        (&["separate", "x.wav", "-o", "out"], &["--model", "partwise train", "--method nmf2d --sources 2"]),
+        (&["separate", "x.wav", "-o", "out"], &["--model", "partwise train", "--method nmf2d"]),
         (&["separate", "x.wav", "-o", "out", "--model", "m.safetensors", "--seed", "1"], &["--seed", "nmf2d"]),
     ] {
         let output = world.run(arguments);
@@ -143,6 +143,8 @@ fn commands_end_with_what_they_wrote_and_what_comes_next() {
     let separate = ["separate", "recordings/", "--model", "my model.safetensors", "-o", "separated/"];
     let text = stdout(&world.run(&separate));
     assert!(text.contains("wrote 2 files and manifest.jsonl in separated/"), "{text}");
+    let again = stdout(&world.run(&[&separate[..], &["--resume"]].concat()));
+    assert!(again.contains("the results of earlier runs are in separated/"), "{again}");
     let merge = ["manifest", "merge", "separated", "-o", "all.jsonl"];
     assert!(stdout(&world.run(&merge)).ends_with("wrote all.jsonl\n"));
     assert_eq!(json(&world.run(&[&separate[..], &["--json"]].concat()))["output"], "separated/");

@@ -39,18 +39,19 @@ pub(super) fn parse<C: Parser>() -> anyhow::Result<Option<C>> {
     }
 }
 
-/// Says the default of an option at the end of its help, in the same way for all options.
+/// Says the default of an option, and the variable of the environment that is read for it, at the end of its help: in the same way
+/// for all options. The values that are possible stand in the place of the value, or in the help.
 fn with_defaults(command: Command) -> Command {
     let said = |arg: Arg| {
-        let values: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        let shown = arg.get_action().takes_values() && !arg.is_hide_default_value_set() && !values.is_empty();
-        match arg.get_help().filter(|_| shown) {
-            None => arg,
-            Some(help) => {
-                let help = format!("{help} [default: {}]", values.join(" "));
-                arg.help(help).hide_default_value(true)
-            }
+        if !arg.get_action().takes_values() {
+            return arg;
         }
+        let values: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let shown = !arg.is_hide_default_value_set() && !values.is_empty();
+        let default = if shown { format!(" [default: {}]", values.join(" ")) } else { String::new() };
+        let env = arg.get_env().map_or(String::new(), |name| format!(" [env: {}]", name.to_string_lossy()));
+        let help = arg.get_help().map(|help| format!("{help}{env}{default}"));
+        arg.help(help.unwrap_or_default()).hide_default_value(true).hide_possible_values(true).hide_env(true)
     };
     command.mut_args(said).mut_subcommands(with_defaults)
 }

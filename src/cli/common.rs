@@ -1,10 +1,13 @@
 //! The options that commands share, and how a command may end.
 
+use std::io::{IsTerminal, Write};
+
 use anyhow::Context;
 use clap::Args;
+use serde::Serialize;
 
 use super::choice::Choice;
-use super::start_log;
+use super::{escaped, print, start_log};
 
 /// The headings of options in help texts, beside those of methods.
 pub(super) mod heading {
@@ -31,8 +34,8 @@ impl<S: Args + Shared, C: Args> With<S, C> {
     /// Runs the command, after logs and threads are arranged as its options say.
     pub(super) fn run(self, run: impl FnOnce(C, &Common) -> anyhow::Result<Ending>) -> anyhow::Result<Ending> {
         let Screen { json, verbose, quiet, no_progress, .. } = self.screen;
-        let common = Common { json, verbose, quiet, no_progress, ..self.shared.common() };
-        start_log(&common);
+        let common = Common { json, quiet, no_progress, ..self.shared.common() };
+        start_log(quiet, verbose);
         let threads = common.thread_count();
         if let Some(asked) = common.threads.filter(|&asked| usize::from(asked) > threads) {
             log::warn!("--threads {asked}: this machine runs {threads} at once, so there are no more");
@@ -146,12 +149,23 @@ pub(super) struct Common {
     pub(super) retune: bool,
     pub(super) threads: Option<u16>,
     pub(super) json: bool,
-    pub(super) verbose: u8,
     pub(super) quiet: bool,
     pub(super) no_progress: bool,
 }
 
 impl Common {
+    /// Prints how a command ended whose results are files. A quiet one says nothing.
+    pub(super) fn conclude(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if self.quiet && !self.json { Ok(()) } else { print(self.json, value, text) }
+    }
+
+    /// Says what usually comes next, on a terminal, beside results that a program may read.
+    pub(super) fn hint(&self, line: &str) {
+        if !self.quiet && !self.json && std::io::stderr().is_terminal() {
+            let _ = writeln!(std::io::stderr(), "{}", escaped(line));
+        }
+    }
+
     /// The threads that the engine, and reading and writing, may use: as many as were asked for, but no more than can run at once.
     pub(super) fn thread_count(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());

@@ -11,6 +11,7 @@ use partwise::schedule::{FileReport, MANIFEST, Status, read_manifest};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::common::heading::MODEL;
 use super::{Common, Ending, escaped, examples, manifest, print, shown, train};
 
 /// Say what a model, a recording or a folder of results holds
@@ -21,7 +22,7 @@ pub(super) struct Info {
     #[arg(value_name = "MODEL|AUDIO|RESULTS")]
     path: PathBuf,
     /// With a recording: also say what `separate` would do to it with this model
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", help_heading = MODEL)]
     model: Option<PathBuf>,
 }
 

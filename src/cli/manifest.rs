@@ -9,7 +9,6 @@ use partwise::schedule::{FileReport, MANIFEST, Status, read_manifest};
 use serde::Serialize;
 
 use super::common::heading::FILES;
-use super::output::conclude;
 use super::{Common, Ending, escaped, examples, say, shown, table, write_whole};
 
 /// Work with the manifests of separation runs
@@ -71,7 +70,7 @@ impl Merge {
             Some(path) => {
                 write_whole(path, |partial| std::fs::write(partial, &text))?;
                 let summary = summarize(&merged);
-                conclude(common, &summary, || summary.text() + &format!("wrote {}\n", shown(path)))?;
+                common.conclude(&summary, || summary.text() + &format!("wrote {}\n", shown(path)))?;
             }
         }
         Ok(Ending::Done)

@@ -5,7 +5,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 use log::{Level, LevelFilter};
 
-use super::{Common, escaped};
+use super::escaped;
 
 /// Writes the error that ends the program to stderr. If that fails, the error has nowhere to go.
 pub(crate) fn complain(line: &str) {
@@ -26,19 +26,19 @@ fn message(level: Level, text: &str) -> String {
 }
 
 /// Logs go to stderr, warnings and up unless asked otherwise; `RUST_LOG` overrules.
-pub(super) fn start_log(common: &Common) {
-    let level = match (common.quiet, common.verbose) {
+pub(super) fn start_log(quiet: bool, verbose: u8) {
+    let level = match (quiet, verbose) {
         (true, _) => LevelFilter::Error,
         (_, 0) => LevelFilter::Warn,
         (_, 1) => LevelFilter::Info,
         _ => LevelFilter::Debug,
     };
     // Drivers and their loaders have much to say that no user can act on.
-    let foreign = if common.verbose < 2 { LevelFilter::Error } else { LevelFilter::Warn };
+    let foreign = if verbose < 2 { LevelFilter::Error } else { LevelFilter::Warn };
     env_logger::Builder::new()
         .filter_level(level)
         // A service says what it does, unless it is told to be quiet.
-        .filter_module("partwise::serve", if common.quiet { level } else { level.max(LevelFilter::Info) })
+        .filter_module("partwise::serve", if quiet { level } else { level.max(LevelFilter::Info) })
         .filter_module("wgpu_hal", foreign)
         .filter_module("wgpu_core", foreign)
         .filter_module("naga", foreign)

@@ -149,6 +149,8 @@ mod tests {
                     let text = help(width, long);
                     let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
                     assert!(longest.chars().count() <= width, "{}: {longest}", command.get_name());
+                    let is_clean = |line: &str| line == line.trim_end() && !line.contains("[possible values");
+                    assert!(text.lines().all(is_clean), "{}: {text}", command.get_name());
                     assert_eq!(text.split_whitespace().collect::<Vec<_>>(), words, "{}", command.get_name());
                 }
             }

@@ -8,28 +8,10 @@ use std::path::Path;
 use partwise::Error;
 use tempfile::NamedTempFile;
 
-use super::Common;
-
 /// Prints text, or a value as JSON, on stdout.
 pub(super) fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     say(&if json { serde_json::to_string_pretty(value)? + "\n" } else { text() })?;
     Ok(())
-}
-
-/// Prints how a command ended whose results are files. A quiet one says nothing.
-pub(super) fn conclude(
-    common: &Common,
-    value: &impl serde::Serialize,
-    text: impl FnOnce() -> String,
-) -> anyhow::Result<()> {
-    if common.quiet && !common.json { Ok(()) } else { print(common.json, value, text) }
-}
-
-/// Says what usually comes next beside results that a program may read.
-pub(super) fn hint(common: &Common, line: &str) {
-    if !common.quiet && !common.json && std::io::stderr().is_terminal() {
-        let _ = writeln!(std::io::stderr(), "{}", escaped(line));
-    }
 }
 
 /// Writes to stdout.

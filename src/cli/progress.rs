@@ -146,8 +146,11 @@ fn pace(elapsed: f64, seconds: f64, bytes: u64, left: u64) -> String {
     if elapsed < 1.0 || bytes == 0 {
         return String::new();
     }
-    let wait = elapsed * left as f64 / bytes as f64;
-    format!("  {:.0} times real time, {} left", seconds / elapsed, rounded(wait))
+    let speed = format!("  {:.0} times real time", seconds / elapsed);
+    match left {
+        0 => speed,
+        left => format!("{speed}, {} left", rounded(elapsed * left as f64 / bytes as f64)),
+    }
 }
 
 /// A time to wait: "40 s", "12 min" or "3.5 h".
@@ -168,6 +171,7 @@ mod tests {
         assert_eq!(pace(0.5, 100.0, 1000, 1000), "");
         assert_eq!(pace(60.0, 0.0, 0, 1000), "");
         assert_eq!(pace(10.0, 850.0, 1000, 3000), "  85 times real time, 30 s left");
+        assert_eq!(pace(10.0, 850.0, 1000, 0), "  85 times real time");
         // An hour of work is left, whatever an earlier run has done.
         assert_eq!(pace(60.0, 600.0, 1000, 60_000), "  10 times real time, 60 min left");
         assert_eq!(["89 s", "2 min", "1.5 h"].map(String::from), [89.0, 90.0, 5400.0].map(rounded));

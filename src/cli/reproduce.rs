@@ -18,7 +18,6 @@ use partwise::spectrogram::{BandMap, Length, Spectrum, Transform};
 use super::common::Seed;
 use super::common::heading::FILES;
 use super::engine::open;
-use super::output::conclude;
 use super::{Common, Ending, examples, progress, shown, table};
 
 /// The heading of what an experiment is.
@@ -248,7 +247,8 @@ impl Reproduce {
             Experiment::Nmf2d(experiment) => (experiment.run(common, seed)?, experiment.output),
         };
         let page = findings.write(&output)?;
-        conclude(common, &findings, || format!("{}\nwrote the full report: {}\n", findings.text(table), shown(&page)))?;
+        common
+            .conclude(&findings, || format!("{}\nwrote the full report: {}\n", findings.text(table), shown(&page)))?;
         Ok(Ending::Done)
     }
 }

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use partwise::AnyEngine;
 use partwise::engines::Engines;
-use partwise::job::{Denoising, Separation};
+use partwise::job::{Denoising, Separation, SeparationMethod};
 use partwise::model::Model;
 use partwise::options::Described;
 use partwise::recordings::Event;
@@ -27,7 +27,7 @@ use super::description::{self, Options, PRINT};
 use super::engine::{choice, engines};
 use super::interrupt::Interrupts;
 use super::memory::Memory;
-use super::output::{conclude, is_seen};
+use super::output::is_seen;
 use super::progress::JobBar;
 use super::{Common, Ending, escaped, examples, shown, sources};
 
@@ -166,7 +166,7 @@ impl<D: Described + Default + Serialize> Batch<D> {
     /// Separates, and prints a summary.
     fn run(self, common: &Common, separation: Separation) -> anyhow::Result<Ending> {
         let (summary, failure) = self.separate(common, separation)?;
-        conclude(common, &summary, || text(&summary))?;
+        common.conclude(&summary, || text(&summary))?;
         match failure {
             Some(failure) if failure.is_full() => log::error!("{failure}"),
             Some(failure) => return Err(failure.into()),
@@ -186,7 +186,8 @@ impl<D: Described + Default + Serialize> Batch<D> {
         let (on, engines) = (choice(common), engines(common));
         // Loading a driver takes as long as reading a model.
         thread::scope(|scope| {
-            let opened = scope.spawn(|| on.open(&engines));
+            let opened = thread::Builder::new().spawn_scoped(scope, || on.open(&engines));
+            let opened = opened.context("cannot start a thread; give fewer --threads")?;
             let read = |path: &PathBuf| {
                 let bytes = Model::read(path)?;
                 Ok::<_, partwise::Error>((Model::from_bytes(path, &bytes)?, schedule::hash_bytes(&bytes)))
@@ -200,14 +201,14 @@ impl<D: Described + Default + Serialize> Batch<D> {
 
     fn plan<'a>(&self, model: Option<&'a Model>, mut separation: Separation) -> anyhow::Result<Plan<'a>> {
         if self.model.is_none() && separation.method.is_none() {
+            let blind = SeparationMethod::WITHOUT_MODEL.first().copied().unwrap_or_default();
             bail!(
-                "separate needs a model or a method without one: add --model with a file of `partwise train`, or add --method nmf2d \
-                 --sources 2"
+                "separate needs a model, or a method without one: add --model with a file of `partwise train`, or add --method {blind}"
             );
         }
-        for files in separation.files_mut() {
-            let named: Vec<String> = files.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-            *files = sources::files(&named)?;
+        for source in separation.sources_mut().into_iter().flatten() {
+            let named: Vec<String> = source.recordings.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+            source.recordings = sources::files(&named).with_context(|| format!("source '{}'", source.name))?;
         }
         let mut watch = |event: Event| {
             match event {
@@ -327,7 +328,8 @@ fn text(summary: &Summary) -> String {
     let files: usize = summary.results.iter().map(|report| report.outputs.len()).sum();
     let folder = shown(&summary.output);
     text.push_str(&match files {
-        0 => format!("wrote nothing but {folder}/{MANIFEST}\n"),
+        0 if *resumed > 0 => format!("the results of earlier runs are in {folder}\n"),
+        0 => format!("wrote {MANIFEST} alone in {folder}\n"),
         1 => format!("wrote 1 file and {MANIFEST} in {folder}\n"),
         _ => format!("wrote {files} files and {MANIFEST} in {folder}\n"),
     });

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use partwise::Training;
-use partwise::methods::deep::Task;
-use partwise::model::{Gain, Model, Parts, SourceSummary, Summary};
+use partwise::model::{Gain, Model, SourceSummary, Summary};
 use partwise::options::Rank;
 use partwise::recordings::{Event, Material, Recordings};
 use partwise::train::{self, Means};
@@ -17,7 +16,7 @@ use super::common::heading::{FILES, JOBS};
 use super::description::{self, Options, PRINT};
 use super::engine::open;
 use super::memory::Memory;
-use super::output::{conclude, typed};
+use super::output::typed;
 use super::state::StateFile;
 use super::{Common, Ending, check_output, examples, progress, shown, sources, table};
 
@@ -55,7 +54,7 @@ impl Train {
         let started = Instant::now();
         let (model, skipped) = self.learn(common)?;
         let output = self.output.as_deref().unwrap_or(Path::new(""));
-        conclude(common, &model.training, || summary(&model, output, started.elapsed().as_secs_f64()))?;
+        common.conclude(&model.training, || summary(&model, output, started.elapsed().as_secs_f64()))?;
         Ok(if skipped > 0 { Ending::Partial } else { Ending::Done })
     }
 
@@ -166,10 +165,8 @@ pub(super) fn learned(model: &Model, path: &Path) -> String {
 
 /// The command that uses the model.
 fn next(model: &Model, path: &Path) -> String {
-    let (command, folder) = match &model.parts {
-        Parts::Deep(learned) if learned.task == Task::Denoise => ("denoise", "clean/"),
-        _ => ("separate", "separated/"),
-    };
+    let (command, folder) =
+        if model.parts.is_for_denoising() { ("denoise", "clean/") } else { ("separate", "separated/") };
     typed(&[command, "recordings/", "--model", &shown(path), "-o", folder])
 }
 

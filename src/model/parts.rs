@@ -43,6 +43,11 @@ impl Parts {
         }
     }
 
+    /// Whether a model like this takes noise off recordings, and separates none.
+    pub fn is_for_denoising(&self) -> bool {
+        matches!(self, Self::Deep(learned) if learned.task == deep::Task::Denoise)
+    }
+
     /// T, the consecutive frames that the bases of the sources span.
     pub fn context(&self) -> usize {
         match self {

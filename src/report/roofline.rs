@@ -42,7 +42,7 @@ impl Roof {
 
 /// The plot's position in the image, in pixels. Its height grows with the number of labels.
 const LEFT: f64 = 62.0;
-const TOP: f64 = 34.0;
+const TOP: f64 = 46.0;
 const WIDTH: f64 = 520.0;
 const LEAST_HEIGHT: f64 = 340.0;
 const BOTTOM: f64 = 46.0;
@@ -127,7 +127,8 @@ impl Plot {
             foot.0, foot.1, ridge.0, ridge.1, end.0, end.1
         );
         let arithmetic = format!("{:.0} GFLOP/s in registers", roof.flops / 1e9);
-        svg += &text((ridge.0 + 4.0, ridge.1 - 7.0), "", &arithmetic);
+        // At the right end of the plot, below the title: it reaches neither the title nor the labels of the points.
+        svg += &text((end.0, end.1 - 7.0), r#"text-anchor="end""#, &arithmetic);
         let (x, y) = ((foot.0 + ridge.0) / 2.0 - 5.0, (foot.1 + ridge.1) / 2.0 - 5.0);
         let angle = (ridge.1 - foot.1).atan2(ridge.0 - foot.0).to_degrees();
         let slope = format!(r#"{MIDDLE} transform="rotate({angle:.1} {x:.1} {y:.1})""#);
@@ -199,6 +200,30 @@ mod tests {
         assert!(svg.contains(&format!("M{}", corners.join("L"))), "{svg}");
         assert!(svg.contains(">a &lt; b</text>") && svg.contains(">100 GFLOP/s in registers<"), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);
+    }
+
+    /// The places of the texts whose words begin so: x, y and whether x is their end.
+    fn place(svg: &str, words: &str) -> (f64, f64, bool) {
+        let line = svg.lines().find(|line| line.contains(&format!(">{words}"))).unwrap();
+        let number = |name: &str| {
+            let from = line.find(&format!(" {name}=\"")).unwrap() + name.len() + 3;
+            line[from..].split('"').next().unwrap().parse::<f64>().unwrap()
+        };
+        (number("x"), number("y"), line.contains("text-anchor=\"end\""))
+    }
+
+    #[test]
+    fn the_label_of_the_roof_is_clear_of_the_title_and_the_points_labels() {
+        // A ridge far at the right, as cards have it.
+        let roof = Roof { flops: 6e13, bytes: 3e11 };
+        let points: Vec<Point> = (0..40).map(|i| point(&format!("kernel {i}"), 40.0, 5e13 - f64::from(i))).collect();
+        let svg = roofline(&"a long name of a card ".repeat(4), roof, &points).unwrap();
+        let (x, y, is_end) = place(&svg, "60000 GFLOP/s");
+        assert!(is_end && x <= LEFT + WIDTH && y - 16.0 >= 15.0, "{x} {y}");
+        let mut heights: Vec<f64> = (0..40).map(|i| place(&svg, &format!("kernel {i}<")).1).collect();
+        heights.sort_by(f64::total_cmp);
+        assert!(heights.windows(2).all(|pair| pair[1] - pair[0] >= LABEL_HEIGHT - 0.11), "{heights:?}");
+        assert!(heights[0] > 0.0 && heights[39] <= TOP + 40.0 * LABEL_HEIGHT + 4.0, "{heights:?}");
     }
 
     #[test]

@@ -15,11 +15,13 @@ pub(crate) struct OnTerminal {
 impl OnTerminal {
     pub(crate) fn start(mut command: Command) -> Self {
         let (mut screen, mut terminal) = (0, 0);
-        let mut size = libc::winsize { ws_row: 40, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = libc::winsize { ws_row: 40, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        // Some systems take a constant, others not.
+        let size = (&raw const size).cast_mut();
         // SAFETY: all pointers are to live variables or null, and both descriptors are owned by nobody else.
         let (screen, terminal) = unsafe {
             let none = std::ptr::null_mut();
-            assert_eq!(libc::openpty(&mut screen, &mut terminal, none, none.cast(), &mut size), 0);
+            assert_eq!(libc::openpty(&mut screen, &mut terminal, none, none.cast(), size), 0);
             (File::from_raw_fd(screen), OwnedFd::from_raw_fd(terminal))
         };
         command.stdin(terminal.try_clone().unwrap()).stdout(terminal.try_clone().unwrap()).stderr(terminal);

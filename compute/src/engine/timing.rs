@@ -89,14 +89,14 @@ fn over(runs: &[Timing], statistic: impl Fn(&[f64]) -> f64) -> Timing {
 fn runs(least: Duration, long_enough: Duration, mut run: impl FnMut(u32) -> Result<Timing>) -> Result<Vec<Timing>> {
     let (started, long_enough) = (Instant::now(), long_enough.as_secs_f64());
     let surely = long_enough * f64::from(SURELY_LONG_ENOUGH);
-    let (mut units, mut took) = (1u32, 0.0);
     // As long as runs grow less than their work, their time says nothing of it.
-    let mut is_long = long_enough <= 0.0;
-    while !is_long {
-        let before = std::mem::replace(&mut took, run(units)?.wall);
-        is_long = took >= surely || (took >= long_enough && before > 0.0 && took >= GROWTH * before);
-        if !is_long {
+    let (mut units, mut before) = (1u32, f64::INFINITY);
+    let is_long_enough = |took: f64, before: f64| took >= surely || (took >= long_enough && took >= GROWTH * before);
+    if long_enough > 0.0 {
+        let mut took = run(units)?.wall;
+        while !is_long_enough(took, before) {
             units = units.saturating_mul(2);
+            before = std::mem::replace(&mut took, run(units)?.wall);
         }
     }
     let mut runs: Vec<Timing> = Vec::new();

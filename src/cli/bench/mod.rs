@@ -28,7 +28,9 @@ use super::{Common, Ending, check_output, examples, print, shown, write_whole};
 /// masks of two sources; TP times as many for patterns that move over T time lags and P pitch lags) and each operand
 /// moved once. They use the time by the device's own clock or, without such a clock, the wall time. "of FMA" is the
 /// share of the peak rate of multiply-adds in registers. "of roof" is the share of what this rate and the bandwidth of
-/// a copy allow together. Times are the medians of many runs. Where a figure says that the machine was busy, repeat it.
+/// a copy allow together. Times are the medians of many runs. "in cache" is
+/// more than all of the roof: the operands stay in caches, which are faster than a copy. "busy" is more than the peak:
+/// the machine did other work.
 ///
 /// A cold job runs in a new process, timed from its start to its end. A warm job runs in a process that has done one
 /// before. On two cores the whole benchmark takes about two minutes. Most of this is for 256 clips, which also need 400

@@ -3,7 +3,7 @@
 use partwise::report::{Point, roofline as drawn};
 
 use super::kernels::{KernelTime, Measured, PeakRates};
-use super::report::name;
+use super::report::{figure, name, of_roof};
 
 /// The plot as SVG.
 pub(super) fn roofline(measured: &Measured, peaks: PeakRates) -> partwise::Result<String> {
@@ -12,10 +12,9 @@ pub(super) fn roofline(measured: &Measured, peaks: PeakRates) -> partwise::Resul
 }
 
 fn point(time: &KernelTime) -> Point {
-    let share = time.share_of_roofline.unwrap_or_default();
     let (name, shape) = (name(time), time.shape.joined("x"));
     Point {
-        label: format!("{name} {shape}: {:.0} GFLOP/s, {:.0} %", time.gflops, 100.0 * share),
+        label: format!("{name} {shape}: {} GFLOP/s, {}", figure(time.gflops), of_roof(time.share_of_roofline)),
         series: time.kernel.into(),
         intensity: time.flop_per_byte,
         flops: time.gflops * 1e9,

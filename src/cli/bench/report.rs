@@ -61,10 +61,10 @@ fn kernels(measured: &Measured, against: Option<&Measured>) -> String {
     }
     column("GFLOP/s", |time| figure(time.gflops));
     column("GB/s", |time| figure(time.gigabytes_per_second));
-    column("flop/byte", |time| format!("{:.0}", time.flop_per_byte));
+    column("flop/byte", |time| figure(time.flop_per_byte));
     if measured.peaks.is_some() {
         column("of FMA", |time| percent(time.share_of_peak_flops));
-        column("of roof", |time| percent(time.share_of_roofline));
+        column("of roof", |time| of_roof(time.share_of_roofline));
     }
     if against.is_some() {
         column("times faster", |time| time.times_faster.map_or_else(String::new, |times| format!("{times:.1}")));
@@ -80,8 +80,16 @@ fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "busy".into(), |share| format!("{:.0} %", 100.0 * share))
 }
 
+/// A share of the roofline. More than all of it has a kernel whose operands stay in caches, which are faster than a copy in memory.
+pub(super) fn of_roof(share: Option<f64>) -> String {
+    match share {
+        Some(share) if share > 1.1 => "in cache".into(),
+        share => percent(share),
+    }
+}
+
 /// A rate with two digits or more, so that a slow kernel's is not 0.
-fn figure(rate: f64) -> String {
+pub(super) fn figure(rate: f64) -> String {
     let decimals = if rate >= 100.0 { 0 } else { (1.0 - rate.max(1e-9).log10().floor()).clamp(0.0, 9.0) as usize };
     format!("{rate:.decimals$}")
 }
@@ -134,5 +142,6 @@ mod tests {
         assert_eq!([123.4, 42.0, 1.5, 0.0315].map(figure), ["123", "42", "1.5", "0.032"]);
         assert_eq!(percent(Some(0.874)), "87 %");
         assert_eq!(percent(None), "busy");
+        assert_eq!([Some(0.5), Some(1.05), Some(2.5), None].map(of_roof), ["50 %", "105 %", "in cache", "busy"]);
     }
 }

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::super::common::heading::{FILES, JOBS};
 use super::super::interrupt::Interrupts;
-use super::super::output::conclude;
 use super::super::{Common, Ending, examples, progress, shown};
 use super::address::Address;
 use super::jobs::{Job, each};
@@ -66,7 +65,7 @@ impl Fetch {
         }
         let (files, ending) = fetched?;
         let fetched = Fetched { files: files.concat() };
-        conclude(common, &fetched, || fetched.files.iter().map(|file| format!("{}\n", shown(file))).collect())?;
+        common.conclude(&fetched, || fetched.files.iter().map(|file| format!("{}\n", shown(file))).collect())?;
         Ok(ending)
     }
 }

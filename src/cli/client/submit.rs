@@ -12,7 +12,6 @@ use partwise::schedule::{self, Listing};
 use super::super::common::heading::{FILES, JOBS, MODEL};
 use super::super::description::{self, Options, PRINT};
 use super::super::interrupt::Interrupts;
-use super::super::output::{conclude, hint};
 use super::super::{Common, Ending, escaped, examples, progress, say};
 use super::address::Address;
 use super::jobs::Job;
@@ -81,10 +80,9 @@ impl Submit {
         }
         let summary = Summary::of(sent, self.wait, patience.is_over());
         if self.wait || common.json {
-            conclude(common, &summary, || summary.text(&service.server, self.output.as_deref()))?;
+            common.conclude(&summary, || summary.text(&service.server, self.output.as_deref()))?;
         } else if summary.accepted > 0 {
-            hint(
-                common,
+            common.hint(
                 "next: `partwise client status` shows how far they are, `partwise client fetch ID -o DIR` saves the stems",
             );
         }

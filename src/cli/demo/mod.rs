@@ -12,10 +12,10 @@ use clap::Args;
 use include_dir::{Dir, include_dir};
 use partwise::Error;
 
-use super::common::Seed;
 use super::common::heading::{FILES, MODEL};
+use super::common::{Nothing, Seed, With};
 use super::evaluate::Evaluate;
-use super::output::{conclude, typed};
+use super::output::typed;
 use super::separate::Separate;
 use super::train::Train;
 use super::{Common, Ending, examples};
@@ -71,7 +71,7 @@ impl Demo {
             commands: commands.map(|words| typed(&words)).collect(),
         };
         page::write(folder, &clips, &results)?;
-        conclude(common, &results, || results.text())?;
+        common.conclude(&results, || results.text())?;
         promised(&results.mean)
     }
 }
@@ -125,7 +125,7 @@ impl Words<'_> {
 /// Parses a command from its words, of which the first is its name. The shared options are left out.
 fn parse<A: Args>(words: &[String]) -> anyhow::Result<A> {
     // The shared options were parsed with the demo's own options, and are passed on.
-    let parser = A::augment_args(clap::Command::new("partwise"));
+    let parser = With::<Nothing, A>::augment_args(clap::Command::new("partwise").disable_help_flag(true));
     Ok(A::from_arg_matches(&parser.try_get_matches_from(words)?)?)
 }
 

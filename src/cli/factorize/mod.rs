@@ -23,7 +23,6 @@ pub(super) use self::options::Factorize;
 use self::matrices::{check_level, check_written, level, read_factors, read_matrix};
 use self::options::Method;
 use super::engine::open;
-use super::output::conclude;
 use super::{Common, Ending, check_output, memory, progress, shown, write_whole};
 
 #[derive(Serialize)]
@@ -102,7 +101,7 @@ impl Factorize {
             engine: name,
             output: &self.output,
         };
-        conclude(common, &summary, || text(&summary))?;
+        common.conclude(&summary, || text(&summary))?;
         Ok(Ending::Done)
     }
 

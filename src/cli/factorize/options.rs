@@ -22,6 +22,13 @@ pub(in crate::cli) struct Factorize {
     /// The matrix: floats, integers or bool; or an .npz with this array alone
     #[arg(value_name = "V.npy")]
     pub(super) matrix: PathBuf,
+    /// The result: W (F,K), H (K,N) and objective (before the first iteration, and then at every --trace-every)
+    #[arg(short, long, value_name = "OUT.npz", help_heading = FILES)]
+    pub(super) output: PathBuf,
+    /// Start from W (F,K) and H (K,N) in this file instead of random numbers; either may be missing. nmf2d: W (T,F,K),
+    /// H (P,K,N)
+    #[arg(long, value_name = "INIT.npz", help_heading = FILES)]
+    pub(super) init: Option<PathBuf>,
     /// Number of components
     #[arg(long, value_name = "K", help_heading = FACTORS)]
     pub(super) rank: usize,
@@ -30,13 +37,6 @@ pub(in crate::cli) struct Factorize {
     pub(super) method: Method,
     #[command(flatten)]
     pub(super) shifted: Shifted,
-    /// The result: W (F,K), H (K,N) and objective (before the first iteration, and then at every --trace-every)
-    #[arg(short, long, value_name = "OUT.npz", help_heading = FILES)]
-    pub(super) output: PathBuf,
-    /// Start from W (F,K) and H (K,N) in this file instead of random numbers; either may be missing. nmf2d: W (T,F,K),
-    /// H (P,K,N)
-    #[arg(long, value_name = "INIT.npz", help_heading = FILES)]
-    pub(super) init: Option<PathBuf>,
     /// Keep a factor unchanged
     #[arg(long, value_name = "w|h", help_heading = FACTORS)]
     pub(super) fix: Option<Fixed>,

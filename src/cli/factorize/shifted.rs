@@ -14,7 +14,6 @@ use partwise::with_engine;
 use serde::Serialize;
 
 use super::super::engine::open;
-use super::super::output::conclude;
 use super::super::{Common, Ending, memory, progress, shown, write_whole};
 use super::matrices::{check_level, check_written, level, read_factors, read_matrix};
 use super::options::{Factorize, Shifted, before};
@@ -123,7 +122,7 @@ pub(super) fn run(command: &Factorize, common: &Common) -> anyhow::Result<Ending
         engine: name,
         output: &command.output,
     };
-    conclude(common, &summary, || text(&summary))?;
+    common.conclude(&summary, || text(&summary))?;
     Ok(Ending::Done)
 }
 
