@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -117,6 +118,7 @@ def test_rows_that_cannot_be_used_are_refused(model, tones):
 
 
 def test_files_become_rows(model, recordings):
+    before = set(Path(tempfile.gettempdir()).glob("partwise-*"))
     (recordings / "broken.wav").write_bytes(b"RIFF")
     rows = {Path(row["path"]).name: row for row in partwise.ray.separate(recordings, model, concurrency=2).iter_rows()}
     assert rows["broken.wav"]["status"] == "failed" and "broken.wav" in rows.pop("broken.wav")["error"]
@@ -125,6 +127,7 @@ def test_files_become_rows(model, recordings):
         stems = model.separate(read(recordings / name)[None], RATE, engine="cpu:1")
         for source, stem in stems.items():
             np.testing.assert_array_equal(row[source], stem)
+    assert set(Path(tempfile.gettempdir()).glob("partwise-*")) <= before
 
 
 def workers():

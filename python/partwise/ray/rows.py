@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import weakref
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow
@@ -56,14 +56,15 @@ class Worker:
 
     def __init__(self, job: Job, current: str) -> None:
         self._current = current
-        self._folder = Path(mkdtemp(prefix="partwise-"))
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        # It is there during a batch only: Ray ends workers without telling them.
+        self._folder = Path(gettempdir()) / f"partwise-{uuid4().hex}"
         self._batches = replace(job, output=str(self._folder)).opened()
         self._sources = self._batches.sources
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         _check(batch, self._sources)
         count = len(next(iter(batch.values())))
+        self._folder.mkdir(mode=0o700)
         try:
             files = [self._file(batch, index) for index in range(count)]
             # Rows of the same file share its results.
@@ -72,8 +73,7 @@ class Worker:
             stems = {name: self._stems(lines[name], planned[name][2]) for name in planned}
             rows = [self._row(lines[name], stems[name], batch, index) for index, (name, *_) in enumerate(files)]
         finally:
-            for file in self._folder.iterdir():
-                file.unlink()
+            shutil.rmtree(self._folder, ignore_errors=True)
         return {**batch, **{name: _column([row[name] for row in rows]) for name in rows[0]}}
 
     def _file(self, batch: dict[str, Any], index: int) -> tuple[str, str | None, list[str]]:
