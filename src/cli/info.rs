@@ -155,7 +155,7 @@ impl Heard {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
         let outputs: Vec<String> = model.names().iter().map(|name| format!("{stem}.{name}.wav")).collect();
         let mut would = vec![format!("writes {}", outputs.join(", "))];
-        if let ([only], false) = (&model.sources[..], matches!(model.parts, Parts::Averaged(_))) {
+        if let ([only], false) = (&model.sources[..], model.parts.has_background()) {
             would = vec![format!("needs --rest: '{}' is the only source of the model", only.name)];
         }
         let (own, rate) = (self.sample_rate, model.sample_rate);

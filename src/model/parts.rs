@@ -64,6 +64,11 @@ impl Parts {
         }
     }
 
+    /// Whether a background is learned beside the sources, so that one source is enough.
+    pub fn has_background(&self) -> bool {
+        matches!(self, Self::Averaged(_))
+    }
+
     /// Whether a model may be without sources.
     pub(super) fn needs_no_source(&self) -> bool {
         matches!(self, Self::Deep(learned) if learned.task == deep::Task::Denoise)

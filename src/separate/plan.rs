@@ -73,7 +73,7 @@ impl<'a> Plan<'a> {
         if let Some(SeparationMethod::Rest(own)) = method {
             return Self::rest(model, own, separation);
         }
-        if let ([only], false) = (&model.sources[..], matches!(model.parts, Parts::Averaged(_))) {
+        if let ([only], false) = (&model.sources[..], model.parts.has_background()) {
             return Err(Error::input(format!(
                 "this model has one source, '{}', and nothing to separate it from; --rest 10 learns what else there is from each \
                  recording",
