@@ -167,6 +167,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_bar_names_the_latest_open_file_and_counts_the_open_ones() {
+        let mut bar = JobBar::new(&Common { no_progress: true, ..Common::default() }, 100, 3);
+        let shown = |bar: &JobBar| (bar.bar.prefix(), IN_PROGRESS.load(Ordering::Relaxed));
+        assert_eq!(shown(&bar), ("0 of 3".into(), 0));
+        bar.begun(0, Path::new("in/a.wav"));
+        bar.begun(1, Path::new("in/b\n.wav"));
+        assert_eq!(shown(&bar), ("0 of 3: b\\n.wav".into(), 2));
+        bar.end(1);
+        assert_eq!(shown(&bar), ("1 of 3: a.wav".into(), 1));
+        bar.advanced(0, 40, 8.0);
+        assert_eq!((bar.bar.position(), bar.seconds), (40, 8.0));
+        drop(bar);
+        assert_eq!(IN_PROGRESS.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
     fn a_pace_is_shown_once_there_is_one() {
         assert_eq!(pace(0.5, 100.0, 1000, 1000), "");
         assert_eq!(pace(60.0, 0.0, 0, 1000), "");
