@@ -1,13 +1,11 @@
 //! The options that commands share, and how a command may end.
 
-use std::io::{IsTerminal, Write};
-
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
 use super::choice::Choice;
-use super::{escaped, print, start_log};
+use super::{print, start_log};
 
 /// The headings of options in help texts, beside those of methods.
 pub(super) mod heading {
@@ -157,13 +155,6 @@ impl Common {
     /// Prints how a command ended whose results are files. A quiet one says nothing.
     pub(super) fn conclude(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         if self.quiet && !self.json { Ok(()) } else { print(self.json, value, text) }
-    }
-
-    /// Says what usually comes next, on a terminal, beside results that a program may read.
-    pub(super) fn hint(&self, line: &str) {
-        if !self.quiet && !self.json && std::io::stderr().is_terminal() {
-            let _ = writeln!(std::io::stderr(), "{}", escaped(line));
-        }
     }
 
     /// The threads that the engine, and reading and writing, may use: as many as were asked for, but no more than can run at once.

@@ -1,6 +1,7 @@
 //! `partwise client submit`
 
 use std::collections::HashSet;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -82,9 +83,7 @@ impl Submit {
         if self.wait || common.json {
             common.conclude(&summary, || summary.text(&service.server, self.output.as_deref()))?;
         } else if summary.accepted > 0 {
-            common.hint(
-                "next: `partwise client status` shows how far they are, `partwise client fetch ID -o DIR` saves the stems",
-            );
+            hint(common);
         }
         let wanted = if self.wait { summary.done } else { summary.accepted };
         match (summary.interrupted, summary.failed + summary.left, wanted) {
@@ -137,6 +136,16 @@ impl Submit {
             pause = if ended > 0 { SHORTEST } else { (pause * 3 / 2).min(LONGEST) };
         }
         bar.finish_and_clear();
+    }
+}
+
+/// Says on a terminal what comes next. Programs read the jobs on stdout alone.
+fn hint(common: &Common) {
+    if !common.quiet && !common.json && std::io::stderr().is_terminal() {
+        let next =
+            "next: `partwise client status` shows how far they are, `partwise client fetch ID -o DIR` saves the stems";
+        // If that fails, nobody is there to be told.
+        let _ = writeln!(std::io::stderr(), "{next}");
     }
 }
 
