@@ -17,12 +17,12 @@ fn earlier(name: &str) -> PathBuf {
 }
 
 fn partwise(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_partwise"))
-        .current_dir(folder)
-        .args(arguments)
-        .args(["--engine", "cpu", "--threads", "1"])
-        .output()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
+    command.current_dir(folder).args(arguments);
+    if arguments[0] == "separate" {
+        command.args(["--engine", "cpu", "--threads", "1"]);
+    }
+    command.output().unwrap()
 }
 
 /// A folder with the earlier files, as the run left them that wrote the manifest.
