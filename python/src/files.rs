@@ -214,7 +214,7 @@ fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
 }
 
 impl Watch for Teller<'_> {
-    fn advanced(&mut self, _: usize, bytes: u64) {
+    fn advanced(&mut self, _: usize, bytes: u64, _: f64) {
         lock(self.0).bytes += bytes;
     }
 

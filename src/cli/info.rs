@@ -6,7 +6,6 @@ use anyhow::bail;
 use clap::Args;
 use partwise::Model;
 use partwise::audio::{self, Recording};
-use partwise::model::Parts;
 use partwise::schedule::{FileReport, MANIFEST, Status, read_manifest};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -62,10 +61,6 @@ impl Info {
 /// A model as JSON.
 fn of_model(model: &Model) -> Value {
     let source = |source: &partwise::model::Source| json!({ "name": source.name, "components": source.bases.ncols(), "rows": source.bases.nrows() });
-    let members: Vec<_> = match &model.parts {
-        Parts::Committee(learned) => learned.manners().collect(),
-        _ => Vec::new(),
-    };
     json!({
         "method": model.parts.method(),
         "divergence": model.divergence.to_string(),
@@ -74,7 +69,7 @@ fn of_model(model: &Model) -> Value {
         "spectrum": model.spectrum.to_string(),
         "bands": model.bands.to_string(),
         "sources": model.sources.iter().map(source).collect::<Vec<_>>(),
-        "members": members,
+        "members": model.parts.manners(),
         "training": model.training,
         "options": model.options,
     })
@@ -83,17 +78,15 @@ fn of_model(model: &Model) -> Value {
 fn model_text(model: &Model, path: &Path) -> String {
     let mut text = train::learned(model, path);
     text += &format!("method {}, the {} of {}\n", model.parts.method(), model.spectrum, bands(model));
-    if let Parts::Committee(learned) = &model.parts {
-        for (index, manner) in learned.manners().enumerate() {
-            let frames = if manner.context == 1 { "1 frame".into() } else { format!("{} frames", manner.context) };
-            text += &format!(
-                "set {} of bases, used from --quality {} on: {frames} a basis, {} updates, a penalty of {:.2}\n",
-                index + 1,
-                manner.quality,
-                manner.iterations,
-                manner.sparsity,
-            );
-        }
+    for (index, manner) in model.parts.manners().into_iter().enumerate() {
+        let frames = if manner.context == 1 { "1 frame".into() } else { format!("{} frames", manner.context) };
+        text += &format!(
+            "set {} of bases, used from --quality {} on: {frames} a basis, {} updates, a penalty of {:.2}\n",
+            index + 1,
+            manner.quality,
+            manner.iterations,
+            manner.sparsity,
+        );
     }
     text += &format!("made by partwise {}, seed {}\n", escaped(&model.training.version), model.training.seed);
     text

@@ -64,6 +64,11 @@ impl Parts {
         }
     }
 
+    /// How gains are found under every set of bases, where a model has several.
+    pub fn manners(&self) -> Vec<&committee::Manner> {
+        if let Self::Committee(learned) = self { learned.manners().collect() } else { Vec::new() }
+    }
+
     /// Whether a background is learned beside the sources, so that one source is enough.
     pub fn has_background(&self) -> bool {
         matches!(self, Self::Averaged(_))
