@@ -134,7 +134,7 @@ def test_options_are_checked_by_the_library(model, tones):
 def test_sources_that_cannot_be_learned_from_are_refused(tones, tmp_path):
     with pytest.raises(partwise.InputError, match="give its sample rate"):
         partwise.train(tones)
-    with pytest.raises(partwise.InputError, match="none of its 1 recordings"):
+    with pytest.raises(partwise.InputError, match="there is no such file or folder"):
         partwise.train({"low": tmp_path / "absent.wav"})
     with pytest.raises(partwise.InputError, match="no audio files"):
         partwise.train({"low": tmp_path})
