@@ -203,7 +203,7 @@ impl<D: Described + Default + Serialize> Batch<D> {
         if self.model.is_none() && separation.method.is_none() {
             let blind = SeparationMethod::WITHOUT_MODEL.first().copied().unwrap_or_default();
             bail!(
-                "separate needs a model, or a method without one: add --model with a file of `partwise train`, or add --method {blind}"
+                "separate needs a model, or a method without one: add --model with a file of `partwise train` or a name of `partwise models`, or add --method {blind}"
             );
         }
         for source in separation.sources_mut().into_iter().flatten() {
