@@ -117,7 +117,7 @@ fn options_that_cannot_be_used_are_refused() {
         (&["--model", "named", "--rest", "4"], &["--rest 4:rest", "has a source of this name"]),
         (&["--model", "one", "--rest", "4:a/b"], &["--rest 4:a/b", "does not fit"]),
         (&["--model", "one", "--rest", "4", "--updates", "extrapolated"], &["--updates extrapolated", "rest"]),
-        (&["--model", "both", "--residual"], &["--residual", "sum to the recording"]),
+        (&["--model", "both", "--residual"], &["--residual: all sources sum to the recording", "only"]),
         (&["--rest", "4"], &["--method", "rest", "needs a model"]),
     ] {
         refused(&world.run(&[&["separate", "mix.wav", "-o", "out", "--engine", "cpu"], options].concat()), 2, expected);

@@ -59,7 +59,9 @@ impl<D: Described + Default + Serialize> Options<D> {
                 // The reason may name another option.
                 let compound = flags.iter().filter(|flag| flag.name.contains('_'));
                 let reason = compound.fold(reason.clone(), |reason, flag| reason.replace(flag.name, &flag.typed()));
-                anyhow!("{} {reason}", flag.typed())
+                // A reason begins with the value, which a switch has not got.
+                let colon = if matches!(flag.kind, Kind::Switch) { ":" } else { "" };
+                anyhow!("{}{colon} {reason}", flag.typed())
             }
             (_, Some(path)) => anyhow!("{}: {error}", path.display()),
             (Some(flag), None) => anyhow!("{}: {reason}", flag.typed()),

@@ -339,7 +339,10 @@ impl<'a> Plan<'a> {
         // What is denoised is less than the recording. All other sources sum to it.
         let sum_to_recording = wanted.sources.len() == known.len() && !matches!(self.way, Way::Denoise(_));
         if *residual && sum_to_recording {
-            return Err(Error::option("residual", "all sources sum to the recording; name the one to keep as only"));
+            return Err(Error::option(
+                "residual",
+                "all sources sum to the recording, so nothing is left; name the one to keep (only)",
+            ));
         }
         if *residual && known.iter().any(|name| name == RESIDUAL) {
             return Err(Error::option("residual", "the model has a source of this name"));

@@ -115,8 +115,7 @@ mod tests {
                 let beside = Beside::learn(&Reference, &v, known.view(), free.view(), gains, (&rule, updates)).unwrap();
                 assert_eq!(beside.bases[0].slice(s![.., ..3]), known.mapv(f64::from));
                 assert_eq!((beside.free, beside.bases[0].ncols()), (3..5, 5));
-                // Known bases that were updated and put back leave the gains at an objective that may lie above that of all bases
-                // updated, and never above that of none.
+                // The bound that an update of bases lowers is a sum over entries, so it may leave some of them as they are.
                 let now = objective(&Reference, &v, &beside.bases, &beside.gains, &rule).unwrap();
                 assert!(now <= last * (1.0 + 1e-6), "{divergence}, {updates}: {now} after {last}");
                 last = now;

@@ -148,7 +148,7 @@ impl Separation {
             ));
         }
         if self.adapt && !self.given() {
-            return Err(Error::option("adapt", "true: there is nothing to adapt; give recordings as init_bases"));
+            return Err(Error::option("adapt", "there is nothing to adapt; give recordings as init_bases"));
         }
         let Lags { time, pitch } = self.lags();
         let numbers = [("sources", self.sources), ("starts", self.starts)];
