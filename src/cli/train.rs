@@ -138,7 +138,8 @@ pub(super) fn rows(training: &Summary) -> Vec<Vec<String>> {
 const COLUMNS: &str = "frames: those with sound; rank: components; objective: the distance of the model from the recordings, at \
                        the first and the last iteration; dead: components that ended as zero\n";
 /// What the gain means, where there was a trial.
-const GAIN: &str = "gain to expect: by how much SDR a source improves in a mixture, at its level over the others\n";
+const GAIN: &str =
+    "gain to expect: by how much the SI-SDR of a source improves in a mixture, at its level over the others\n";
 
 fn summary(model: &Model, path: &Path, seconds: f64) -> String {
     format!("{}wrote {} in {seconds:.1} s\nnext: {}\n", learned(model, path), shown(path), next(model, path))
