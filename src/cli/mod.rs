@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn short_help_has_what_beginners_need_of_single_methods() {
+        let short = |name: &str| {
+            let command = all().into_iter().find(|command| command.get_name() == name);
+            command.unwrap().render_help().to_string()
+        };
+        let (train, separate) = (short("train"), short("separate"));
+        assert!(train.contains("--quality") && !train.contains("--mixtures"), "{train}");
+        assert!(separate.contains("--rest") && separate.contains("--sources"), "{separate}");
+        assert!(!separate.contains("--prior-weight") && !separate.contains("--tolerance"), "{separate}");
+    }
+
+    #[test]
     fn every_command_has_examples_that_can_be_typed() {
         for command in all().into_iter().filter(|command| !command.has_subcommands()) {
             let name = command.get_name();
