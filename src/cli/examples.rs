@@ -42,9 +42,9 @@ pub(super) const SEPARATE: &str = examples! {
     "Take noise off, with a model that comes with partwise:"
     "  partwise separate talk.wav --model speech+noise \\"
     "    --only speech --residual -o separated/"
-    "Separate without a model:"
-    "  partwise separate duet.wav --method nmf2d \\"
-    "    --sources 2 -o separated/"
+    "Take noise off a stream while it comes:"
+    "  partwise separate - -o - --model speech+noise \\"
+    "    --only speech --follow < noisy.wav > speech.wav"
 };
 
 pub(super) const DENOISE: &str = examples! {

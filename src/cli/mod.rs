@@ -22,6 +22,7 @@ mod memory;
 mod messages;
 mod models;
 mod output;
+mod pipe;
 mod progress;
 mod reproduce;
 mod separate;

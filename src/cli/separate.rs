@@ -22,6 +22,7 @@ use partwise::schedule::{
 use partwise::separate::Plan;
 use serde::Serialize;
 
+use super::choice::Choice;
 use super::common::heading::{FILES, JOBS, MODEL};
 use super::description::{self, Options, PRINT};
 use super::engine::{choice, engines};
@@ -29,7 +30,7 @@ use super::interrupt::Interrupts;
 use super::memory::Memory;
 use super::output::is_seen;
 use super::progress::JobBar;
-use super::{Common, Ending, escaped, examples, shown, sources};
+use super::{Common, Ending, engine, escaped, examples, pipe, shown, sources};
 
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
@@ -55,10 +56,10 @@ pub(super) struct Denoise {
 // The files of a job, what is done to them, and how the job goes through them.
 #[derive(Args)]
 struct Batch<D: Described + Default + Serialize> {
-    /// Files, folders, globs, @list.txt or @list.jsonl
+    /// Files, folders, globs, @list.txt or @list.jsonl; or - for a WAV on standard input
     #[arg(required_unless_present = PRINT, value_name = "INPUT")]
     inputs: Vec<String>,
-    /// The folder for the results, one file a source, and for manifest.jsonl
+    /// The folder for the results, one file a source, and for manifest.jsonl; or - for standard output
     #[arg(short, long, value_name = "DIR", required_unless_present = PRINT, help_heading = FILES)]
     output: Option<PathBuf>,
     /// Names of the results, with {stem}, {source} and {ext}
@@ -163,8 +164,58 @@ impl<D: Described + Default + Serialize> Batch<D> {
         Ok(self.plan(model.as_ref(), separation)?.separation)
     }
 
+    /// Whether standard input is separated to standard output, which does not go with files.
+    fn is_piped(&self, common: &Common) -> anyhow::Result<bool> {
+        let is_input = self.inputs.iter().any(|input| input == pipe::DASH);
+        let is_output = self.output.as_deref() == Some(Path::new(pipe::DASH));
+        match (is_input, is_output) {
+            (false, false) => return Ok(false),
+            (true, false) => bail!("-: standard input goes to standard output; add -o -, or save it to a file"),
+            (false, true) => {
+                bail!("-o -: standard output takes what comes on standard input; give - as the input, or name a folder")
+            }
+            (true, true) if self.inputs.len() > 1 => bail!("-: standard input goes alone; leave out the other inputs"),
+            (true, true) => {}
+        }
+        let of_files = [
+            (self.resume, "--resume"),
+            (self.shard.is_some(), "--shard"),
+            (self.memory.is_some(), "--memory"),
+            (self.name != PATTERN, "--name"),
+            (common.json, "--json"),
+        ];
+        match of_files.iter().find(|(is_given, _)| *is_given) {
+            Some((_, option)) => bail!("{option}: does not go with -o -, which has the samples alone; leave it out"),
+            None => Ok(true),
+        }
+    }
+
+    /// Separates standard input to standard output.
+    fn run_piped(self, common: &Common, separation: Separation) -> anyhow::Result<Ending> {
+        let model = self.model.as_deref().map(Model::load).transpose()?;
+        let plan = self.plan(model.as_ref(), separation)?;
+        pipe::check(&plan).map_err(|error| match error.downcast() {
+            Ok(error) => self.options.blame(error),
+            Err(error) => error,
+        })?;
+        // A frame alone is so little work that a GPU, or another thread, takes longer to hear of it than one thread takes to do it.
+        let mut on = common.clone();
+        if plan.separation.follow {
+            on.threads = on.threads.or(Some(1));
+            if on.gpu.is_none() && on.engine == Choice::Auto {
+                on.engine = Choice::Cpu;
+            }
+        }
+        let engine = engine::open(&on)?;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(on.thread_count()).build();
+        pool.context("cannot start threads; give fewer --threads")?.install(|| pipe::run(&plan, &engine))
+    }
+
     /// Separates, and prints a summary.
     fn run(self, common: &Common, separation: Separation) -> anyhow::Result<Ending> {
+        if self.is_piped(common)? {
+            return self.run_piped(common, separation);
+        }
         let (summary, failure) = self.separate(common, separation)?;
         common.conclude(&summary, || text(&summary))?;
         match failure {

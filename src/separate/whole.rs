@@ -1,31 +1,15 @@
 //! A recording in memory to the stems of its sources.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use ndarray::Array2;
-
-use super::estimates::{Estimates, Outline};
 use super::plan::Plan;
-use super::spectra::{Blocks, Signal, panel};
-use crate::audio::{Recording, Resampler};
-use crate::methods::separator::{Separated, Separator};
+use super::stream::{Stem, Stream};
+use crate::audio::Recording;
+use crate::methods::separator::Separator;
 use crate::{Error, Result};
-
-/// Columns that are on the engine at once, about.
-const COLUMNS: usize = 4096;
 
 /// Hears what share of the work is done, from 0 to 1, and says whether to go on.
 pub type Progress<'a> = dyn FnMut(f64) -> ControlFlow<()> + Send + 'a;
-
-/// One source of a recording.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stem {
-    /// The name of the source.
-    pub source: String,
-    /// Its samples, as many as the recording has.
-    pub recording: Recording,
-}
 
 /// Separates a recording by a separator that was made of the plan. The stems have the bits that `partwise separate --format
 /// wav-f32` writes; a format of integers rounds them, and those of all sources together.
@@ -40,67 +24,14 @@ pub fn whole(
     progress: &mut Progress,
 ) -> Result<Vec<Stem>> {
     recording.check("recording")?;
-    if recording.frames() == 0 {
-        return Err(Error::audio("recording", "holds no audio: 0 samples"));
-    }
-    let (channels, sample_rate) = (recording.channels.len(), recording.sample_rate);
-    let view = Arc::new(plan.scheme.view(sample_rate)?);
-    let length = Resampler::length(recording.frames() as u64, sample_rate, view.sample_rate).max(1);
-    let length = usize::try_from(length).map_err(|_| Error::audio("recording", "is too long for this machine"))?;
-    let wanted = plan.wanted()?;
-    let names = wanted.names(&plan.scheme.sources);
-    let outline = Outline { view: &view, channels, sample_rate, length };
-    let step = plan.separation.format.of(None).step();
-    let mut estimates = Estimates::new(&outline, &wanted, step)?;
-    let mut signal = Signal::new(All(Some(recording)), &view, (channels, sample_rate), length, wanted.residual)?;
-    let mut stems: Vec<Vec<Vec<f32>>> = vec![vec![Vec::with_capacity(recording.frames()); channels]; names.len()];
-
-    let (of, peak) = (view.stft.frames(length), recording.peak());
-    let cut = |stretch: usize| (COLUMNS / channels / stretch * stretch).max(stretch);
-    let step = plan.scheme.stretch.map_or(of.max(1), cut);
-    let unfit = || Error::input("the model gives no finite gains for this recording; train another model");
-    for start in (0..of).step_by(step) {
-        let frames = start..of.min(start + step);
-        // The share of this panel counts as its share of the recording.
-        let mut watch = |share: f64| match progress((start as f64 + share * frames.len() as f64) / of as f64) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::Cancelled),
-        };
-        watch(0.0)?;
-        let spectra = signal.frames(frames.clone(), of)?;
-        let mut data = Array2::zeros((spectra.columns(), view.rows()));
-        panel(&view, &spectra, peak, data.view_mut())?;
-        let segments: Vec<usize> = spectra.segments(plan.scheme.stretch).collect();
-        let Separated { masks, costs, .. } = separator.separate_watched(data.view(), &segments, &mut watch)?;
-        if !costs.iter().sum::<f64>().is_finite() {
-            return Err(unfit());
-        }
-        if !estimates.push(spectra, &masks, 0)? {
-            return Err(unfit());
-        }
-        extend(&mut stems, &mut estimates);
-    }
-    estimates.finish()?;
-    extend(&mut stems, &mut estimates);
-    let stem = |(name, channels): (&str, Vec<Vec<f32>>)| Stem {
-        source: name.into(),
-        recording: Recording { channels, sample_rate, warnings: Vec::new() },
+    let mut stream = Stream::of(plan, separator, recording.channels.len(), recording.sample_rate)?;
+    let of = stream.frames(recording.frames() as u64)?.max(1) as f64;
+    let mut watch = |frames: f64| match progress(frames / of) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled),
     };
-    Ok(names.into_iter().zip(stems).map(stem).collect())
-}
-
-/// Appends the samples that are there.
-fn extend(stems: &mut [Vec<Vec<f32>>], estimates: &mut Estimates) {
-    for (stem, block) in stems.iter_mut().zip(estimates.take()) {
-        stem.iter_mut().zip(block).for_each(|(channel, samples)| channel.extend(samples));
-    }
-}
-
-/// All samples of a recording as one block.
-struct All<'a>(Option<&'a Recording>);
-
-impl Blocks for All<'_> {
-    fn next(&mut self, block: &mut Vec<Vec<f32>>) -> Result<bool> {
-        Ok(self.0.take().map(|recording| block.clone_from(&recording.channels)).is_some())
-    }
+    let samples: Vec<&[f32]> = recording.channels.iter().map(Vec::as_slice).collect();
+    stream.take(&samples, &mut watch)?;
+    stream.end(&mut watch)?;
+    Ok(stream.stems())
 }

@@ -157,6 +157,17 @@ impl Bands {
         Ok(Self { edges, count, columns, touched, spreading: self.spreading })
     }
 
+    /// The map of [`below`](Self::below) for data that have the lowest `bins` bins alone.
+    ///
+    /// # Errors
+    /// Those of [`below`](Self::below).
+    pub fn of_lowest(self, bins: usize) -> Result<Self> {
+        let mut map = self.below(bins)?;
+        // No band reaches those that are left out.
+        map.columns.truncate(bins);
+        Ok(map)
+    }
+
     /// The edges in Hz. Of B logarithmic bands there are B + 1, and band b lies between edges b and b + 1. Of B mel bands
     /// there are B + 2, and band b lies between edges b and b + 2, with its peak at edge b + 1.
     pub fn edges(&self) -> &[f64] {
