@@ -6,7 +6,10 @@ mod grid;
 mod heatmap;
 pub mod html;
 mod lines;
+pub mod pictures;
+mod raster;
 mod roofline;
+mod shapes;
 mod spectrogram;
 mod svg;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::audio::{Format, Reader, Writer};
+use crate::audio::{Format, Reader, Writer, length};
 use crate::report::{Spectrogram, heatmap};
 use crate::{Error, Result};
 
@@ -45,16 +45,6 @@ pub(super) fn as_wav(recording: &Path, wav: PathBuf) -> Result<PathBuf> {
         }
         writer.finish().map(drop)
     })
-}
-
-/// The frames of a recording, and its sample rate in Hz.
-fn length(recording: &Path) -> Result<(u64, u32)> {
-    let mut reader = Reader::open(recording)?;
-    let (mut frames, mut block) = (0, Vec::new());
-    while reader.read(&mut block)? {
-        frames += block.first().map_or(0, Vec::len) as u64;
-    }
-    Ok((frames, reader.sample_rate()))
 }
 
 /// The spectrogram of all channels of a recording together, as PNG.
