@@ -7,9 +7,10 @@ use ndarray::Array2;
 
 use super::estimates::{Estimates, Outline};
 use super::plan::Plan;
-use super::spectra::{Blocks, Signal, panel};
+use super::spectra::{Blocks, Signal, Spectra, panel};
 use crate::audio::{Recording, Resampler};
-use crate::methods::separator::{Separated, Separator};
+use crate::methods::separator::{Request, Separated, Separator};
+use crate::spectrogram::View;
 use crate::{Error, Result};
 
 /// Columns that are on the engine at once, about.
@@ -39,22 +40,61 @@ pub fn whole(
     recording: &Recording,
     progress: &mut Progress,
 ) -> Result<Vec<Stem>> {
-    recording.check("recording")?;
-    if recording.frames() == 0 {
-        return Err(Error::audio("recording", "holds no audio: 0 samples"));
-    }
     let (channels, sample_rate) = (recording.channels.len(), recording.sample_rate);
-    let view = Arc::new(plan.scheme.view(sample_rate)?);
-    let length = Resampler::length(recording.frames() as u64, sample_rate, view.sample_rate).max(1);
-    let length = usize::try_from(length).map_err(|_| Error::audio("recording", "is too long for this machine"))?;
+    let (view, length) = seen(plan, recording)?;
     let wanted = plan.wanted()?;
     let names = wanted.names(&plan.scheme.sources);
     let outline = Outline { view: &view, channels, sample_rate, length };
     let step = plan.separation.format.of(None).step();
     let mut estimates = Estimates::new(&outline, &wanted, step)?;
-    let mut signal = Signal::new(All(Some(recording)), &view, (channels, sample_rate), length, wanted.residual)?;
     let mut stems: Vec<Vec<Vec<f32>>> = vec![vec![Vec::with_capacity(recording.frames()); channels]; names.len()];
+    let take = |spectra, _, Separated { masks, .. }: Separated| {
+        let finite = estimates.push(spectra, &masks, 0)?;
+        extend(&mut stems, &mut estimates);
+        Ok(finite)
+    };
+    panels(plan, separator, recording, (&view, length), (wanted.residual, false), progress, take)?;
+    estimates.finish()?;
+    extend(&mut stems, &mut estimates);
+    let stem = |(name, channels): (&str, Vec<Vec<f32>>)| Stem {
+        source: name.into(),
+        recording: Recording { channels, sample_rate, warnings: Vec::new() },
+    };
+    Ok(names.into_iter().zip(stems).map(stem).collect())
+}
 
+/// The view of a recording, and the samples of a channel at the view's sample rate.
+///
+/// # Errors
+/// [`Error::Audio`] for samples that are not finite, or none; those of the view.
+pub(super) fn seen(plan: &Plan, recording: &Recording) -> Result<(Arc<View>, usize)> {
+    recording.check("recording")?;
+    if recording.frames() == 0 {
+        return Err(Error::audio("recording", "holds no audio: 0 samples"));
+    }
+    let view = Arc::new(plan.scheme.view(recording.sample_rate)?);
+    let length = Resampler::length(recording.frames() as u64, recording.sample_rate, view.sample_rate).max(1);
+    let length = usize::try_from(length).map_err(|_| Error::audio("recording", "is too long for this machine"))?;
+    Ok((view, length))
+}
+
+/// Separates a recording that is seen so, panel by panel. `take` gets the spectra, the data (N, F) and what was found of each, and
+/// says whether its estimates are finite. `kept`: whether the spectra come with the recording's own samples. `factors`: whether
+/// they are asked for.
+///
+/// # Errors
+/// As [`whole`], and those of `take`.
+pub(super) fn panels(
+    plan: &Plan,
+    separator: &dyn Separator,
+    recording: &Recording,
+    (view, length): (&Arc<View>, usize),
+    (kept, factors): (bool, bool),
+    progress: &mut Progress,
+    mut take: impl FnMut(Spectra, Array2<f32>, Separated) -> Result<bool>,
+) -> Result<()> {
+    let (channels, sample_rate) = (recording.channels.len(), recording.sample_rate);
+    let mut signal = Signal::new(All(Some(recording)), view, (channels, sample_rate), length, kept)?;
     let (of, peak) = (view.stft.frames(length), recording.peak());
     let cut = |stretch: usize| (COLUMNS / channels / stretch * stretch).max(stretch);
     let step = plan.scheme.stretch.map_or(of.max(1), cut);
@@ -69,24 +109,15 @@ pub fn whole(
         watch(0.0)?;
         let spectra = signal.frames(frames.clone(), of)?;
         let mut data = Array2::zeros((spectra.columns(), view.rows()));
-        panel(&view, &spectra, peak, data.view_mut())?;
+        panel(view, &spectra, peak, data.view_mut())?;
         let segments: Vec<usize> = spectra.segments(plan.scheme.stretch).collect();
-        let Separated { masks, costs, .. } = separator.separate_watched(data.view(), &segments, &mut watch)?;
-        if !costs.iter().sum::<f64>().is_finite() {
+        let mut request = Request { watch: Some(&mut watch), factors };
+        let found = separator.separate_as(data.view(), &segments, &mut request)?;
+        if !found.costs.iter().sum::<f64>().is_finite() || !take(spectra, data, found)? {
             return Err(unfit());
         }
-        if !estimates.push(spectra, &masks, 0)? {
-            return Err(unfit());
-        }
-        extend(&mut stems, &mut estimates);
     }
-    estimates.finish()?;
-    extend(&mut stems, &mut estimates);
-    let stem = |(name, channels): (&str, Vec<Vec<f32>>)| Stem {
-        source: name.into(),
-        recording: Recording { channels, sample_rate, warnings: Vec::new() },
-    };
-    Ok(names.into_iter().zip(stems).map(stem).collect())
+    Ok(())
 }
 
 /// Appends the samples that are there.
