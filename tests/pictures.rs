@@ -58,8 +58,13 @@ fn a_model_shows_what_a_separation_finds_in_a_recording() {
 fn the_bases_of_every_set_of_a_model_are_drawn() {
     let world = World::trained();
     has(&drawn(&world, &["m.safetensors"]), &["Bases", "tones: 4 components", "hiss: 4 components"]);
-    let svg = drawn(&world, &["speech+noise"]);
-    assert!(svg.contains(">Bases, set 1 of ") && svg.contains("frames; the mean of them is shown"), "{svg}");
+    has(&drawn(&world, &["speech+noise"]), &["Bases", "speech: 96 components"]);
+    let committee = ["--quality", "best", "--members", "2", "--context", "4", "--rank", "4", "--window", "256"];
+    let sources = ["train", "--source", "tones=tones", "--source", "hiss=hiss", "-o", "c.safetensors"];
+    let output = world.run(&[&sources[..], &committee].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let svg = drawn(&world, &["c.safetensors"]);
+    assert!(svg.contains(">Bases, set 2 of 2<") && svg.contains("; the mean of them is shown"), "{svg}");
 }
 
 #[test]
@@ -248,7 +253,7 @@ fn a_report_that_cannot_be_made_is_told_in_one_line() {
     ] {
         refused(&world.run(&[&["plot", "out"], words].concat()), 2, parts);
     }
-    world.separate(&["mix.wav", "--mask", "binary", "--name", "{stem}-{source}.{ext}"]);
+    world.separate(&["mix.wav", "--mask", "hard", "--name", "{stem}-{source}.{ext}"]);
     world.record("other.wav", &[mix(1, 3000)], RATE);
     world.separate(&["other.wav"]);
     refused(&world.run(&["plot", "out", "--model", "m.safetensors"]), 2, &["several options"]);

@@ -26,7 +26,7 @@ pub(super) fn written(entry: &Entry, folder: &Path, depth: usize, explainer: Opt
     let loudest = mixture.iter().chain(&means).map(Heard::loudest).reduce(f32::max).unwrap_or_default();
     let (seconds, rate) = stems.first().map_or((0.0, 0), |(.., heard)| (heard.seconds, heard.sample_rate));
     let track = |label: &str, path: &Path, levels: &Array2<f32>| {
-        let matrix = Matrix { title: label.into(), values: levels.clone() };
+        let matrix = Matrix { title: String::new(), values: levels.clone() };
         Ok::<_, Error>(Track {
             label: label.into(),
             note: String::new(),
@@ -49,7 +49,7 @@ pub(super) fn written(entry: &Entry, folder: &Path, depth: usize, explainer: Opt
         body += &format!("<p>The mixture is not where it was: {input}. So the page has its stems alone.</p>\n");
     }
     body += "<p class=\"note\">All pictures show the 80 dB below the loudest point of all; of several channels, the mean.</p>\n";
-    body += &listening(&name, &columns);
+    body += &listening("Mixture and stems", &columns);
     let pictures: Vec<Picture> = match explainer {
         Some(explainer) => explainer.factors(&entry.input)?.into_iter().map(|drawn| drawn.picture).collect(),
         None => of_stems(&stems, means, seconds, rate)?.into_iter().collect(),

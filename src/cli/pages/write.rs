@@ -116,7 +116,7 @@ fn one(folder: &Path, place: &Path, entry: &Entry, explainer: Option<&Explainer>
 fn list(entries: &[Entry], told: &[Told]) -> String {
     let pages = told.iter().filter(|told| matches!(told, Told::Page(_))).count();
     let others = entries.len() - pages;
-    let without = if others > 0 { format!(" {others} have none; the table says why.") } else { String::new() };
+    let without = if others > 0 { format!(" The table says why {others} have none.") } else { String::new() };
     let mut html = format!(
         "<p>{} recordings. {pages} have a page to listen to and to look at.{without}</p>\n\
          <div class=\"scroll words\" role=\"group\" aria-label=\"recordings\" tabindex=\"0\"><table>\n\

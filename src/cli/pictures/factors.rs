@@ -69,8 +69,10 @@ pub(in crate::cli) fn of_explained(found: &Explained, exponent: f64) -> Result<V
         drawn.push(gains(&title("Gains"), (factors, &found.sources), &time(columns), exponent)?);
         drawn.extend(bases(&title("Bases"), (factors, found), exponent)?);
     }
-    let curve =
-        |(channel, costs): (usize, ndarray::ArrayView1<f64>)| (of_channel("cost", channel, channels), costs.to_vec());
+    let curve = |(channel, costs): (usize, ndarray::ArrayView1<f64>)| {
+        let title = if channels > 1 { format!("channel {}", channel + 1) } else { String::new() };
+        (title, costs.to_vec())
+    };
     let curves: Vec<_> = found.costs.outer_iter().enumerate().map(curve).collect();
     let note = "How badly each frame is explained: the objective of its gains after their last update.";
     drawn.push(Drawn::new(What::Objective, pictures::costs("Costs of frames", note, &curves, &frames)?));

@@ -70,7 +70,7 @@ pub(super) fn drawn(path: &Path) -> anyhow::Result<Vec<Drawn>> {
             ),
             _ => return Err(unfit("H", axes)),
         };
-        let time = Axis::new("column", 0.0..gains.ncols() as f64);
+        let time = Axis::count("column", gains.ncols());
         let parts = [Matrix { title: "H".into(), values: gains }];
         drawn.push(Drawn::new(What::Gains, pictures::gains("Gains", note, &parts, &time, EXPONENT)?));
     }

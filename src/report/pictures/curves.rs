@@ -18,8 +18,8 @@ pub type Values = (String, Vec<f64>);
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) if there are no values, or one is not finite.
 pub fn objective(title: &str, note: &str, values: &[f64]) -> Result<Picture> {
-    let steps = Axis::new("step", 0.0..values.len().saturating_sub(1).max(1) as f64);
-    let sketch = curves(&[("objective".into(), values.to_vec())], &steps, "objective")?;
+    let steps = Axis::count("step", values.len().saturating_sub(1).max(1));
+    let sketch = curves(&[(String::new(), values.to_vec())], &steps, "objective", around)?;
     Ok(Picture::new(title, note, sketch))
 }
 
@@ -28,11 +28,12 @@ pub fn objective(title: &str, note: &str, values: &[f64]) -> Result<Picture> {
 /// # Errors
 /// [`Error::Input`](crate::Error::Input) if there are none, or one is not finite.
 pub fn costs(title: &str, note: &str, parts: &[Values], time: &Axis) -> Result<Picture> {
-    Ok(Picture::new(title, note, curves(parts, time, "cost")?))
+    Ok(Picture::new(title, note, curves(parts, time, "cost", from_zero)?))
 }
 
-fn curves(parts: &[Values], x: &Axis, name: &str) -> Result<Sketch> {
-    let rows: Vec<Strip> = parts.iter().map(|(_, values)| Strip { size: 130.0, axis: around(name, values) }).collect();
+/// Curves one above the other, each with an axis of its own that `axis` makes.
+fn curves(parts: &[Values], x: &Axis, name: &str, axis: fn(&str, &[f64]) -> Axis) -> Result<Sketch> {
+    let rows: Vec<Strip> = parts.iter().map(|(_, values)| Strip { size: 130.0, axis: axis(name, values) }).collect();
     let tile = |(row, (title, values)): (usize, &Values)| Tile {
         place: (row, 0),
         title: fitted(title),
@@ -44,11 +45,21 @@ fn curves(parts: &[Values], x: &Axis, name: &str) -> Result<Sketch> {
 
 /// An axis that has all values: logarithmic if they are positive and span more than a decade, otherwise from 0 on.
 fn around(name: &str, values: &[f64]) -> Axis {
-    let (least, most) = values.iter().fold((f64::INFINITY, 0.0f64), |(least, most), &v| (least.min(v), most.max(v)));
+    let (least, most) = ends(values);
     if least > 0.0 && most / least > DECADE && most.is_finite() {
         return Axis::log_around(name, [least, most]);
     }
+    from_zero(name, values)
+}
+
+/// An axis that has all values and 0.
+fn from_zero(name: &str, values: &[f64]) -> Axis {
+    let (least, most) = ends(values);
     Axis::new(name, least.min(0.0)..if most > 0.0 { 1.05 * most } else { 1.0 })
+}
+
+fn ends(values: &[f64]) -> (f64, f64) {
+    values.iter().fold((f64::INFINITY, 0.0f64), |(least, most), &value| (least.min(value), most.max(value)))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub fn bases(title: &str, note: &str, parts: &[Matrix], rows: &Rows, exponent: f
         let mut values = narrowed(values.view(), WIDTH);
         decibels(&mut values, 1.0, exponent);
         let title = format!("{}: {} components", part.title, part.values.ncols());
-        look.images(&[(title, values, rows.axis.clone())], &Axis::new("component", 0.0..part.values.ncols() as f64))
+        look.images(&[(title, values, rows.axis.clone())], &Axis::count("component", part.values.ncols()))
     };
     let sketches = parts.iter().map(one).collect::<Result<Vec<_>>>()?;
     let how = "From low to high: the components of each source are sorted by the centroid of their frequencies. Each is shown in \
@@ -76,7 +76,7 @@ pub fn patterns(title: &str, patterns: ArrayView3<f32>, rows: &Rows) -> Result<P
         let most = loudest([&values]);
         decibels(&mut values, most, 2.0);
         let title = format!("component {component}");
-        look.images(&[(title, values, rows.axis.clone())], &Axis::new("lag in frames", 0.0..lags as f64))
+        look.images(&[(title, values, rows.axis.clone())], &Axis::count("lag in frames", lags))
     };
     let sketches = (0..components).filter(|_| bins > 0).map(one).collect::<Result<Vec<_>>>()?;
     Ok(Picture::new(title, "Each pattern over its lags of time, in dB below its loudest point.", stacked(sketches)?))
@@ -97,7 +97,7 @@ pub fn gains(title: &str, note: &str, parts: &[Matrix], time: &Axis, exponent: f
         (part.title.clone(), values, rows.axis)
     };
     let images: Vec<_> = parts.iter().zip(&narrow).map(shown).collect();
-    let look = Look { sharp: true, ..Look::decibels("dB re the loudest", RANGE, 130.0) };
+    let look = Look { sharp: true, ..Look::decibels("dB re the loudest", RANGE, 150.0) };
     let averaged = if parts.iter().all(|part| part.values.nrows() <= SHOWN) {
         ""
     } else {

@@ -20,7 +20,7 @@ const LINE: f64 = 15.0;
 const GAP: f64 = 18.0;
 /// The margin left of headings, and the width of a letter of a note at most, on average.
 const MARGIN: f64 = 12.0;
-const LETTER: f64 = 6.0;
+const LETTER: f64 = 5.8;
 
 impl Picture {
     pub(super) fn new(title: &str, note: &str, sketch: Sketch) -> Self {

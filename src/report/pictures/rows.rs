@@ -18,7 +18,7 @@ pub(super) const SHOWN: usize = 256;
 impl Rows {
     /// Rows without a unit, from 0.
     pub fn numbered(name: &str, rows: usize) -> Self {
-        Self { axis: Axis::new(name, 0.0..rows as f64), edges: (0..=rows).map(|edge| edge as f64).collect() }
+        Self { axis: Axis::count(name, rows), edges: (0..=rows).map(|edge| edge as f64).collect() }
     }
 
     /// The bins of a transform, from 0 Hz to half the sample rate.

@@ -56,7 +56,7 @@ pub fn masks(title: &str, note: &str, parts: &[Matrix], rows: &Rows, time: &Axis
         (part.title.clone(), values, rows.axis.clone())
     };
     let images: Vec<_> = parts.iter().map(shown).collect();
-    let sketch = Look::share("share", 130.0).images(&images, time)?;
+    let sketch = Look::share("share", 150.0).images(&images, time)?;
     Ok(Picture::new(title, note, sketch))
 }
 
