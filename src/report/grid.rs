@@ -24,7 +24,7 @@ pub struct Strip {
 pub struct Tile {
     /// Its row and column, from 0.
     pub place: (usize, usize),
-    /// The text above it.
+    /// The text above it; it may be empty.
     pub title: String,
     /// Its content.
     pub drawing: Drawing,
@@ -50,6 +50,8 @@ pub enum Drawing {
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 12.0;
 const TITLE: f64 = 26.0;
+/// Space above a row without titles.
+const PLAIN: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
 /// Distance between columns.
 const GAP: f64 = 14.0;
@@ -59,8 +61,8 @@ const SCALE: f64 = 76.0;
 const TICK_HEIGHT: f64 = 30.0;
 const TICK_WIDTH: f64 = 33.0;
 
-/// Draws tiles in rows and columns. A row's axis stands left of its first tile, a column's axis below its last. With
-/// `scale`, a colour scale stands right of the tallest row. The SVG is self-contained.
+/// Draws tiles in rows and columns. A title may be empty. A row's axis stands left of its first tile, a column's axis
+/// below its last. With `scale`, a colour scale stands right of the tallest row. The SVG is self-contained.
 ///
 /// # Errors
 /// [`Error::Input`] if there are no tiles, a tile lies outside the grid, or a trace is not finite.
@@ -73,15 +75,19 @@ pub(super) fn sketch(rows: &[Strip], columns: &[Strip], tiles: &[Tile], scale: O
     if tiles.is_empty() || tiles.iter().any(|tile| tile.place.0 >= rows.len() || tile.place.1 >= columns.len()) {
         return Err(Error::input("a figure needs at least one tile, and all tiles inside its rows and columns"));
     }
-    let tops = starts(rows, TITLE, TITLE);
-    let lefts = starts(columns, LEFT, GAP);
-    let (right, bottom) = (lefts[columns.len()] - GAP, tops[rows.len()] - TITLE);
-    let titles: Vec<&str> = tiles.iter().map(|tile| tile.title.as_str()).collect();
+    let has_titles = |row| tiles.iter().any(|tile| tile.place.0 == row && !tile.title.is_empty());
+    let above = |row| if has_titles(row) { TITLE } else { PLAIN };
+    let tops = starts(rows, above);
+    let lefts = starts(columns, |column| if column == 0 { LEFT } else { GAP });
+    let end = |starts: &[f64], strips: &[Strip]| starts[strips.len() - 1] + strips[strips.len() - 1].size;
+    let (right, bottom) = (end(&lefts, columns), end(&tops, rows));
     let size = (right + if scale.is_some() { SCALE } else { RIGHT }, bottom + BOTTOM);
     let mut shapes = Vec::new();
     for Tile { place: (row, column), title, drawing } in tiles {
         let (corner, size) = ((lefts[*column], tops[*row]), (columns[*column].size, rows[*row].size));
-        shapes.push(Shape::Words { at: (corner.0, corner.1 - 8.0), words: title.clone(), style: Style::Title });
+        if !title.is_empty() {
+            shapes.push(Shape::Words { at: (corner.0, corner.1 - 8.0), words: title.clone(), style: Style::Title });
+        }
         match drawing {
             Drawing::Picture(png) => shapes.push(Shape::Image { png: png.clone(), corner, size, sharp: false }),
             Drawing::Cells(png) => shapes.push(Shape::Image { png: png.clone(), corner, size, sharp: true }),
@@ -107,17 +113,28 @@ pub(super) fn sketch(rows: &[Strip], columns: &[Strip], tiles: &[Tile], scale: O
         shapes.push(Shape::Image { png, corner: (right + 14.0, top), size: (10.0, tallest), sharp: true });
         shapes.extend(vertical(scale, (right + 24.0, top), tallest, Right));
     }
-    Ok(Sketch { size, label: titles.join(", "), shapes })
+    Ok(Sketch { size, label: label(rows, columns, tiles), shapes })
 }
 
-/// The positions at which strips begin, `gap` apart, and the position after the last.
-fn starts(strips: &[Strip], first: f64, gap: f64) -> Vec<f64> {
-    let mut next = first;
-    let ends = strips.iter().map(|strip| {
-        next += strip.size + gap;
-        next
-    });
-    std::iter::once(first).chain(ends).collect()
+/// The positions at which strips begin, with a space before each.
+fn starts(strips: &[Strip], space: impl Fn(usize) -> f64) -> Vec<f64> {
+    let mut end = 0.0;
+    let start = |(index, strip): (usize, &Strip)| {
+        let start = end + space(index);
+        end = start + strip.size;
+        start
+    };
+    strips.iter().enumerate().map(start).collect()
+}
+
+/// What a figure shows: its titles, or without any its axes.
+fn label(rows: &[Strip], columns: &[Strip], tiles: &[Tile]) -> String {
+    let titles: Vec<&str> = tiles.iter().map(|tile| tile.title.as_str()).filter(|title| !title.is_empty()).collect();
+    if !titles.is_empty() {
+        return titles.join(", ");
+    }
+    let (row, column) = tiles[0].place;
+    format!("{} over {}", rows[row].axis.name, columns[column].axis.name)
 }
 
 /// The side of a tile at which an axis stands.
@@ -225,6 +242,22 @@ mod tests {
         for name in ["semitones", "Hz", "lag in s", "time in s", "dB"] {
             assert_eq!(svg.matches(&format!(">{name}</text>")).count(), 1, "{name}: {svg}");
         }
+    }
+
+    #[test]
+    fn rows_without_titles_are_closer_and_named_by_their_axes() {
+        let rows = ["a", "b"].map(|name| strip(60.0, Axis::new(name, 0.0..9.0)));
+        let columns = [strip(80.0, Axis::new("time", 0.0..4.0))];
+        let draw = |first: &str, second: &str| {
+            let tiles = [picture((0, 0), first), picture((1, 0), second)];
+            grid(&rows, &columns, &tiles, None).unwrap()
+        };
+        // Height 10 + 60 + 10 + 60 + 40, and 16 more for each row with a title.
+        let svg = draw("", "");
+        assert!(svg.contains(r#"viewBox="0 0 148 180""#) && svg.contains(r#"aria-label="a over time""#), "{svg}");
+        assert!(!svg.contains("font-weight"), "{svg}");
+        let svg = draw("W", "");
+        assert!(svg.contains(r#"viewBox="0 0 148 196""#) && svg.contains(r#"aria-label="W""#), "{svg}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Turns results into images and pages: data in, bytes and text out. Nothing here reads or writes a file.
 
 mod axis;
+mod comparison;
 mod figure;
 mod grid;
 mod heatmap;
@@ -14,9 +15,10 @@ mod spectrogram;
 mod svg;
 
 pub use axis::{Axis, Tick};
+pub use comparison::Comparison;
 pub use figure::{Panel, figure};
 pub use grid::{Drawing, Strip, Tile, grid};
 pub use heatmap::heatmap;
 pub use lines::{Curve, lines};
 pub use roofline::{Point, Roof, roofline};
-pub use spectrogram::{Spectrogram, spectrogram};
+pub use spectrogram::{Spectrogram, fewer_rows, spectrogram};
