@@ -30,9 +30,11 @@ fn the_demo_reaches_its_gain_and_reports_it() {
 
     let page = std::fs::read_to_string(output.join("report.html")).unwrap();
     assert!(page.contains(&format!("<b>{gain:+.1} dB</b>")), "the report lacks the gain");
-    assert_eq!(page.matches("<svg").count(), 9);
+    // The mixture, and of each source the estimate and the truth, with a picture of each.
+    assert_eq!(page.matches("<svg").count(), 6 * 5);
+    assert_eq!(page.matches("<h3>").count(), 6);
     let players: Vec<&str> = page.split("<audio ").skip(1).map(|rest| rest.split('"').nth(5).unwrap()).collect();
-    assert_eq!(players.len(), 9);
+    assert_eq!(players.len(), 6 * 5);
     for player in players {
         let file = player.replace("%2B", "+");
         assert!(output.join(file).is_file(), "{player} is missing");

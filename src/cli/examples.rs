@@ -80,6 +80,18 @@ pub(super) const INFO: &str = examples! {
     "  partwise info separated/ --json"
 };
 
+pub(super) const PLOT: &str = examples! {
+    "Draw the spectrogram of a recording:"
+    "  partwise plot talk.wav -o talk.png"
+    "Draw what a separation finds in it, masks and gains alone:"
+    "  partwise plot talk.wav --model speech+noise \\"
+    "    --what masks,gains -o found.svg"
+    "Draw the bases of a model:"
+    "  partwise plot model.safetensors"
+    "Make pages of a folder of results:"
+    "  partwise plot separated/ -o report/"
+};
+
 pub(super) const DEMO: &str = examples! {
     "Train, separate, score, and write a report to open:"
     "  partwise demo"

@@ -22,7 +22,10 @@ mod memory;
 mod messages;
 mod models;
 mod output;
+mod pages;
+mod pictures;
 mod pipe;
+mod plot;
 mod progress;
 mod reproduce;
 mod separate;
@@ -57,6 +60,7 @@ enum Command {
     Evaluate(With<Threads, evaluate::Evaluate>),
     Models(With<Nothing, models::Models>),
     Info(With<Nothing, info::Info>),
+    Plot(Box<With<Computing, plot::Plot>>),
     Demo(With<Computing, demo::Demo>),
     Manifest(With<Nothing, manifest::Manifest>),
     #[cfg(feature = "serve")]
@@ -83,6 +87,7 @@ pub(crate) fn run() -> anyhow::Result<Ending> {
         Command::Evaluate(given) => given.run(evaluate::Evaluate::run),
         Command::Models(given) => given.run(models::Models::run),
         Command::Info(given) => given.run(info::Info::run),
+        Command::Plot(given) => given.run(plot::Plot::run),
         Command::Demo(given) => given.run(demo::Demo::run),
         Command::Manifest(given) => given.run(manifest::Manifest::run),
         #[cfg(feature = "serve")]

@@ -29,6 +29,7 @@ use super::engine::{choice, engines};
 use super::interrupt::Interrupts;
 use super::memory::Memory;
 use super::output::is_seen;
+use super::pages::{Written, of_run};
 use super::progress::JobBar;
 use super::{Common, Ending, engine, escaped, examples, pipe, shown, sources};
 
@@ -62,6 +63,9 @@ struct Batch<D: Described + Default + Serialize> {
     /// The folder for the results, one file a source, and for manifest.jsonl; or - for standard output
     #[arg(short, long, value_name = "DIR", required_unless_present = PRINT, help_heading = FILES)]
     output: Option<PathBuf>,
+    /// Also write pages about the results, to listen and to look: DIR/index.html lists them
+    #[arg(long, value_name = "DIR", help_heading = FILES)]
+    report: Option<PathBuf>,
     /// Names of the results, with {stem}, {source} and {ext}
     #[arg(long, default_value = PATTERN, value_name = "PATTERN", hide_short_help = true, help_heading = FILES)]
     name: String,
@@ -119,6 +123,9 @@ pub(super) struct Summary {
     interrupted: bool,
     /// The folder of the results and of manifest.jsonl.
     output: PathBuf,
+    /// The pages about the results, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Written>,
     /// Of what this run has done.
     audio_seconds: f64,
     pub(super) wall_seconds: f64,
@@ -226,8 +233,8 @@ impl<D: Described + Default + Serialize> Batch<D> {
         match (summary.interrupted, summary.failed, summary.done + summary.resumed) {
             _ if summary.full => Ok(Ending::Partial),
             (true, ..) => Ok(Ending::Interrupted),
-            (_, 0, _) => Ok(Ending::Done),
-            (_, failed, 0) => bail!("{failed} of {} inputs cannot be used; nothing was separated", summary.files),
+            (_, 0, _) if summary.report.as_ref().is_none_or(Written::is_whole) => Ok(Ending::Done),
+            (_, failed @ 1.., 0) => bail!("{failed} of {} inputs cannot be used; nothing was separated", summary.files),
             _ => Ok(Ending::Partial),
         }
     }
@@ -282,6 +289,9 @@ impl<D: Described + Default + Serialize> Batch<D> {
         opened: ScopedJoinHandle<partwise::Result<Vec<AnyEngine>>>,
     ) -> anyhow::Result<(Summary, Option<partwise::Error>)> {
         let output = self.output.as_deref().unwrap_or(Path::new("."));
+        if let Some(folder) = &self.report {
+            std::fs::create_dir_all(folder).map_err(partwise::Error::io(folder, "create"))?;
+        }
         let Listing { inputs, left_out } = schedule::list(&self.inputs, Some(output))?;
         let opened = opened.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         let mut stations = schedule::stations(plan, engines, opened)?;
@@ -310,10 +320,13 @@ impl<D: Described + Default + Serialize> Batch<D> {
         let mut bar = JobBar::new(common, sizes.iter().sum(), sizes.len());
         let batch = schedule::Batch { inputs: &inputs, shard: self.shard, resume: self.resume };
         let outcome = schedule::run(&mut stations, &job, &batch, &mut bar)?;
-        drop(bar);
+        drop((bar, stations));
+        let wall_seconds = started.elapsed().as_secs_f64();
+        let reports = outcome.reports.iter().chain(&outcome.resumed);
+        let report = self.report.as_deref().map(|folder| of_run(folder, output, reports, plan, job.stop, common));
         let interrupted = interrupts.noted().load(Ordering::Relaxed);
-        let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, started.elapsed().as_secs_f64());
-        Ok((Summary { left_out, output: output.into(), ..summary }, failure))
+        let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, wall_seconds);
+        Ok((Summary { left_out, output: output.into(), report, ..summary }, failure))
     }
 }
 
@@ -348,6 +361,7 @@ fn summarize(
         left_out: LeftOut::default(),
         interrupted,
         output: PathBuf::new(),
+        report: None,
         audio_seconds,
         wall_seconds,
         real_time_factor: audio_seconds / wall_seconds,
@@ -384,6 +398,7 @@ fn text(summary: &Summary) -> String {
         1 => format!("wrote 1 file and {MANIFEST} in {folder}\n"),
         _ => format!("wrote {files} files and {MANIFEST} in {folder}\n"),
     });
+    text.push_str(&summary.report.as_ref().map_or_else(String::new, Written::text));
     if !summary.left_out.is_empty() {
         text.push_str(&format!("{}\n", summary.left_out));
     }

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
 use crate::Result;
 use crate::divergence::Divergence;
+use crate::engine::cut;
 
 /// Frames of a channel that are judged together, counted from the first frame of a recording. Early stopping and the weights of
 /// priors are decided for each stretch, so that they do not depend on where panels are cut.
@@ -25,6 +26,61 @@ pub struct Separated {
     pub costs: Vec<f64>,
     /// The updates that each segment took.
     pub iterations: Vec<usize>,
+    /// What the masks were formed of, one for each set of bases; empty unless they were asked for.
+    pub factors: Vec<Factors>,
+}
+
+/// Bases and the gains of a panel's segments, as masks are formed of them: the model of a segment is
+/// Λ_n = Σ_τ Σ_φ (W^τ, φ rows down) H^φ_{n−τ}, and that of a source has its own components alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Factors {
+    /// W^0 … W^{T−1} one below the other (TF, K), on the rows of the data: one matrix for all segments, or one for each.
+    pub bases: Vec<Array2<f32>>,
+    /// H^0 … H^{Φ−1} one below the other (ΦK, columns) of each segment. Column n belongs to bases that begin at frame n · stride.
+    pub gains: Vec<Array2<f32>>,
+    /// Which components are whose.
+    pub components: Vec<Range<usize>>,
+    /// T, the frames that a basis spans.
+    pub context: usize,
+    /// The frames from one column of gains to the next. It divides T.
+    pub stride: usize,
+    /// Φ, the rows by which a basis moves, and one.
+    pub pitches: usize,
+}
+
+impl Factors {
+    /// Those of bases (F, K) of one frame that do not move, with the gains (K, N) of all segments side by side.
+    pub(crate) fn plain(
+        bases: Array2<f32>,
+        gains: &Array2<f32>,
+        components: &[Range<usize>],
+        segments: &[usize],
+    ) -> Self {
+        let gains = cut(gains.view(), segments).into_iter().map(|gains| gains.to_owned()).collect();
+        Self { bases: vec![bases], gains, components: components.to_vec(), context: 1, stride: 1, pitches: 1 }
+    }
+}
+
+/// What a caller hears while a panel is separated, and what it gets beside masks.
+#[derive(Default)]
+pub struct Request<'a> {
+    /// Hears what share of the work is done, from 0 to 1. Its error ends the work.
+    pub watch: Option<&'a mut Watch<'a>>,
+    /// Whether [`Separated::factors`] are read back from the engine. This takes time, and changes no bit of the masks.
+    pub factors: bool,
+}
+
+/// Hears what share of the work is done.
+pub(crate) type Watch<'a> = dyn FnMut(f64) -> Result<()> + Send + 'a;
+
+impl Request<'_> {
+    /// Tells the caller what share of the work is done.
+    ///
+    /// # Errors
+    /// The caller's, which end the work.
+    pub fn done(&mut self, share: f64) -> Result<()> {
+        self.watch.as_mut().map_or(Ok(()), |watch| watch(share))
+    }
 }
 
 /// Turns panels of data into masks, on an engine of whatever kind.
@@ -35,22 +91,15 @@ pub trait Separator: Send + Sync {
     /// Separates `data` (N, F), frame by frame: its segments one after the other, `segments` the columns of each.
     ///
     /// # Errors
-    /// [`crate::Error::Input`] where shapes do not fit, and those of the engine.
-    fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated>;
+    /// [`crate::Error::Input`] where shapes do not fit, those of the engine, and those of the request.
+    fn separate_as(&self, data: ArrayView2<f32>, segments: &[usize], request: &mut Request) -> Result<Separated>;
 
-    /// As [`separate`](Self::separate), for a panel that takes long by itself. `watch` gets the share of the work that is done,
-    /// from 0 to 1; its error ends the work.
+    /// The same, for masks alone and with nobody who listens.
     ///
     /// # Errors
-    /// As there, and those of `watch`.
-    fn separate_watched(
-        &self,
-        data: ArrayView2<f32>,
-        segments: &[usize],
-        watch: &mut (dyn FnMut(f64) -> Result<()> + Send),
-    ) -> Result<Separated> {
-        let separated = self.separate(data, segments)?;
-        watch(1.0).map(|()| separated)
+    /// As there.
+    fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
+        self.separate_as(data, segments, &mut Request::default())
     }
 
     /// Whether a segment gives the same result alone and beside others, so that a panel may be separated in parts.
@@ -102,14 +151,14 @@ impl TrainedBases {
 /// The bases of a model on an engine, with all that its method finds gains by.
 pub(crate) trait OnEngine<E>: Send + Sync {
     /// Finds the gains of every column of `data` (F, N), and the share of every source in every cell. `segments`: the columns of
-    /// each segment, N in all.
+    /// each segment, N in all. `factors`: whether [`Separated::factors`] are read back.
     ///
     /// A segment's result depends on that segment alone, to the bit: not on the others, nor on its place among them.
     ///
     /// # Errors
     /// [`crate::Error::Input`] where shapes do not fit, and those of the engine. A column whose numbers stopped being finite is no
     /// error here: its cost says so.
-    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated>;
+    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize], factors: bool) -> Result<Separated>;
 }
 
 /// Bases (F, K) of every source side by side (F, ΣK), and which columns are whose.

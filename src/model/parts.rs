@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use ndarray::Array2;
+
 use crate::divergence::Divergence;
 use crate::methods::{averaged, committee, deep, discriminative, gain_prior, sparse};
 use crate::tensors::{Tensor, Tensors};
@@ -67,6 +69,13 @@ impl Parts {
     /// How gains are found under every set of bases, where a model has several.
     pub fn manners(&self) -> Vec<&committee::Manner> {
         if let Self::Committee(learned) = self { learned.manners().collect() } else { Vec::new() }
+    }
+
+    /// The sets of bases beside those of the model's sources, where a model has several: how gains are found under each, and
+    /// its bases (TF, K) of every source.
+    pub fn other_sets(&self) -> Vec<(&committee::Manner, &[Array2<f32>])> {
+        let Self::Committee(learned) = self else { return Vec::new() };
+        learned.others.iter().map(|member| (&member.manner, &member.bases[..])).collect()
     }
 
     /// Whether a background is learned beside the sources, so that one source is enough.

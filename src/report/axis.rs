@@ -11,6 +11,8 @@ pub struct Axis {
     pub range: Range<f64>,
     /// Whether equal ratios, not equal differences, have equal distances.
     pub logarithmic: bool,
+    /// Whether it counts, so that ticks lie at whole numbers alone.
+    pub whole: bool,
 }
 
 /// A tick on an axis.
@@ -30,12 +32,17 @@ const SLACK: f64 = 1e-9;
 impl Axis {
     /// A linear axis.
     pub fn new(name: &str, range: Range<f64>) -> Self {
-        Self { name: name.into(), range, logarithmic: false }
+        Self { name: name.into(), range, logarithmic: false, whole: false }
+    }
+
+    /// An axis that counts to `count`, with ticks at whole numbers.
+    pub fn count(name: &str, count: usize) -> Self {
+        Self { whole: true, ..Self::new(name, 0.0..count as f64) }
     }
 
     /// A logarithmic axis between two positive values.
     pub fn log(name: &str, range: Range<f64>) -> Self {
-        Self { name: name.into(), range, logarithmic: true }
+        Self { name: name.into(), range, logarithmic: true, whole: false }
     }
 
     /// The shortest logarithmic axis that contains all values strictly inside. Both ends are 1, 2 or 5 times a power of
@@ -64,6 +71,7 @@ impl Axis {
     fn even_ticks(&self, most: f64) -> Vec<Tick> {
         let Range { start, end } = self.range;
         let least_power = ((end - start) / most).log10().floor() as i32 - 1;
+        let least_power = if self.whole { least_power.max(0) } else { least_power };
         let distances = (least_power..).flat_map(|power| STEPS.map(|digit| (digit, power)));
         for (digit, power) in distances {
             let distance = digit * 10f64.powi(power);
@@ -121,6 +129,16 @@ mod tests {
         assert_eq!(labels(0.0..3.0e4, 4), ["0", "10000", "20000", "30000"]);
         assert_eq!(labels(0.0..0.05, 6), ["0.00", "0.01", "0.02", "0.03", "0.04", "0.05"]);
         assert_eq!(labels(-0.3..0.3, 3), ["-0.2", "0.0", "0.2"]);
+    }
+
+    #[test]
+    fn an_axis_that_counts_has_whole_ticks() {
+        let labels = |count, most| -> Vec<String> {
+            Axis::count("x", count).ticks(most).into_iter().map(|tick| tick.label).collect()
+        };
+        assert_eq!(labels(2, 20), ["0", "1", "2"]);
+        assert_eq!(labels(96, 4), ["0", "50"]);
+        assert!(labels(0, 4).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::Result;
 /// One image of a figure.
 #[derive(Debug, Clone)]
 pub struct Panel {
-    /// The text above it.
+    /// The text above it; it may be empty.
     pub title: String,
     /// The image, made by [`super::heatmap`].
     pub png: Vec<u8>,

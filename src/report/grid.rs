@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::svg::{MIDDLE, image, line, open, text};
+use super::shapes::{Point, Shape, Sketch, Style};
 use super::{Axis, heatmap};
 use crate::{Error, Result};
+
+use Side::{Left, Right};
 
 /// A row or a column of a grid.
 #[derive(Debug, Clone)]
@@ -22,7 +24,7 @@ pub struct Strip {
 pub struct Tile {
     /// Its row and column, from 0.
     pub place: (usize, usize),
-    /// The text above it.
+    /// The text above it; it may be empty.
     pub title: String,
     /// Its content.
     pub drawing: Drawing,
@@ -48,6 +50,8 @@ pub enum Drawing {
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 12.0;
 const TITLE: f64 = 26.0;
+/// Space above a row without titles.
+const PLAIN: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
 /// Distance between columns.
 const GAP: f64 = 14.0;
@@ -57,87 +61,115 @@ const SCALE: f64 = 76.0;
 const TICK_HEIGHT: f64 = 30.0;
 const TICK_WIDTH: f64 = 33.0;
 
-/// Keeps pixels sharp. CSS has a newer keyword, but only browsers support it.
-const CELLS: &str = r#" image-rendering="optimizeSpeed""#;
-
-/// Draws tiles in rows and columns. A row's axis stands left of its first tile, a column's axis below its last. With
-/// `scale`, a colour scale stands right of the tallest row. The SVG is self-contained.
+/// Draws tiles in rows and columns. A title may be empty. A row's axis stands left of its first tile, a column's axis
+/// below its last. With `scale`, a colour scale stands right of the tallest row. The SVG is self-contained.
 ///
 /// # Errors
 /// [`Error::Input`] if there are no tiles, a tile lies outside the grid, or a trace is not finite.
 pub fn grid(rows: &[Strip], columns: &[Strip], tiles: &[Tile], scale: Option<&Axis>) -> Result<String> {
+    sketch(rows, columns, tiles, scale).map(|sketch| sketch.to_string())
+}
+
+/// The same before it is SVG.
+pub(super) fn sketch(rows: &[Strip], columns: &[Strip], tiles: &[Tile], scale: Option<&Axis>) -> Result<Sketch> {
     if tiles.is_empty() || tiles.iter().any(|tile| tile.place.0 >= rows.len() || tile.place.1 >= columns.len()) {
         return Err(Error::input("a figure needs at least one tile, and all tiles inside its rows and columns"));
     }
-    let tops = starts(rows, TITLE, TITLE);
-    let lefts = starts(columns, LEFT, GAP);
-    let (right, bottom) = (lefts[columns.len()] - GAP, tops[rows.len()] - TITLE);
-    let titles: Vec<&str> = tiles.iter().map(|tile| tile.title.as_str()).collect();
-    let whole = (right + if scale.is_some() { SCALE } else { RIGHT }, bottom + BOTTOM);
-    let mut svg = open(whole, &titles.join(", "));
+    let has_titles = |row| tiles.iter().any(|tile| tile.place.0 == row && !tile.title.is_empty());
+    let above = |row| if has_titles(row) { TITLE } else { PLAIN };
+    let tops = starts(rows, above);
+    let lefts = starts(columns, |column| if column == 0 { LEFT } else { GAP });
+    let end = |starts: &[f64], strips: &[Strip]| starts[strips.len() - 1] + strips[strips.len() - 1].size;
+    let (right, bottom) = (end(&lefts, columns), end(&tops, rows));
+    let size = (right + if scale.is_some() { SCALE } else { RIGHT }, bottom + BOTTOM);
+    let mut shapes = Vec::new();
     for Tile { place: (row, column), title, drawing } in tiles {
         let (corner, size) = ((lefts[*column], tops[*row]), (columns[*column].size, rows[*row].size));
-        svg += &text((corner.0, corner.1 - 8.0), r#"font-size="13" font-weight="600""#, title);
-        svg += &match drawing {
-            Drawing::Picture(png) => image(png, corner, size, ""),
-            Drawing::Cells(png) => image(png, corner, size, CELLS),
+        if !title.is_empty() {
+            shapes.push(Shape::Words { at: (corner.0, corner.1 - 8.0), words: title.clone(), style: Style::Title });
+        }
+        match drawing {
+            Drawing::Picture(png) => shapes.push(Shape::Image { png: png.clone(), corner, size, sharp: false }),
+            Drawing::Cells(png) => shapes.push(Shape::Image { png: png.clone(), corner, size, sharp: true }),
             Drawing::Trace { values, span } => {
-                trace(values, span, (&columns[*column].axis, &rows[*row].axis), corner, size)?
+                shapes.extend(trace(values, span, (&columns[*column].axis, &rows[*row].axis), corner, size)?);
             }
-        };
+        }
     }
     for (index, Strip { size, axis }) in rows.iter().enumerate() {
         let first = tiles.iter().filter(|tile| tile.place.0 == index).map(|tile| tile.place.1).min();
-        svg += &first.map_or_else(String::new, |column| vertical(axis, (lefts[column], tops[index]), *size, -1.0));
+        shapes.extend(first.into_iter().flat_map(|column| vertical(axis, (lefts[column], tops[index]), *size, Left)));
     }
     for (index, Strip { size, axis }) in columns.iter().enumerate() {
         let last = tiles.iter().filter(|tile| tile.place.1 == index).map(|tile| tile.place.0).max();
-        svg +=
-            &last.map_or_else(String::new, |row| horizontal(axis, (lefts[index], tops[row] + rows[row].size), *size));
+        let below = |row: usize| horizontal(axis, (lefts[index], tops[row] + rows[row].size), *size);
+        shapes.extend(last.into_iter().flat_map(below));
     }
     if let Some(scale) = scale {
         let tallest = rows.iter().map(|row| row.size).fold(0.0, f64::max);
         let top = tops[rows.iter().position(|row| row.size == tallest).unwrap_or(0)];
         let colours = Array2::from_shape_fn((256, 1), |(row, _)| row as f32);
-        svg += &image(&heatmap(colours.view(), 0.0..255.0)?, (right + 14.0, top), (10.0, tallest), CELLS);
-        svg += &vertical(scale, (right + 24.0, top), tallest, 1.0);
+        let png = heatmap(colours.view(), 0.0..255.0)?;
+        shapes.push(Shape::Image { png, corner: (right + 14.0, top), size: (10.0, tallest), sharp: true });
+        shapes.extend(vertical(scale, (right + 24.0, top), tallest, Right));
     }
-    Ok(svg + "</svg>\n")
+    Ok(Sketch { size, label: label(rows, columns, tiles), shapes })
 }
 
-/// The positions at which strips begin, `gap` apart, and the position after the last.
-fn starts(strips: &[Strip], first: f64, gap: f64) -> Vec<f64> {
-    let mut next = first;
-    let ends = strips.iter().map(|strip| {
-        next += strip.size + gap;
-        next
-    });
-    std::iter::once(first).chain(ends).collect()
+/// The positions at which strips begin, with a space before each.
+fn starts(strips: &[Strip], space: impl Fn(usize) -> f64) -> Vec<f64> {
+    let mut end = 0.0;
+    let start = |(index, strip): (usize, &Strip)| {
+        let start = end + space(index);
+        end = start + strip.size;
+        start
+    };
+    strips.iter().enumerate().map(start).collect()
 }
 
-/// The axis beside a tile, down from the tile's top corner. `side` is -1 for left and 1 for right.
-fn vertical(axis: &Axis, (x, top): (f64, f64), height: f64, side: f64) -> String {
-    let anchor = if side < 0.0 { r#"text-anchor="end""# } else { r#"text-anchor="start""# };
-    let mut svg = String::new();
+/// What a figure shows: its titles, or without any its axes.
+fn label(rows: &[Strip], columns: &[Strip], tiles: &[Tile]) -> String {
+    let titles: Vec<&str> = tiles.iter().map(|tile| tile.title.as_str()).filter(|title| !title.is_empty()).collect();
+    if !titles.is_empty() {
+        return titles.join(", ");
+    }
+    let (row, column) = tiles[0].place;
+    format!("{} over {}", rows[row].axis.name, columns[column].axis.name)
+}
+
+/// The side of a tile at which an axis stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// The axis beside a tile, down from the tile's top corner.
+fn vertical(axis: &Axis, (x, top): Point, height: f64, side: Side) -> Vec<Shape> {
+    let (out, style) = if side == Left { (-1.0, Style::End) } else { (1.0, Style::Begin) };
+    let mut shapes = Vec::new();
     for tick in axis.ticks((height / TICK_HEIGHT) as usize) {
         let y = top + (1.0 - axis.share(tick.value)) * height;
-        svg += &line((x, y), (x + 4.0 * side, y));
-        svg += &text((x + 7.0 * side, y + 4.0), anchor, &tick.label);
+        shapes.push(Shape::Line(vec![(x, y), (x + 4.0 * out, y)]));
+        shapes.push(Shape::Words { at: (x + 7.0 * out, y + 4.0), words: tick.label, style });
     }
     // Rotated text stands above its base line, which here is at its right.
-    let (x, y) = (x + 44.0 * side + 4.0, top + height / 2.0);
-    svg + &text((x, y), &format!(r#"{MIDDLE} transform="rotate(-90 {x:.1} {y:.1})""#), &axis.name)
+    let at = (x + 44.0 * out + 4.0, top + height / 2.0);
+    shapes.push(Shape::Words { at, words: axis.name.clone(), style: Style::Upwards });
+    shapes
 }
 
 /// The axis below a tile, from the tile's bottom corner.
-fn horizontal(axis: &Axis, (left, y): (f64, f64), width: f64) -> String {
-    let mut svg = String::new();
+fn horizontal(axis: &Axis, (left, y): Point, width: f64) -> Vec<Shape> {
+    let mut shapes = Vec::new();
     for tick in axis.ticks((width / TICK_WIDTH) as usize) {
         let x = left + axis.share(tick.value) * width;
-        svg += &line((x, y), (x, y + 4.0));
-        svg += &text((x, y + 16.0), MIDDLE, &tick.label);
+        shapes.push(Shape::Line(vec![(x, y), (x, y + 4.0)]));
+        shapes.push(Shape::Words { at: (x, y + 16.0), words: tick.label, style: Style::Centre });
     }
-    svg + &text((left + width / 2.0, y + 33.0), MIDDLE, &axis.name)
+    let at = (left + width / 2.0, y + 33.0);
+    shapes.push(Shape::Words { at, words: axis.name.clone(), style: Style::Centre });
+    shapes
 }
 
 /// Draws values as a curve. If several fall on one pixel, the curve goes from their minimum to their maximum.
@@ -145,9 +177,9 @@ fn trace(
     values: &[f32],
     span: &Range<f64>,
     (x, y): (&Axis, &Axis),
-    (left, top): (f64, f64),
-    (width, height): (f64, f64),
-) -> Result<String> {
+    (left, top): Point,
+    (width, height): Point,
+) -> Result<Option<Shape>> {
     if values.iter().any(|value| !value.is_finite()) {
         return Err(Error::input("a trace needs finite values"));
     }
@@ -155,10 +187,10 @@ fn trace(
     let at = |index: f64, value: f32| {
         let across = left + x.share(span.start + index * step) * width;
         let up = y.share(f64::from(value)).clamp(0.0, 1.0);
-        format!("{across:.1} {:.1}", top + (1.0 - up) * height)
+        (across, top + (1.0 - up) * height)
     };
     let group = (values.len() as f64 / width).ceil() as usize;
-    let points: Vec<String> = if group <= 1 {
+    let points: Vec<Point> = if group <= 1 {
         values.iter().enumerate().map(|(index, &value)| at(index as f64, value)).collect()
     } else {
         let ends = |(index, pixel): (usize, &[f32])| {
@@ -167,14 +199,12 @@ fn trace(
         };
         values.chunks(group).enumerate().flat_map(ends).collect()
     };
-    if points.is_empty() {
-        return Ok(String::new());
-    }
-    Ok(format!("<path d=\"M{}\" fill=\"none\" stroke=\"currentColor\"/>\n", points.join("L")))
+    Ok((!points.is_empty()).then_some(Shape::Line(points)))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::shapes::SHARP;
     use super::*;
 
     fn strip(size: f64, axis: Axis) -> Strip {
@@ -202,7 +232,7 @@ mod tests {
             let image = format!(r#"<image x="{x}" y="{y}" width="{width}" height="{height}""#);
             assert!(svg.contains(&image), "{image}: {svg}");
         }
-        let cells = |height| svg.matches(&format!(r#"height="{height}" preserveAspectRatio="none"{CELLS}"#)).count();
+        let cells = |height| svg.matches(&format!(r#"height="{height}" preserveAspectRatio="none"{SHARP}"#)).count();
         assert_eq!((cells(60), cells(210)), (1, 1), "the tile of cells and the scale: {svg}");
         // Each axis stands once: at the first tile of a row and below the last tile of a column. 500 Hz lies halfway up
         // the first column, 5 semitones at the second.
@@ -212,6 +242,22 @@ mod tests {
         for name in ["semitones", "Hz", "lag in s", "time in s", "dB"] {
             assert_eq!(svg.matches(&format!(">{name}</text>")).count(), 1, "{name}: {svg}");
         }
+    }
+
+    #[test]
+    fn rows_without_titles_are_closer_and_named_by_their_axes() {
+        let rows = ["a", "b"].map(|name| strip(60.0, Axis::new(name, 0.0..9.0)));
+        let columns = [strip(80.0, Axis::new("time", 0.0..4.0))];
+        let draw = |first: &str, second: &str| {
+            let tiles = [picture((0, 0), first), picture((1, 0), second)];
+            grid(&rows, &columns, &tiles, None).unwrap()
+        };
+        // Height 10 + 60 + 10 + 60 + 40, and 16 more for each row with a title.
+        let svg = draw("", "");
+        assert!(svg.contains(r#"viewBox="0 0 148 180""#) && svg.contains(r#"aria-label="a over time""#), "{svg}");
+        assert!(!svg.contains("font-weight"), "{svg}");
+        let svg = draw("W", "");
+        assert!(svg.contains(r#"viewBox="0 0 148 196""#) && svg.contains(r#"aria-label="W""#), "{svg}");
     }
 
     #[test]
@@ -227,7 +273,8 @@ mod tests {
         // Four values on two pixels: the minimum and the maximum of each pair, in its middle.
         let svg = draw(&[0.0, 1.0, 0.5, -1.0], 1.0..4.0, 2.0).unwrap();
         assert!(svg.contains(r#"d="M56.3 76.0L56.3 26.0L56.7 126.0L56.7 51.0""#), "{svg}");
-        assert!(!draw(&[], 0.0..1.0, 300.0).unwrap().contains("fill=\"none\""), "no values, no path");
+        let paths = |values: &[f32]| draw(values, 0.0..1.0, 300.0).unwrap().matches("<path").count();
+        assert_eq!(paths(&[0.0, 1.0]), paths(&[]) + 1, "no values, no path");
         assert!(draw(&[f32::NAN], 0.0..1.0, 300.0).is_err());
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
+use ndarray::{Array2, s};
 
 use crate::Result;
 use crate::spectrogram::{Pad, Shape, Stft, StftParams};
@@ -20,6 +20,16 @@ pub fn spectrogram(samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
     let mut picture = Spectrogram::new(samples.len(), sample_rate)?;
     picture.push(samples);
     Ok(picture.finish())
+}
+
+/// At most so many rows of a picture (F, N), each the loudest of several, since a screen shows no more.
+pub fn fewer_rows(picture: &Array2<f32>, most: usize) -> Array2<f32> {
+    let group = picture.nrows().div_ceil(most.max(1)).max(1);
+    let loudest = |(row, column): (usize, usize)| {
+        let last = ((row + 1) * group).min(picture.nrows());
+        picture.slice(s![row * group..last, column]).iter().copied().fold(f32::NEG_INFINITY, f32::max)
+    };
+    Array2::from_shape_fn((picture.nrows().div_ceil(group), picture.ncols()), loudest)
 }
 
 /// The same of a signal that comes block by block, so that a long one need not be in memory.
@@ -156,6 +166,15 @@ mod tests {
                 assert_eq!(picture.finish(), whole, "{length} by {block}");
             }
         }
+    }
+
+    #[test]
+    fn fewer_rows_keep_the_loudest() {
+        let picture = ndarray::array![[1.0, -2.0], [3.0, -1.0], [0.0, f32::NEG_INFINITY]];
+        assert_eq!(fewer_rows(&picture, 2), ndarray::array![[3.0, -1.0], [0.0, f32::NEG_INFINITY]]);
+        assert_eq!(fewer_rows(&picture, 3), picture);
+        assert_eq!(fewer_rows(&picture, 0), ndarray::array![[3.0, -1.0]]);
+        assert_eq!(fewer_rows(&Array2::zeros((0, 2)), 4).dim(), (0, 2));
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Findings {
         let mut body = format!("<p>{}</p>\n", html::escape(&self.paper));
         body += &format!("<div class=\"scroll\"><table>\n{}</table></div>\n", rows.collect::<String>());
         for table in &self.tables {
-            body += &format!("<h2>{}</h2>\n{}", html::escape(&table.title), html::table(&table.text()));
+            body += &format!("<h2>{}</h2>\n{}", html::escape(&table.title), html::table(&table.title, &table.text()));
             body += &format!("<p class=\"note\">{}</p>\n", html::escape(&table.note));
         }
         for Figure { caption, svg, .. } in &self.figures {

@@ -17,7 +17,7 @@ use crate::job::{Separation, SeparationMethod};
 use crate::methods::nmf2d;
 use crate::model::{Model, Parts, Source, Summary};
 use crate::random::Stream;
-use crate::separate::{Plan, Scheme, Separator, Wanted};
+use crate::separate::{Plan, Request, Scheme, Separated, Separator, Wanted};
 use crate::spectrogram::{BandMap, Pad, Shape, Spectrum, StftParams};
 use crate::{Divergence, EngineError, Error, Result};
 
@@ -181,9 +181,9 @@ impl<F: Fn(usize, usize) -> Result<()> + Send + Sync> Separator for Faulty<'_, F
         format!("faulty {}", self.then.describe())
     }
 
-    fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<crate::separate::Separated> {
+    fn separate_as(&self, data: ArrayView2<f32>, segments: &[usize], request: &mut Request) -> Result<Separated> {
         (self.first)(self.panels.fetch_add(1, Ordering::Relaxed), data.nrows())?;
-        self.then.separate(data, segments)
+        self.then.separate_as(data, segments, request)
     }
 
     fn by_segment(&self) -> bool {

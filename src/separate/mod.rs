@@ -2,6 +2,8 @@
 //! [`Stream`] takes the samples of a recording to those of its stems as they come, and [`whole`] those of a recording in memory.
 
 mod estimates;
+mod explain;
+mod panels;
 mod plan;
 mod scheme;
 mod spectra;
@@ -11,6 +13,7 @@ mod wanted;
 mod whole;
 
 pub(crate) use estimates::Estimates;
+pub use explain::{Detail, Explained, explain};
 pub use plan::Plan;
 pub use scheme::Scheme;
 pub(crate) use spectra::{Signal, Spectra, panel, signal_length};
@@ -18,4 +21,4 @@ pub use stream::{Stem, Stream};
 pub use wanted::{RESIDUAL, Wanted};
 pub use whole::{Progress, whole};
 
-pub use crate::methods::separator::{STRETCH, Separated, Separator, stretches};
+pub use crate::methods::separator::{Factors, Request, STRETCH, Separated, Separator, stretches};

@@ -402,6 +402,11 @@ impl<'a> Plan<'a> {
         Ok(wanted)
     }
 
+    /// How the models of the sources share a cell. None where they do not: what is denoised is not a share.
+    pub fn mask(&self) -> Option<Mask> {
+        (!matches!(self.way, Way::Denoise(_))).then(|| self.separation.mask.of(self.scheme.front.spectrum))
+    }
+
     /// The separator of panels on an engine.
     pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(
         &'s self,

@@ -41,6 +41,12 @@ impl Spectra {
         self.filtered.as_ref().unwrap_or(&self.channels)
     }
 
+    /// What the data of each stretch times this are the data of the recording itself: every stretch is shown at a peak of 1.
+    pub(crate) fn levels(&self, view: &View) -> Vec<f32> {
+        let of_data = (2.0 / view.power_exponent()) as f32;
+        self.stretches.iter().map(|stretch| stretch.peak.powf(of_data)).collect()
+    }
+
     /// The columns of the segments that they are made of: the stretches of every channel.
     pub(crate) fn segments(&self) -> impl Iterator<Item = usize> {
         self.channels.iter().flat_map(|_| self.stretches.iter().map(|stretch| stretch.frames))

@@ -1,20 +1,11 @@
 //! The samples of a recording to those of its stems, as they come.
 
-use std::sync::Arc;
-
-use ndarray::Array2;
-
 use super::estimates::Estimates;
+use super::panels::{Panel, Panels};
 use super::plan::Plan;
-use super::scheme::Scheme;
-use super::spectra::{Signal, panel, signal_length};
 use crate::audio::Recording;
-use crate::methods::separator::{Separated, Separator};
-use crate::spectrogram::View;
+use crate::methods::separator::{Separator, Watch};
 use crate::{Error, Result};
-
-/// Columns that are on the engine at once, about.
-const COLUMNS: usize = 4096;
 
 /// One source of a recording.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,28 +16,18 @@ pub struct Stem {
     pub recording: Recording,
 }
 
-/// Hears how many frames are done, some of them in part; its error ends the work.
-pub(super) type Watch<'a> = dyn FnMut(f64) -> Result<()> + Send + 'a;
-
 /// Separates a recording whose samples come in blocks, and whose length nobody knows yet. Memory does not grow with its length.
 ///
 /// All stems that were returned, one after the other, have the bits of [`whole`](super::whole) for the whole recording, however
 /// its samples are cut into blocks. Samples of the stems are there once the stretch of frames that they are in is complete, and a
 /// window more; [`Separation::follow`](crate::Separation::follow) makes a stretch of every frame.
 pub struct Stream<'a> {
-    scheme: &'a Scheme,
-    separator: &'a dyn Separator,
-    view: Arc<View>,
+    panels: Panels<'a>,
     /// The names of the stems.
     names: Vec<&'a str>,
-    /// C, and Hz.
-    recording: (usize, u32),
-    signal: Signal,
     estimates: Estimates,
     /// Samples of a channel that were pushed.
     pushed: u64,
-    /// The next frame.
-    next: usize,
     /// Whether a call has failed. Then frames are missing.
     is_broken: bool,
 }
@@ -55,8 +36,7 @@ impl<'a> Stream<'a> {
     /// Begins to separate a recording of so many channels at `sample_rate` Hz, by a separator that was made of the plan.
     ///
     /// # Errors
-    /// Those of [`Plan::check_stream`]; [`Error::Audio`] where no
-    /// recording can have so many channels or this sample rate.
+    /// Those of [`Plan::check_stream`]; [`Error::Audio`] where no recording can have so many channels or this sample rate.
     pub fn new(plan: &'a Plan, separator: &'a dyn Separator, channels: usize, sample_rate: u32) -> Result<Self> {
         plan.check_stream()?;
         Self::of(plan, separator, channels, sample_rate)
@@ -64,27 +44,21 @@ impl<'a> Stream<'a> {
 
     /// The same, also for a plan that separates recordings as a whole: then all samples come at the end.
     pub(super) fn of(plan: &'a Plan, separator: &'a dyn Separator, channels: usize, sample_rate: u32) -> Result<Self> {
-        let recording = (channels, sample_rate);
-        Recording { channels: vec![Vec::new(); channels], sample_rate, warnings: Vec::new() }.check("recording")?;
-        let view = Arc::new(plan.scheme.view(sample_rate)?);
         let wanted = plan.wanted()?;
+        let panels = Panels::new(plan, separator, (channels, sample_rate), wanted.residual)?;
+        let step = plan.separation.format.of(None).step();
         Ok(Self {
-            scheme: &plan.scheme,
-            separator,
             names: wanted.names(&plan.scheme.sources),
-            recording,
-            signal: Signal::new(&view, plan.scheme.stretch, recording, wanted.residual)?,
-            estimates: Estimates::new(&view, recording, &wanted, plan.separation.format.of(None).step())?,
-            view,
+            estimates: Estimates::new(&panels.view, panels.recording, &wanted, step)?,
+            panels,
             pushed: 0,
-            next: 0,
             is_broken: false,
         })
     }
 
     /// The frames of a recording of so many samples.
-    pub(super) fn frames(&self, samples: u64) -> Result<usize> {
-        Ok(self.view.stft.frames(signal_length(samples, self.recording.1, &self.view)?))
+    pub(super) fn frames(&self, samples: usize) -> Result<usize> {
+        self.panels.frames(samples)
     }
 
     /// Takes the next samples, one slice for every channel, as many as there are. Returns the samples of every stem that are ready,
@@ -112,7 +86,7 @@ impl<'a> Stream<'a> {
     /// Checks a block that somebody else made.
     fn check(&self, block: &[&[f32]]) -> Result<()> {
         let refused = |reason: String| Err(Error::audio("recording", reason));
-        let (channels, length) = (self.recording.0, block.first().map_or(0, |samples| samples.len()));
+        let (channels, length) = (self.panels.recording.0, block.first().map_or(0, |samples| samples.len()));
         if block.len() != channels || block.iter().any(|samples| samples.len() != length) {
             let lengths: Vec<usize> = block.iter().map(|samples| samples.len()).collect();
             return refused(format!(
@@ -133,7 +107,7 @@ impl<'a> Stream<'a> {
     pub(super) fn take(&mut self, block: &[&[f32]], watch: &mut Watch) -> Result<()> {
         self.whole_or_broken(|stream| {
             stream.pushed += block.first().map_or(0, |samples| samples.len()) as u64;
-            stream.signal.push(block)?;
+            stream.panels.signal.push(block)?;
             stream.advance(watch)
         })
     }
@@ -144,7 +118,7 @@ impl<'a> Stream<'a> {
             return Err(Error::audio("recording", "holds no audio: 0 samples"));
         }
         self.whole_or_broken(|stream| {
-            let length = stream.signal.end()?;
+            let length = stream.panels.signal.end()?;
             stream.estimates.end(length)?;
             stream.advance(watch)?;
             stream.estimates.finish()
@@ -153,7 +127,7 @@ impl<'a> Stream<'a> {
 
     /// The samples of every stem that are ready.
     pub(super) fn stems(&mut self) -> Vec<Stem> {
-        let sample_rate = self.recording.1;
+        let sample_rate = self.panels.recording.1;
         let stem = |(name, channels): (&&str, Vec<Vec<f32>>)| Stem {
             source: name.to_string(),
             recording: Recording { channels, sample_rate, warnings: Vec::new() },
@@ -174,24 +148,7 @@ impl<'a> Stream<'a> {
 
     /// Separates all frames that are ready.
     fn advance(&mut self, watch: &mut Watch) -> Result<()> {
-        let ready = self.signal.ready();
-        let cut = |stretch: usize| (COLUMNS / self.recording.0 / stretch * stretch).max(stretch);
-        let step = self.scheme.stretch.map_or(ready, cut);
-        let unfit = || Error::input("the model gives no finite gains for this recording; train another model");
-        while self.next < ready {
-            let frames = self.next..ready.min(self.next + step);
-            let mut watch = |share: f64| watch(frames.start as f64 + share * frames.len() as f64);
-            watch(0.0)?;
-            let spectra = self.signal.frames(frames.clone());
-            let mut data = Array2::zeros((spectra.columns(), self.view.rows()));
-            panel(&self.view, &spectra, data.view_mut())?;
-            let segments: Vec<usize> = spectra.segments().collect();
-            let Separated { masks, costs, .. } = self.separator.separate_watched(data.view(), &segments, &mut watch)?;
-            if !costs.iter().sum::<f64>().is_finite() || !self.estimates.push(spectra, &masks, 0)? {
-                return Err(unfit());
-            }
-            self.next = frames.end;
-        }
-        Ok(())
+        let take = |Panel { spectra, found, .. }: Panel| self.estimates.push(spectra, &found.masks, 0);
+        self.panels.advance(false, watch, take)
     }
 }

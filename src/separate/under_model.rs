@@ -8,7 +8,7 @@ use ndarray::ArrayView2;
 
 use crate::Result;
 use crate::engine::Engine;
-use crate::methods::separator::{Held, OnEngine, Separated, Separator};
+use crate::methods::separator::{Held, OnEngine, Request, Separated, Separator};
 
 /// Bases on an engine, of whatever method.
 type Shared<E> = Arc<dyn OnEngine<E>>;
@@ -46,8 +46,9 @@ impl<E: Engine> Separator for UnderModel<'_, E> {
         self.engine.describe()
     }
 
-    fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
-        self.bases(data.ncols())?.separate(&self.engine, data.t(), segments)
+    fn separate_as(&self, data: ArrayView2<f32>, segments: &[usize], request: &mut Request) -> Result<Separated> {
+        let found = self.bases(data.ncols())?.separate(&self.engine, data.t(), segments, request.factors)?;
+        request.done(1.0).map(|()| found)
     }
 
     fn by_segment(&self) -> bool {

@@ -25,13 +25,18 @@ pub fn whole(
 ) -> Result<Vec<Stem>> {
     recording.check("recording")?;
     let mut stream = Stream::of(plan, separator, recording.channels.len(), recording.sample_rate)?;
-    let of = stream.frames(recording.frames() as u64)?.max(1) as f64;
-    let mut watch = |frames: f64| match progress(frames / of) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::Cancelled),
-    };
+    let of = stream.frames(recording.frames())?.max(1) as f64;
+    let mut watch = watching(progress, of);
     let samples: Vec<&[f32]> = recording.channels.iter().map(Vec::as_slice).collect();
     stream.take(&samples, &mut watch)?;
     stream.end(&mut watch)?;
     Ok(stream.stems())
+}
+
+/// Hears frames of `of`, and tells the caller which share of the work they are.
+pub(super) fn watching(progress: &mut Progress, of: f64) -> impl FnMut(f64) -> Result<()> + Send {
+    move |frames| match progress(frames / of) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled),
+    }
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::audio::{Format, Reader, Writer};
-use crate::report::{Spectrogram, heatmap};
+use crate::audio::{Format, Reader, Writer, length};
+use crate::report::{Spectrogram, fewer_rows, heatmap};
 use crate::{Error, Result};
 
 /// The range of pictures: from full scale down to this, in dB.
 const RANGE: f32 = 90.0;
-/// Frequency bins of a picture; more are averaged, since a screen shows no more.
+/// The most rows of a picture.
 const MOST_ROWS: usize = 256;
 
 /// Makes a file beside its place and renames it, unless it is there.
@@ -47,16 +47,6 @@ pub(super) fn as_wav(recording: &Path, wav: PathBuf) -> Result<PathBuf> {
     })
 }
 
-/// The frames of a recording, and its sample rate in Hz.
-fn length(recording: &Path) -> Result<(u64, u32)> {
-    let mut reader = Reader::open(recording)?;
-    let (mut frames, mut block) = (0, Vec::new());
-    while reader.read(&mut block)? {
-        frames += block.first().map_or(0, Vec::len) as u64;
-    }
-    Ok((frames, reader.sample_rate()))
-}
-
 /// The spectrogram of all channels of a recording together, as PNG.
 ///
 /// # Errors
@@ -77,14 +67,7 @@ pub(super) fn picture(recording: &Path, png: PathBuf) -> Result<PathBuf> {
             }
             spectrogram.push(&mean);
         }
-        let decibels = spectrogram.finish();
-        let group = decibels.nrows().div_ceil(MOST_ROWS);
-        let rows = decibels.axis_chunks_iter(ndarray::Axis(0), group);
-        let rows: Vec<_> = rows
-            .map(|rows| rows.fold_axis(ndarray::Axis(0), f32::NEG_INFINITY, |max, &value| max.max(value)))
-            .collect();
-        let rows: Vec<_> = rows.iter().map(|row| row.view()).collect();
-        let shown = ndarray::stack(ndarray::Axis(0), &rows).map_err(|cause| Error::input(cause.to_string()))?;
+        let shown = fewer_rows(&spectrogram.finish(), MOST_ROWS);
         let png = heatmap(shown.view(), -RANGE..0.0).map_err(odd)?;
         std::fs::write(path, png).map_err(Error::io(path, "write"))
     })

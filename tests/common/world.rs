@@ -15,7 +15,7 @@ pub(crate) struct World {
 pub(crate) const RATE: u32 = 8000;
 
 /// The commands that take an engine, of those that tests run in a world.
-const COMPUTING: [&str; 7] = ["train", "separate", "denoise", "factorize", "check", "bench", "reproduce"];
+const COMPUTING: [&str; 8] = ["train", "separate", "denoise", "plot", "factorize", "check", "bench", "reproduce"];
 
 impl World {
     /// Low tones and hiss, which are easy to separate.

@@ -24,7 +24,7 @@ document.addEventListener('securitypolicyviolation', (e) => breaches.push(`${e.v
 
 
 class Watched:
-    """A page of the service at `url`."""
+    """A page at `url`: of the service, or a file."""
 
     def __init__(self, browser: Browser, url: str, screenshots: Path | None):
         self.context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light", accept_downloads=True)
@@ -42,9 +42,10 @@ class Watched:
 
     def saw_request(self, request):
         there = urlsplit(request.url)
-        if there.scheme in ("blob", "about"):
+        if there.scheme in ("blob", "about", "data"):
             return
-        if there.scheme != "http" or there.netloc != urlsplit(self.url).netloc:
+        here = urlsplit(self.url)
+        if (there.scheme, there.netloc) != (here.scheme, here.netloc):
             self.problems.append(f"a request to another place: {request.url}")
 
     def saw_response(self, response):

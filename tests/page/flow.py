@@ -273,6 +273,14 @@ def queues_cancels_and_deletes(site: Watched):
     expect(jobs_of(site)).to_have_count(before - 1)
 
 
+def reads_the_api(site: Watched):
+    page = site.page
+    page.goto(site.url + "v1/docs")
+    expect(page.get_by_role("heading", level=1)).to_have_text("The API of partwise")
+    site.show("api")
+    page.goto(site.url)
+
+
 def asks_for_the_token(site: Watched):
     page = site.page
     page.goto(site.url)
@@ -328,6 +336,7 @@ STEPS = [
     separates_without_a_model,
     plays_long_recordings_one_by_one,
     queues_cancels_and_deletes,
+    reads_the_api,
 ]
 
 

@@ -51,6 +51,19 @@ pub fn read(path: &Path) -> Result<Recording> {
     Reader::open(path)?.collect()
 }
 
+/// The frames of a recording, and its sample rate in Hz. All of it is decoded: what a header says need not be true.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn length(path: &Path) -> Result<(u64, u32)> {
+    let mut reader = Reader::open(path)?;
+    let (mut frames, mut block) = (0, Vec::new());
+    while reader.read(&mut block)? {
+        frames += block.first().map_or(0, Vec::len) as u64;
+    }
+    Ok((frames, reader.sample_rate()))
+}
+
 /// Reads all recordings of a folder, in the order of their names: the files that [`is_audio_name`] takes, without those of folders
 /// below.
 ///

@@ -174,6 +174,13 @@ impl Bands {
         &self.edges
     }
 
+    /// The middle of every band in Hz: the peak of a mel band, and the geometric mean of the edges of a logarithmic one.
+    pub fn middles(&self) -> Vec<f64> {
+        let is_mel = self.edges.len() > self.count + 1;
+        let middle = |b: usize| if is_mel { self.edges[b + 1] } else { (self.edges[b] * self.edges[b + 1]).sqrt() };
+        (0..self.count).map(middle).collect()
+    }
+
     /// The number of bands, B.
     pub fn bands(&self) -> usize {
         self.count

@@ -62,6 +62,13 @@ impl View {
         self.bands.as_ref().map_or(self.bins, Bands::bands)
     }
 
+    /// The middle of every row of the data, in Hz.
+    pub fn frequencies(&self) -> Vec<f64> {
+        let of_bin = f64::from(self.sample_rate) / self.stft.params().fft as f64;
+        let of_bins = || (0..self.bins).map(|bin| bin as f64 * of_bin).collect();
+        self.bands.as_ref().map_or_else(of_bins, Bands::middles)
+    }
+
     /// The exponent that converts data to powers.
     pub fn power_exponent(&self) -> f64 {
         self.spectrum.power_exponent()

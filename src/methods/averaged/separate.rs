@@ -3,23 +3,20 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use ndarray::{Array1, Array2, ArrayView2, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 
-use super::fusion::{self, Factors, fuse};
+use super::fusion::{self, fuse};
 use super::options::{Choice, Separation};
 use super::start::{Recording, SHAPE};
 use super::{Learned, Options, Source, infer, variances};
 use crate::kernels::Products;
 use crate::kernels::variational::{Bases, Gig, Order, Variational};
-use crate::methods::separator::{Held, Separated, Separator, TrainedBases};
+use crate::methods::separator::{Factors, Held, Request, Separated, Separator, TrainedBases, Watch, side_by_side};
 use crate::{Error, Result};
 
 /// The power that a source explains with gains of 1, if there is no background. The paper's background has as many
 /// components.
 const SHARE: usize = 16;
-
-/// Hears what share of the work is done, from 0 to 1. Its error ends the work.
-type Watch<'a> = dyn FnMut(f64) -> Result<()> + Send + 'a;
 
 /// How a recording is separated.
 #[derive(Debug, Clone)]
@@ -154,9 +151,15 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
     ///
     /// # Errors
     /// Those of [`fuse`], and of `watch`.
-    pub(crate) fn fused(&self, recording: &Recording<E>, orders: &[usize], watch: &mut Watch) -> Result<Attempt> {
+    pub(crate) fn fused(
+        &self,
+        recording: &Recording<E>,
+        orders: &[usize],
+        factors: bool,
+        watch: &mut Watch,
+    ) -> Result<Attempt> {
         let (engine, settings) = (&*self.engine, self.settings);
-        let mut factors = Factors {
+        let mut posteriors = fusion::Factors {
             orders: orders.iter().map(|&order| self.order(recording, order)).collect::<Result<_>>()?,
             background: None,
         };
@@ -168,17 +171,20 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
             let of_source = |source| recording.scaled(self.bases_of(source, columns.clone(), rows));
             let others: Vec<Array2<f32>> = self.bases.sources.iter().map(of_source).collect();
             let others: Vec<ArrayView2<f32>> = others.iter().map(|bases| bases.view()).collect();
-            let (others, _) = crate::methods::separator::side_by_side(&others);
-            factors.background =
+            let (others, _) = side_by_side(&others);
+            posteriors.background =
                 Some(recording.found_background(engine, others.view(), settings.background, settings.seed)?);
         }
         let &Settings { temperature, iterations, .. } = settings;
         let options = fusion::Options { noise: self.noise(), temperature, iterations };
         let of = iterations.max(1) as f64;
-        let fused = fuse(engine, &recording.power, &mut factors, self.prior()?, &options, |iteration| {
+        let fused = fuse(engine, &recording.power, &mut posteriors, self.prior()?, &options, |iteration| {
             watch(iteration as f64 / of)
         })?;
+        let sets = posteriors.orders.iter().filter(|_| factors);
+        let sets = sets.map(|order| self.factors(recording, order.iter().chain(&posteriors.background)));
         Ok(Attempt {
+            factors: sets.collect::<Result<_>>()?,
             masks: fused.masks,
             posterior: fused.posterior.rows().into_iter().map(|q| q.sum() / q.len() as f64).collect(),
             trace: Vec::new(),
@@ -194,7 +200,7 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
         &self,
         recording: &Recording<E>,
         orders: &[usize],
-        trace_every: usize,
+        (trace_every, factors): (usize, bool),
         watch: &mut Watch,
     ) -> Result<Attempt> {
         let (engine, settings) = (&*self.engine, self.settings);
@@ -220,7 +226,33 @@ impl<'a, E: Variational + Products> Averaging<'a, E> {
         let mask = |index| engine.read_panel::<f32>(&engine.fraction(&variances, index)?);
         let masks = (0..sources.len()).map(mask).collect::<Result<Vec<_>>>()?;
         let costs = engine.likelihood(x, &variances, options.noise)?.into_iter().map(|likelihood| -likelihood);
-        Ok(Attempt { masks, posterior: sources.swap_remove(0).posterior, trace, costs: costs.collect() })
+        // A background has one order, beside all of the others.
+        let set = |m: usize| {
+            self.factors(
+                recording,
+                sources.iter().filter_map(move |source| source.orders.get(m).or(source.orders.last())),
+            )
+        };
+        let factors = (0..orders.len()).filter(|_| factors).map(set).collect::<Result<_>>()?;
+        Ok(Attempt { masks, posterior: sources.swap_remove(0).posterior, trace, costs: costs.collect(), factors })
+    }
+
+    /// One order of every source at the level of the data, by the means that variances are formed of.
+    fn factors<'o>(&self, recording: &Recording<E>, sources: impl Iterator<Item = &'o Order<E>>) -> Result<Factors>
+    where
+        E: 'o,
+    {
+        let engine = &*self.engine;
+        let (mut bases, mut gains) = (Vec::new(), Vec::new());
+        for Order { bases: of_source, harmonic, .. } in sources {
+            let (Bases::Fixed(w) | Bases::Learned { harmonic: w, .. }) = of_source;
+            bases.push(recording.at_level_of_data(engine.read_matrix(w)?));
+            gains.push(engine.read_panel::<f32>(harmonic)?);
+        }
+        let (bases, components) = side_by_side(&bases.iter().map(|bases| bases.view()).collect::<Vec<_>>());
+        let gains = gains.iter().map(|gains| gains.view()).collect::<Vec<_>>();
+        let gains = concatenate(Axis(0), &gains).map_err(|cause| Error::input(format!("gains: {cause}")))?;
+        Ok(Factors::plain(bases, &gains, &components, &engine.segments(&recording.power).1))
     }
 
     /// Tries every order alone.
@@ -247,6 +279,8 @@ pub(crate) struct Attempt {
     pub(crate) trace: Vec<f64>,
     /// The cost of every column: its negative log likelihood.
     costs: Array1<f64>,
+    /// Those of every order, if they are asked for.
+    factors: Vec<Factors>,
 }
 
 /// The attempt with the highest free energy.
@@ -260,6 +294,7 @@ pub(crate) fn mean(attempts: Vec<Attempt>) -> Option<Attempt> {
     let share = 1.0 / attempts.len() as f32;
     let mut mean = attempts.into_iter().reduce(|mut sum, attempt| {
         sum.masks.iter_mut().zip(&attempt.masks).for_each(|(sum, mask)| *sum += mask);
+        sum.factors.extend(attempt.factors);
         sum
     })?;
     mean.masks.iter_mut().for_each(|mask| *mask *= share);
@@ -271,11 +306,7 @@ impl<E: Variational + Products> Separator for Averaging<'_, E> {
         self.engine.describe()
     }
 
-    fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
-        self.separate_watched(data, segments, &mut |_| Ok(()))
-    }
-
-    fn separate_watched(&self, data: ArrayView2<f32>, segments: &[usize], watch: &mut Watch) -> Result<Separated> {
+    fn separate_as(&self, data: ArrayView2<f32>, segments: &[usize], request: &mut Request) -> Result<Separated> {
         let Settings { choice, background, iterations, .. } = *self.settings;
         if data.nrows() < background {
             let frames = data.nrows();
@@ -286,22 +317,25 @@ impl<E: Variational + Products> Separator for Averaging<'_, E> {
         }
         let recording = self.recording(data, segments)?;
         let none = || Error::input("the model has no orders");
-        let Attempt { masks, costs, .. } = match choice {
-            Choice::Fusion => self.fused(&recording, &self.learned.orders, watch)?,
-            Choice::Joint => self.joint(&recording, &self.learned.orders, 0, watch)?,
-            Choice::Fixed(order) => self.fused(&recording, &[order], watch)?,
+        let keep = request.factors;
+        let watch: &mut Watch = &mut |share| request.done(share);
+        let Attempt { masks, costs, factors, .. } = match choice {
+            Choice::Fusion => self.fused(&recording, &self.learned.orders, keep, watch)?,
+            Choice::Joint => self.joint(&recording, &self.learned.orders, (0, keep), watch)?,
+            Choice::Fixed(order) => self.fused(&recording, &[order], keep, watch)?,
             Choice::Selection => {
-                let attempt = |order: &[usize], watch: &mut Watch| self.joint(&recording, order, iterations, watch);
+                let attempt =
+                    |order: &[usize], watch: &mut Watch| self.joint(&recording, order, (iterations, keep), watch);
                 let mut all = self.each(watch, attempt)?;
                 let best = selected(&all).ok_or_else(none)?;
                 all.swap_remove(best)
             }
             Choice::Mean => {
-                let attempt = |order: &[usize], watch: &mut Watch| self.fused(&recording, order, watch);
+                let attempt = |order: &[usize], watch: &mut Watch| self.fused(&recording, order, keep, watch);
                 mean(self.each(watch, attempt)?).ok_or_else(none)?
             }
         };
-        Ok(Separated { masks, costs: costs.to_vec(), iterations: vec![iterations; segments.len()] })
+        Ok(Separated { masks, costs: costs.to_vec(), iterations: vec![iterations; segments.len()], factors })
     }
 
     fn by_segment(&self) -> bool {

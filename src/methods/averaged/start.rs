@@ -25,6 +25,8 @@ pub(crate) struct Recording<E: Variational> {
     data: Array2<f32>,
     /// The power that each source explains with gains of 1.
     share: f64,
+    /// What the data were multiplied by.
+    scale: f64,
 }
 
 impl<E: Variational + Products> Recording<E> {
@@ -43,7 +45,7 @@ impl<E: Variational + Products> Recording<E> {
         let scale = if mean > 0.0 { sources as f64 * share / mean } else { 1.0 };
         let data = data.mapv(|x| (f64::from(x) * scale) as f32);
         let power = engine.packed(&cut(data.t(), segments))?;
-        Ok(Self { power, share, data })
+        Ok(Self { power, share, scale, data })
     }
 
     /// Bases (F, K) that explain this recording's share with gains of 1.
@@ -51,6 +53,11 @@ impl<E: Variational + Products> Recording<E> {
         let total = bases.iter().map(|&w| f64::from(w)).sum::<f64>() / bases.nrows().max(1) as f64;
         let scale = if total > 0.0 { self.share / total } else { 1.0 };
         bases.mapv(|w| (f64::from(w) * scale) as f32)
+    }
+
+    /// Bases at the scale of the priors, at that of the data as they came.
+    pub(super) fn at_level_of_data(&self, bases: Array2<f32>) -> Array2<f32> {
+        bases.mapv_into(|w| (f64::from(w) / self.scale) as f32)
     }
 
     /// An order with these bases, and gains at the mean of their prior.

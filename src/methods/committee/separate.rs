@@ -8,7 +8,7 @@ use crate::divergence::Divergence;
 use crate::kernels::{Glue, Lags, Momentum, Products, Shifts};
 use crate::methods::nmf::context::{Stacked, grouped, lags, lowest};
 use crate::methods::nmf::separate::{FixedBases, Settings, read_masks};
-use crate::methods::separator::{OnEngine, Separated, TrainedBases};
+use crate::methods::separator::{Factors, OnEngine, Separated, TrainedBases};
 use crate::spectrogram::Bands;
 
 /// What a member is brought up from.
@@ -80,7 +80,7 @@ impl<E: Products> OnBins<E> {
 const WEAKEST: f64 = 1e-4;
 
 impl<E: Products + Momentum + Glue + Shifts> OnEngine<E> for OnBins<E> {
-    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
+    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize], factors: bool) -> Result<Separated> {
         let in_bands = self.bands.as_ref().map(|bands| bands.group(data.t())).transpose()?;
         let data = in_bands.as_ref().map_or(data, |in_bands| in_bands.t());
         let stacked = Stacked::new(data, segments, (self.context, self.stride))?;
@@ -96,7 +96,18 @@ impl<E: Products + Momentum + Glue + Shifts> OnEngine<E> for OnBins<E> {
         let of_frame = |(_, column): (usize, usize)| (costs[column] / self.context as f64) as f32;
         let costs = Array2::from_shape_fn((self.stride, costs.len()), of_frame);
         let costs = stacked.frames_of(&costs).iter().map(|&cost| f64::from(cost)).collect();
-        Ok(Separated { masks, costs, iterations })
+        let read = || -> Result<Factors> {
+            Ok(Factors {
+                bases: vec![engine.read_matrix(&self.lags)?],
+                gains: stacked.that_begin_inside(&engine.read_panel(&gains)?),
+                components: self.bases.sources.clone(),
+                context: self.context,
+                stride: self.stride,
+                pitches: 1,
+            })
+        };
+        let factors = if factors { vec![read()?] } else { Vec::new() };
+        Ok(Separated { masks, costs, iterations, factors })
     }
 }
 
@@ -125,13 +136,13 @@ impl<E: Products + Momentum + Glue + Shifts> Committee<E> {
 }
 
 impl<E: Products + Momentum + Glue + Shifts> OnEngine<E> for Committee<E> {
-    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
+    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize], factors: bool) -> Result<Separated> {
         let mut mean: Option<Separated> = None;
         for member in &self.members {
-            let next = member.separate(engine, data, segments)?;
+            let next = member.separate(engine, data, segments, factors)?;
             mean = Some(match mean {
                 None => next,
-                Some(sum) => added(sum, &next),
+                Some(sum) => added(sum, next),
             });
         }
         let mut mean = mean.ok_or_else(|| crate::Error::input("a committee without members"))?;
@@ -144,13 +155,14 @@ impl<E: Products + Momentum + Glue + Shifts> OnEngine<E> for Committee<E> {
     }
 }
 
-/// The sum of two members' masks and costs, and the most updates of each segment.
-fn added(mut sum: Separated, next: &Separated) -> Separated {
+/// The sum of two members' masks and costs, the most updates of each segment, and the factors of both.
+fn added(mut sum: Separated, next: Separated) -> Separated {
     for (sum, next) in sum.masks.iter_mut().zip(&next.masks) {
         Zip::from(sum).and(next).par_for_each(|sum, next| *sum += next);
     }
     sum.costs.iter_mut().zip(&next.costs).for_each(|(sum, next)| *sum += next);
     sum.iterations.iter_mut().zip(&next.iterations).for_each(|(sum, next)| *sum = (*sum).max(*next));
+    sum.factors.extend(next.factors);
     sum
 }
 

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::engine::cut;
 use crate::kernels::{Glue, Momentum, Norm, Products};
 use crate::methods::nmf::{self, Learn, Normalization, Order, Updates, random_start};
-use crate::methods::separator::{Held, Separated, Separator};
+use crate::methods::separator::{Factors, Held, Request, Separated, Separator};
 
 /// How a recording is denoised.
 #[derive(Debug, Clone)]
@@ -42,16 +42,7 @@ impl<E: Products + Momentum + Glue> Separator for Denoiser<'_, E> {
         self.engine.describe()
     }
 
-    fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
-        self.separate_watched(data, segments, &mut |_| Ok(()))
-    }
-
-    fn separate_watched(
-        &self,
-        data: ArrayView2<f32>,
-        segments: &[usize],
-        watch: &mut (dyn FnMut(f64) -> Result<()> + Send),
-    ) -> Result<Separated> {
+    fn separate_as(&self, data: ArrayView2<f32>, segments: &[usize], request: &mut Request) -> Result<Separated> {
         let (engine, settings, v) = (&*self.engine, self.settings, data.t());
         let channels = cut(v, segments);
         let options = nmf::Options {
@@ -66,14 +57,20 @@ impl<E: Products + Momentum + Glue> Separator for Denoiser<'_, E> {
         let v_on = engine.packed(&channels)?;
         let (mut w, mut h) = (engine.matrix(w.view())?, engine.panel_like(&v_on, h.view())?);
         let of = settings.iterations.max(1) as f64;
-        nmf::factorize(engine, &v_on, &mut w, &mut h, &options, |done| watch(done as f64 / of))?;
+        nmf::factorize(engine, &v_on, &mut w, &mut h, &options, |done| request.done(done as f64 / of))?;
         let costs = engine.costs(&v_on, &w, &h, &settings.divergence)?;
-        let model: Array2<f32> = engine.read_matrix::<f32>(&w)?.dot(&engine.read_panel::<f32>(&h)?);
+        let (w, h): (Array2<f32>, Array2<f32>) = (engine.read_matrix(&w)?, engine.read_panel(&h)?);
+        let model = w.dot(&h);
         // A share of the magnitude: (Λ/V)^(1/2) of powers.
         let exponent = (0.5 * settings.power_exponent) as f32;
         let share = |&v: &f32, &lambda: &f32| if v > 0.0 { (lambda / v).powf(exponent) } else { 0.0 };
         let mask = Zip::from(&v).and(&model).map_collect(share);
-        Ok(Separated { masks: vec![mask], costs, iterations: vec![settings.iterations; segments.len()] })
+        let found = request.factors.then(|| {
+            let components = 0..w.ncols();
+            Factors::plain(w, &h, &[components], segments)
+        });
+        let iterations = vec![settings.iterations; segments.len()];
+        Ok(Separated { masks: vec![mask], costs, iterations, factors: found.into_iter().collect() })
     }
 
     fn by_segment(&self) -> bool {

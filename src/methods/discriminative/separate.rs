@@ -6,7 +6,7 @@ use super::file::Learned;
 use crate::Result;
 use crate::kernels::{Glue, Momentum, Products};
 use crate::methods::nmf::separate::{FixedBases, Settings, read_masks};
-use crate::methods::separator::{OnEngine, Separated, TrainedBases, side_by_side};
+use crate::methods::separator::{Factors, OnEngine, Separated, TrainedBases, side_by_side};
 
 /// Gains under the bases of a model, and masks under its reconstruction bases.
 pub(crate) struct Reconstructing<E: Products> {
@@ -30,11 +30,16 @@ impl<E: Products> Reconstructing<E> {
 }
 
 impl<E: Products + Momentum + Glue> OnEngine<E> for Reconstructing<E> {
-    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
+    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize], factors: bool) -> Result<Separated> {
         let panel = engine.panel(data)?;
         let (gains, iterations) = self.bases.gains(engine, data, &panel, segments, &self.settings)?;
         let costs = engine.costs(&panel, &self.bases.on_engine, &gains, &self.bases.divergence)?;
         let masks = engine.masks(&self.reconstruction, &gains, &self.bases.sources, self.settings.mask)?;
-        Ok(Separated { masks: read_masks(engine, &masks)?, costs, iterations })
+        let mut found = Separated { masks: read_masks(engine, &masks)?, costs, iterations, factors: Vec::new() };
+        if factors {
+            let (bases, gains) = (engine.read_matrix(&self.reconstruction)?, engine.read_panel(&gains)?);
+            found.factors.push(Factors::plain(bases, &gains, &self.bases.sources, segments));
+        }
+        Ok(found)
     }
 }

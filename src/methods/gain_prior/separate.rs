@@ -158,10 +158,10 @@ impl<E: GainPrior + Momentum + Glue> UnderPriors<E> {
 }
 
 impl<E: GainPrior + Momentum + Glue> OnEngine<E> for UnderPriors<E> {
-    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
+    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize], factors: bool) -> Result<Separated> {
         let panel = engine.panel(data)?;
         let gains = self.find_gains(engine, data, &panel, segments)?;
-        self.bases.masks(engine, &panel, gains, self.settings.gains.mask)
+        self.bases.masks(engine, &panel, gains, self.settings.gains.mask, factors.then_some(segments))
     }
 }
 

@@ -94,6 +94,14 @@ impl Stacked {
         }
         frames.reversed_axes()
     }
+
+    /// The columns of a panel of all stacks for those stacks that begin inside a segment, by segment: one for each group of s
+    /// frames. Those that begin before it, of which a segment has only the end, are left out.
+    pub(crate) fn that_begin_inside(&self, panel: &Array2<f32>) -> Vec<Array2<f32>> {
+        let margin = self.context / self.stride - 1;
+        let segments = crate::engine::cut(panel.view(), &self.stacks);
+        segments.into_iter().map(|stacks| stacks.slice(s![.., margin..]).to_owned()).collect()
+    }
 }
 
 /// W^0 … W^{T−1} (F, K) of bases (TF, K).

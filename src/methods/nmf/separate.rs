@@ -10,7 +10,7 @@ use super::start::flat_gains;
 use super::stopping::Until;
 use crate::divergence::Divergence;
 use crate::kernels::{Glue, Mask, Momentum, Products, Rule};
-use crate::methods::separator::{OnEngine, STRETCH, Separated, TrainedBases};
+use crate::methods::separator::{Factors, OnEngine, STRETCH, Separated, TrainedBases};
 use crate::{Error, Result};
 
 /// How gains are found and cells shared.
@@ -99,7 +99,8 @@ impl<E: Products> FixedBases<E> {
         super::update_gains(engine, panel, &self.on_engine, start, &rule, updates, &until)
     }
 
-    /// The masks of all sources under gains that were found, and what every column costs.
+    /// The masks of all sources under gains that were found, what every column costs, and the factors of these segments if
+    /// they are asked for.
     ///
     /// # Errors
     /// Those of the engine.
@@ -109,13 +110,19 @@ impl<E: Products> FixedBases<E> {
         panel: &E::Panel,
         (gains, iterations): (E::Panel, Vec<usize>),
         mask: Mask,
+        asked: Option<&[usize]>,
     ) -> Result<Separated>
     where
         E: Glue,
     {
         let costs = engine.costs(panel, &self.on_engine, &gains, &self.divergence)?;
         let masks = engine.masks(&self.on_engine, &gains, &self.sources, mask)?;
-        Ok(Separated { masks: read_masks(engine, &masks)?, costs, iterations })
+        let read = |segments| -> Result<Vec<Factors>> {
+            let gains = engine.read_panel(&gains)?;
+            Ok(vec![Factors::plain(self.on_host.clone(), &gains, &self.sources, segments)])
+        };
+        let factors = asked.map_or(Ok(Vec::new()), read)?;
+        Ok(Separated { masks: read_masks(engine, &masks)?, costs, iterations, factors })
     }
 }
 
@@ -128,10 +135,10 @@ pub(crate) struct Plain<E: Products> {
 }
 
 impl<E: Products + Momentum + Glue> OnEngine<E> for Plain<E> {
-    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
+    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize], factors: bool) -> Result<Separated> {
         let panel = engine.panel(data)?;
         let gains = self.bases.gains(engine, data, &panel, segments, &self.settings)?;
-        self.bases.masks(engine, &panel, gains, self.settings.mask)
+        self.bases.masks(engine, &panel, gains, self.settings.mask, factors.then_some(segments))
     }
 }
 

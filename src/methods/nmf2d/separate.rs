@@ -8,8 +8,8 @@ use super::factorize::Options;
 use super::search::{Found, Start, search};
 use crate::Result;
 use crate::engine::cut;
-use crate::kernels::{Mask, Shifts};
-use crate::methods::separator::{Held, Separated, Separator};
+use crate::kernels::{Lags, Mask, Shifts};
+use crate::methods::separator::{Factors, Held, Request, Separated, Separator};
 
 /// How a recording is separated into patterns that move.
 #[derive(Debug, Clone)]
@@ -73,20 +73,11 @@ impl<E: Shifts> Separator for Blind<'_, E> {
         self.engine.describe()
     }
 
-    fn separate(&self, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
-        self.separate_watched(data, segments, &mut |_| Ok(()))
-    }
-
-    fn separate_watched(
-        &self,
-        data: ArrayView2<f32>,
-        segments: &[usize],
-        watch: &mut (dyn FnMut(f64) -> Result<()> + Send),
-    ) -> Result<Separated> {
+    fn separate_as(&self, data: ArrayView2<f32>, segments: &[usize], request: &mut Request) -> Result<Separated> {
         let Settings { options, patterns, mask } = self.settings;
         let channels = cut(data.reversed_axes(), segments);
         let of = options.iterations.max(1) as f64;
-        let tick = |iteration| watch(iteration as f64 / of);
+        let tick = |iteration| request.done(iteration as f64 / of);
         let (found, sources) = match patterns {
             Patterns::Found { sources, starts, seed } => {
                 let start = Start::Random { components: *sources, starts: *starts, seed: *seed };
@@ -108,12 +99,25 @@ impl<E: Shifts> Separator for Blind<'_, E> {
         let costs = engine.shifted_costs(&engine.packed(&channels)?, &w, &h, lags, &options.rule.rule.divergence)?;
         let masks = engine.shifted_masks(&w, &h, &sources, lags, *mask)?;
         let masks = masks.iter().map(|mask| engine.read_panel(mask)).collect::<Result<_>>()?;
-        Ok(Separated { masks, costs, iterations: vec![options.iterations; segments.len()] })
+        let factors = request.factors.then(|| factors(&found, sources, lags));
+        let iterations = vec![options.iterations; segments.len()];
+        Ok(Separated { masks, costs, iterations, factors: factors.into_iter().collect() })
     }
 
     fn by_segment(&self) -> bool {
         false
     }
+}
+
+/// What was found, as a job tells it.
+fn factors(found: &Found, components: Vec<Range<usize>>, Lags { time, pitch }: Lags) -> Factors {
+    let (rows, count) = found.bases.first().map_or((0, 0), Array2::dim);
+    let mut bases = Array2::zeros((time * rows, count));
+    for (mut lag, w) in bases.axis_chunks_iter_mut(Axis(0), rows.max(1)).zip(&found.bases) {
+        lag.assign(&w.mapv(|w| w as f32));
+    }
+    let gains = found.gains.iter().map(|h| h.mapv(|h| h as f32)).collect();
+    Factors { bases: vec![bases], gains, components, context: time, stride: 1, pitches: pitch }
 }
 
 /// Orders components by how much they explain, ΣW ΣH, so that the order of the sources does not depend on the start.
@@ -148,7 +152,6 @@ mod tests {
     use super::*;
     use crate::divergence::Divergence;
     use crate::engine::{Cpu, Reference};
-    use crate::kernels::Lags;
     use crate::methods::nmf::Learn;
     use crate::random::Stream;
 
@@ -183,7 +186,7 @@ mod tests {
         let (data, models, segments) = recording();
         let settings = settings(Patterns::Found { sources: 2, starts: 4, seed: 1 }, 400);
         let blind = Blind::new(Held::Owned(Reference), &settings);
-        let Separated { masks, costs, iterations } = blind.separate(data.view(), &segments).unwrap();
+        let Separated { masks, costs, iterations, .. } = blind.separate(data.view(), &segments).unwrap();
         assert_eq!((iterations, costs.len()), (vec![400, 400], 40));
         let sum = &masks[0] + &masks[1];
         assert!(sum.iter().all(|sum| (sum - 1.0).abs() < 1e-6));

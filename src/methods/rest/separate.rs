@@ -7,7 +7,7 @@ use crate::engine::cut;
 use crate::kernels::{Glue, Mask, Products, Rule};
 use crate::methods::nmf::beside::{Beside, quiet_start};
 use crate::methods::nmf::separate::read_masks;
-use crate::methods::separator::{OnEngine, Separated, TrainedBases};
+use crate::methods::separator::{Factors, OnEngine, Separated, TrainedBases};
 use crate::random::Stream;
 use crate::{Error, Result};
 
@@ -63,8 +63,8 @@ impl WithRest {
         self.sums.iter().sum::<f64>() / self.sums.len().max(1) as f64
     }
 
-    /// The masks (F, N) of a channel, the rest last, and the cost of every frame.
-    fn channel<E: Products + Glue>(&self, engine: &E, data: ArrayView2<f32>) -> Result<(Vec<Array2<f32>>, Vec<f64>)> {
+    /// Separates a channel, the rest last.
+    fn channel<E: Products + Glue>(&self, engine: &E, data: ArrayView2<f32>, factors: bool) -> Result<Separated> {
         let Settings { components, sparsity, iterations, seed, mask } = self.settings;
         let (known, mean_sum) = (self.bases.bases.view(), self.mean_sum());
         let free = quiet_start(data.t(), components, &Stream::new(seed, "rest"));
@@ -89,27 +89,41 @@ impl WithRest {
         let mut sources = self.bases.sources.clone();
         sources.push(learned.free);
         let masks = engine.masks(&learned.bases, &learned.gains, &sources, mask)?;
-        Ok((read_masks(engine, &masks)?, costs))
+        let mut found =
+            Separated { masks: read_masks(engine, &masks)?, costs, iterations: vec![iterations], factors: Vec::new() };
+        if factors {
+            let (bases, gains) = (engine.read_matrix(&learned.bases)?, engine.read_panel(&learned.gains)?);
+            found.factors.push(Factors::plain(bases, &gains, &sources, &[data.ncols()]));
+        }
+        Ok(found)
     }
 }
 
 impl<E: Products + Glue> OnEngine<E> for WithRest {
-    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize]) -> Result<Separated> {
+    fn separate(&self, engine: &E, data: ArrayView2<f32>, segments: &[usize], factors: bool) -> Result<Separated> {
         if segments.iter().sum::<usize>() != data.ncols() {
             return Err(Error::input(format!("segments {segments:?} of {} columns", data.ncols())));
         }
         let none = || Array2::zeros(data.dim().f());
-        let mut masks: Vec<Array2<f32>> = (0..=self.bases.sources.len()).map(|_| none()).collect();
-        let (mut costs, mut first) = (Vec::with_capacity(data.ncols()), 0);
+        let masks = (0..=self.bases.sources.len()).map(|_| none()).collect();
+        let mut all = Separated { masks, costs: Vec::new(), iterations: Vec::new(), factors: Vec::new() };
         for channel in cut(data, segments) {
-            let (of_channel, of_frames) = self.channel(engine, channel)?;
-            let columns = first..first + channel.ncols();
-            for (mask, own) in masks.iter_mut().zip(of_channel) {
+            let own = self.channel(engine, channel, factors)?;
+            let columns = all.costs.len()..all.costs.len() + channel.ncols();
+            for (mask, own) in all.masks.iter_mut().zip(own.masks) {
                 mask.slice_mut(s![.., columns.clone()]).assign(&own);
             }
-            costs.extend(of_frames);
-            first = columns.end;
+            all.costs.extend(own.costs);
+            all.iterations.extend(own.iterations);
+            match (all.factors.last_mut(), own.factors.into_iter().next()) {
+                // Every channel has bases of its own.
+                (Some(all), Some(own)) => {
+                    all.bases.extend(own.bases);
+                    all.gains.extend(own.gains);
+                }
+                (_, own) => all.factors.extend(own),
+            }
         }
-        Ok(Separated { masks, costs, iterations: vec![self.settings.iterations; segments.len()] })
+        Ok(all)
     }
 }

@@ -56,14 +56,14 @@ impl Drawn {
         let recording = averaging.recording(data.view(), &[data.nrows()])?;
         let watch = &mut |_| Ok(());
         let began = Instant::now();
-        let alone = orders.iter().map(|order| averaging.joint(&recording, &[*order], trace_every, watch));
+        let alone = orders.iter().map(|order| averaging.joint(&recording, &[*order], (trace_every, false), watch));
         let mut alone = alone.collect::<Result<Vec<Attempt>>>()?;
         let selection_seconds = began.elapsed().as_secs_f64();
         let began = Instant::now();
-        let joint = averaging.joint(&recording, orders, 0, watch)?;
+        let joint = averaging.joint(&recording, orders, (0, false), watch)?;
         let joint_seconds = began.elapsed().as_secs_f64();
         let began = Instant::now();
-        let fusion = averaging.fused(&recording, orders, watch)?;
+        let fusion = averaging.fused(&recording, orders, false, watch)?;
         let fusion_seconds = began.elapsed().as_secs_f64();
         let of_order: Vec<f64> = alone.iter().map(|attempt| self.sdr(&attempt.masks[0])).collect();
         let selection = selected(&alone).map_or(f64::NAN, |best| of_order[best]);

@@ -86,7 +86,7 @@ fn body(document: &Value) -> String {
     rows.extend(
         calls().map(|(path, (method, call))| vec![method.to_uppercase(), path.clone(), plain(text(&call["summary"]))]),
     );
-    html += &table(&rows);
+    html += &table("calls", &rows);
     for (path, (method, call)) in calls() {
         html += &format!("<h2>{} {}</h2>\n", method.to_uppercase(), escape(path));
         html += &paragraph(text(&call["summary"]));
@@ -98,7 +98,7 @@ fn body(document: &Value) -> String {
                 let part = |name: &str| plain(text(&parameter[name]));
                 vec![part("name"), part("in"), kind(&parameter["schema"]), part("description")]
             }));
-            html += &table(&rows);
+            html += &table("parameters", &rows);
         }
         let mut rows = vec![heading(&["", "media type", "body", ""])];
         for (media_type, content) in entries(&call["requestBody"]["content"]) {
@@ -114,7 +114,7 @@ fn body(document: &Value) -> String {
                 rows.push(vec![status.clone(), media_type.clone(), kind(&content["schema"]), described.clone()]);
             }
         }
-        html += &table(&rows);
+        html += &table("bodies", &rows);
     }
     for (name, schema) in entries(&document["components"]["schemas"]) {
         html += &format!("<h2>{}</h2>\n", escape(name));
@@ -124,7 +124,7 @@ fn body(document: &Value) -> String {
         for (field, property) in fields.flat_map(|part| entries(&part["properties"])) {
             rows.push(vec![field.clone(), kind(property), plain(text(&property["description"]))]);
         }
-        html += &if rows.len() > 1 { table(&rows) } else { paragraph(&kind(schema)) };
+        html += &if rows.len() > 1 { table(name, &rows) } else { paragraph(&kind(schema)) };
     }
     html
 }

@@ -1,0 +1,41 @@
+//! The report of a separation that has just ended.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use partwise::schedule::FileReport;
+use partwise::separate::Plan;
+use partwise::{Result, with_engine};
+
+use super::super::Common;
+use super::super::engine::open;
+use super::super::pictures::{Explainer, SECONDS};
+use super::entry::Entry;
+use super::places::INDEX;
+use super::write::{Written, write};
+
+/// Writes the pages of the recordings of a run, explained by its plan. What ends them early is told, and is no fault of the run.
+pub(in crate::cli) fn of_run<'a>(
+    folder: &Path,
+    results: &Path,
+    reports: impl Iterator<Item = &'a FileReport>,
+    plan: &Plan,
+    stop: &AtomicBool,
+    common: &Common,
+) -> Written {
+    let entries: Vec<Entry> = reports.map(|report| Entry::of(report, results)).collect();
+    let count = entries.len();
+    explained(folder, entries, plan, stop, common).unwrap_or_else(|error| {
+        log::error!("the report: {error}");
+        Written { index: folder.join(INDEX), pages: 0, failed: 0, left: count, error: Some(error.to_string()) }
+    })
+}
+
+fn explained(folder: &Path, entries: Vec<Entry>, plan: &Plan, stop: &AtomicBool, common: &Common) -> Result<Written> {
+    // The job's engines are closed by now.
+    let one = Common { gpu: common.gpu.clone().filter(|gpu| gpu != "all"), ..common.clone() };
+    let engine = open(&one)?;
+    let separator = with_engine!(&engine, |engine| plan.on_borrowed(engine));
+    let explainer = Explainer { plan, separator: &*separator, seconds: SECONDS, stop };
+    write(folder, entries, Some(&explainer), stop, common)
+}

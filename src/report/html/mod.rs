@@ -1,0 +1,11 @@
+//! Writes self-contained HTML pages, light and dark, that need no network.
+
+mod listening;
+mod page;
+mod parts;
+mod text;
+
+pub use listening::{Audio, Track, listening};
+pub use page::page;
+pub use parts::{listing, table};
+pub use text::{escape, url};
