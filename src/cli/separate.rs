@@ -300,7 +300,7 @@ impl<D: Described + Default + Serialize> Batch<D> {
         if let Some(folder) = &self.report {
             std::fs::create_dir_all(folder).map_err(partwise::Error::io(folder, "create"))?;
         }
-        let Listing { inputs, left_out } = schedule::list(&self.inputs, Some(output))?;
+        let Listing { inputs, left_out } = sources::listing(&self.inputs, Some(output))?;
         if let Some(gains) = &self.gains {
             gains::check(gains, &inputs)?;
         }
