@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
-use super::plan::Plan;
 use super::panels::{Panel, Panels};
+use super::plan::Plan;
 use super::whole::{Progress, watching};
 use crate::audio::Recording;
 use crate::kernels::Mask;
