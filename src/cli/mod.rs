@@ -15,6 +15,7 @@ mod engine;
 mod evaluate;
 mod examples;
 mod factorize;
+mod gains;
 mod info;
 mod interrupt;
 mod manifest;

@@ -31,7 +31,7 @@ use super::memory::Memory;
 use super::output::is_seen;
 use super::pages::{Written, of_run};
 use super::progress::JobBar;
-use super::{Common, Ending, engine, escaped, examples, pipe, shown, sources};
+use super::{Common, Ending, engine, escaped, examples, gains, pipe, shown, sources};
 
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
@@ -57,7 +57,7 @@ pub(super) struct Denoise {
 // The files of a job, what is done to them, and how the job goes through them.
 #[derive(Args)]
 struct Batch<D: Described + Default + Serialize> {
-    /// Files, folders, globs, @list.txt or @list.jsonl; or - for a WAV on standard input
+    /// Files, folders, globs, @list.txt or @list.jsonl; on standard input @- for a list, or - for a WAV
     #[arg(required_unless_present = PRINT, value_name = "INPUT")]
     inputs: Vec<String>,
     /// The folder for the results, one file a source, and for manifest.jsonl; or - for standard output
@@ -66,6 +66,9 @@ struct Batch<D: Described + Default + Serialize> {
     /// Also write pages about the results, to listen and to look: DIR/index.html lists them
     #[arg(long, value_name = "DIR", help_heading = FILES)]
     report: Option<PathBuf>,
+    /// Write the bases and gains that were found in the one input to an .npz, for numpy
+    #[arg(long, value_name = "FILE", conflicts_with = "shard", hide_short_help = true, help_heading = FILES)]
+    gains: Option<PathBuf>,
     /// Names of the results, with {stem}, {source} and {ext}
     #[arg(long, default_value = PATTERN, value_name = "PATTERN", hide_short_help = true, help_heading = FILES)]
     name: String,
@@ -126,6 +129,9 @@ pub(super) struct Summary {
     /// The pages about the results, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<Written>,
+    /// The file of bases and gains, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gains: Option<PathBuf>,
     /// Of what this run has done.
     audio_seconds: f64,
     pub(super) wall_seconds: f64,
@@ -187,6 +193,8 @@ impl<D: Described + Default + Serialize> Batch<D> {
         let of_files = [
             (self.resume, "--resume"),
             (self.shard.is_some(), "--shard"),
+            (self.report.is_some(), "--report"),
+            (self.gains.is_some(), "--gains"),
             (self.memory.is_some(), "--memory"),
             (self.name != PATTERN, "--name"),
             (common.json, "--json"),
@@ -292,7 +300,10 @@ impl<D: Described + Default + Serialize> Batch<D> {
         if let Some(folder) = &self.report {
             std::fs::create_dir_all(folder).map_err(partwise::Error::io(folder, "create"))?;
         }
-        let Listing { inputs, left_out } = schedule::list(&self.inputs, Some(output))?;
+        let Listing { inputs, left_out } = sources::listing(&self.inputs, Some(output))?;
+        if let Some(gains) = &self.gains {
+            gains::check(gains, &inputs)?;
+        }
         let opened = opened.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         let mut stations = schedule::stations(plan, engines, opened)?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
@@ -320,13 +331,21 @@ impl<D: Described + Default + Serialize> Batch<D> {
         let mut bar = JobBar::new(common, sizes.iter().sum(), sizes.len());
         let batch = schedule::Batch { inputs: &inputs, shard: self.shard, resume: self.resume };
         let outcome = schedule::run(&mut stations, &job, &batch, &mut bar)?;
-        drop((bar, stations));
+        drop(bar);
         let wall_seconds = started.elapsed().as_secs_f64();
+        let is_done = outcome.reports.iter().chain(&outcome.resumed).any(|report| report.status == Status::Done);
+        let gains = match (self.gains, &inputs[..], stations.first().and_then(Station::separator)) {
+            (Some(file), [input], Some(separator)) if is_done => {
+                gains::find(common, (plan, separator), &input.path, job.stop, file)?
+            }
+            _ => None,
+        };
+        drop(stations);
         let reports = outcome.reports.iter().chain(&outcome.resumed);
         let report = self.report.as_deref().map(|folder| of_run(folder, output, reports, plan, job.stop, common));
         let interrupted = interrupts.noted().load(Ordering::Relaxed);
         let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, wall_seconds);
-        Ok((Summary { left_out, output: output.into(), report, ..summary }, failure))
+        Ok((Summary { left_out, output: output.into(), report, gains, ..summary }, failure))
     }
 }
 
@@ -362,6 +381,7 @@ fn summarize(
         interrupted,
         output: PathBuf::new(),
         report: None,
+        gains: None,
         audio_seconds,
         wall_seconds,
         real_time_factor: audio_seconds / wall_seconds,
@@ -399,6 +419,9 @@ fn text(summary: &Summary) -> String {
         _ => format!("wrote {files} files and {MANIFEST} in {folder}\n"),
     });
     text.push_str(&summary.report.as_ref().map_or_else(String::new, Written::text));
+    if let Some(gains) = &summary.gains {
+        text.push_str(&format!("wrote bases and gains in {}\n", shown(gains)));
+    }
     if !summary.left_out.is_empty() {
         text.push_str(&format!("{}\n", summary.left_out));
     }

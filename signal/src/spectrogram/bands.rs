@@ -625,6 +625,17 @@ mod tests {
     }
 
     #[test]
+    fn middles_lie_between_the_edges() {
+        let octaves = Bands::log(8000, 256, 1, 500.0..2000.0).unwrap();
+        let near = |got: Vec<f64>, expected: &[f64]| {
+            got.len() == expected.len() && got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9)
+        };
+        assert!(near(octaves.middles(), &[500.0 * 2f64.sqrt(), 1000.0 * 2f64.sqrt()]), "{:?}", octaves.middles());
+        let mel = crate::spectrogram::BandMap::mel(5, 8000).bands(8000, 256).unwrap().unwrap();
+        assert!(near(mel.middles(), &mel.edges()[1..6]), "{:?}", mel.middles());
+    }
+
+    #[test]
     fn invalid_mel_bands_are_refused() {
         let usual = (MelScale::Htk, Triangle::Peak);
         for (sample_rate, fft, count, range, part) in [
