@@ -134,6 +134,11 @@ impl<'a> Station<'a> {
         self.lanes.first().map_or_else(String::new, |lane| lane.engine.to_string())
     }
 
+    /// The engine of its first lane, as it is now: another may have taken over from it.
+    pub fn separator(&self) -> Option<&dyn Separator> {
+        self.lanes.first().map(|lane| &*lane.separator)
+    }
+
     /// The number of lanes.
     pub fn lanes(&self) -> usize {
         self.lanes.len()
