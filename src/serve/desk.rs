@@ -263,7 +263,7 @@ mod tests {
     use crate::engines::{EngineChoice, Engines};
     use crate::model::{Model, Parts, Source, Summary};
     use crate::schedule::{OnWhich, Relay};
-    use crate::separate::{Request, Separated, Separator};
+    use crate::separate::{self, Separated, Separator};
     use crate::spectrogram::{BandMap, Pad, Shape, Spectrum, StftParams};
     use crate::{Divergence, Result};
 
@@ -298,7 +298,12 @@ mod tests {
             self.0.describe()
         }
 
-        fn separate_as(&self, data: ArrayView2<f32>, segments: &[usize], request: &mut Request) -> Result<Separated> {
+        fn separate_as(
+            &self,
+            data: ArrayView2<f32>,
+            segments: &[usize],
+            request: &mut separate::Request,
+        ) -> Result<Separated> {
             let odd = ODD.div_ceil(64)..ODD.div_ceil(64) + 4;
             assert!(!segments.iter().any(|frames| odd.contains(frames)), "a fault that a recording has found");
             self.0.separate_as(data, segments, request)
