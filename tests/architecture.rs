@@ -88,6 +88,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("anyhow", &["src/main.rs", "src/cli/"]),
     ("clap", &["src/main.rs", "src/cli/"]),
     ("indicatif", &["src/cli/"]),
+    ("tiny_skia", &["src/report/"]),
+    ("ttf_parser", &["src/report/"]),
     ("symphonia", &["src/audio/"]),
     ("flacenc", &["src/audio/"]),
     ("rubato", &["src/audio/"]),

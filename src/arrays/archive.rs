@@ -6,8 +6,9 @@ use std::path::Path;
 
 use ndarray::ArrayD;
 use zip::ZipArchive;
+use zip::read::ZipFile;
 
-use super::read_from;
+use super::npy::{read_from, read_texts_from};
 use crate::{Error, Result};
 
 /// The largest expansion of one byte of deflated data.
@@ -59,6 +60,19 @@ impl<R: Read + Seek> Archive<R> {
     /// # Errors
     /// [`Error::Input`] if the archive has no such array, or for the reasons of [`super::read`].
     pub fn read(&mut self, array: &str) -> Result<ArrayD<f64>> {
+        self.entry(array, |name, entry, size| read_from(name, entry, size))
+    }
+
+    /// Reads the texts of the array `array`, in order.
+    ///
+    /// # Errors
+    /// As [`Archive::read`]; [`Error::Input`] for an array of anything but texts.
+    pub fn texts(&mut self, array: &str) -> Result<Vec<String>> {
+        self.entry(array, |name, entry, size| read_texts_from(name, entry, size))
+    }
+
+    /// Opens the array `array`, and has it read under its name in error messages.
+    fn entry<T>(&mut self, array: &str, read: impl FnOnce(&str, ZipFile<R>, u64) -> Result<T>) -> Result<T> {
         let name = format!("{}: {array}", self.name);
         let Some(place) = self.names.iter().position(|known| known == array) else {
             return Err(Error::input(format!("{}: has no array {array}", self.name)));
@@ -69,6 +83,6 @@ impl<R: Read + Seek> Archive<R> {
         if size > packed.saturating_mul(DEFLATED) {
             return Err(Error::input(format!("{name} claims to expand from {packed} bytes to {size}; copy it again")));
         }
-        read_from(&name, entry, size)
+        read(&name, entry, size)
     }
 }

@@ -9,6 +9,16 @@ pub(super) const NPY: &[u8] = b"\x93NUMPY";
 /// The most bytes of a header. numpy itself refuses more than 10,000.
 const MOST: u64 = 1 << 20;
 
+/// What a header says, before the kind of its numbers is known.
+pub(super) struct Said {
+    /// The kind as numpy writes it, such as `'<f4'`.
+    pub(super) descr: String,
+    columns_first: bool,
+    pub(super) shape: Vec<usize>,
+    /// Total bytes of the header.
+    pub(super) bytes: u64,
+}
+
 pub(super) struct Header {
     pub(super) kind: Kind,
     /// Whether the first axis varies fastest (Fortran order).
@@ -19,6 +29,14 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Reads the header of an array of numbers, in a file of `length` bytes.
+    pub(super) fn read(from: &mut impl Read, length: u64) -> Result<Self, String> {
+        let Said { descr, columns_first, shape, bytes } = Said::read(from, length)?;
+        Ok(Self { kind: Kind::parse(&descr)?, columns_first, shape, bytes })
+    }
+}
+
+impl Said {
     /// Reads the header of a file of `length` bytes.
     pub(super) fn read(from: &mut impl Read, length: u64) -> Result<Self, String> {
         let mut before = [0; 8];
@@ -52,7 +70,7 @@ impl Header {
             "False" => false,
             other => return Err(format!("has fortran_order {other} in its header, not True or False")),
         };
-        Ok(Self { kind: Kind::parse(value("descr")?)?, columns_first, shape: shape(value("shape")?)?, bytes })
+        Ok(Self { descr: value("descr")?.into(), columns_first, shape: shape(value("shape")?)?, bytes })
     }
 }
 

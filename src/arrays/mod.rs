@@ -100,6 +100,26 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_read_and_others_refused() {
+        let letters: Vec<u8> = "é\0\0abc".chars().flat_map(|letter| u32::from(letter).to_le_bytes()).collect();
+        let texts = |bytes: &[u8]| {
+            npy::read_texts_from("v", Cursor::new(bytes), bytes.len() as u64).map_err(|error| error.to_string())
+        };
+        assert_eq!(texts(&of("<U3", "(2,)", &letters)).unwrap(), ["é", "abc"]);
+        assert!(texts(&of("<U0", "(2,)", &[])).unwrap().is_empty());
+        for (bytes, reason) in [
+            (of("<U3", "(3,)", &letters), "24 bytes follow"),
+            (of("<U9000000000000000000", "(3,)", &letters), "24 bytes follow"),
+            (of("<f4", "(6,)", &letters), "not text"),
+            (of("<Ux", "(6,)", &letters), "not text"),
+            (Vec::new(), "not an .npy"),
+        ] {
+            let error = texts(&bytes).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
     fn orders_versions_and_odd_headers_are_read() {
         let bytes = [1u8, 2, 3, 4, 5, 6];
         let rows = array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]].into_dyn();

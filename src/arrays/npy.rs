@@ -4,7 +4,8 @@ use std::io::Read;
 
 use ndarray::{ArrayD, ShapeBuilder};
 
-use super::header::Header;
+use super::header::{Header, Said};
+use super::kind::unquoted;
 use crate::{Error, Result};
 
 /// Numbers read at a time.
@@ -16,6 +17,34 @@ const BLOCK: usize = 8192;
 /// As [`read`](super::read).
 pub fn read_from(name: &str, mut from: impl Read, length: u64) -> Result<ArrayD<f64>> {
     read_array(&mut from, length).map_err(|reason| Error::input(format!("{name}: {reason}")))
+}
+
+/// Reads the texts of a .npy of `length` bytes, in order. Error messages use `name`.
+///
+/// # Errors
+/// As [`read`](super::read); [`Error::Input`] for an array of anything but texts.
+pub(super) fn read_texts_from(name: &str, mut from: impl Read, length: u64) -> Result<Vec<String>> {
+    read_texts(&mut from, length).map_err(|reason| Error::input(format!("{name}: {reason}")))
+}
+
+fn read_texts(from: &mut impl Read, length: u64) -> std::result::Result<Vec<String>, String> {
+    let said = Said::read(from, length)?;
+    let letters = unquoted(&said.descr).and_then(|descr| descr.strip_prefix("<U")?.parse::<usize>().ok());
+    let letters = letters.ok_or_else(|| format!("holds {}, not text", said.descr))?;
+    let count = said.shape.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis));
+    let wanted = count.and_then(|count| count.checked_mul(letters)?.checked_mul(4));
+    let rest = length - said.bytes;
+    if wanted.is_none_or(|wanted| wanted as u64 != rest) {
+        return Err(format!("its header says {:?} texts of {letters} letters, but {rest} bytes follow", said.shape));
+    }
+    let mut bytes = Vec::new();
+    from.take(rest).read_to_end(&mut bytes).map_err(|cause| format!("cannot be read: {cause}"))?;
+    let letter = |bytes: &[u8]| {
+        let code = bytes.iter().rev().fold(0, |code, &byte| code << 8 | u32::from(byte));
+        char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+    };
+    let text = |bytes: &[u8]| bytes.chunks(4).map(letter).collect::<String>().trim_end_matches('\0').to_string();
+    Ok(bytes.chunks((4 * letters).max(1)).map(text).collect())
 }
 
 fn read_array(from: &mut impl Read, length: u64) -> std::result::Result<ArrayD<f64>, String> {

@@ -342,7 +342,12 @@ impl<D: Described + Default + Serialize> Batch<D> {
         };
         drop(stations);
         let reports = outcome.reports.iter().chain(&outcome.resumed);
-        let report = self.report.as_deref().map(|folder| of_run(folder, output, reports, plan, job.stop, common));
+        let report = match (&self.report, stations.first().and_then(Station::separator)) {
+            (Some(folder), Some(separator)) => {
+                Some(of_run(folder, output, reports, (plan, separator), interrupts.noted(), common))
+            }
+            _ => None,
+        };
         let interrupted = interrupts.noted().load(Ordering::Relaxed);
         let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, wall_seconds);
         Ok((Summary { left_out, output: output.into(), report, gains, ..summary }, failure))

@@ -28,18 +28,26 @@ impl Comparison {
     /// [`Error::Input`](crate::Error::Input) if there are no samples, or the sample rate leaves fewer than two samples per
     /// window.
     pub fn new(signals: &[(&str, &[f32])], sample_rate: u32) -> Result<Self> {
-        let pictures =
-            signals.iter().map(|(_, samples)| Ok(fewer_rows(&spectrogram(samples, sample_rate)?, MOST_ROWS)));
-        let pictures = pictures.collect::<Result<Vec<Array2<f32>>>>()?;
+        let pictures = signals.iter().map(|&(title, samples)| Ok((title, spectrogram(samples, sample_rate)?)));
+        let seconds = signals.first().map_or(0.0, |(_, samples)| samples.len() as f64 / f64::from(sample_rate));
+        Self::of(&pictures.collect::<Result<Vec<_>>>()?, seconds, sample_rate)
+    }
+
+    /// The same of titled spectrograms that are there already, see [`spectrogram`](super::spectrogram()).
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input) if one is empty.
+    pub fn of(pictures: &[(&str, Array2<f32>)], seconds: f64, sample_rate: u32) -> Result<Self> {
+        let titles = pictures.iter().map(|(title, _)| *title);
+        let pictures: Vec<Array2<f32>> = pictures.iter().map(|(_, levels)| fewer_rows(levels, MOST_ROWS)).collect();
         let loudest = pictures.first().into_iter().flatten().copied().fold(f32::NEG_INFINITY, f32::max);
         let y = Axis::new("frequency in kHz", 0.0..f64::from(sample_rate) / 2000.0);
-        let panel = |((title, _), values): (&(&str, &[f32]), &Array2<f32>)| {
+        let panel = |(title, values): (&str, &Array2<f32>)| {
             let png = heatmap(values.view(), loudest - RANGE..loudest)?;
-            Ok(Panel { title: (*title).into(), png, y: y.clone() })
+            Ok(Panel { title: title.into(), png, y: y.clone() })
         };
-        let seconds = signals.first().map_or(0.0, |(_, samples)| samples.len() as f64 / f64::from(sample_rate));
         Ok(Self {
-            panels: signals.iter().zip(&pictures).map(panel).collect::<Result<_>>()?,
+            panels: titles.zip(&pictures).map(panel).collect::<Result<_>>()?,
             time: Axis::new("time in s", 0.0..seconds),
         })
     }

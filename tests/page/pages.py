@@ -1,4 +1,4 @@
-"""The pages that commands write, opened as files: those of `demo` and of `reproduce`."""
+"""The pages that commands write, opened as files: those of `demo`, of `reproduce` and of `separate --report`."""
 
 import argparse
 import subprocess
@@ -185,7 +185,10 @@ def make(binary: str, folder: Path) -> dict[str, Path]:
     tiny = ["--starts", "1", "--iterations", "20", "--pitch-lags", "4", "--nmfd-lags", "2"]
     sources = [sorted((folder / "demo" / "references").glob(f"*.{name}.wav"))[0] for name in ("speech", "piano")]
     run("reproduce", "nmf2d", "--sources", *sources, "-o", folder / "nmf2d", *tiny)
-    return {name: folder / name / "report.html" for name in ("demo", "gain-prior", "nmf2d")}
+    mixtures, model = folder / "demo" / "mixtures", folder / "demo" / "model.safetensors"
+    run("separate", mixtures, "--model", model, "-o", folder / "separated", "--report", folder / "report")
+    pages = {name: folder / name / "report.html" for name in ("demo", "gain-prior", "nmf2d")}
+    return pages | {"report": folder / "report" / "index.html"}
 
 
 def look(browser: Browser, name: str, path: Path, screenshots: Path | None) -> Watched:
@@ -225,6 +228,19 @@ def check_experiment(browser: Browser, name: str, path: Path, screenshots: Path 
     site.context.close()
 
 
+def check_report(browser: Browser, path: Path, screenshots: Path | None):
+    site = look(browser, "report", path, screenshots)
+    expect(site.page.get_by_role("link")).to_have_count(6)
+    site.check()
+    site.page.get_by_role("link").first.click()
+    section = site.page.locator("section.listening")
+    expect(section).to_have_count(1)
+    plays_together(site.page, section)
+    site.show("report-page")
+    site.check()
+    site.context.close()
+
+
 def main():
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--binary", required=True, help="the program that makes the pages")
@@ -237,6 +253,8 @@ def main():
             print(f"the page of {name}", flush=True)
             if name == "demo":
                 check_demo(browser, path, given.screenshots)
+            elif name == "report":
+                check_report(browser, path, given.screenshots)
             else:
                 check_experiment(browser, name, path, given.screenshots)
     browser.close()

@@ -4,11 +4,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use partwise::schedule::FileReport;
-use partwise::separate::Plan;
-use partwise::{Result, with_engine};
+use partwise::separate::{Plan, Separator};
 
 use super::super::Common;
-use super::super::engine::open;
 use super::super::pictures::{Explainer, SECONDS};
 use super::entry::Entry;
 use super::places::INDEX;
@@ -19,23 +17,15 @@ pub(in crate::cli) fn of_run<'a>(
     folder: &Path,
     results: &Path,
     reports: impl Iterator<Item = &'a FileReport>,
-    plan: &Plan,
+    (plan, separator): (&Plan, &dyn Separator),
     stop: &AtomicBool,
     common: &Common,
 ) -> Written {
     let entries: Vec<Entry> = reports.map(|report| Entry::of(report, results)).collect();
     let count = entries.len();
-    explained(folder, entries, plan, stop, common).unwrap_or_else(|error| {
+    let explainer = Explainer { plan, separator, seconds: SECONDS, stop };
+    write(folder, entries, Some(&explainer), stop, common).unwrap_or_else(|error| {
         log::error!("the report: {error}");
         Written { index: folder.join(INDEX), pages: 0, failed: 0, left: count, error: Some(error.to_string()) }
     })
-}
-
-fn explained(folder: &Path, entries: Vec<Entry>, plan: &Plan, stop: &AtomicBool, common: &Common) -> Result<Written> {
-    // The job's engines are closed by now.
-    let one = Common { gpu: common.gpu.clone().filter(|gpu| gpu != "all"), ..common.clone() };
-    let engine = open(&one)?;
-    let separator = with_engine!(&engine, |engine| plan.on_borrowed(engine));
-    let explainer = Explainer { plan, separator: &*separator, seconds: SECONDS, stop };
-    write(folder, entries, Some(&explainer), stop, common)
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use ndarray::Array2;
-use partwise::report::Axis;
 use partwise::report::html::{Audio, Track, escape, listening, page, url};
-use partwise::report::pictures::{Matrix, Picture, Rows, masks, shares, small_spectrogram};
+use partwise::report::pictures::{Matrix, Picture, Rows, masks, shares};
+use partwise::report::{Axis, Comparison};
 use partwise::{Error, Result};
 
 use super::super::pictures::{Explainer, Heard};
@@ -23,24 +23,17 @@ pub(super) fn written(entry: &Entry, folder: &Path, depth: usize, explainer: Opt
         heard => Some(heard?.mean()),
     };
     let means: Vec<Array2<f32>> = stems.iter().map(|(.., heard)| heard.mean()).collect();
-    let loudest = mixture.iter().chain(&means).map(Heard::loudest).reduce(f32::max).unwrap_or_default();
     let (seconds, rate) = stems.first().map_or((0.0, 0), |(.., heard)| (heard.seconds, heard.sample_rate));
-    let track = |label: &str, path: &Path, levels: &Array2<f32>| {
-        let matrix = Matrix { title: String::new(), values: levels.clone() };
-        Ok::<_, Error>(Track {
-            label: label.into(),
-            note: String::new(),
-            audio: Audio::Beside(relative(folder, path)),
-            picture: Some(small_spectrogram(&matrix, loudest, seconds, rate)?),
-        })
+    let recording = mixture.iter().map(|levels| ("mixture", entry.input.as_path(), levels));
+    let named = stems.iter().zip(&means).map(|((name, path, _), levels)| (name.as_str(), *path, levels));
+    let tracks: Vec<(&str, &Path, &Array2<f32>)> = recording.chain(named).collect();
+    let levels: Vec<(&str, Array2<f32>)> = tracks.iter().map(|&(name, _, levels)| (name, levels.clone())).collect();
+    let pictures = Comparison::of(&levels, seconds, rate)?.each()?;
+    let track = |(&(label, path, _), picture): (&(&str, &Path, &Array2<f32>), String)| {
+        let audio = Audio::Beside(relative(folder, path));
+        vec![Track { label: label.into(), note: String::new(), audio, picture: Some(picture) }]
     };
-    let mut columns = Vec::new();
-    if let Some(levels) = &mixture {
-        columns.push(vec![track("mixture", &entry.input, levels)?]);
-    }
-    for ((name, path, _), levels) in stems.iter().zip(&means) {
-        columns.push(vec![track(name, path, levels)?]);
-    }
+    let columns: Vec<Vec<Track>> = tracks.iter().zip(pictures).map(track).collect();
     let name = entry.input.file_name().unwrap_or(entry.input.as_os_str()).to_string_lossy();
     let up = format!("{}{INDEX}", "../".repeat(depth));
     let mut body = format!("<p><a href=\"{up}\">All recordings</a></p>\n<h2>Listen and look</h2>\n");
@@ -48,7 +41,7 @@ pub(super) fn written(entry: &Entry, folder: &Path, depth: usize, explainer: Opt
         let input = escape(&entry.input.to_string_lossy());
         body += &format!("<p>The mixture is not where it was: {input}. So the page has its stems alone.</p>\n");
     }
-    body += "<p class=\"note\">All pictures show the 80 dB below the loudest point of all; of several channels, the mean.</p>\n";
+    body += &format!("<p class=\"note\">{} Of several channels it is the mean.</p>\n", Comparison::legend());
     body += &listening("Mixture and stems", &columns);
     let pictures: Vec<Picture> = match explainer {
         Some(explainer) => explainer.factors(&entry.input)?.into_iter().map(|drawn| drawn.picture).collect(),

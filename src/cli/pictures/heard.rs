@@ -60,12 +60,6 @@ impl Heard {
         let total = self.channels.iter().fold(Array2::<f32>::zeros(first.dim()), |sum, levels| sum + power(levels));
         (total / self.channels.len() as f32).mapv(|power| 10.0 * power.log10())
     }
-
-    /// The loudest point of [`Heard::mean`], in dB of full scale; 0 of silence.
-    pub(in crate::cli) fn loudest(levels: &Array2<f32>) -> f32 {
-        let most = levels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if most.is_finite() { most } else { 0.0 }
-    }
 }
 
 /// The picture of recordings of the same length and rate: all channels of each, one above the other.

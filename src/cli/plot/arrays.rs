@@ -8,8 +8,9 @@ use partwise::arrays::Archive;
 use partwise::report::Axis;
 use partwise::report::pictures::{self, Matrix, Rows, by_centroid};
 
-use super::super::pictures::{Drawn, What};
+use super::super::pictures::{Drawn, What, of_explained};
 use super::super::shown;
+use super::found;
 
 /// Their levels are those of magnitudes.
 const EXPONENT: f64 = 2.0;
@@ -17,6 +18,10 @@ const EXPONENT: f64 = 2.0;
 /// The bases W, the gains H and the objective, those of them that there are.
 pub(super) fn drawn(path: &Path) -> anyhow::Result<Vec<Drawn>> {
     let mut archive = Archive::open(path)?;
+    if found::is_found(&archive) {
+        let found = found::read(&mut archive).map_err(|cause| anyhow::anyhow!("{}: {cause:#}", shown(path)))?;
+        return Ok(of_explained(&found, EXPONENT)?);
+    }
     let mut read = |name: &str| -> anyhow::Result<Option<ArrayD<f64>>> {
         if !archive.names().iter().any(|known| known == name) {
             return Ok(None);
@@ -80,7 +85,10 @@ pub(super) fn drawn(path: &Path) -> anyhow::Result<Vec<Drawn>> {
         drawn.push(Drawn::new(What::Objective, pictures::objective("Objective", note, &values)?));
     }
     if drawn.is_empty() {
-        bail!("{}: has none of W, H and objective, as `partwise factorize` writes them", shown(path));
+        bail!(
+            "{}: has none of W, H and objective, as `partwise factorize` writes them, nor what `separate --gains` writes",
+            shown(path)
+        );
     }
     Ok(drawn)
 }

@@ -1,13 +1,14 @@
 //! `partwise plot`
 
 mod arrays;
+mod found;
+mod options;
 mod results;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::bail;
-use clap::Args;
 use partwise::job::Separation;
 use partwise::model::Model;
 use partwise::report::pictures::{Picture, sheet, sheet_as_png};
@@ -15,37 +16,11 @@ use partwise::separate::Plan;
 use partwise::{audio, with_engine};
 use serde::Serialize;
 
-use super::common::heading::{FILES, MODEL};
 use super::engine::open;
-use super::pictures::{Drawn, Explainer, Heard, SECONDS, What, of_model, spectrogram};
-use super::{Common, Ending, check_output, examples, shown, write_whole};
+use super::pictures::{Drawn, Explainer, Heard, What, of_model, spectrogram};
+use super::{Common, Ending, check_output, progress, shown, write_whole};
 
-/// The heading of what is drawn.
-const PICTURES: &str = "Pictures";
-
-/// Draw a recording, a model or factors as SVG or PNG, or make a report of a folder of results
-#[derive(Args)]
-#[command(after_long_help = examples::PLOT)]
-pub(super) struct Plot {
-    /// A recording, a model (a file, or a name of `partwise models`), an .npz of `factorize` or of `separate --gains`, or a
-    /// folder of results
-    #[arg(value_name = "AUDIO|MODEL|FACTORS|RESULTS")]
-    path: PathBuf,
-    /// The picture, .svg or .png; of a folder of results, the folder for the report [default: the name of the input
-    /// with .svg, in this folder; of results, their name with .report, beside them]
-    #[arg(short, long, value_name = "OUT", help_heading = FILES)]
-    output: Option<PathBuf>,
-    /// With a recording: also draw what a separation with this model finds. With a folder of results: draw masks, gains and
-    /// bases too; it must be the model that the results are of
-    #[arg(long, value_name = "MODEL", help_heading = MODEL)]
-    model: Option<PathBuf>,
-    /// What to draw, separated by commas: spectrogram, masks, gains, bases or objective [default: all that there is]
-    #[arg(long, value_name = "WHAT", value_delimiter = ',', help_heading = PICTURES)]
-    what: Vec<What>,
-    /// With --model: how much of a recording is separated, from its beginning; all of it is in memory at once
-    #[arg(long, value_name = "S", default_value_t = SECONDS, help_heading = PICTURES)]
-    seconds: f64,
-}
+pub(super) use options::Plot;
 
 /// What was drawn.
 #[derive(Serialize)]
@@ -123,6 +98,7 @@ impl Plot {
         let engine = open(common)?;
         let separator = with_engine!(&engine, |engine| plan.on_borrowed(engine));
         let stop = AtomicBool::new(false);
+        let spinner = progress::spinner(common, "separating");
         let explainer = Explainer { plan: &plan, separator: &*separator, seconds: self.seconds, stop: &stop };
         let wants = |what: &[What]| self.what.is_empty() || self.what.iter().any(|wanted| what.contains(wanted));
         if wants(&[What::Spectrogram]) {
@@ -131,6 +107,7 @@ impl Plot {
         if wants(&[What::Masks, What::Gains, What::Bases, What::Objective]) {
             drawn.extend(explainer.factors(&self.path)?);
         }
+        spinner.finish_and_clear();
         Ok(drawn)
     }
 

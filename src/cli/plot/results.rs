@@ -14,7 +14,7 @@ use super::super::interrupt::Interrupts;
 use super::super::pages::{self, Entry};
 use super::super::pictures::Explainer;
 use super::super::{Common, Ending, manifest, shown};
-use super::Plot;
+use super::options::Plot;
 
 /// Makes the pages of all recordings of the manifest.
 pub(super) fn run(plot: &Plot, common: &Common) -> anyhow::Result<Ending> {

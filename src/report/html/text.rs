@@ -1,5 +1,6 @@
 //! Text and addresses inside HTML.
 
+use std::ffi::OsStr;
 use std::path::{Component, Path};
 
 /// Escapes text for HTML, between tags and in attributes.
@@ -21,16 +22,16 @@ pub fn escape(text: &str) -> String {
 /// A path as a URL. Characters other than RFC 3986's unreserved ones are percent-encoded, and every separator becomes a
 /// slash. A relative path is relative to the page.
 pub fn url(path: &Path) -> String {
-    let encode = |part: &str| -> String {
+    let encode = |part: &OsStr| -> String {
         let byte = |byte: u8| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
             _ => format!("%{byte:02X}"),
         };
-        part.bytes().map(byte).collect()
+        part.as_encoded_bytes().iter().copied().map(byte).collect()
     };
     let parts = path.components().map(|component| match component {
         Component::RootDir => String::new(),
-        other => encode(&other.as_os_str().to_string_lossy()),
+        other => encode(other.as_os_str()),
     });
     parts.collect::<Vec<_>>().join("/")
 }

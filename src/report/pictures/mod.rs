@@ -12,4 +12,4 @@ pub use factors::{bases, by_centroid, gains, mean_frames, patterns};
 pub use image::Matrix;
 pub use picture::{Picture, sheet, sheet_as_png};
 pub use rows::Rows;
-pub use sound::{masks, shares, small_spectrogram, spectrograms};
+pub use sound::{masks, shares, spectrograms};

@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use super::super::{Axis, Panel, figure, heatmap};
+use super::super::Axis;
 use super::image::{Look, Matrix, WIDTH, decibels, loudest, narrowed};
 use super::picture::Picture;
 use super::rows::Rows;
@@ -32,18 +32,6 @@ pub fn spectrograms(title: &str, parts: &[Matrix], seconds: f64, sample_rate: u3
     let sketch = look.images(&images, &Axis::new("time in s", 0.0..seconds))?;
     let averaged = "Long recordings are averaged: a column is the mean power of several frames.";
     Ok(Picture::new(title, &format!("The {RANGE} dB below the loudest point of all. {averaged}"), sketch))
-}
-
-/// A small spectrogram alone, to stand beside others of the same recording: `levels` in dB down from `loudest`.
-///
-/// # Errors
-/// [`Error::Input`](crate::Error::Input) if it is empty.
-pub fn small_spectrogram(part: &Matrix, loudest: f32, seconds: f64, sample_rate: u32) -> Result<String> {
-    let powers = part.values.mapv(|level| 10f32.powf((level - loudest) / 10.0));
-    let rows = Rows::bins(f64::from(sample_rate), powers.nrows());
-    let values = rows.shown(powers.view()).mapv(|power| 10.0 * power.log10());
-    let panel = Panel { title: part.title.clone(), png: heatmap(values.view(), -RANGE..0.0)?, y: rows.axis };
-    figure(&[panel], &Axis::new("time in s", 0.0..seconds), None, (340.0, 160.0))
 }
 
 /// Masks (F, N) of sources, of frames over `time`.
