@@ -25,6 +25,7 @@
 //! | you have | you want | call |
 //! |---|---|---|
 //! | samples | a model, stems | [`train`](fn@train), [`separate`](fn@separate) |
+//! | samples that are still to come | those of the stems, as they come | [`Stream`] |
 //! | files | a model | [`train::train`], which reads them and reports every odd one |
 //! | many files, one or more GPUs | files of stems, a manifest, resume | [`schedule::run`] with a [`separate::Plan`] |
 //! | files that are still to come | the same | [`schedule::run_live`] |
@@ -76,6 +77,7 @@ pub use partwise_error::{EngineError, Error, Result};
 pub use partwise_signal::audio::Recording;
 #[doc(inline)]
 pub use partwise_signal::{audio, evaluate, spectrogram};
+pub use separate::Stream;
 
 /// The examples of the pages, compiled and run.
 #[cfg(doctest)]

@@ -5,7 +5,8 @@
 use partwise::audio::{self, Reader, Recording};
 use partwise::{Error, Result};
 use std::collections::BTreeSet;
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 /// One quantization step of 16-bit integers.
@@ -77,6 +78,50 @@ fn every_awkward_file_is_read_exactly_or_refused_clearly() {
         .filter_map(|row| Some(format!("{}: {}", row[0], complaint(row, audio::read(&awkward(&row[0])))?)))
         .collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// Gives a file a few bytes at a time, as a pipe may.
+struct Drops(File);
+
+impl Read for Drops {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let most = out.len().min(7);
+        self.0.read(&mut out[..most])
+    }
+}
+
+#[test]
+fn a_wav_through_a_pipe_has_the_samples_of_the_file() {
+    let collect = |mut reader: Reader| -> Result<(Vec<Vec<f32>>, Vec<String>)> {
+        let (mut channels, mut block) = (vec![Vec::new(); reader.channels()], Vec::new());
+        while reader.read(&mut block)? {
+            channels.iter_mut().zip(&block).for_each(|(channel, samples)| channel.extend_from_slice(samples));
+        }
+        Ok((channels, reader.warnings().to_vec()))
+    };
+    let mut warned = Vec::new();
+    for row in expected() {
+        let (path, name) = (awkward(&row[0]), &row[0]);
+        let piped = Reader::stream(&path, Drops(File::open(&path).unwrap())).and_then(collect);
+        let is_wav = std::fs::read(&path).unwrap().starts_with(b"R");
+        match (Reader::open(&path).and_then(collect), piped) {
+            (Ok((from_file, _)), Ok((piped, warnings))) => {
+                assert!(from_file == piped, "{name}");
+                warned.extend(warnings.into_iter().map(|warning| format!("{name}: {warning}")));
+            }
+            (Ok(_), Err(error)) => assert!(!is_wav && error.to_string().contains("ffmpeg"), "{error}"),
+            (Err(_), Err(error)) => assert!(!error.to_string().contains('\n'), "{error}"),
+            (Err(error), Ok(_)) => panic!("{name}: {error}"),
+        }
+    }
+    // A size of 2 GiB or more may stand for an open one.
+    let expected = [
+        "trailing_garbage.wav: ignored 36 bytes after the samples",
+        "truncated_data.wav: cut short: 2666 of 8000 frames are there",
+        "truncated_mid_sample.wav: cut short: 2666 of 8000 frames are there",
+        "header_only.wav: cut short: 0 of 8000 frames are there",
+    ];
+    assert_eq!(warned, expected);
 }
 
 #[test]

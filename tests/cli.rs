@@ -324,6 +324,31 @@ fn one_bad_file_among_many_fails_alone() {
 }
 
 #[test]
+fn a_list_may_come_from_standard_input() {
+    let world = World::trained();
+    world.record("a.wav", &[mix(1, 2000)], RATE);
+    world.record("odd\nname.wav", &[mix(2, 2000)], RATE);
+    let separate = ["separate", "@-", "--model", "m.safetensors", "-o", "out", "--iterations", "2"];
+    let output = world.run_on(b"./odd\nname.wav\0./a.wav\0", &separate);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let names = ["a.hiss.wav", "a.tones.wav", "manifest.jsonl", "odd\nname.hiss.wav", "odd\nname.tones.wav"];
+    assert_eq!(world.files("out"), names);
+    let output = world.run_on(b"{\"input\": \"a.wav\"}\n", &["denoise", "@-", "-o", "clean", "--iterations", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let train = ["train", "--source", "tones=@-", "--rank", "2", "--iterations", "2", "-o", "n.safetensors"];
+    let output =
+        world.run_on(b"tones/a.wav\ntones/b.wav\n", &[&train[..], &["--source", "hiss=hiss", "--json"]].concat());
+    assert_eq!(json(&output)["sources"][0]["files"].as_u64(), Some(2), "{}", stderr(&output));
+    let evaluate = ["evaluate", "--reference", "@-", "--estimate"];
+    let output = world.run_on(b"tones/a.wav", &[&evaluate[..], &["tones/a.wav"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+
+    refused(&world.run_on(b"tones/a.wav", &[&evaluate[..], &["@-"]].concat()), 2, &["@-: ", "named twice"]);
+    refused(&world.run_on(b"", &separate), 2, &["no input files"]);
+    refused(&world.run_on(b"{\"input\": 3}", &separate), 2, &["standard input, line 1"]);
+}
+
+#[test]
 fn unusable_input_is_refused_in_one_line_and_nothing_is_written() {
     let world = World::trained();
     world.record("x.wav", &[mix(1, 2000)], RATE);

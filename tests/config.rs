@@ -81,7 +81,7 @@ fn a_description_in_force_leaves_nothing_open() {
     let model = printed(&["--model", "m.safetensors"]);
     let expected = json!({
         "method": "nmf", "mask": "ratio:2", "updates": "extrapolated", "iterations": 12, "tolerance": 0.0,
-        "format": "same", "only": null, "residual": false
+        "format": "same", "only": null, "residual": false, "follow": false
     });
     assert_eq!(model, expected);
     let blind = printed(&["--method", "nmf2d", "--seed", "4"]);

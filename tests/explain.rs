@@ -8,12 +8,13 @@ mod common;
 use std::ops::ControlFlow::Continue;
 use std::ops::Range;
 
-use common::world::{RATE, hiss, mix, tones};
+use common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, tones};
+use ndarray_npy::NpzReader;
 use partwise::divergence::Divergence;
 use partwise::job::{SeparationMethod, TrainingMethod};
 use partwise::kernels::Mask;
 use partwise::methods::{averaged, committee, deep, discriminative, gain_prior, nmf2d, rest};
-use partwise::ndarray::{Array2, s};
+use partwise::ndarray::{Array2, ArrayD, Ix1, Ix2, Ix3, OwnedRepr, s};
 use partwise::separate::{Detail, Explained, Factors, Plan, Request, STRETCH, explain, whole};
 use partwise::spectrogram::{BandMap, Length};
 use partwise::{Cpu, Model, Recording, Reference, Separation, Training, train};
@@ -282,5 +283,109 @@ fn what_is_denoised_is_the_model_and_no_share() {
             let share = (model[at] / f64::from(v)).sqrt();
             assert!((f64::from(mask) - share).abs() < 1e-3 * share.max(1.0), "{at:?}: {mask} and {share}");
         }
+    }
+}
+
+/// An array of an .npz.
+fn array<T: ndarray_npy::ReadableElement>(world: &World, file: &str, name: &str) -> ArrayD<T> {
+    let file = std::fs::File::open(world.path(file)).unwrap();
+    NpzReader::new(file).unwrap().by_name::<OwnedRepr<T>, _>(name).unwrap_or_else(|cause| panic!("{name}: {cause}"))
+}
+
+fn number(world: &World, file: &str, name: &str) -> i64 {
+    array::<i64>(world, file, name).first().copied().unwrap()
+}
+
+#[test]
+fn gains_and_bases_in_a_file_give_the_stems() {
+    let world = World::trained();
+    world.record("mix.wav", &[mix(5, 9000), mix(6, 9000)], RATE);
+    let plainly = ["mix.wav", "--format", "wav-f32"];
+    assert_eq!(world.separate(&plainly).status.code(), Some(0));
+    let stems = ["tones", "hiss"].map(|source| world.read(&format!("out/mix.{source}.wav")));
+    let output = world.separate(&[&plainly[..], &["--gains", "found.npz"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("wrote bases and gains in found.npz\n"), "{}", stdout(&output));
+    for (source, stem) in ["tones", "hiss"].iter().zip(&stems) {
+        assert!(world.read(&format!("out/mix.{source}.wav")).channels == stem.channels);
+    }
+
+    let load = |name: &str| array::<f32>(&world, "found.npz", name);
+    let bases = load("bases").into_dimensionality::<Ix2>().unwrap();
+    let gains = load("gains").into_dimensionality::<Ix3>().unwrap();
+    let counts = array::<i64>(&world, "found.npz", "components").into_dimensionality::<Ix1>().unwrap();
+    let costs = array::<f64>(&world, "found.npz", "costs");
+    assert_eq!((bases.dim(), counts.to_vec(), costs.shape()), ((129, 8), vec![4, 4], [2, gains.dim().2].as_slice()));
+    assert_eq!(["sample_rate", "hop", "context"].map(|name| number(&world, "found.npz", name)), [8000, 64, 1]);
+    let power = array::<f64>(&world, "found.npz", "mask_power").first().copied().unwrap() as f32;
+
+    let model = Model::load(&world.path("m.safetensors")).unwrap();
+    let view = plan(Some(&model), &Separation::default()).scheme.view(RATE).unwrap();
+    let recording = world.read("mix.wav");
+    for (channel, samples) in recording.channels.iter().enumerate() {
+        let spectra = view.spectra(samples);
+        let gains = gains.index_axis(partwise::ndarray::Axis(0), channel);
+        let of = |source: usize| {
+            let range = s![.., 4 * source..4 * source + 4];
+            bases.slice(range).dot(&gains.slice(s![4 * source..4 * source + 4, ..])).mapv(|x| x.powf(power))
+        };
+        for (source, stem) in stems.iter().enumerate() {
+            let mask = &of(source) / &(of(0) + of(1)).mapv(|sum| sum.max(1e-30));
+            let (mut inverse, mut estimate) = (view.stft.overlap_add(samples.len()), Vec::new());
+            inverse.push_masked(spectra.view(), mask.t(), 0.5, &mut estimate).unwrap();
+            inverse.finish(&mut estimate).unwrap();
+            let worst = estimate.iter().zip(&stem.channels[channel]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "channel {channel}, source {source}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn files_of_gains_have_an_axis_for_what_there_is_several_of() {
+    let world = World::trained();
+    world.record("mix.wav", &[mix(5, 6000), mix(6, 6000)], RATE);
+    let write = |options: &[&str]| {
+        let output =
+            world.run(&[&["separate", "mix.wav", "-o", "out", "--json", "--gains", "g.npz"], options].concat());
+        assert_eq!(output.status.code(), Some(0), "{options:?}: {}", stderr(&output));
+        assert_eq!(json(&output)["gains"], "g.npz");
+    };
+    let shape = |name: &str| array::<f32>(&world, "g.npz", name).shape().to_vec();
+    write(&["--model", "m.safetensors", "--rest", "3", "--iterations", "3"]);
+    let frames = shape("gains")[2];
+    assert_eq!((shape("bases"), shape("gains")), (vec![2, 129, 11], vec![2, 11, frames]));
+    let patterns = ["--time-lags", "3", "--pitch-lags", "4", "--starts", "1", "--iterations", "2"];
+    write(&[&["--method", "nmf2d", "--bands", "log:12:100-4000"][..], &patterns].concat());
+    let (bases, gains) = (shape("bases"), shape("gains"));
+    assert_eq!((bases.len(), bases[0], bases[2], &gains[..3]), (3, 3, 2, [2, 4, 2].as_slice()));
+    assert_eq!(array::<f64>(&world, "g.npz", "frequencies").len(), bases[1]);
+    assert_eq!([number(&world, "g.npz", "context"), number(&world, "g.npz", "pitches")], [3, 4]);
+
+    let train = ["train", "--source", "tones=tones", "--source", "hiss=hiss", "-o", "two", "--window", "256"];
+    let output = world.run(&[&train[..], &["--rank", "4", "--members", "2", "--iterations", "5"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    write(&["--model", "two"]);
+    assert_eq!((shape("bases1").len(), shape("gains2").len()), (2, 3));
+    // A member whose bases are stacks of frames.
+    let context = usize::try_from(number(&world, "g.npz", "context2")).unwrap();
+    assert_eq!(shape("bases2"), [context, 129, shape("gains2")[1]]);
+}
+
+#[test]
+fn a_file_of_gains_is_of_one_recording_that_was_separated() {
+    let world = World::trained();
+    world.record("a.wav", &[mix(5, 3000)], RATE);
+    world.record("b.wav", &[mix(6, 3000)], RATE);
+    refused(&world.separate(&["a.wav", "b.wav", "--gains", "g.npz"]), 2, &["--gains g.npz", "2 inputs"]);
+    refused(&world.separate(&["a.wav", "--gains", "a.wav"]), 2, &["a.wav", "overwrite an input"]);
+    refused(&world.separate(&["a.wav", "--gains", "g.npz", "--shard", "1/2"]), 2, &["--gains", "--shard"]);
+    std::fs::write(world.path("c.wav"), "no audio").unwrap();
+    refused(&world.separate(&["c.wav", "--gains", "g.npz"]), 2, &["1 of 1 inputs cannot be used"]);
+    assert!(!world.path("g.npz").exists());
+    // One that was done before is done.
+    for _ in 0..2 {
+        let output = world.separate(&["a.wav", "--gains", "g.npz", "--resume"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        std::fs::remove_file(world.path("g.npz")).unwrap();
     }
 }

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use partwise::evaluate::{Bss, TAPS, bss_eval, bss_eval_permuted};
+use partwise::evaluate::{Bss, TAPS, bss_eval, bss_eval_permuted, evaluate_windows, windows};
 use serde_json::Value;
 
 /// In dB. mir_eval's own test allows 0.01.
@@ -31,6 +31,38 @@ fn scores_of_three_sources_equal_mir_evals() {
 #[test]
 fn scores_of_one_source_equal_mir_evals() {
     check("09");
+}
+
+#[test]
+fn scores_of_windows_equal_mir_evals() {
+    // bss_eval_sources_framewise(references, estimates, window=2500, hop=2000) of mir_eval 0.8.2, by measure, source and window.
+    let expected = [
+        [
+            [4.168001318298446, 1.875188388771761, 1.9922929680239543],
+            [8.81993955780289, 9.47488891750949, 17.41130088993572],
+        ],
+        [
+            [6.081680395672906, 2.4401263816625525, 2.403649395140885],
+            [17.27484423157723, 15.844749286242825, 21.456678526985648],
+        ],
+        [
+            [9.605866904509524, 12.971836117252995, 14.404693981832501],
+            [9.569340627881639, 10.72544425066927, 19.617297124544486],
+        ],
+    ];
+    let of = |name: &str| read(name).into_iter().map(|signal| vec![signal]).collect::<Vec<_>>();
+    let (references, estimates) = (of("ref01"), of("est01"));
+    let scores = evaluate_windows(&references, &estimates, &windows(8000, 2500, 2000), || Ok(())).unwrap();
+    assert_eq!(scores.len(), 3);
+    for (window, of_window) in scores.iter().enumerate() {
+        for (source, scores) in of_window.iter().enumerate() {
+            let measures = [scores.measures.sdr, scores.measures.sir, scores.measures.sar];
+            for (measure, got) in measures.into_iter().enumerate() {
+                let want = expected[measure][source][window];
+                assert!((got - want).abs() < TOLERANCE, "measure {measure}, source {source}, window {window}: {got}");
+            }
+        }
+    }
 }
 
 fn check(case: &str) {

@@ -3,7 +3,6 @@
 use numpy::PyReadonlyArray3;
 use partwise::evaluate::{Order, Scores};
 use pyo3::prelude::*;
-use rayon::prelude::*;
 
 use crate::engines;
 use crate::model::json;
@@ -33,16 +32,9 @@ pub(crate) fn evaluate(
             let whole = partwise::evaluate::evaluate(&references, &estimates, mixture, order)?;
             // The windows have the order of the whole.
             let estimates: Signals = whole.iter().map(|scores| estimates[scores.estimate].clone()).collect();
-            let of_window = |&(start, end): &(usize, usize)| {
-                control.advanced(0.0)?;
-                let cut = |signals: &Signals| -> Signals {
-                    let channel =
-                        |channel: &Vec<f64>| channel[start.min(channel.len())..end.min(channel.len())].to_vec();
-                    signals.iter().map(|signal| signal.iter().map(channel).collect()).collect()
-                };
-                partwise::evaluate::evaluate(&cut(&references), &cut(&estimates), None, Order::Given)
-            };
-            let windows = windows.par_iter().map(of_window).collect::<partwise::Result<Vec<_>>>()?;
+            let windows: Vec<_> = windows.iter().map(|&(start, end)| start..end).collect();
+            let watch = || control.advanced(0.0);
+            let windows = partwise::evaluate::evaluate_windows(&references, &estimates, &windows, watch)?;
             Ok((whole, windows))
         })
     })?;

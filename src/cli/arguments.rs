@@ -93,7 +93,8 @@ fn with_dashes(command: Command) -> Command {
         // For a number, another option in its place is not a valid value. A name or a list of values could be followed
         // by an option.
         let named = [TypeId::of::<String>(), TypeId::of::<PathBuf>()].iter().any(|name| kind == *name);
-        let several = arg.get_num_args().is_some_and(|count| count.max_values() > 1);
+        // Where a value may be missing, what follows may be an option too.
+        let several = arg.get_num_args().is_some_and(|count| count.max_values() > 1 || count.min_values() == 0);
         if named || several { arg.allow_negative_numbers(true) } else { arg.allow_hyphen_values(true) }
     };
     command.mut_args(value).mut_subcommands(with_dashes)

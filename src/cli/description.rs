@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use partwise::Error;
-use partwise::options::{Described, Flag, Kind, from_map, options};
+use partwise::options::{Described, Flag, Kind, Shown, from_map, options};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -93,8 +93,12 @@ fn argument<D: Described>((flag, methods): (&'static Flag, Vec<&'static str>), u
         .help(format!("{}{default}", flag.help))
         .action(ArgAction::Set);
     let argument = argument.help_heading(heading::<D>(&methods));
-    let is_special = !methods.is_empty() && D::METHODS.len() > 1;
-    let argument = argument.hide_short_help(flag.is_rare || is_special);
+    let is_hidden = match flag.shown {
+        Shown::Usual => !methods.is_empty() && D::METHODS.len() > 1,
+        Shown::Rare => true,
+        Shown::First => false,
+    };
+    let argument = argument.hide_short_help(is_hidden);
     match flag.kind {
         Kind::One(read) => argument.value_name(flag.value).value_parser(read),
         Kind::Text => argument.value_name(flag.value).value_parser(value_parser!(String)),

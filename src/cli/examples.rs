@@ -36,15 +36,15 @@ pub(super) const SEPARATE: &str = examples! {
     "Separate a folder with a model of `partwise train`:"
     "  partwise separate mixtures/ \\"
     "    --model model.safetensors -o separated/"
-    "Go on after an interruption, with results as FLAC:"
-    "  partwise separate 'in/*.wav' --format flac --resume \\"
+    "Separate what a program lists; again, to go on:"
+    "  find . -name '*.flac' | partwise separate @- --resume \\"
     "    --model model.safetensors -o separated/"
     "Take noise off, with a model that comes with partwise:"
     "  partwise separate talk.wav --model speech+noise \\"
     "    --only speech --residual -o separated/"
-    "Separate without a model:"
-    "  partwise separate duet.wav --method nmf2d \\"
-    "    --sources 2 -o separated/"
+    "Take noise off a stream while it comes:"
+    "  partwise separate - -o - --model speech+noise \\"
+    "    --only speech --follow < noisy.wav > speech.wav"
 };
 
 pub(super) const DENOISE: &str = examples! {
@@ -59,6 +59,11 @@ pub(super) const EVALUATE: &str = examples! {
     "  partwise evaluate --reference speech.wav piano.wav \\"
     "    --estimate out/mix.speech.wav out/mix.piano.wav \\"
     "    --mixture mix.wav"
+    "Score all estimates of a folder, with medians over seconds:"
+    "  partwise evaluate --references true/ \\"
+    "    --estimates separated/ --mixtures mixtures/ --frames 1"
+    "Score what a list names, as comma-separated values:"
+    "  partwise evaluate --manifest pairs.csv --csv"
     "Find the order of estimates that have no names:"
     "  partwise evaluate --permute --reference a.wav b.wav \\"
     "    --estimate out/mix.source1.wav out/mix.source2.wav"
@@ -262,13 +267,18 @@ pub(super) const MAN: &str = examples! {
     "  partwise man /usr/local/share/man/man1"
 };
 
-/// The commands of examples, in words. A redirection ends a command.
+/// The commands of examples, in words. A redirection ends a command, and what is piped into it is another program's.
 #[cfg(test)]
 pub(super) fn typed(examples: &str) -> Vec<Vec<String>> {
     let joined = examples.replace("\\\n", " ");
     let commands = joined.lines().filter_map(|line| line.strip_prefix("    "));
     let words = |command: &str| {
-        let words = command.split_whitespace().take_while(|word| !word.starts_with('>'));
+        let words = command
+            .rsplit(" | ")
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .take_while(|word| !word.starts_with('>'));
         words.map(|word| word.replace('\'', "")).collect()
     };
     commands.map(words).collect()

@@ -15,6 +15,7 @@ mod engine;
 mod evaluate;
 mod examples;
 mod factorize;
+mod gains;
 mod info;
 mod interrupt;
 mod manifest;
@@ -24,6 +25,7 @@ mod models;
 mod output;
 mod pages;
 mod pictures;
+mod pipe;
 mod plot;
 mod progress;
 mod reproduce;
@@ -180,6 +182,18 @@ mod tests {
         assert!(has("separate", "engine") && has("bench", "engine") && !has("evaluate", "engine"));
         assert!(has("evaluate", "threads") && !has("client", "threads") && !has("manifest", "threads"));
         assert!(has("factorize", "seed") && has("train", "seed") && !has("check", "seed") && !has("serve", "seed"));
+    }
+
+    #[test]
+    fn short_help_has_what_beginners_need_of_single_methods() {
+        let short = |name: &str| {
+            let command = all().into_iter().find(|command| command.get_name() == name);
+            command.unwrap().render_help().to_string()
+        };
+        let (train, separate) = (short("train"), short("separate"));
+        assert!(train.contains("--quality") && !train.contains("--mixtures"), "{train}");
+        assert!(separate.contains("--rest") && separate.contains("--sources"), "{separate}");
+        assert!(!separate.contains("--prior-weight") && !separate.contains("--tolerance"), "{separate}");
     }
 
     #[test]

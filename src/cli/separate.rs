@@ -22,6 +22,7 @@ use partwise::schedule::{
 use partwise::separate::Plan;
 use serde::Serialize;
 
+use super::choice::Choice;
 use super::common::heading::{FILES, JOBS, MODEL};
 use super::description::{self, Options, PRINT};
 use super::engine::{choice, engines};
@@ -30,7 +31,7 @@ use super::memory::Memory;
 use super::output::is_seen;
 use super::pages::{Written, of_run};
 use super::progress::JobBar;
-use super::{Common, Ending, escaped, examples, shown, sources};
+use super::{Common, Ending, engine, escaped, examples, gains, pipe, shown, sources};
 
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
@@ -56,15 +57,18 @@ pub(super) struct Denoise {
 // The files of a job, what is done to them, and how the job goes through them.
 #[derive(Args)]
 struct Batch<D: Described + Default + Serialize> {
-    /// Files, folders, globs, @list.txt or @list.jsonl
+    /// Files, folders, globs, @list.txt or @list.jsonl; on standard input @- for a list, or - for a WAV
     #[arg(required_unless_present = PRINT, value_name = "INPUT")]
     inputs: Vec<String>,
-    /// The folder for the results, one file a source, and for manifest.jsonl
+    /// The folder for the results, one file a source, and for manifest.jsonl; or - for standard output
     #[arg(short, long, value_name = "DIR", required_unless_present = PRINT, help_heading = FILES)]
     output: Option<PathBuf>,
     /// Also write pages about the results, to listen and to look: DIR/index.html lists them
     #[arg(long, value_name = "DIR", help_heading = FILES)]
     report: Option<PathBuf>,
+    /// Write the bases and gains that were found in the one input to an .npz, for numpy
+    #[arg(long, value_name = "FILE", conflicts_with = "shard", hide_short_help = true, help_heading = FILES)]
+    gains: Option<PathBuf>,
     /// Names of the results, with {stem}, {source} and {ext}
     #[arg(long, default_value = PATTERN, value_name = "PATTERN", hide_short_help = true, help_heading = FILES)]
     name: String,
@@ -125,6 +129,9 @@ pub(super) struct Summary {
     /// The pages about the results, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<Written>,
+    /// The file of bases and gains, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gains: Option<PathBuf>,
     /// Of what this run has done.
     audio_seconds: f64,
     pub(super) wall_seconds: f64,
@@ -170,8 +177,60 @@ impl<D: Described + Default + Serialize> Batch<D> {
         Ok(self.plan(model.as_ref(), separation)?.separation)
     }
 
+    /// Whether standard input is separated to standard output, which does not go with files.
+    fn is_piped(&self, common: &Common) -> anyhow::Result<bool> {
+        let is_input = self.inputs.iter().any(|input| input == pipe::DASH);
+        let is_output = self.output.as_deref() == Some(Path::new(pipe::DASH));
+        match (is_input, is_output) {
+            (false, false) => return Ok(false),
+            (true, false) => bail!("-: standard input goes to standard output; add -o -, or save it to a file"),
+            (false, true) => {
+                bail!("-o -: standard output takes what comes on standard input; give - as the input, or name a folder")
+            }
+            (true, true) if self.inputs.len() > 1 => bail!("-: standard input goes alone; leave out the other inputs"),
+            (true, true) => {}
+        }
+        let of_files = [
+            (self.resume, "--resume"),
+            (self.shard.is_some(), "--shard"),
+            (self.report.is_some(), "--report"),
+            (self.gains.is_some(), "--gains"),
+            (self.memory.is_some(), "--memory"),
+            (self.name != PATTERN, "--name"),
+            (common.json, "--json"),
+        ];
+        match of_files.iter().find(|(is_given, _)| *is_given) {
+            Some((_, option)) => bail!("{option}: does not go with -o -, which has the samples alone; leave it out"),
+            None => Ok(true),
+        }
+    }
+
+    /// Separates standard input to standard output.
+    fn run_piped(self, common: &Common, separation: Separation) -> anyhow::Result<Ending> {
+        let model = self.model.as_deref().map(Model::load).transpose()?;
+        let plan = self.plan(model.as_ref(), separation)?;
+        pipe::check(&plan).map_err(|error| match error.downcast() {
+            Ok(error) => self.options.blame(error),
+            Err(error) => error,
+        })?;
+        // A frame alone is so little work that a GPU, or another thread, takes longer to hear of it than one thread takes to do it.
+        let mut on = common.clone();
+        if plan.separation.follow {
+            on.threads = on.threads.or(Some(1));
+            if on.gpu.is_none() && on.engine == Choice::Auto {
+                on.engine = Choice::Cpu;
+            }
+        }
+        let engine = engine::open(&on)?;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(on.thread_count()).build();
+        pool.context("cannot start threads; give fewer --threads")?.install(|| pipe::run(&plan, &engine))
+    }
+
     /// Separates, and prints a summary.
     fn run(self, common: &Common, separation: Separation) -> anyhow::Result<Ending> {
+        if self.is_piped(common)? {
+            return self.run_piped(common, separation);
+        }
         let (summary, failure) = self.separate(common, separation)?;
         common.conclude(&summary, || text(&summary))?;
         match failure {
@@ -241,7 +300,10 @@ impl<D: Described + Default + Serialize> Batch<D> {
         if let Some(folder) = &self.report {
             std::fs::create_dir_all(folder).map_err(partwise::Error::io(folder, "create"))?;
         }
-        let Listing { inputs, left_out } = schedule::list(&self.inputs, Some(output))?;
+        let Listing { inputs, left_out } = sources::listing(&self.inputs, Some(output))?;
+        if let Some(gains) = &self.gains {
+            gains::check(gains, &inputs)?;
+        }
         let opened = opened.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         let mut stations = schedule::stations(plan, engines, opened)?;
         let engine = stations.iter().map(Station::describe).collect::<Vec<_>>().join(", ");
@@ -271,6 +333,14 @@ impl<D: Described + Default + Serialize> Batch<D> {
         let outcome = schedule::run(&mut stations, &job, &batch, &mut bar)?;
         drop(bar);
         let wall_seconds = started.elapsed().as_secs_f64();
+        let is_done = outcome.reports.iter().chain(&outcome.resumed).any(|report| report.status == Status::Done);
+        let gains = match (self.gains, &inputs[..], stations.first().and_then(Station::separator)) {
+            (Some(file), [input], Some(separator)) if is_done => {
+                gains::find(common, (plan, separator), &input.path, job.stop, file)?
+            }
+            _ => None,
+        };
+        drop(stations);
         let reports = outcome.reports.iter().chain(&outcome.resumed);
         let report = match (&self.report, stations.first().and_then(Station::separator)) {
             (Some(folder), Some(separator)) => {
@@ -280,7 +350,7 @@ impl<D: Described + Default + Serialize> Batch<D> {
         };
         let interrupted = interrupts.noted().load(Ordering::Relaxed);
         let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, wall_seconds);
-        Ok((Summary { left_out, output: output.into(), report, ..summary }, failure))
+        Ok((Summary { left_out, output: output.into(), report, gains, ..summary }, failure))
     }
 }
 
@@ -316,6 +386,7 @@ fn summarize(
         interrupted,
         output: PathBuf::new(),
         report: None,
+        gains: None,
         audio_seconds,
         wall_seconds,
         real_time_factor: audio_seconds / wall_seconds,
@@ -353,6 +424,9 @@ fn text(summary: &Summary) -> String {
         _ => format!("wrote {files} files and {MANIFEST} in {folder}\n"),
     });
     text.push_str(&summary.report.as_ref().map_or_else(String::new, Written::text));
+    if let Some(gains) = &summary.gains {
+        text.push_str(&format!("wrote bases and gains in {}\n", shown(gains)));
+    }
     if !summary.left_out.is_empty() {
         text.push_str(&format!("{}\n", summary.left_out));
     }

@@ -1,8 +1,11 @@
 //! Parses sources and their recordings as a user names them.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+use partwise::Error;
 use partwise::schedule::{self, Listing};
 
 /// Parses NAME=PATH arguments into sources with their files, in order. Further paths may follow, and a name may appear
@@ -28,10 +31,26 @@ pub(super) fn named(option: &str, words: &[String]) -> anyhow::Result<Vec<(Strin
     Ok(sources)
 }
 
+/// The inputs of path arguments, see [`schedule::list`]. `@-` is a list on standard input.
+pub(super) fn listing(arguments: &[String], except: Option<&Path>) -> partwise::Result<Listing> {
+    schedule::list_with(arguments, except, &mut standard_input)
+}
+
+/// The list on standard input. It can be read once.
+fn standard_input() -> partwise::Result<Vec<u8>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Err(Error::input("@-: standard input holds one list, and is named twice; use files for the others"));
+    }
+    let mut list = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut list).map_err(Error::io("standard input", "read"))?;
+    Ok(list)
+}
+
 /// The files of path arguments. Warns about files left out of folders. Unreadable folders are reported when they are
 /// read.
 pub(super) fn files(arguments: &[String]) -> anyhow::Result<Vec<PathBuf>> {
-    let Listing { inputs, left_out } = schedule::list(arguments, None)?;
+    let Listing { inputs, left_out } = listing(arguments, None)?;
     if !left_out.is_empty() {
         log::warn!("{}: {left_out}", arguments.join(", "));
     }

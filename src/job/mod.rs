@@ -458,6 +458,9 @@ pub struct Separation {
     pub only: Option<String>,
     /// Whether the recording minus what is written becomes a stem too.
     pub residual: bool,
+    /// Whether every frame is separated by itself, as soon as its window is there. Sets of bases that span several frames are left
+    /// out.
+    pub follow: bool,
 }
 
 /// By which method recordings are separated.
@@ -626,6 +629,11 @@ impl Described for Separation {
         Self::FORMAT,
         Flag::text("only", "NAME", "Write this source alone [default: all]"),
         Self::RESIDUAL,
+        Flag::switch(
+            "follow",
+            "Separate each frame by itself as soon as its window is there, for streams that are listened to; sets of bases that span \
+             several frames are left out",
+        ),
     ];
 
     fn split(&self) -> serde_json::Result<(Value, Option<Value>)> {

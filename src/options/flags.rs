@@ -18,8 +18,19 @@ pub struct Flag {
     pub help: &'static str,
     /// How words of the command line become the option's JSON value.
     pub kind: Kind,
-    /// Whether few users need it. A short help leaves it out.
-    pub is_rare: bool,
+    /// Which help texts have it.
+    pub shown: Shown,
+}
+
+/// Which help texts have an option. The long help has all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// A short help has it if all methods have it.
+    Usual,
+    /// A short help leaves it out: few users need it.
+    Rare,
+    /// A short help has it: beginners need it.
+    First,
 }
 
 /// How words of the command line become a JSON value.
@@ -40,32 +51,32 @@ pub enum Kind {
 impl Flag {
     /// An option that takes a whole number.
     pub const fn count(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value, help, kind: Kind::One(count), is_rare: false }
+        Self { name, value, help, kind: Kind::One(count), shown: Shown::Usual }
     }
 
     /// An option that takes a number.
     pub const fn number(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value, help, kind: Kind::One(number), is_rare: false }
+        Self { name, value, help, kind: Kind::One(number), shown: Shown::Usual }
     }
 
     /// An option whose words are read by `T`.
     pub const fn word<T: FromStr<Err = Error>>(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value, help, kind: Kind::One(word::<T>), is_rare: false }
+        Self { name, value, help, kind: Kind::One(word::<T>), shown: Shown::Usual }
     }
 
     /// An option that takes any text.
     pub const fn text(name: &'static str, value: &'static str, help: &'static str) -> Self {
-        Self { name, value, help, kind: Kind::Text, is_rare: false }
+        Self { name, value, help, kind: Kind::Text, shown: Shown::Usual }
     }
 
     /// An option without a value.
     pub const fn switch(name: &'static str, help: &'static str) -> Self {
-        Self { name, value: "", help, kind: Kind::Switch, is_rare: false }
+        Self { name, value: "", help, kind: Kind::Switch, shown: Shown::Usual }
     }
 
     /// An option that takes `NAME=PATH` words.
     pub const fn recordings(name: &'static str, help: &'static str) -> Self {
-        Self { name, value: "NAME=PATH", help, kind: Kind::Recordings, is_rare: false }
+        Self { name, value: "NAME=PATH", help, kind: Kind::Recordings, shown: Shown::Usual }
     }
 
     /// A whole number or a word that is read by `T`, for all sources, or for some by their names.
@@ -74,7 +85,7 @@ impl Flag {
         value: &'static str,
         help: &'static str,
     ) -> Self {
-        Self { name, value, help, kind: Kind::PerSource(count_or_word::<T>), is_rare: false }
+        Self { name, value, help, kind: Kind::PerSource(count_or_word::<T>), shown: Shown::Usual }
     }
 
     /// An option of words that are read by `T`: one for all sources, or some by their names.
@@ -83,13 +94,19 @@ impl Flag {
         value: &'static str,
         help: &'static str,
     ) -> Self {
-        Self { name, value, help, kind: Kind::PerSource(word::<T>), is_rare: false }
+        Self { name, value, help, kind: Kind::PerSource(word::<T>), shown: Shown::Usual }
     }
 
     /// The same option, as one that few users need.
     #[must_use]
     pub const fn rare(self) -> Self {
-        Self { is_rare: true, ..self }
+        Self { shown: Shown::Rare, ..self }
+    }
+
+    /// The same option, as one that beginners need, though not all methods have it.
+    #[must_use]
+    pub const fn first(self) -> Self {
+        Self { shown: Shown::First, ..self }
     }
 
     /// The option as typed: `--window-shape`.

@@ -8,7 +8,7 @@ mod read;
 mod source_files;
 pub(crate) mod text;
 
-pub use flags::{Flag, Kind};
+pub use flags::{Flag, Kind, Shown};
 pub use mask::MaskChoice;
 pub use per_source::PerSource;
 pub use rank::Rank;

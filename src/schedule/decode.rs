@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::{File, Piece, Step, Track};
-use crate::audio::{Reader, Resampler};
-use crate::separate::{Blocks, Scheme, Signal};
+use crate::audio::Reader;
+use crate::separate::{Scheme, Signal, signal_length};
 use crate::spectrogram::View;
 use crate::{Error, Result};
 
@@ -126,7 +126,8 @@ struct Checked {
     read: u64,
 }
 
-impl Blocks for Checked {
+impl Checked {
+    /// Replaces `block` by the next samples (C, n); whether there were any.
     fn next(&mut self, block: &mut Vec<Vec<f32>>) -> Result<bool> {
         let any = match &mut self.samples {
             Samples::Kept(blocks) => blocks.next().map(|kept| *block = kept).is_some(),
@@ -150,8 +151,8 @@ pub(super) struct Begun<'a> {
     pub(super) hash: String,
 }
 
-/// Reads a file for the first time, as long as `wanted` gives no error: for its length and peak, which the first frame needs, and
-/// to see that it can be read.
+/// Reads a file for the first time, as long as `wanted` gives no error: for its length, which stands at the start of its outputs,
+/// and to see that it can be read.
 pub(super) fn open(begun: Begun, job: &super::Job, views: &Views, wanted: impl Fn() -> Result<()>) -> Result<Opened> {
     let Begun { file, stand, mut reader, hash } = begun;
     let path = &file.input.path;
@@ -159,12 +160,11 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views, wanted: impl F
     if let Some(reason) = format.refuses(reader.channels(), reader.sample_rate()) {
         return Err(Error::audio(path, reason));
     }
-    let (mut length, mut peak) = (0, 0.0_f32);
+    let mut length = 0;
     let (mut kept, mut block) = (Some(Vec::new()), Vec::new());
     while reader.read(&mut block)? {
         wanted()?;
         length += block.first().map_or(0, Vec::len) as u64;
-        peak = block.iter().flatten().fold(peak, |peak, sample| peak.max(sample.abs()));
         if length * block.len() as u64 > KEPT_SAMPLES {
             kept = None;
         }
@@ -177,8 +177,8 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views, wanted: impl F
     }
     let sample_rate = reader.sample_rate();
     let view = views.of(sample_rate).map_err(|error| Error::audio(path, error.to_string()))?;
-    // A recording of one or two samples may have none at a lower rate. With one sample of silence, all of it is shared equally.
-    let signal_length = Resampler::length(length, sample_rate, view.sample_rate).max(1);
+    let signal_length =
+        signal_length(length, sample_rate, &view).map_err(|error| Error::audio(path, error.to_string()))?;
     let track = Track {
         index: file.index,
         input: file.input.clone(),
@@ -190,12 +190,10 @@ pub(super) fn open(begun: Begun, job: &super::Job, views: &Views, wanted: impl F
         mask: reader.channel_mask(),
         sample_rate,
         length,
-        peak,
         warnings: reader.warnings().to_vec(),
         view,
         stretch: job.scheme.stretch,
-        signal_length: usize::try_from(signal_length)
-            .map_err(|_| Error::audio(path, "is too long for this machine"))?,
+        signal_length,
         failed: AtomicBool::new(false),
     };
     let samples = match kept {
@@ -213,19 +211,21 @@ pub(super) fn pieces(opened: Opened, columns: usize, kept: bool, mut send: impl 
     let of = track.view.stft.frames(track.signal_length);
     let cut = |stretch: usize| (PIECE_COLUMNS.min(columns) / track.channels / stretch * stretch).max(stretch);
     let step = track.stretch.map_or(of.max(1), cut);
-    let samples = Checked { samples: opened.samples, track: Arc::clone(&track), read: 0 };
+    let mut samples = Checked { samples: opened.samples, track: Arc::clone(&track), read: 0 };
     let recording = (track.channels, track.sample_rate);
-    let mut signal = match Signal::new(samples, &track.view, recording, track.signal_length, kept) {
+    let mut signal = match Signal::new(&track.view, track.stretch, recording, kept) {
         Ok(signal) => signal,
         Err(error) => {
             send(Step::Broken(track, error));
             return;
         }
     };
+    let mut block = Vec::new();
     for start in (0..of).step_by(step) {
         let frames = start..of.min(start + step);
         let last = frames.end == of;
-        let piece = signal.frames(frames.clone(), of).and_then(|spectra| {
+        let piece = fill(&mut signal, &mut samples, frames.end, &mut block).and_then(|()| {
+            let spectra = signal.frames(frames.clone());
             if last && !opened.stand.is_still(&track.input.path) {
                 return Err(changed(&track.input.path));
             }
@@ -243,6 +243,18 @@ pub(super) fn pieces(opened: Opened, columns: usize, kept: bool, mut send: impl 
             }
         }
     }
+}
+
+/// Reads on until so many frames of a track are ready, all of them at its end.
+fn fill(signal: &mut Signal, samples: &mut Checked, frames: usize, block: &mut Vec<Vec<f32>>) -> Result<()> {
+    while signal.ready() < frames {
+        if samples.next(block)? {
+            signal.push(block)?;
+        } else {
+            signal.end()?;
+        }
+    }
+    Ok(())
 }
 
 fn changed(path: &Path) -> Error {

@@ -9,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use super::outputs::Pending;
 use super::reports::{Finished, Reports};
 use super::{Masked, Piece, Step, Track};
-use crate::separate::{Estimates, Outline, Wanted};
+use crate::separate::{Estimates, Wanted};
 use crate::{Error, Result};
 
 /// Receives the pieces of tracks, and writes their outputs.
@@ -94,11 +94,12 @@ struct Outputs {
 impl Outputs {
     /// Opens the files of a track.
     fn create(track: &Track, wanted: &Wanted, reports: &Reports) -> Result<Self> {
-        let &Track { channels, sample_rate, signal_length: length, .. } = track;
-        let outline = Outline { view: &track.view, channels, sample_rate, length };
+        let recording = (track.channels, track.sample_rate);
+        let mut estimates = Estimates::new(&track.view, recording, wanted, track.format.step())?;
+        estimates.end(track.signal_length)?;
         let file = |path: &PathBuf| Pending::create(path, track, reports.run());
         Ok(Self {
-            estimates: Estimates::new(&outline, wanted, track.format.step())?,
+            estimates,
             files: track.outputs.iter().map(file).collect::<Result<_>>()?,
             finished: Finished::default(),
         })

@@ -30,7 +30,8 @@ pub struct Listing {
 }
 
 /// Expands files, folders, globs and lists. A folder stands for all audio files in it and below, by name. In a list,
-/// `@list.txt` has one of these per line; `@list.jsonl` has a JSON string, or an object with an "input", per line.
+/// `@list.txt` has one of these per line, or ended by a NUL byte each; `@list.jsonl` has a JSON string, or an object with an
+/// "input", per line.
 /// Relative paths in a list are relative to the current folder.
 ///
 /// The order is that of the arguments; within a folder or glob it is that of the names. A file that is reached twice,
@@ -47,9 +48,22 @@ pub struct Listing {
 /// [`Error::Io`] for a missing list. [`Error::Input`] for a folder, glob or list without files, for a damaged list, if none of the
 /// arguments is there, and if `except` is named as an input folder.
 pub fn list(arguments: &[String], except: Option<&Path>) -> Result<Listing> {
+    list_with(arguments, except, &mut || {
+        Err(Error::input("@-: only the command line has a list on standard input; name a file"))
+    })
+}
+
+/// Reads the whole list that `@-` stands for.
+pub type Standard<'a> = dyn FnMut() -> Result<Vec<u8>> + 'a;
+
+/// As [`list`], where `@-` is the list that `standard` reads: lines of text, or of JSON if the first is an object.
+///
+/// # Errors
+/// As there, and those of `standard`.
+pub fn list_with(arguments: &[String], except: Option<&Path>, standard: &mut Standard) -> Result<Listing> {
     // A folder that does not exist yet contains nothing.
     let except = except.and_then(|folder| folder.canonicalize().ok());
-    let mut search = Search { except, found: Listing::default(), missing: Vec::new() };
+    let mut search = Search { except, found: Listing::default(), missing: Vec::new(), standard };
     for argument in arguments {
         search.argument(argument)?;
     }
@@ -68,15 +82,16 @@ pub fn list(arguments: &[String], except: Option<&Path>) -> Result<Listing> {
     }
 }
 
-struct Search {
+struct Search<'a> {
     /// The excluded folder, without links.
     except: Option<PathBuf>,
     found: Listing,
     /// Arguments that are not there, each once.
     missing: Vec<String>,
+    standard: &'a mut Standard<'a>,
 }
 
-impl Search {
+impl Search<'_> {
     fn argument(&mut self, argument: &str) -> Result<()> {
         let path = Path::new(argument);
         if path.is_dir() {
@@ -84,8 +99,14 @@ impl Search {
         }
         // A file may have any name, such as "[take 2].wav" or "@home.wav".
         if !is_there(path) {
-            if let Some(list) = argument.strip_prefix('@') {
-                return self.list(Path::new(list));
+            match argument.strip_prefix('@') {
+                Some("-") => {
+                    let text = (self.standard)()?;
+                    let json = text.trim_ascii_start().starts_with(b"{");
+                    return self.lines(&text, json, Path::new("standard input"));
+                }
+                Some(list) => return self.list(Path::new(list)),
+                None => {}
             }
             if has_wildcard(path.as_os_str()) {
                 return self.glob(argument);
@@ -213,13 +234,24 @@ impl Search {
     fn list(&mut self, list: &Path) -> Result<()> {
         let text = std::fs::read(list).map_err(Error::io(list, "read"))?;
         let json = list.extension().is_some_and(|extension| extension == "jsonl");
+        self.lines(&text, json, list)
+    }
+
+    /// Expands the lines of a list, which errors call `list`. No name holds a NUL byte, so where there is one, names end by it, as
+    /// `find -print0` writes them, and may hold line ends.
+    fn lines(&mut self, text: &[u8], json: bool, list: &Path) -> Result<()> {
         // Some editors begin a file with a byte order mark.
-        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
-        for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+        let end = if text.contains(&0) { 0 } else { b'\n' };
+        for (number, line) in text.split(|&byte| byte == end).enumerate() {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let entry = if json { json_entry(line) } else { text_entry(line) };
+            let entry = match (json, end) {
+                (true, _) => json_entry(line),
+                (false, 0) => os_string(line),
+                (false, _) => text_entry(line),
+            };
             let entry = entry.ok_or_else(|| {
                 let what = if json { "a JSON string or an object with an \"input\"" } else { "a name in UTF-8" };
                 Error::input(format!("{}, line {}: not {what}", list.display(), number + 1))
@@ -322,6 +354,29 @@ mod tests {
         std::fs::write(&json, "\"x.wav\"\n{\"file\": 3}\n").unwrap();
         let error = list(&[format!("@{}", json.display())], None).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_list_may_come_from_elsewhere_and_have_names_with_line_ends() {
+        let root = tempfile::tempdir().unwrap();
+        let (a, b) = (touch(root.path().join("a.wav")), touch(root.path().join("b\n c.wav")));
+        let found = |text: String| {
+            let mut texts = vec![text];
+            let mut standard = || Ok(texts.pop().unwrap().into_bytes());
+            let found = list_with(&["@-".into()], None, &mut standard);
+            found.map(|found| {
+                found.inputs.into_iter().map(|input| input.path.to_str().unwrap().into()).collect::<Vec<String>>()
+            })
+        };
+        assert_eq!(found(format!("{a}\n")).unwrap(), std::slice::from_ref(&a));
+        assert_eq!(found(format!("{b}\0{a}\0")).unwrap(), [b.clone(), a.clone()]);
+        let object = serde_json::json!({ "input": b });
+        assert_eq!(found(format!("\n {object}\n\"{a}\"\n")).unwrap(), [b, a]);
+        assert!(found(String::new()).unwrap_err().to_string().contains("no input files"));
+        let error = found("{\"input\": 3}\n".into()).unwrap_err().to_string();
+        assert!(error.starts_with("standard input, line 1: not "), "{error}");
+        let error = list(&["@-".into()], None).unwrap_err().to_string();
+        assert!(error.starts_with("@-: "), "{error}");
     }
 
     /// Expands `arguments` with results in `out`, both below `root`; only the paths may contain its name.

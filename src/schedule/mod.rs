@@ -28,7 +28,7 @@ mod unfinished;
 pub use batch::Batch;
 pub use decode::{hash, hash_bytes};
 pub use feed::{File, Files};
-pub use inputs::{Input, Listing, list};
+pub use inputs::{Input, Listing, Standard, list, list_with};
 pub use job::{Job, OnError};
 pub use left_out::LeftOut;
 pub use manifest::{FileReport, MANIFEST, Record, Status, read_manifest};

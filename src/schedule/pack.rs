@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// The data of several pieces, side by side.
 pub(super) struct Panel {
     pub(super) pieces: Vec<Piece>,
-    /// The data frame by frame (N, F'): every piece's channels one after another, scaled by their track's peak.
+    /// The data frame by frame (N, F'): every piece's channels one after another, each stretch at its level.
     pub(super) data: Array2<f32>,
     /// The columns of each stretch (sum N).
     pub(super) segments: Vec<usize>,
@@ -84,7 +84,7 @@ fn panel(pieces: &[Piece]) -> Result<(Array2<f32>, Vec<usize>)> {
     let mut data = Array2::zeros((pieces.iter().map(Piece::columns).sum(), rows));
     let mut rest = data.view_mut();
     for piece in pieces {
-        rest = separate::panel(&piece.track.view, &piece.spectra, piece.track.peak, rest)?;
+        rest = separate::panel(&piece.track.view, &piece.spectra, rest)?;
     }
     Ok((data, pieces.iter().flat_map(Piece::segments).collect()))
 }

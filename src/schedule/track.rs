@@ -30,8 +30,6 @@ pub(super) struct Track {
     pub(super) sample_rate: u32,
     /// Samples of a channel.
     pub(super) length: u64,
-    /// The largest magnitude of a sample.
-    pub(super) peak: f32,
     /// Warnings about the file.
     pub(super) warnings: Vec<String>,
     /// Turns its spectra into data.
@@ -74,9 +72,9 @@ impl Piece {
         self.spectra.columns()
     }
 
-    /// The lengths of its segments: stretches, or whole channels.
+    /// The lengths of its segments.
     pub(super) fn segments(&self) -> impl Iterator<Item = usize> {
-        self.spectra.segments(self.track.stretch)
+        self.spectra.segments()
     }
 
     pub(super) fn is_last(&self) -> bool {

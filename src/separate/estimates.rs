@@ -10,18 +10,6 @@ use crate::Result;
 use crate::audio::Resampler;
 use crate::spectrogram::{OverlapAdd, View};
 
-/// What is known of a recording before its first frame.
-pub(crate) struct Outline<'a> {
-    /// How it is shown.
-    pub(crate) view: &'a Arc<View>,
-    /// C.
-    pub(crate) channels: usize,
-    /// Hz.
-    pub(crate) sample_rate: u32,
-    /// Samples of a channel at the view's sample rate.
-    pub(crate) length: usize,
-}
-
 /// The estimates of a recording's sources while its frames come in.
 pub(crate) struct Estimates {
     view: Arc<View>,
@@ -53,12 +41,17 @@ struct Estimate {
 }
 
 impl Estimates {
-    /// Of a recording. With a `step` samples are rounded to integers, all together, if the stems sum to the recording.
+    /// Of a recording of so many channels at `sample_rate` Hz. With a `step` samples are rounded to integers, all together, if the
+    /// stems sum to the recording.
     ///
     /// # Errors
     /// Those of [`Resampler::new`].
-    pub(crate) fn new(recording: &Outline, wanted: &Wanted, step: Option<f32>) -> Result<Self> {
-        let &Outline { view, channels, sample_rate, length } = recording;
+    pub(crate) fn new(
+        view: &Arc<View>,
+        (channels, sample_rate): (usize, u32),
+        wanted: &Wanted,
+        step: Option<f32>,
+    ) -> Result<Self> {
         let (resampled, &Wanted { count, residual, .. }) = (view.sample_rate != sample_rate, wanted);
         let mut sources = Vec::with_capacity(count);
         for index in 0..count {
@@ -71,7 +64,7 @@ impl Estimates {
             sources.push(Estimate {
                 index,
                 wanted: is_wanted,
-                inverse: (0..channels).map(|_| view.stft.overlap_add(length)).collect(),
+                inverse: (0..channels).map(|_| view.stft.overlap_add_open()).collect(),
                 resamplers: (0..channels).map(resampler).collect::<Result<_>>()?,
                 block: vec![Vec::new(); channels],
             });
@@ -120,7 +113,15 @@ impl Estimates {
         Ok(true)
     }
 
-    /// Takes the end of the recording: all samples are there now.
+    /// Says how long the recording is, in samples at the view's sample rate, before the frames are pushed that reach beyond it.
+    ///
+    /// # Errors
+    /// Where more frames were pushed than the recording has.
+    pub(crate) fn end(&mut self, length: usize) -> Result<()> {
+        self.sources.iter_mut().flat_map(|source| &mut source.inverse).try_for_each(|inverse| inverse.end(length))
+    }
+
+    /// Takes note that all frames were pushed: all samples are there now.
     ///
     /// # Errors
     /// Those of the inverse transform and of the resampler.

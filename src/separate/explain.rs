@@ -1,13 +1,15 @@
 //! What a separation found in a recording: the factors that its masks were formed of, and the masks.
 
+use std::sync::Arc;
+
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
+use super::panels::{Panel, Panels};
 use super::plan::Plan;
-use super::spectra::Spectra;
-use super::whole::{Progress, panels, seen};
+use super::whole::{Progress, watching};
 use crate::audio::Recording;
 use crate::kernels::Mask;
-use crate::methods::separator::{Factors, Separated, Separator};
+use crate::methods::separator::{Factors, Separator};
 use crate::spectrogram::View;
 use crate::{Error, Result};
 
@@ -46,7 +48,7 @@ pub struct Explained {
     pub factors: Vec<Factors>,
     /// How badly the model explains each frame (C, N): the objective after the last update.
     pub costs: Array2<f64>,
-    /// V (F, N) of each channel, at the level at which they were factorized. Empty without [`Detail::Cells`].
+    /// V (F, N) of each channel. Empty without [`Detail::Cells`].
     pub data: Vec<Array2<f32>>,
     /// The mask (bins, N) of each channel of each source, as it applies to the spectrum. Empty without [`Detail::Cells`].
     pub masks: Vec<Vec<Array2<f32>>>,
@@ -64,13 +66,21 @@ pub fn explain(
     detail: Detail,
     progress: &mut Progress,
 ) -> Result<Explained> {
-    let (view, length) = seen(plan, recording)?;
+    recording.check("recording")?;
+    if recording.frames() == 0 {
+        return Err(Error::audio("recording", "holds no audio: 0 samples"));
+    }
     let (channels, count) = (recording.channels.len(), plan.scheme.sources.len());
+    let mut panels = Panels::new(plan, separator, (channels, recording.sample_rate), false)?;
+    panels.signal.push(&recording.channels)?;
+    panels.signal.end()?;
+    let view = Arc::clone(&panels.view);
     let mut costs = vec![Vec::new(); channels];
     let mut factors: Vec<Factors> = Vec::new();
     let mut gains: Vec<Vec<Parts>> = Vec::new();
     let (mut data, mut masks) = (vec![Parts::new(); channels], vec![vec![Parts::new(); channels]; count]);
-    let take = |spectra: Spectra, panel: Array2<f32>, found: Separated| {
+    let take = |Panel { spectra, data: shown, found }: Panel| {
+        let levels = spectra.levels(&view);
         let frames = spectra.channels.first().map_or(0, Array2::nrows);
         for (channel, costs) in costs.iter_mut().enumerate() {
             costs.extend_from_slice(&found.costs[channel * frames..(channel + 1) * frames]);
@@ -82,14 +92,23 @@ pub fn explain(
         for (gains, of_panel) in gains.iter_mut().zip(found.factors) {
             // A panel has all segments of a channel before those of the next.
             let each = of_panel.gains.len().div_ceil(channels).max(1);
-            of_panel.gains.into_iter().enumerate().for_each(|(segment, part)| gains[segment / each].push(part));
+            for (segment, part) in of_panel.gains.into_iter().enumerate() {
+                gains[segment / each].push(part * levels[segment % each]);
+            }
         }
         if detail == Detail::Factors {
             return Ok(true);
         }
         for (channel, of_data) in spectra.of_data().iter().enumerate() {
             let columns = channel * frames..(channel + 1) * frames;
-            data[channel].push(panel.slice(s![columns.clone(), ..]).reversed_axes().to_owned());
+            let mut own = shown.slice(s![columns.clone(), ..]).to_owned();
+            let mut rest = own.view_mut();
+            for (count, level) in spectra.segments().zip(&levels) {
+                let (mut stretch, later) = rest.split_at(Axis(0), count);
+                stretch *= *level;
+                rest = later;
+            }
+            data[channel].push(own.reversed_axes());
             let levels = view.levels(of_data.view())?;
             for (parts, mask) in masks.iter_mut().zip(&found.masks) {
                 let levels = levels.as_ref().map(|levels| levels.view());
@@ -98,7 +117,9 @@ pub fn explain(
         }
         Ok(true)
     };
-    panels(plan, separator, recording, (&view, length), (false, true), progress, take)?;
+    let of = panels.frames(recording.frames())?.max(1) as f64;
+    let mut watch = watching(progress, of);
+    panels.advance(true, &mut watch, take)?;
     let params = view.stft.params();
     let middle = params.window as f64 / 2.0 - (params.window - params.hop) as f64;
     let of_bin = f64::from(view.sample_rate) / params.fft as f64;

@@ -47,14 +47,59 @@ impl<'a> Plan<'a> {
     /// [`Error::Option`] or [`Error::Input`] names what does not fit, in itself or to the model.
     pub fn new(model: Option<&'a Model>, separation: &Separation, watch: &mut Watch) -> Result<Self> {
         separation.check()?;
-        let plan = match (model, &separation.method) {
+        let mut plan = match (model, &separation.method) {
             (model, Some(SeparationMethod::Denoise(own))) => Self::denoise(model, own, separation)?,
             (Some(model), method) => Self::under(model, method.as_ref(), separation)?,
             (None, Some(SeparationMethod::Nmf2d(own))) => Self::nmf2d(own, separation, watch)?,
             (None, Some(method)) => return Err(Error::option("method", format!("{}: needs a model", method.name()))),
             (None, None) => return Err(Error::input("there is no model, and no method that needs none")),
         };
+        if separation.follow {
+            plan.follow()?;
+        }
         plan.wanted().map(|_| plan)
+    }
+
+    /// Checks that recordings can be separated before their ends are known.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a plan that separates recordings as a whole, such as one without a model.
+    pub fn check_stream(&self) -> Result<()> {
+        match self.scheme.stretch {
+            Some(_) => Ok(()),
+            None => Err(Error::input(format!(
+                "the method {} separates a recording as a whole, and the end of a stream is not known; save it to a file, or use \
+                 a model without this method",
+                self.method()
+            ))),
+        }
+    }
+
+    /// The name of the method in force.
+    fn method(&self) -> &'static str {
+        self.separation.method.as_ref().map_or("nmf", |method| method.name())
+    }
+
+    /// Makes every frame a stretch of its own.
+    fn follow(&mut self) -> Result<()> {
+        let tolerance = self.separation.tolerance;
+        if self.scheme.stretch.is_none() {
+            let method = self.method();
+            return Err(Error::option(
+                "follow",
+                format!("does not go with the method {method}, which separates a recording as a whole; leave it out"),
+            ));
+        }
+        if tolerance > 0.0 {
+            return Err(Error::option(
+                "tolerance",
+                format!(
+                    "{tolerance}: does not go with follow, by which every frame takes as long as the others; leave it out"
+                ),
+            ));
+        }
+        self.scheme.stretch = Some(1);
+        Ok(())
     }
 
     /// Plans a separation under a model. Its own method is the usual one; plain nmf goes with every model.
@@ -164,8 +209,15 @@ impl<'a> Plan<'a> {
         let settings = nmf::separate::Settings::new(Some(updates), separation.iterations, separation.tolerance, mask)?;
         let first = (&learned.first, model.sources.iter().map(|source| &source.bases).collect());
         let others = learned.others.iter().map(|member| (&member.manner, member.bases.iter().collect()));
-        let members: Vec<Member> =
-            std::iter::once(first).chain(others).filter(|(manner, _)| manner.quality <= quality).collect();
+        let takes_part =
+            |(manner, _): &Member| manner.quality <= quality && (!separation.follow || manner.context == 1);
+        let members: Vec<Member> = std::iter::once(first).chain(others).filter(takes_part).collect();
+        if members.is_empty() {
+            return Err(Error::option(
+                "follow",
+                "all bases of this model span several frames; train one with --quality normal or --rank 64",
+            ));
+        }
         let (rows, sources) = (model.rows().map_err(Error::Input)?, model.sources.len());
         let sizes = members.iter().map(|(manner, bases)| {
             let rank = bases.iter().map(|bases| bases.ncols()).sum();

@@ -1,8 +1,9 @@
 //! A folder of recordings for tests of the built program.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use partwise::audio::{self, Format, Recording};
 use partwise::random::Stream;
@@ -65,13 +66,27 @@ impl World {
 
     /// Runs the program in the folder, on the CPU engine unless the arguments name another.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The same, with this on standard input.
+    pub(crate) fn run_on(&self, input: &[u8], arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that is refused reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
         command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG");
         let computes = arguments.first().is_some_and(|command| COMPUTING.contains(command));
         if computes && !arguments.contains(&"--engine") {
             command.args(["--engine", "cpu"]);
         }
-        command.output().unwrap()
+        command
     }
 
     /// Separates with the trained model into `out`.

@@ -1,7 +1,7 @@
 //! Walks the chunks of WAV and AIFF files: a name, a size, and that many bytes.
 
 use super::pcm::number;
-use super::source::Source;
+use super::source::{Source, end_of};
 use std::io::{Read, Result, SeekFrom};
 
 /// A chunk's name, position and size.
@@ -17,15 +17,16 @@ pub(super) struct Chunk {
 pub(super) struct Chunks<'a, S> {
     source: &'a mut S,
     big_endian: bool,
-    /// Positions of the next chunk and of the end of the file.
+    /// The position of the next chunk.
     position: u64,
-    end: u64,
+    /// The end of the file, if that is known.
+    end: Option<u64>,
 }
 
 impl<'a, S: Source> Chunks<'a, S> {
     /// Starts at position `start`.
     pub(super) fn new(source: &'a mut S, start: u64, big_endian: bool) -> Result<Self> {
-        let end = source.seek(SeekFrom::End(0))?;
+        let end = end_of(source)?;
         Ok(Self { source, big_endian, position: start, end })
     }
 
@@ -51,7 +52,7 @@ impl<'a, S: Source> Chunks<'a, S> {
         if chunk.size % 2 == 1 && self.at(self.position, 1)? == [0] {
             self.position += 1;
         }
-        Ok(chunk.start + chunk.size <= self.end)
+        Ok(self.end.is_none_or(|end| chunk.start + chunk.size <= end))
     }
 
     fn at(&mut self, position: u64, count: u64) -> Result<Vec<u8>> {
@@ -60,6 +61,17 @@ impl<'a, S: Source> Chunks<'a, S> {
         self.source.by_ref().take(count).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
+}
+
+/// The names of the chunks that usually follow samples.
+const KNOWN: [&[u8; 4]; 11] =
+    [b"LIST", b"list", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", b"fact", b"PEAK", b"data"];
+
+/// Whether bytes begin like a chunk. Samples look so once in 200 times.
+pub(super) fn has_name(bytes: &[u8]) -> bool {
+    bytes.first_chunk::<4>().is_some_and(|name| {
+        KNOWN.contains(&name) || name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b' ')
+    })
 }
 
 /// The chunks found after the samples.
@@ -75,7 +87,6 @@ pub(super) struct List {
 /// Samples can look like a chunk by chance. So the list must begin with a known name, or its chunks must reach exactly
 /// to the end.
 pub(super) fn is_chunk_list(source: &mut impl Source, start: u64, end: u64) -> Result<Option<List>> {
-    let known = [b"LIST", b"list", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", b"fact", b"PEAK", b"data"];
     for (start, big_endian) in [(start, false), (start + 1, false), (start, true), (start + 1, true)] {
         let mut list = List { has_data: false, left: 0 };
         let mut chunks = Chunks::new(source, start, big_endian)?;
@@ -90,7 +101,7 @@ pub(super) fn is_chunk_list(source: &mut impl Source, start: u64, end: u64) -> R
             chunks.pass(&chunk)?;
         }
         list.left = end.saturating_sub(chunks.position);
-        if names.first().is_some_and(|name| list.left == 0 || known.contains(&name)) {
+        if names.first().is_some_and(|name| list.left == 0 || KNOWN.contains(&name)) {
             return Ok(Some(list));
         }
     }

@@ -1,4 +1,4 @@
-//! Builds the header of a WAV whose length is known before its first sample.
+//! Builds the header of a WAV whose length is known before its first sample, or left open.
 
 use super::format::Format;
 use super::wav::GUID_TAIL;
@@ -9,8 +9,8 @@ use super::wav::GUID_TAIL;
 /// The header is a RIFF, or an RF64 (EBU Tech 3306) if a size needs more than 32 bits. One or two channels get the
 /// plain `fmt ` chunk that libsndfile writes and every reader knows. More channels, or a `mask` other than the default
 /// one, need the extensible `fmt ` chunk. A mask of 0 means that the loudspeaker of each channel is unknown. Float
-/// files get a `fact` chunk.
-pub(super) fn header(format: Format, channels: usize, sample_rate: u32, frames: u64, mask: u32) -> Vec<u8> {
+/// files get a `fact` chunk. Without a number of frames all sizes that depend on it are all ones, as ffmpeg writes them to pipes.
+pub(super) fn header(format: Format, channels: usize, sample_rate: u32, frames: Option<u64>, mask: u32) -> Vec<u8> {
     let float = format == Format::WavF32;
     let extensible = !matches!((channels, mask), (1, 0 | 4) | (2, 0 | 3));
     let tag: u16 = if float { 3 } else { 1 };
@@ -31,12 +31,13 @@ pub(super) fn header(format: Format, channels: usize, sample_rate: u32, frames: 
         (false, false) => {}
     }
 
+    let (is_open, frames) = (frames.is_none(), frames.unwrap_or(0));
     let data_bytes = frames * u64::from(align);
     let fact_bytes = if float { 12 } else { 0 };
     let riff_bytes = 4 + (8 + fields.len() as u64) + fact_bytes + 8 + data_bytes.next_multiple_of(2);
     // A 32-bit size of all ones refers to a 64-bit size in RF64. In RIFF it means that the size was never filled in.
     let wide = riff_bytes >= u64::from(u32::MAX);
-    let size = |size: u64| if wide { [0xFF; 4] } else { (size as u32).to_le_bytes() };
+    let size = |size: u64| if wide || is_open { [0xFF; 4] } else { (size as u32).to_le_bytes() };
 
     let mut header = Vec::new();
     header.extend(if wide { b"RF64" } else { b"RIFF" });
@@ -93,7 +94,7 @@ mod tests {
             b"data",
             &[12, 0, 0, 0],
         ];
-        assert_eq!(header(Format::WavPcm16, 2, 8000, 3, 3), expected.concat());
+        assert_eq!(header(Format::WavPcm16, 2, 8000, Some(3), 3), expected.concat());
     }
 
     #[test]
@@ -117,13 +118,13 @@ mod tests {
             b"data",
             &[24, 0, 0, 0],
         ];
-        assert_eq!(header(Format::WavF32, 3, 8000, 2, 7), expected.concat());
+        assert_eq!(header(Format::WavF32, 3, 8000, Some(2), 7), expected.concat());
     }
 
     #[test]
     fn a_size_beyond_32_bits_makes_an_rf64() {
         let frames = 1 << 32;
-        let file = header(Format::WavPcm24, 1, 48_000, frames, 0);
+        let file = header(Format::WavPcm24, 1, 48_000, Some(frames), 0);
         let ds64 = [36 + 36 + 3 * frames, 3 * frames, frames].map(u64::to_le_bytes);
         let expected = [b"RF64", &[0xFF; 4][..], b"WAVEds64", &[28, 0, 0, 0], ds64.as_flattened(), &[0; 4]].concat();
         assert_eq!(file[..48], expected);
@@ -136,8 +137,8 @@ mod tests {
     #[test]
     fn the_largest_riff_is_not_an_rf64() {
         let most = (u64::from(u32::MAX) - 1 - 36) / 2;
-        assert!(header(Format::WavPcm16, 1, 8000, most, 0).starts_with(b"RIFF\xFE\xFF\xFF\xFF"));
-        assert!(header(Format::WavPcm16, 1, 8000, most + 1, 0).starts_with(b"RF64"));
+        assert!(header(Format::WavPcm16, 1, 8000, Some(most), 0).starts_with(b"RIFF\xFE\xFF\xFF\xFF"));
+        assert!(header(Format::WavPcm16, 1, 8000, Some(most + 1), 0).starts_with(b"RF64"));
     }
 
     #[test]
@@ -145,7 +146,7 @@ mod tests {
         for (format, bits) in [(Format::WavF32, None), (Format::WavPcm16, Some(16)), (Format::WavPcm24, Some(24))] {
             for channels in [1, 2, 3, 8, 256] {
                 let data = vec![0; 5 * channels * format.sample_bytes()];
-                let found = read(header(format, channels, 44_100, 5, 0), &data);
+                let found = read(header(format, channels, 44_100, Some(5), 0), &data);
                 assert_eq!(found, (channels, 44_100, bits, Vec::new()), "{format} {channels}");
             }
         }

@@ -29,6 +29,22 @@ pub(super) enum Kind {
     Container,
 }
 
+impl Kind {
+    /// The name of the type, for messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Wav => "wav",
+            Self::Wave64 => "wave64",
+            Self::Aiff => "aiff",
+            Self::Caf => "caf",
+            Self::Flac => "flac",
+            Self::Ogg => "ogg",
+            Self::Mp3 => "mp3",
+            Self::Container => "m4a or mp4",
+        }
+    }
+}
+
 /// Returns the type of a file and the position where it begins. Skips leading tags, and junk before an MP3.
 pub(super) fn of(path: &Path, source: &mut impl Source) -> Result<(Kind, u64)> {
     let mut start = 0;

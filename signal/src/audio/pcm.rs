@@ -2,7 +2,7 @@
 
 use super::source::{Blocks, Shape};
 use crate::{Error, Result};
-use std::io::{BufReader, Read, Take};
+use std::io::{BufReader, ErrorKind, Read, Take};
 use std::path::{Path, PathBuf};
 
 /// Bytes decoded at a time.
@@ -122,8 +122,10 @@ pub(super) struct Samples<S> {
     input: Take<BufReader<S>>,
     /// Oddities of the file.
     warnings: Vec<String>,
-    /// The raw bytes of a block.
+    /// The raw bytes of a block; between blocks, those of a frame that has begun.
     bytes: Vec<u8>,
+    /// Whether it is known where 24 bits stand in 4 bytes, if that is the encoding.
+    is_settled: bool,
 }
 
 impl<S: Read + Send + Sync + 'static> Samples<S> {
@@ -136,26 +138,69 @@ impl<S: Read + Send + Sync + 'static> Samples<S> {
         length: u64,
         warnings: Vec<String>,
     ) -> (Shape, Box<dyn Blocks>) {
+        (layout.shape(), Box::new(Self::new(path, source, layout, length, warnings)))
+    }
+}
+
+impl<S: Read> Samples<S> {
+    /// The same, not behind a box.
+    pub(super) fn new(path: &Path, source: S, layout: Layout, length: u64, warnings: Vec<String>) -> Self {
         let input = BufReader::new(source).take(length);
-        (layout.shape(), Box::new(Self { path: path.into(), layout, input, warnings, bytes: Vec::new() }))
+        let is_settled = layout.encoding != Encoding::I24Of32;
+        Self { path: path.into(), layout, input, warnings, bytes: Vec::new(), is_settled }
+    }
+
+    /// What is read from.
+    pub(super) fn source(&self) -> &S {
+        self.input.get_ref().get_ref()
+    }
+
+    /// Reads the bytes that are there, and waits for one frame at least. While it is not known where 24 bits stand in 4 bytes, waits
+    /// for a whole block.
+    fn fill(&mut self) -> std::io::Result<()> {
+        let frame = self.layout.frame_bytes() as usize;
+        let (most, mut count) = (BLOCK / frame * frame, self.bytes.len());
+        self.bytes.resize(most, 0);
+        while count < if self.is_settled { frame } else { most } {
+            match self.input.read(&mut self.bytes[count..]) {
+                Ok(0) => break,
+                Ok(read) => count += read,
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        self.bytes.truncate(count);
+        Ok(())
+    }
+
+    /// Finds out where 24 bits stand in 4 bytes: at the top if a top byte is no sign. The first block that is not all silent decides.
+    fn settle(&mut self, whole: usize) {
+        let bytes = &self.bytes[..whole];
+        if !self.is_settled && bytes.iter().any(|&byte| byte != 0) {
+            self.is_settled = true;
+            if bytes.as_chunks::<4>().0.iter().any(|&[.., top]| !matches!(top, 0 | 0xFF)) {
+                self.layout.encoding = Encoding::I32;
+            }
+        }
     }
 }
 
 impl<S: Read + Send + Sync> Blocks for Samples<S> {
     fn next(&mut self, block: &mut Vec<Vec<f32>>, warnings: &mut Vec<String>) -> Result<bool> {
-        let frame = self.layout.frame_bytes();
-        let most = BLOCK as u64 / frame * frame;
-        self.bytes.clear();
-        self.input.by_ref().take(most).read_to_end(&mut self.bytes).map_err(Error::io(&self.path, "read"))?;
-        if (self.bytes.len() as u64) < frame {
+        let frame = self.layout.frame_bytes() as usize;
+        self.fill().map_err(Error::io(&self.path, "read"))?;
+        let whole = self.bytes.len() / frame * frame;
+        if whole == 0 {
             warnings.append(&mut self.warnings);
             return Ok(false);
         }
         if self.layout.big_endian {
-            self.bytes.chunks_exact_mut(self.layout.sample_bytes()).for_each(<[u8]>::reverse);
+            self.bytes[..whole].chunks_exact_mut(self.layout.sample_bytes()).for_each(<[u8]>::reverse);
         }
+        self.settle(whole);
         block.iter_mut().for_each(Vec::clear);
-        self.layout.decode(&self.bytes, block);
+        self.layout.decode(&self.bytes[..whole], block);
+        self.bytes.drain(..whole);
         Ok(true)
     }
 }

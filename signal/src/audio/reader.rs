@@ -1,10 +1,12 @@
 //! Reads audio files block by block.
 
 use super::kind::{self, Kind};
+use super::pipe::Pipe;
 use super::source::{Blocks, Shape, Source};
 use super::{Recording, aiff, caf, first, packets, wav, wave64};
 use crate::{Error, Result};
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Full scale is 1. Sums of louder samples, as transforms make them, could exceed what f32 holds.
@@ -53,7 +55,28 @@ impl Reader {
             Kind::Caf => caf::open(name, source, start)?,
             Kind::Flac | Kind::Ogg | Kind::Mp3 | Kind::Container => packets::open(name, kind, source, start)?,
         };
-        Ok(Self { name: name.into(), shape, blocks, warnings: Vec::new(), position: 0, ended: false })
+        Ok(Self::of(name, shape, blocks))
+    }
+
+    /// Reads a WAV that comes once, from a pipe. A block holds what is there, and [`read`](Self::read) waits for one sample at
+    /// least. Sizes may be open, as programs write them that cannot go back to their header. Error messages use `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open). [`Error::Audio`] for any other type of file.
+    pub fn stream(name: &Path, input: impl Read + Send + Sync + 'static) -> Result<Self> {
+        let mut source = Pipe::new(input);
+        let (kind, start) = kind::of(name, &mut source)?;
+        if kind != Kind::Wav {
+            let reason = "and only wav is read from a pipe; convert it on the way: ffmpeg -i - -f wav - |";
+            return Err(Error::audio(name, format!("is {}, {reason}", kind.name())));
+        }
+        let (shape, blocks) = wav::open(name, source, start)?;
+        Ok(Self::of(name, shape, blocks))
+    }
+
+    fn of(name: &Path, shape: Shape, blocks: Box<dyn Blocks>) -> Self {
+        Self { name: name.into(), shape, blocks, warnings: Vec::new(), position: 0, ended: false }
     }
 
     /// C.

@@ -1,12 +1,20 @@
 //! What samples are read from, and how they come.
 
 use crate::Result;
-use std::io::{Read, Seek};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
 /// A seekable source of bytes: a file, or memory behind a [`Cursor`](std::io::Cursor).
 pub trait Source: Read + Seek + Send + Sync + 'static {}
 
 impl<T: Read + Seek + Send + Sync + 'static> Source for T {}
+
+/// The position after the last byte of a source, or None if it does not know that before it is there.
+pub(super) fn end_of(source: &mut impl Source) -> std::io::Result<Option<u64>> {
+    match source.seek(SeekFrom::End(0)) {
+        Err(cause) if cause.kind() == ErrorKind::NotSeekable => Ok(None),
+        end => end.map(Some),
+    }
+}
 
 /// The header fields that describe the samples.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,8 @@
 
 use super::chunks::{Chunks, is_chunk_list};
 use super::pcm::{Encoding, Layout, Samples, number};
-use super::source::{Blocks, Shape, Source};
+use super::source::{Blocks, Shape, Source, end_of};
+use super::tail::{self, Declared};
 use super::{implausible, tags};
 use crate::{Error, Result};
 use std::io::{Read, SeekFrom};
@@ -49,13 +50,17 @@ pub(super) fn open(path: &Path, mut source: impl Source, start: u64) -> Result<(
                 }
             }
             b"data" => {
-                let Some(mut layout) = layout else {
+                let Some(layout) = layout else {
                     return Err(Error::audio(path, "has a `data` chunk before any `fmt ` chunk; convert it again"));
                 };
-                let data = sizes.data(&mut source, chunk.start, chunk.size, layout.frame_bytes()).map_err(read)?;
-                if layout.encoding == Encoding::I24Of32 && stands_on_top(&mut source, chunk.start).map_err(read)? {
-                    layout.encoding = Encoding::I32;
-                }
+                let declared = sizes.declared(chunk.size);
+                let Some(end) = end_of(&mut source).map_err(read)? else {
+                    source.seek(SeekFrom::Start(chunk.start)).map_err(read)?;
+                    let is_confirmed = declared.is_some_and(|bytes| sizes.confirm(chunk.start, bytes));
+                    return Ok(tail::open(path, source, layout, Declared { bytes: declared, is_confirmed }));
+                };
+                let place = Place { start: chunk.start, size: chunk.size, there: end - chunk.start };
+                let data = sizes.data(&mut source, &place, declared, layout.frame_bytes()).map_err(read)?;
                 source.seek(SeekFrom::Start(chunk.start)).map_err(read)?;
                 return Ok(Samples::open(path, source, layout, data.length, data.warnings));
             }
@@ -85,6 +90,15 @@ struct Sizes {
     start: u64,
 }
 
+/// Where the samples are.
+struct Place {
+    start: u64,
+    /// Their size, as their chunk declares it.
+    size: u64,
+    /// The bytes up to the end of the file.
+    there: u64,
+}
+
 /// The number of sample bytes, and oddities of the sizes.
 struct Data {
     length: u64,
@@ -92,17 +106,36 @@ struct Data {
 }
 
 impl Sizes {
-    /// Decides how many bytes of samples follow `start`, given a declared `size`. Sizes that agree with each other and
-    /// with the file are used. Otherwise the length of the file decides.
-    fn data(&self, source: &mut impl Source, start: u64, size: u64, frame: u64) -> std::io::Result<Data> {
-        let odd = |length, warning: String| Ok(Data { length, warnings: vec![warning] });
-        let there = source.seek(SeekFrom::End(0))? - start;
-        let end = tags::trailing(source)?.max(start);
-        let declared = match (size, self.wide) {
-            (0 | OPEN, Some(wide)) if wide > 0 => Some(wide),
-            (0 | OPEN, _) => None,
+    /// The bytes of samples that the header declares, given the `size` of their chunk. None if it leaves them open.
+    fn declared(&self, size: u64) -> Option<u64> {
+        match (size, self.wide) {
+            (0 | OPEN, Some(wide)) => Some(wide).filter(|&wide| wide > 0 && wide < i64::MAX as u64),
+            (0 | OPEN, None) => None,
             _ => Some(size),
-        };
+        }
+    }
+
+    /// Whether the RIFF ends with so many bytes of samples from `start` on.
+    fn confirm(&self, start: u64, bytes: u64) -> bool {
+        let data_end = start.saturating_add(bytes);
+        (data_end..data_end.saturating_add(SLACK)).contains(&self.riff_end())
+    }
+
+    fn riff_end(&self) -> u64 {
+        (self.start + 8).saturating_add(self.riff)
+    }
+
+    /// Decides how many bytes of samples there are. Sizes that agree with each other and with the file are used. Otherwise the
+    /// length of the file decides.
+    fn data(
+        &self,
+        source: &mut impl Source,
+        &Place { start, size, there }: &Place,
+        declared: Option<u64>,
+        frame: u64,
+    ) -> std::io::Result<Data> {
+        let odd = |length, warning: String| Ok(Data { length, warnings: vec![warning] });
+        let end = tags::trailing(source)?.max(start);
         let Some(declared) = declared else {
             if size == 0 && (end == start || is_chunk_list(source, start, end)?.is_some()) {
                 return Ok(Data { length: 0, warnings: Vec::new() });
@@ -119,9 +152,8 @@ impl Sizes {
         // A pad byte follows a chunk of odd size; some writers forget it.
         let data_end = start + declared;
         let after = end.saturating_sub(data_end + declared % 2);
-        let riff_end = (self.start + 8).saturating_add(self.riff);
         let mut warnings = Vec::new();
-        if riff_end < data_end {
+        if self.riff_end() < data_end {
             warnings.push(format!("its riff size of {} bytes is too small; used its data size", self.riff));
         }
         if after < frame {
@@ -136,7 +168,7 @@ impl Sizes {
                     warnings.push(format!("ignored {} bytes after its last chunk", list.left));
                 }
             }
-            None if (data_end..data_end + SLACK).contains(&riff_end) => {
+            None if self.confirm(start, declared) => {
                 warnings.push(format!("ignored {after} bytes after the samples"));
             }
             None => {
@@ -146,22 +178,6 @@ impl Sizes {
             }
         }
         Ok(Data { length: declared, warnings })
-    }
-}
-
-/// Whether 24-bit samples are aligned to the top of their 4 bytes, not to the bottom. The first bytes that are not all
-/// silent decide.
-fn stands_on_top(source: &mut impl Source, start: u64) -> std::io::Result<bool> {
-    source.seek(SeekFrom::Start(start))?;
-    loop {
-        let mut bytes = Vec::new();
-        source.by_ref().take(1 << 16).read_to_end(&mut bytes)?;
-        if bytes.iter().any(|&byte| byte != 0) {
-            return Ok(bytes.as_chunks::<4>().0.iter().any(|&[.., top]| !matches!(top, 0 | 0xFF)));
-        }
-        if bytes.is_empty() {
-            return Ok(false);
-        }
     }
 }
 

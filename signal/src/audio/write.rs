@@ -34,8 +34,8 @@ pub struct Writer {
     path: PathBuf,
     format: Format,
     channels: usize,
-    /// The announced length.
-    frames: u64,
+    /// The announced length; None: it is left open.
+    frames: Option<u64>,
     written: u64,
     clipped: u64,
     /// The encoded bytes of a block.
@@ -44,7 +44,7 @@ pub struct Writer {
 }
 
 enum Sink {
-    Wav(File),
+    Wav(Box<dyn Write + Send>),
     Flac(Box<FlacWriter>),
 }
 
@@ -84,15 +84,43 @@ impl Writer {
         let file = match format {
             Format::WavF32 | Format::WavPcm16 | Format::WavPcm24 => {
                 let mut file = File::create(path).map_err(Error::io(path, "create"))?;
-                let header = header(format, channels, sample_rate, frames, mask);
+                let header = header(format, channels, sample_rate, Some(frames), mask);
                 file.write_all(&header).map_err(Error::io(path, "write"))?;
-                Sink::Wav(file)
+                Sink::Wav(Box::new(file))
             }
             Format::Flac16 | Format::Flac24 => {
                 Sink::Flac(Box::new(FlacWriter::create(path, format.sample_bytes(), channels, sample_rate, mask)?))
             }
         };
-        Ok(Self { path: path.into(), format, channels, frames, written: 0, clipped: 0, bytes: Vec::new(), file })
+        Ok(Self::over(path, (format, channels), Some(frames), file))
+    }
+
+    /// Writes a WAV of unknown length to `output`, which is flushed after each block. Its header leaves the sizes open, all ones, as
+    /// programs do that write to a pipe. Errors call it `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it cannot be written to. [`Error::Audio`] for a FLAC, whose header is written last, and as
+    /// [`masked`](Self::masked).
+    pub fn stream(
+        name: &Path,
+        mut output: impl Write + Send + 'static,
+        format: Format,
+        (channels, sample_rate, mask): (usize, u32, u32),
+    ) -> Result<Self> {
+        if format.extension() == "flac" {
+            return Err(Error::audio(name, "cannot hold a flac, whose header is written last; use a wav format"));
+        }
+        if let Some(reason) = format.refuses(channels, sample_rate) {
+            return Err(Error::audio(name, reason));
+        }
+        let header = header(format, channels, sample_rate, None, mask);
+        output.write_all(&header).and_then(|()| output.flush()).map_err(Error::io(name, "write"))?;
+        Ok(Self::over(name, (format, channels), None, Sink::Wav(Box::new(output))))
+    }
+
+    fn over(path: &Path, (format, channels): (Format, usize), frames: Option<u64>, file: Sink) -> Self {
+        Self { path: path.into(), format, channels, frames, written: 0, clipped: 0, bytes: Vec::new(), file }
     }
 
     /// Appends a block (C, n) of any length. Integer formats round to nearest and clip to full scale.
@@ -118,8 +146,8 @@ impl Writer {
                 format!("sample {index} of channel {channel} (from 0) came out NaN or infinite; please report it");
             return Err(Error::audio(&self.path, reason));
         }
-        if length as u64 > self.frames - self.written {
-            return Err(self.not_as_announced(self.written + length as u64));
+        if let Some(frames) = self.frames.filter(|frames| length as u64 > frames - self.written) {
+            return Err(self.not_as_announced(self.written + length as u64, frames));
         }
         let step = BLOCK / (self.channels * self.format.sample_bytes());
         for start in (0..length).step_by(step) {
@@ -130,6 +158,9 @@ impl Writer {
                 Sink::Wav(file) => file.write_all(&self.bytes).map_err(Error::io(&self.path, "write"))?,
                 Sink::Flac(flac) => flac.write(&self.path, &self.bytes)?,
             }
+        }
+        if let (Sink::Wav(file), None) = (&mut self.file, self.frames) {
+            file.flush().map_err(Error::io(&self.path, "write"))?;
         }
         self.written += length as u64;
         Ok(())
@@ -142,13 +173,14 @@ impl Writer {
     ///
     /// [`Error::Io`], for example if the disk is full. [`Error::Input`] if fewer frames were written than announced.
     pub fn finish(self) -> Result<u64> {
-        if self.written != self.frames {
-            return Err(self.not_as_announced(self.written));
+        if let Some(frames) = self.frames.filter(|&frames| self.written != frames) {
+            return Err(self.not_as_announced(self.written, frames));
         }
         match self.file {
             Sink::Wav(mut file) => {
-                let bytes = self.frames * (self.channels * self.format.sample_bytes()) as u64;
-                let pad: &[u8] = if bytes % 2 == 1 { &[0] } else { &[] };
+                let bytes = self.written * (self.channels * self.format.sample_bytes()) as u64;
+                // Where sizes are open, a pad byte would be read as a part of a sample.
+                let pad: &[u8] = if bytes % 2 == 1 && self.frames.is_some() { &[0] } else { &[] };
                 file.write_all(pad).map_err(Error::io(&self.path, "write"))?;
             }
             Sink::Flac(flac) => flac.finish(&self.path)?,
@@ -156,8 +188,8 @@ impl Writer {
         Ok(self.clipped)
     }
 
-    fn not_as_announced(&self, written: u64) -> Error {
-        let (path, frames) = (self.path.display(), self.frames);
+    fn not_as_announced(&self, written: u64, frames: u64) -> Error {
+        let path = self.path.display();
         Error::input(format!("{path}: {written} frames were written, but {frames} were announced"))
     }
 }

@@ -157,6 +157,17 @@ impl Bands {
         Ok(Self { edges, count, columns, touched, spreading: self.spreading })
     }
 
+    /// The map of [`below`](Self::below) for data that have the lowest `bins` bins alone.
+    ///
+    /// # Errors
+    /// Those of [`below`](Self::below).
+    pub fn of_lowest(self, bins: usize) -> Result<Self> {
+        let mut map = self.below(bins)?;
+        // No band reaches those that are left out.
+        map.columns.truncate(bins);
+        Ok(map)
+    }
+
     /// The edges in Hz. Of B logarithmic bands there are B + 1, and band b lies between edges b and b + 1. Of B mel bands
     /// there are B + 2, and band b lies between edges b and b + 2, with its peak at edge b + 1.
     pub fn edges(&self) -> &[f64] {
@@ -611,6 +622,17 @@ mod tests {
         // Bins that the removed band had copy the nearest.
         let masks = octaves.spread(array![[0.2, 0.6]].view()).unwrap();
         near(&masks, &array![[0.2, 0.2, 0.4, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]]);
+    }
+
+    #[test]
+    fn middles_lie_between_the_edges() {
+        let octaves = Bands::log(8000, 256, 1, 500.0..2000.0).unwrap();
+        let near = |got: Vec<f64>, expected: &[f64]| {
+            got.len() == expected.len() && got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9)
+        };
+        assert!(near(octaves.middles(), &[500.0 * 2f64.sqrt(), 1000.0 * 2f64.sqrt()]), "{:?}", octaves.middles());
+        let mel = crate::spectrogram::BandMap::mel(5, 8000).bands(8000, 256).unwrap().unwrap();
+        assert!(near(mel.middles(), &mel.edges()[1..6]), "{:?}", mel.middles());
     }
 
     #[test]

@@ -20,8 +20,8 @@ const BLOCK: usize = 32;
 /// the block sizes nor on the thread count. Memory between calls is one window.
 pub struct OverlapAdd<T: Sample> {
     stft: Stft<T>,
-    samples: usize,
-    frames: usize,
+    /// The samples of the signal, once they are known.
+    samples: Option<usize>,
     /// Frames pushed so far.
     taken: usize,
     /// Padding zeros before the signal that remain to be dropped.
@@ -37,15 +37,19 @@ pub struct OverlapAdd<T: Sample> {
 impl<T: Sample> Stft<T> {
     /// The streaming inverse for a signal of `samples` samples.
     pub fn overlap_add(&self, samples: usize) -> OverlapAdd<T> {
-        OverlapAdd::new(self.clone(), samples)
+        OverlapAdd::new(self.clone(), Some(samples))
+    }
+
+    /// The streaming inverse for a signal whose length [`OverlapAdd::end`] tells later.
+    pub fn overlap_add_open(&self) -> OverlapAdd<T> {
+        OverlapAdd::new(self.clone(), None)
     }
 }
 
 impl<T: Sample> OverlapAdd<T> {
-    pub(super) fn new(stft: Stft<T>, samples: usize) -> Self {
+    fn new(stft: Stft<T>, samples: Option<usize>) -> Self {
         Self {
             samples,
-            frames: stft.frames(samples),
             taken: 0,
             lead: stft.lead(),
             written: 0,
@@ -67,23 +71,36 @@ impl<T: Sample> OverlapAdd<T> {
         Ok(())
     }
 
+    /// Says how long the signal is. A frame that reaches beyond the signal is pushed after this.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there was an end before, or if more frames were pushed than the signal has.
+    pub fn end(&mut self, samples: usize) -> Result<()> {
+        let (pushed, frames) = (self.taken, self.stft.frames(samples));
+        if self.samples.is_some() || self.written > samples || pushed > frames {
+            return Err(Error::input(format!("{samples} samples end before the {pushed} frames that were pushed")));
+        }
+        self.samples = Some(samples);
+        Ok(())
+    }
+
     /// Appends the last samples to `out`. The total output then has the signal's length.
     ///
     /// # Errors
-    /// [`Error::Input`] if frames are missing.
+    /// [`Error::Input`] if the end or frames are missing.
     pub fn finish(mut self, out: &mut Vec<T>) -> Result<()> {
-        if self.taken < self.frames {
-            return Err(Error::input(format!(
-                "{} frames are too few for {} samples, which have {}",
-                self.taken, self.samples, self.frames
-            )));
+        let samples = self.samples.ok_or_else(|| Error::input("the signal has no end yet"))?;
+        let frames = self.stft.frames(samples);
+        if self.taken < frames {
+            let taken = self.taken;
+            return Err(Error::input(format!("{taken} frames are too few for {samples} samples, which have {frames}")));
         }
         let (window, hop) = (self.sum.len(), self.stft.params().hop);
         for (hops, start) in (0..window).step_by(hop).enumerate() {
             self.weigh(1 + hops);
             self.write(hop.min(window - start), out);
         }
-        out.resize(out.len() + self.samples - self.written, T::zero());
+        out.resize(out.len() + samples - self.written, T::zero());
         Ok(())
     }
 
@@ -92,13 +109,10 @@ impl<T: Sample> OverlapAdd<T> {
         if bins != self.stft.bins() {
             return Err(Error::input(format!("frames of {bins} bins do not fit a transform of {}", self.stft.bins())));
         }
-        if count > self.frames - self.taken {
-            return Err(Error::input(format!(
-                "{} frames are too many for {} samples, which have {}",
-                self.taken + count,
-                self.samples,
-                self.frames
-            )));
+        let Some(samples) = self.samples else { return Ok(()) };
+        let (frames, of) = (self.taken + count, self.stft.frames(samples));
+        if frames > of {
+            return Err(Error::input(format!("{frames} frames are too many for {samples} samples, which have {of}")));
         }
         Ok(())
     }
@@ -160,7 +174,7 @@ impl<T: Sample> OverlapAdd<T> {
     /// Writes the first `count` samples, at most a hop, which no later frame covers, and advances.
     fn write(&mut self, count: usize, out: &mut Vec<T>) {
         let from = self.lead.min(count);
-        let to = count.min(from + self.samples - self.written);
+        let to = self.samples.map_or(count, |samples| count.min(from + samples - self.written));
         let of = |(&sum, &weight): (&T, &T)| if weight > T::zero() { sum / weight } else { T::zero() };
         out.extend(zip(&self.sum[from..to], &self.weight[from..to]).map(of));
         self.lead -= from;
@@ -266,6 +280,31 @@ mod tests {
         let whole = round_trip(&stft, &signal, usize::MAX);
         for block in [1, 2, 5, 64] {
             assert_eq!(round_trip(&stft, &signal, block), whole, "blocks of {block}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_comes_late_changes_no_bit() {
+        for (window, hop) in [(30, 7), (8, 8)] {
+            let stft = stft::<f32>(window, hop, 45, Shape::Hamming, Pad::Full);
+            for samples in [1, 20, 96, 100] {
+                let signal: Vec<f32> = chirp(samples).into_iter().map(f32::rounded).collect();
+                let (mut inverse, mut out) = (stft.overlap_add_open(), vec![]);
+                let frames = stft.frames(samples);
+                // As long as a frame ends within the signal, nobody needs to know where the signal ends.
+                let inside = (0..frames).take_while(|&frame| stft.reach(frame..frame + 1).end <= samples).count();
+                inverse.push(stft.forward(&signal, 0, 0..inside).view(), &mut out).unwrap();
+                assert!(out.len() <= samples);
+                inverse.end(samples).unwrap();
+                assert!(inverse.end(samples).is_err(), "a second end");
+                inverse.push(stft.forward(&signal, 0, inside..frames).view(), &mut out).unwrap();
+                inverse.finish(&mut out).unwrap();
+                assert_eq!(out, round_trip(&stft, &signal, usize::MAX), "{window} {hop} {samples}");
+            }
+            let mut inverse = stft.overlap_add_open();
+            assert!(stft.overlap_add_open().finish(&mut vec![]).is_err(), "no end");
+            inverse.push(stft.forward(&[1.0; 99], 0, 0..9).view(), &mut vec![]).unwrap();
+            assert!(inverse.end(9).is_err(), "an end in the past");
         }
     }
 

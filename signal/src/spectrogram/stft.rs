@@ -196,6 +196,12 @@ impl<T: Sample> Stft<T> {
         (frames.start * hop).saturating_sub(self.lead())..end.saturating_sub(self.lead())
     }
 
+    /// How many frames end within the first so many samples of a signal.
+    pub fn frames_within(&self, samples: usize) -> usize {
+        let StftParams { window, hop, .. } = self.params;
+        (samples + self.lead()).checked_sub(window).map_or(0, |after| after / hop + 1)
+    }
+
     /// The number of padding zeros before the signal.
     pub(super) fn lead(&self) -> usize {
         match self.params.pad {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use partwise::Separation;
-use partwise::schedule::{self, Listing};
+use partwise::schedule::Listing;
 
 use super::super::common::heading::{FILES, JOBS, MODEL};
 use super::super::description::{self, Options, PRINT};
 use super::super::interrupt::Interrupts;
-use super::super::{Common, Ending, escaped, examples, progress, say};
+use super::super::{Common, Ending, escaped, examples, progress, say, sources};
 use super::address::Address;
 use super::jobs::Job;
 use super::order::Order;
@@ -31,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 #[derive(Args)]
 #[command(after_long_help = examples::SUBMIT)]
 pub(super) struct Submit {
-    /// Files, folders, globs, @list.txt or @list.jsonl
+    /// Files, folders, globs, @list.txt, @list.jsonl, or @- for a list on stdin
     #[arg(required_unless_present = PRINT, value_name = "INPUT")]
     inputs: Vec<String>,
     /// The name of a model of the service, see `partwise client models`
@@ -62,7 +62,7 @@ impl Submit {
         }
         let service = address.service()?;
         let order = Order::of(&separation, self.model.clone())?;
-        let Listing { inputs, left_out } = schedule::list(&self.inputs, self.output.as_deref())?;
+        let Listing { inputs, left_out } = sources::listing(&self.inputs, self.output.as_deref())?;
         if !left_out.is_empty() {
             log::warn!("{}: {left_out}", self.inputs.join(", "));
         }

@@ -65,7 +65,8 @@ impl Training {
             "fast|normal|best",
             "How much time may go into quality: fast (one set of bases, few updates), normal, or best (all that helps); the model \
              keeps it, and separate follows it [default: normal]",
-        ),
+        )
+        .first(),
         Flag::count(
             "members",
             "N",

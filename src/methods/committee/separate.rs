@@ -43,7 +43,7 @@ impl<E: Products + Momentum + Glue + Shifts> OnBins<E> {
     /// Brings the lowest so many bins of a member up.
     fn new(engine: &E, member: MemberOf, bins: usize, settings: Settings) -> Result<Self> {
         let MemberOf { manner: &Manner { context, stride, levelling, .. }, bases, divergence, bands } = member;
-        let bands = bands.map(|bands| bands.below(bins)).transpose()?;
+        let bands = bands.map(|bands| bands.of_lowest(bins)).transpose()?;
         let (in_bins, sources) = lowest(&bases, context, bins);
         let mut sums = vec![0.0; in_bins.ncols()];
         for row in in_bins.rows() {

@@ -81,7 +81,8 @@ impl Separation {
             "sources",
             "J",
             "How many sources a recording has; they are called source1, the loudest, and so on [default: 2]",
-        ),
+        )
+        .first(),
         Flag::count("time_lags", "T", "Frames that a pattern reaches over [default: 7, or 20 with --init-bases]"),
         Flag::count(
             "pitch_lags",

@@ -72,7 +72,8 @@ impl Separation {
             "K[:NAME]",
             "Learn a source more on each recording: K free components beside those of the model, for what nobody recorded alone \
              [default with --method rest: 10:rest]",
-        ),
+        )
+        .first(),
         Flag::number(
             "sparsity",
             "L",
