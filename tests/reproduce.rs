@@ -32,6 +32,28 @@ const SMALL: [&str; 14] = [
     "10,-5",
 ];
 
+/// The names of the tracks that the page of an experiment plays, recording by recording. Their files are there, they sound, and
+/// they are those of another run.
+fn heard(world: &World, [folder, again]: [&str; 2]) -> Vec<Vec<String>> {
+    let page = std::fs::read_to_string(world.path(&format!("{folder}/report.html"))).unwrap();
+    let track = |tag: &str| {
+        let value = |name: &str| tag.split(&format!(" {name}=\"")).nth(1).unwrap().split('"').next().unwrap();
+        let file = |folder: &str| world.path(&format!("{folder}/{}", value("src")));
+        assert!(partwise::audio::read(&file(folder)).unwrap().peak() > 0.0, "{}", value("src"));
+        assert!(std::fs::read(file(folder)).unwrap() == std::fs::read(file(again)).unwrap(), "{}", value("src"));
+        value("aria-label").replace("&#39;", "'")
+    };
+    let section = |section: &str| section.split("<audio ").skip(1).map(track).collect();
+    page.split("<section class=\"listening\"").skip(1).map(section).collect()
+}
+
+/// These tracks: the mixture, and every source by these methods and true.
+fn tracks(sources: &[&str], methods: &[&str]) -> Vec<String> {
+    let of =
+        |source: &&str| methods.iter().chain(&["true"]).map(|method| format!("{source}, {method}")).collect::<Vec<_>>();
+    std::iter::once("mixture".into()).chain(sources.iter().flat_map(of)).collect()
+}
+
 #[test]
 fn the_gain_prior_experiment_reports_its_findings() {
     let world = world();
@@ -65,7 +87,9 @@ fn the_gain_prior_experiment_reports_its_findings() {
         assert!(read(&format!("one/{name}")) == read(&format!("two/{name}")), "{name} differs from run to run");
     }
     assert_eq!(serde_json::from_str::<serde_json::Value>(&read("one/findings.json")).unwrap(), found);
-    assert_eq!(read("one/report.html").matches("<svg").count(), 2);
+    let methods = ["no prior", "weights of 0.1, the paper's gradient", "weights from the data, the exact gradient"];
+    assert_eq!(heard(&world, ["one", "two"]), vec![tracks(&["speech", "music"], &methods); 2]);
+    assert_eq!(read("one/report.html").matches("<svg").count(), 2 + 2 * 9);
     // Another seed draws other stretches.
     let other = json(&run(&["-o", "three", "--json", "--seed", "1"]));
     assert_ne!(other["tables"][0], found["tables"][0]);
@@ -187,7 +211,9 @@ fn the_nmf2d_experiment_reports_its_findings() {
         assert!(read(&format!("one/{name}.svg")).contains(part), "{part} in {name}");
     }
     assert_eq!(serde_json::from_str::<serde_json::Value>(&read("one/findings.json")).unwrap(), found);
-    assert_eq!(read("one/report.html").matches("<svg").count(), 3);
+    let methods = ["NMF2D, eu, 8 pitch lags", "NMFD, eu, 2 time lags"];
+    assert_eq!(heard(&world, ["one", "two"]), [tracks(&["reed", "bell"], &methods)]);
+    assert_eq!(read("one/report.html").matches("<svg").count(), 3 + 7);
     let other = json(&run(&["-o", "three", "--json", "--seed", "1", "--nmfd-lags", "3,1,3"]));
     assert_ne!(other["tables"][1]["rows"][0], found["tables"][1]["rows"][0]);
     let names = other["tables"][0]["rows"].as_array().unwrap().iter().map(|row| row[0].as_str().unwrap());
@@ -293,6 +319,8 @@ fn the_discriminative_experiment_reports_its_findings() {
     for name in ["findings.json", "snr-mel.svg", "snr-wav.svg", "report.html"] {
         assert!(read(&format!("one/{name}")) == read(&format!("two/{name}")), "{name} differs from run to run");
     }
+    let methods = ["SNMF", "DNMF", "DNMF, separation", "NMF, 128 ms"];
+    assert_eq!(heard(&world, ["one", "two"]), [tracks(&["ada", "bea"], &methods), tracks(&["ada", "cal"], &methods)]);
     // Powers and other starts give other numbers.
     assert_ne!(json(&run(&["-o", "three", "--json", "--spectrum", "power"]))["tables"][0], found["tables"][0]);
     assert_ne!(json(&run(&["-o", "four", "--json", "--seed", "1"]))["tables"][0], found["tables"][0]);
@@ -360,6 +388,10 @@ fn the_averaged_experiment_reports_its_findings() {
     for name in ["sdr.svg", "posterior.svg", "free-energy.svg"] {
         assert!(read(&format!("one/{name}")) == read(&format!("two/{name}")), "{name} differs from run to run");
     }
+    let mut expected =
+        tracks(&["speech"], &["averaged, fusion, background", "averaged, joint, background", "nmf, kl, K = 64"]);
+    expected.push("noise, true".into());
+    assert_eq!(heard(&world, ["one", "two"]), [expected]);
     for (options, parts) in [
         (&["--draws", "0"][..], &["at least one draw"][..]),
         (&["--orders", "2,2"], &["2 is given twice"]),
@@ -407,6 +439,9 @@ fn the_experiment_on_learned_costs_reports_its_findings() {
         let picture = std::fs::read_to_string(world.path(&format!("one/{figure}.svg"))).unwrap();
         assert!(picture.contains("t, ν = 4") || picture.contains("t, learned"), "{figure}");
     }
+    let noisy = tracks(&["recording"], &["IS", "t, learned", "GGD, learned", "network, learned"]);
+    let mixed = tracks(&["speaker 1", "speaker 2"], &["IS", "t, learned", "GGD, learned", "network, learned"]);
+    assert_eq!(heard(&world, ["one", "one"]), [noisy, mixed]);
     // Without speakers there is one part, which has the same numbers.
     let alone = json(&succeeds(&["-o", "two", "--json"]));
     assert_eq!((&alone["tables"][0], alone["tables"].as_array().unwrap().len()), (&found["tables"][0], 2));

@@ -51,7 +51,7 @@ struct Averaged {
     /// A folder with subfolders train and test, with recordings of noise alone, each of another noise
     #[arg(long, value_name = "DIR", help_heading = FILES)]
     noise: PathBuf,
-    /// The folder for report.html, findings.json and the pictures
+    /// The folder for report.html, findings.json, the pictures and the sound
     #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Components of the speech models; all are averaged over [default: 2,4,8,16,32,64,128]
@@ -87,7 +87,7 @@ struct Deep {
     /// Folders of one male speaker each, as many; the first female and the first male speaker are a pair, and so on
     #[arg(long, value_name = "DIR", num_args = 1.., help_heading = FILES)]
     male: Vec<PathBuf>,
-    /// The folder for report.html, findings.json and the pictures
+    /// The folder for report.html, findings.json, the pictures and the sound
     #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Steps of every training [default: 200]
@@ -129,7 +129,7 @@ struct Discriminative {
     /// Folders of one male speaker each, with subfolders train and test
     #[arg(long, value_name = "DIR", num_args = 1.., help_heading = FILES)]
     male: Vec<PathBuf>,
-    /// The folder for report.html, findings.json and the pictures
+    /// The folder for report.html, findings.json, the pictures and the sound
     #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Components per speaker; each is tried [default: 70,140,280]
@@ -177,7 +177,7 @@ struct GainPrior {
     /// A folder with subfolders train and test, with recordings of music alone
     #[arg(long, value_name = "DIR", help_heading = FILES)]
     music: PathBuf,
-    /// The folder for report.html, findings.json and the pictures
+    /// The folder for report.html, findings.json, the pictures and the sound
     #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Components per source [default: 128]
@@ -204,7 +204,7 @@ struct Nmf2d {
     /// Recordings of single instruments, two or more at one sample rate; the experiment separates their sum
     #[arg(long, value_name = "FILE", required = true, num_args = 1.., help_heading = FILES)]
     sources: Vec<PathBuf>,
-    /// The folder for report.html, findings.json and the pictures
+    /// The folder for report.html, findings.json, the pictures and the sound
     #[arg(short, long, value_name = "DIR", help_heading = FILES)]
     output: PathBuf,
     /// Length of an NMF2D pattern in frames [default: 7]

@@ -11,7 +11,7 @@ use crate::Result;
 /// The range of colours, in dB below the loudest point of the first signal.
 const RANGE: f32 = 80.0;
 /// Pixels of the small pictures, and the most rows of their images: about what a sharp screen shows.
-const SMALL: (f64, f64) = (340.0, 140.0);
+const SMALL: (f64, f64) = (340.0, 150.0);
 const MOST_ROWS: usize = 192;
 
 /// The spectrograms of several signals of one recording, with common axes and colours: dB below the loudest point of the

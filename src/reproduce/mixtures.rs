@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::heard::Example;
 use crate::audio;
 use crate::random::Stream;
 use crate::{Error, Result};
@@ -25,8 +26,24 @@ pub(super) struct Clip {
 impl Clip {
     /// The mixture in which the target's mean power is `level` dB above that of the other source.
     pub(super) fn mixture(&self, level: f64) -> Vec<f32> {
+        self.target.iter().zip(self.rest_at(level)).map(|(target, rest)| target + rest).collect()
+    }
+
+    /// The rest as it is in this mixture.
+    pub(super) fn rest_at(&self, level: f64) -> Vec<f32> {
         let gain = 10f64.powf(-level / 20.0) as f32;
-        self.target.iter().zip(&self.rest).map(|(target, rest)| target + gain * rest).collect()
+        self.rest.iter().map(|sample| gain * sample).collect()
+    }
+
+    /// This mixture to listen to, with the names of both sources.
+    pub(super) fn example(&self, level: f64, sample_rate: u32, [target, rest]: [&str; 2]) -> Example {
+        let sources = [(target.to_string(), self.target.clone()), (rest.to_string(), self.rest_at(level))];
+        Example::new(
+            format!("{}, {target} at {level} dB over {rest}", self.name),
+            sample_rate,
+            self.mixture(level),
+            sources,
+        )
     }
 }
 

@@ -1,21 +1,24 @@
 //! Repeats the papers' experiments on a user's recordings, and shows the results beside the paper's.
 //!
 //! Each experiment is a file or a folder here. It takes recordings of single sources, mixes them itself, and returns
-//! [`Findings`]: tables and figures. Experiments do not depend on how their findings are shown.
+//! [`Findings`]: tables, figures and examples to listen to. Experiments do not depend on how their findings are shown.
 
 pub mod averaged;
 pub mod deep;
 pub mod discriminative;
 pub mod gain_prior;
+mod heard;
 mod mixtures;
 pub mod nmf2d;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use heard::{Example, Sound};
 use serde::Serialize;
 
-use crate::report::html;
+use crate::report::Comparison;
+use crate::report::html::{self, escape};
 use crate::{Error, Result};
 
 /// Recordings of one source alone.
@@ -43,6 +46,9 @@ pub struct Findings {
     /// The pictures.
     #[serde(skip)]
     pub figures: Vec<Figure>,
+    /// Some mixtures, to listen to.
+    #[serde(skip)]
+    pub examples: Vec<Example>,
 }
 
 /// A table of numbers.
@@ -96,6 +102,8 @@ impl Table {
 pub struct Figure {
     /// The name of its file, without an extension.
     pub name: String,
+    /// Its heading.
+    pub title: String,
     /// A description of what it shows.
     pub caption: String,
     /// The picture.
@@ -118,35 +126,47 @@ impl Findings {
         text
     }
 
-    /// The findings as a self-contained page.
-    pub fn page(&self) -> String {
-        let rows = self.setting.iter().map(|(name, value)| {
-            format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", html::escape(name), html::escape(value))
-        });
-        let mut body = format!("<p>{}</p>\n", html::escape(&self.paper));
-        body += &format!("<div class=\"scroll\"><table>\n{}</table></div>\n", rows.collect::<String>());
-        for table in &self.tables {
-            body += &format!("<h2>{}</h2>\n{}", html::escape(&table.title), html::table(&table.title, &table.text()));
-            body += &format!("<p class=\"note\">{}</p>\n", html::escape(&table.note));
-        }
-        for Figure { caption, svg, .. } in &self.figures {
-            body += &format!("<figure>\n{svg}<figcaption>{}</figcaption>\n</figure>\n", html::escape(caption));
-        }
-        html::page(&self.title, &body)
-    }
-
-    /// Writes report.html, findings.json and every figure into `folder`, creating it if needed. Returns the path of the
-    /// page.
+    /// The findings as a page. It plays the examples from the files that [`write`](Self::write) puts beside it.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be written.
+    /// [`Error::Input`] for an example without samples.
+    pub fn page(&self) -> Result<String> {
+        let mut body = format!("<p>{}</p>\n{}", escape(&self.paper), html::facts(&self.setting));
+        for table in &self.tables {
+            body += &format!("<h2>{}</h2>\n{}", escape(&table.title), html::table(&table.title, &table.text()));
+            body += &format!("<p class=\"note\">{}</p>\n", escape(&table.note));
+        }
+        if !self.examples.is_empty() {
+            body += &format!(
+                "<h2>Listen</h2>\n<p>One hears the mixture at first. Solo plays another track alone, at the same place. {}</p>\n",
+                Comparison::legend()
+            );
+        }
+        for (index, example) in self.examples.iter().enumerate() {
+            body += &example.section(index + 1)?;
+        }
+        if !self.figures.is_empty() {
+            body += "<h2>Figures</h2>\n";
+        }
+        body += &self.figures.iter().map(|of| html::figure(&of.title, &of.svg, &of.caption)).collect::<String>();
+        Ok(html::page(&self.title, &body))
+    }
+
+    /// Writes report.html, findings.json, every figure, and the examples' sound into `folder`, creating it if needed. Returns
+    /// the path of the page.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be written; [`Error::Input`] for an example without samples.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let json = serde_json::to_string_pretty(self).map_err(|cause| Error::input(cause.to_string()))? + "\n";
         let figures = self.figures.iter().map(|figure| (format!("{}.svg", figure.name), figure.svg.clone()));
-        for (name, text) in figures.chain([("findings.json".to_string(), json), ("report.html".into(), self.page())]) {
+        for (name, text) in figures.chain([("findings.json".to_string(), json), ("report.html".into(), self.page()?)]) {
             let path = folder.join(name);
             std::fs::write(&path, text).map_err(Error::io(&path, "write"))?;
+        }
+        for (index, example) in self.examples.iter().enumerate() {
+            example.write(folder, index + 1)?;
         }
         Ok(folder.join("report.html"))
     }
@@ -169,9 +189,11 @@ mod tests {
             }],
             figures: vec![Figure {
                 name: "gain".into(),
+                title: "Gain & loss".into(),
                 caption: "What is gained".into(),
                 svg: "<svg></svg>\n".into(),
             }],
+            examples: vec![Example::new("clip 1".into(), 8000, vec![0.5; 900], [("speech".into(), vec![0.5; 900])])],
         }
     }
 
@@ -189,11 +211,22 @@ mod tests {
         let page = findings().write(&folder.path().join("a/b")).unwrap();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         let html = read(&page);
-        for part in ["<h1>Speech &lt; music</h1>", "A &amp; B (2012)", "<td>3.32</td>", "<svg></svg>", "What is gained"]
-        {
+        for part in [
+            "<h1>Speech &lt; music</h1>",
+            "A &amp; B (2012)",
+            "<td>3.32</td>",
+            "<h3>Gain &amp; loss</h3>",
+            "<svg></svg>",
+            "What is gained",
+            "<h3>clip 1</h3>",
+        ] {
             assert!(html.contains(part), "{part}: {html}");
         }
         assert_eq!(read(&page.with_file_name("gain.svg")), "<svg></svg>\n");
+        for file in ["1-1-mixture.wav", "1-2-speech-true.wav"] {
+            assert!(html.contains(&format!("src=\"audio/{file}\"")), "{file}: {html}");
+            assert!(page.with_file_name("audio").join(file).is_file(), "{file}");
+        }
         let json: serde_json::Value = serde_json::from_str(&read(&page.with_file_name("findings.json"))).unwrap();
         assert_eq!((&json["tables"][0]["rows"][0][1], &json["setting"][1][1]), (&3.321.into(), &"128".into()));
     }

@@ -41,20 +41,28 @@ def come_to(page: Page, section: Locator):
     page.wait_for_function(LOADED, arg=section.element_handle())
 
 
+def is_in_step(section: Locator):
+    """All tracks move, and are together within two seconds: a busy machine needs a while to start them."""
+    for _ in range(8):
+        seen = section.evaluate(WATCH, 250)
+        assert all(seen["plays"]), seen
+        if seen["moved"] > 0.1 and seen["apart"] < TOGETHER:
+            return
+    raise AssertionError(f"the tracks are apart, or stand: {seen}")
+
+
 def plays_together(page: Page, section: Locator):
     come_to(page, section)
+    slider = section.get_by_role("slider", name="Position")
     button(section, "Play").click()
     expect(button(section, "Pause")).to_be_visible()
-    page.wait_for_timeout(500)
-    seen = section.evaluate(WATCH, 1000)
-    assert seen["apart"] < TOGETHER and 0.8 < seen["moved"] < 1.2 and all(seen["plays"]), seen
-    # What a busy machine may do to one of them.
-    for push in (0.1, -0.6):
-        section.get_by_role("slider", name="Position").press("Home")
+    is_in_step(section)
+    # What a busy machine may do to one of them: it comes back by its speed, or by a jump.
+    for push in (0.2, -0.6):
+        slider.press("Home")
+        is_in_step(section)
         section.evaluate("(section, push) => { section.querySelectorAll('audio')[1].currentTime += push; }", push)
-        page.wait_for_timeout(1200)
-        seen = section.evaluate(WATCH, 100)
-        assert seen["apart"] < TOGETHER, (push, seen)
+        is_in_step(section)
     button(section, "Pause").click()
     places = section.evaluate(PLACES)
     page.wait_for_timeout(100)
@@ -74,7 +82,7 @@ def stops_at_the_end(page: Page, section: Locator):
     assert abs(float(slider.input_value()) - length) < 0.01
     # It starts again from the start.
     page.keyboard.press("Space")
-    page.wait_for_timeout(200)
+    expect(button(section, "Pause")).to_be_visible()
     assert section.evaluate(PLACES)[0] < 1
     button(section, "Pause").click()
 
@@ -126,9 +134,7 @@ def seeks(page: Page, section: Locator):
     assert abs(head["x"] + head["width"] / 2 - box["x"] - box["width"] / 2) < 2, (head, box)
     # The click has brought the keyboard to the section, and the space bar plays.
     page.keyboard.press("Space")
-    page.wait_for_timeout(300)
-    seen = section.evaluate(WATCH, 300)
-    assert seen["apart"] < TOGETHER and all(seen["plays"]), seen
+    expect(button(section, "Pause")).to_be_visible()
     page.keyboard.press("Space")
     expect(button(section, "Play")).to_be_visible()
 
@@ -140,8 +146,9 @@ def plays_one_recording_at_a_time(page: Page, sections: Locator):
     button(first, "Play").click()
     come_to(page, second)
     button(second, "Play").click()
+    # At once, and not because it came to its end.
+    assert first.evaluate("(section) => [...section.querySelectorAll('audio')].every((track) => track.paused && !track.ended)")
     expect(button(first, "Play")).to_be_visible()
-    assert first.evaluate("(section) => [...section.querySelectorAll('audio')].every((track) => track.paused)")
     assert any(second.evaluate(WATCH, 100)["plays"])
     button(second, "Pause").click()
 

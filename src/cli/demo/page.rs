@@ -73,7 +73,11 @@ impl Heard {
             audio: Audio::Beside(signal.file.clone()),
             picture: pictures.next(),
         };
-        let mut columns = vec![vec![track("mixture".into(), String::new(), &self.mixture)]];
+        let mut columns = vec![vec![track(
+            "mixture".into(),
+            format!("{} and {}, equally loud", SOURCES[0], SOURCES[1]),
+            &self.mixture,
+        )]];
         for ((source, scores), (estimate, truth)) in SOURCES.iter().zip(&scores.sources).zip(pairs()) {
             columns.push(vec![
                 track(format!("{source}, separated"), note(scores), estimate),

@@ -27,12 +27,20 @@ pub struct Noisy {
 }
 
 impl Noisy {
+    /// The noisy samples.
+    ///
+    /// # Errors
+    /// Those of the inverse transform.
+    pub fn mixture(&self, stft: &Stft<f64>) -> Result<Vec<f64>> {
+        samples(stft, &self.spectra, self.clean.len())
+    }
+
     /// The loss of the noisy samples themselves as an estimate.
     ///
     /// # Errors
     /// Those of the inverse transform.
     pub fn loss_before(&self, stft: &Stft<f64>) -> Result<f64> {
-        Ok(loss(&self.clean, &samples(stft, &self.spectra, self.clean.len())?).0)
+        Ok(loss(&self.clean, &self.mixture(stft)?).0)
     }
 }
 
@@ -89,7 +97,11 @@ pub(super) fn samples(stft: &Stft<f64>, spectra: &Array2<Complex<f64>>, count: u
     Ok(samples)
 }
 
-/// The losses of a batch after each of these numbers of stacks, which rise: (numbers, examples).
+/// Hears the estimates of an example: the place of the example, and the samples of every source.
+pub type Hear<'a> = dyn FnMut(usize, Vec<Vec<f64>>) + 'a;
+
+/// The losses of a batch after each of these numbers of stacks, which rise: (numbers, examples). `hear` hears the estimates
+/// after the last.
 ///
 /// # Errors
 /// [`Error::Input`] for a weight that has no table; those of the engine.
@@ -100,6 +112,7 @@ pub fn losses<E: Adjoint + Momentum + Glue>(
     curve: &Curve,
     stack: Stack,
     after: &[usize],
+    hear: &mut Hear,
 ) -> Result<Vec<Vec<f64>>> {
     let (mut batch, divergence, mut done) = (Batch::new(engine, examples)?, curve.divergence()?, 0);
     let mut all = Vec::with_capacity(after.len());
@@ -107,12 +120,15 @@ pub fn losses<E: Adjoint + Momentum + Glue>(
         let more = stacks.saturating_sub(done);
         forward(engine, &batch.v, (&mut batch.w, &mut batch.h), &divergence, stack, (more, 0))?;
         done += more;
-        let of_one = |(example, model): (&Noisy, &Array2<f64>)| {
+        let mut losses = Vec::with_capacity(examples.len());
+        for (index, (example, model)) in examples.iter().zip(&batch.models(engine, examples)?).enumerate() {
             let estimate = samples(stft, &explained(&example.spectra, model), example.clean.len())?;
-            Ok(loss(&example.clean, &estimate).0)
-        };
-        let models = batch.models(engine, examples)?;
-        all.push(examples.iter().zip(&models).map(of_one).collect::<Result<_>>()?);
+            losses.push(loss(&example.clean, &estimate).0);
+            if Some(&stacks) == after.last() {
+                hear(index, vec![estimate]);
+            }
+        }
+        all.push(losses);
     }
     Ok(all)
 }

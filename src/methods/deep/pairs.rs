@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView2, Axis, Zip, concatenate, s};
 use realfft::num_complex::Complex;
 
-use super::denoising::{Evaluation, check_finite, gradient, samples, zeros};
+use super::denoising::{Evaluation, Hear, check_finite, gradient, samples, zeros};
 use super::loss::loss;
 use super::phi::Curve;
 use super::stacks::{Adjoints, BOTH, GAINS, backward, forward};
@@ -41,13 +41,20 @@ pub struct Mixed {
 }
 
 impl Mixed {
+    /// The samples of the mixture.
+    ///
+    /// # Errors
+    /// Those of the inverse transform.
+    pub fn mixture(&self, stft: &Stft<f64>) -> Result<Vec<f64>> {
+        samples(stft, &self.spectra, self.voices.first().map_or(0, |voice| voice.clean.len()))
+    }
+
     /// The losses of the mixture itself as an estimate of each speaker.
     ///
     /// # Errors
     /// Those of the inverse transform.
     pub fn losses_before(&self, stft: &Stft<f64>) -> Result<Vec<f64>> {
-        let count = self.voices.first().map_or(0, |voice| voice.clean.len());
-        let mixture = samples(stft, &self.spectra, count)?;
+        let mixture = self.mixture(stft)?;
         Ok(self.voices.iter().map(|voice| loss(&voice.clean, &mixture).0).collect())
     }
 }
@@ -189,6 +196,7 @@ fn components(voice: &Voice, index: usize) -> std::ops::Range<usize> {
 }
 
 /// The losses of all speakers after each of these numbers of updates of the gains, which rise: (numbers, examples, speakers).
+/// `hear` hears the estimates after the last.
 ///
 /// # Errors
 /// [`crate::Error::Input`] for a weight that has no table; those of the engine.
@@ -199,6 +207,7 @@ pub fn losses<E: Adjoint + Momentum + Glue>(
     curve: &Curve,
     bases: usize,
     after: &[usize],
+    hear: &mut Hear,
 ) -> Result<Vec<Vec<Vec<f64>>>> {
     let divergence = curve.divergence()?;
     let (mut batch, _) = Batch::learn(engine, examples, &divergence, (bases, 0))?;
@@ -208,9 +217,15 @@ pub fn losses<E: Adjoint + Momentum + Glue>(
         forward(engine, &batch.x, (&mut batch.w, &mut batch.u), &divergence, GAINS, (more, 0))?;
         done += more;
         let gains = batch.gains(engine, examples)?;
-        let each = examples.iter().zip(batch.bases.iter().zip(&gains));
-        let of_one = |(example, (w, u)): (&Mixed, (_, _))| Ok(Estimates::new(stft, example, w, u)?.losses(example));
-        all.push(each.map(of_one).collect::<Result<_>>()?);
+        let mut losses = Vec::with_capacity(examples.len());
+        for (index, (example, (w, u))) in examples.iter().zip(batch.bases.iter().zip(&gains)).enumerate() {
+            let estimates = Estimates::new(stft, example, w, u)?;
+            losses.push(estimates.losses(example));
+            if Some(&updates) == after.last() {
+                hear(index, estimates.voices.into_iter().map(|(_, samples)| samples).collect());
+            }
+        }
+        all.push(losses);
     }
     Ok(all)
 }

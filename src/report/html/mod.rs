@@ -7,5 +7,5 @@ mod text;
 
 pub use listening::{Audio, Track, listening};
 pub use page::page;
-pub use parts::{listing, table};
+pub use parts::{facts, figure, listing, table};
 pub use text::{escape, url};

@@ -1,4 +1,4 @@
-//! Parts of a page: tables and command lines.
+//! Parts of a page: tables, figures and command lines.
 
 use super::text::escape;
 
@@ -23,9 +23,28 @@ pub fn table(name: &str, rows: &[Vec<String>]) -> String {
     html + "</table></div>\n"
 }
 
+/// Names and values, such as the parameters of an experiment.
+pub fn facts(facts: &[(String, String)]) -> String {
+    let row = |(name, value): &(String, String)| {
+        format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(name), escape(value))
+    };
+    format!("<div class=\"words\"><table>\n{}</table></div>\n", facts.iter().map(row).collect::<String>())
+}
+
+/// A picture with a heading of level 3 and a caption. On a narrow screen it keeps its size and scrolls by itself, so that its
+/// text can be read.
+pub fn figure(title: &str, svg: &str, caption: &str) -> String {
+    let (title, caption) = (escape(title), escape(caption));
+    format!(
+        "<figure>\n<h3>{title}</h3>\n<div class=\"scroll\" role=\"group\" aria-label=\"{title}\" tabindex=\"0\">\n{svg}</div>\n\
+         <figcaption>{caption}</figcaption>\n</figure>\n"
+    )
+}
+
 /// Command lines as a user would type them.
 pub fn listing(lines: &[String]) -> String {
-    format!("<pre><code>{}</code></pre>\n", escape(&lines.join("\n")))
+    // A line that is broken is one line still.
+    format!("<pre>{}</pre>\n", lines.iter().map(|line| format!("<code>{}</code>", escape(line))).collect::<String>())
 }
 
 #[cfg(test)]
@@ -39,7 +58,17 @@ mod tests {
         assert!(html.contains("aria-label=\"a &quot;b&quot;\" tabindex=\"0\"><table>"), "{html}");
         assert!(html.contains("<th scope=\"col\">clip</th><th scope=\"col\">dB</th>"), "{html}");
         assert!(html.contains("<th scope=\"row\">&lt;script&gt;</th><td>-1.5</td>"), "{html}");
-        assert!(listing(&["a > b".into(), "c".into()]).contains("a &gt; b\nc"));
+        assert!(listing(&["a > b".into(), "c".into()]).contains("<code>a &gt; b</code><code>c</code>"));
+    }
+
+    #[test]
+    fn facts_and_figures_escape_their_text() {
+        let html = facts(&[("a<".into(), "b>".into())]);
+        assert!(html.contains("<tr><th scope=\"row\">a&lt;</th><td>b&gt;</td></tr>"), "{html}");
+        let html = figure("a<", "<svg></svg>\n", "b>");
+        assert!(
+            html.contains("<h3>a&lt;</h3>") && html.contains("<svg></svg>\n</div>\n<figcaption>b&gt;</figcaption>")
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn averaged(
     let (drawing, separating) = (of_half(&halves[0], watch)?, of_half(&halves[1], watch)?);
     let noises = learn(engine, each(&noise.train), noise_training(options), watch)?;
     let cases = drawn(engine, [&drawing, &separating, &noises], options, watch)?;
-    let recorded = recorded::separate(engine, speech, noise, options, watch)?;
+    let (recorded, examples) = recorded::separate(engine, speech, noise, options, watch)?;
     let rate = separating.sample_rate;
     let stft = &separating.stft;
     Ok(Findings {
@@ -81,6 +81,7 @@ pub fn averaged(
         .to_vec(),
         tables: tables::all(&cases, &recorded, options),
         figures: tables::figures(&cases, options)?,
+        examples,
     })
 }
 

@@ -10,10 +10,14 @@ use crate::job::{Separation, SeparationMethod, Training, TrainingMethod};
 use crate::methods::averaged::{self, Choice};
 use crate::model::Model;
 use crate::recordings::{Material, Recordings};
-use crate::reproduce::Corpus;
+use crate::reproduce::heard::{HEARD, next_to_zero};
 use crate::reproduce::mixtures::{Clip, clips};
+use crate::reproduce::{Corpus, Example};
 use crate::separate::{Plan, whole};
 use crate::{Error, Result, with_engine};
+
+/// The ways that one can listen to: the paper's, what `separate` does, and plain NMF.
+const HEARD_WAYS: [&str; 3] = ["averaged, joint, background", "averaged, fusion, background", "nmf, kl, K = 64"];
 
 /// The SI-SDR of the speech in dB by one way.
 pub(super) struct Way {
@@ -25,7 +29,7 @@ pub(super) struct Way {
     pub(super) of_level: Vec<f64>,
 }
 
-/// Separates mixtures of test recordings in every way.
+/// Separates mixtures of test recordings in every way. Also returns the first of them, to listen to.
 ///
 /// # Errors
 /// Those of training and of separation.
@@ -35,20 +39,35 @@ pub(super) fn separate(
     noise: &Corpus,
     options: &AveragedOptions,
     watch: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Vec<Way>> {
+) -> Result<(Vec<Way>, Vec<Example>)> {
     let material =
         |corpus: &Corpus| Material { name: corpus.name.clone(), recordings: Recordings::Files(corpus.train.clone()) };
     let both = || vec![material(speech), material(noise)];
     let alone = learn(engine, vec![material(speech)], averaged_training(options), watch)?;
     let clips = clips(&speech.test, &noise.test, options.clips, alone.sample_rate, options.seed)?;
+    let level = next_to_zero(&options.levels);
+    let names = [speech.name.as_str(), noise.name.as_str()];
+    let examples = clips.iter().take(HEARD).map(|clip| clip.example(level, alone.sample_rate, names));
+    let mut examples: Vec<Example> = examples.collect();
     let of = |own: averaged::Separation| Separation {
         method: Some(SeparationMethod::Averaged(own)),
         iterations: Some(options.iterations),
         ..Separation::default()
     };
-    let score = |name: String, is_order: bool, model: &Model, separation: &Separation| {
-        let of_level = options.levels.iter().map(|&level| mean(engine, model, separation, &clips, level));
-        Ok::<_, Error>(Way { name, is_order, of_level: of_level.collect::<Result<_>>()? })
+    let mut score = |name: String, is_order: bool, model: &Model, separation: &Separation| {
+        let plan = Plan::new(Some(model), separation, &mut |_| Ok(()))?;
+        let mut of_level = Vec::with_capacity(options.levels.len());
+        for &at in &options.levels {
+            let separated = clips.iter().map(|clip| Separated::new(engine, &plan, model.sample_rate, clip, at));
+            let separated = separated.collect::<Result<Vec<_>>>()?;
+            of_level.push(separated.iter().map(|one| one.si_sdr).sum::<f64>() / clips.len() as f64);
+            if at == level && HEARD_WAYS.contains(&name.as_str()) {
+                for (example, one) in examples.iter_mut().zip(separated) {
+                    example.add(&name, [(one.speech, format!("SI-SDR {:.1} dB", one.si_sdr))]);
+                }
+            }
+        }
+        Ok::<_, Error>(Way { name, is_order, of_level })
     };
     let mut ways = Vec::new();
     for (name, orders_by) in
@@ -68,24 +87,26 @@ pub(super) fn separate(
     }
     let model = learn(engine, both(), Training { rank: 64.into(), seed: options.seed, ..Training::default() }, watch)?;
     ways.push(score("nmf, kl, K = 64".into(), false, &model, &Separation::default())?);
-    Ok(ways)
+    Ok((ways, examples))
 }
 
-/// The mean SI-SDR of the speech over the clips.
-fn mean(engine: &AnyEngine, model: &Model, separation: &Separation, clips: &[Clip], level: f64) -> Result<f64> {
-    let plan = Plan::new(Some(model), separation, &mut |_| Ok(()))?;
-    let mut sum = 0.0;
-    for clip in clips {
-        let channels = vec![clip.mixture(level)];
-        let recording = Recording { channels, sample_rate: model.sample_rate, warnings: Vec::new() };
+/// The speech of a mixture and its SI-SDR in dB.
+struct Separated {
+    speech: Vec<f32>,
+    si_sdr: f64,
+}
+
+impl Separated {
+    fn new(engine: &AnyEngine, plan: &Plan, sample_rate: u32, clip: &Clip, level: f64) -> Result<Self> {
+        let recording = Recording { channels: vec![clip.mixture(level)], sample_rate, warnings: Vec::new() };
         let stems = with_engine!(engine, |engine| {
             let separator = plan.on_borrowed(engine);
-            whole(&plan, &*separator, &recording, &mut |_| std::ops::ControlFlow::Continue(()))
+            whole(plan, &*separator, &recording, &mut |_| std::ops::ControlFlow::Continue(()))
         })?;
         let double = |signal: &[f32]| signal.iter().map(|&sample| f64::from(sample)).collect::<Vec<f64>>();
-        let estimate = stems.first().and_then(|stem| stem.recording.channels.first());
-        let estimate = estimate.ok_or_else(|| Error::input("the separation gave no stem"))?;
-        sum += si_sdr(&double(&clip.target), &double(estimate), Mean::Kept);
+        let speech = stems.into_iter().next().and_then(|stem| stem.recording.channels.into_iter().next());
+        let speech = speech.ok_or_else(|| Error::input("the separation gave no stem"))?;
+        let si_sdr = si_sdr(&double(&clip.target), &double(&speech), Mean::Kept);
+        Ok(Self { speech, si_sdr })
     }
-    Ok(sum / clips.len() as f64)
 }

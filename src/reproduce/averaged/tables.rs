@@ -170,6 +170,7 @@ fn sdr(cases: &[Case], options: &AveragedOptions) -> Result<Figure> {
     let (least, most) = range(curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0)))?;
     Ok(Figure {
         name: "sdr".into(),
+        title: "SDR by level".into(),
         caption: "SDR of the speech over the level of speech over noise. Dashed: the paper's, of other recordings."
             .into(),
         svg: report::lines("SDR of drawn mixtures", &Axis::new("dB of speech over noise", least..most), "dB", &curves)?,
@@ -188,6 +189,7 @@ fn posterior(cases: &[Case], options: &AveragedOptions) -> Result<Figure> {
     let (least, most) = range(options.orders.iter().map(|&order| order as f64))?;
     Ok(Figure {
         name: "posterior".into(),
+        title: "The weights of the orders by level".into(),
         caption:
             "The mean weight of every number of components in a fusion of estimates, by the level of speech over noise."
                 .into(),
@@ -211,6 +213,7 @@ fn energy(cases: &[Case], options: &AveragedOptions) -> Result<Figure> {
     let curves: Vec<Curve> = options.orders.iter().zip(&case.score.energy).enumerate().map(curve).collect();
     Ok(Figure {
         name: "free-energy".into(),
+        title: "Free energy of every order".into(),
         caption: "The free energy of every order alone, of one mixture, below the highest. It never falls; selection takes the highest."
             .into(),
         svg: report::lines(

@@ -4,11 +4,12 @@ use super::options::DeepOptions;
 use super::progress::Progress;
 use super::scene::Scene;
 use crate::engines::AnyEngine;
-use crate::methods::deep::denoising::{self, Noisy};
+use crate::methods::deep::denoising::{self, Hear, Noisy};
 use crate::methods::deep::pairs::{self, Mixed};
 use crate::methods::deep::stacks::BOTH;
 use crate::methods::deep::train::{Job, train};
 use crate::methods::deep::{Curve, Phi, Start, Task, Training, decibels};
+use crate::reproduce::heard::HEARD;
 use crate::{Result, with_engine};
 
 /// Examples that are on the engine at once.
@@ -33,7 +34,12 @@ pub(super) struct Scored {
     pub(super) gains: [Vec<f64>; 2],
     /// The mean losses of the training's steps.
     pub(super) losses: Vec<f64>,
+    /// Estimates to listen to, after the most updates: of the first recordings that were not learned from, every source.
+    pub(super) heard: Vec<Vec<Vec<f64>>>,
 }
+
+/// The costs that one can listen to: one that is not learned, and what the paper learns.
+const HEARD_ARMS: [&str; 4] = ["IS", "t, learned", "GGD, learned", "network, learned"];
 
 /// The costs that take noise off.
 pub(super) fn denoising_arms() -> Vec<Arm> {
@@ -100,17 +106,29 @@ impl Arm {
             })?;
             (curve, losses) = (trained.learned.curve, trained.losses);
         }
-        let gains = match self.task {
-            Task::Denoise => {
-                let of_set = |set| self.denoised(engine, scene, &scene.noisy(set, options)?, &curve, options);
-                [of_set(0)?, of_set(1)?]
-            }
-            Task::Separate => {
-                let of_set = |set| self.separated(engine, scene, &scene.mixed(set, options)?, &curve, options);
-                [of_set(0)?, of_set(1)?]
+        // Each recording is there several times, in other noises or from other starts; one of them is heard.
+        let mut heard = Vec::new();
+        let is_heard = HEARD_ARMS.contains(&self.name);
+        let mut hear = |index: usize, times: usize, estimates: Vec<Vec<f64>>| {
+            if is_heard && index.is_multiple_of(times) && index / times < HEARD {
+                heard.push(estimates);
             }
         };
-        Ok(Scored { arm: self, curve, gains, losses })
+        let gains = match self.task {
+            Task::Denoise => {
+                let of_set = |set, hear: &mut Hear| {
+                    self.denoised(engine, scene, &scene.noisy(set, options)?, &curve, options, hear)
+                };
+                [of_set(0, &mut |_, _| ())?, of_set(1, &mut |index, estimates| hear(index, options.noises, estimates))?]
+            }
+            Task::Separate => {
+                let of_set = |set, hear: &mut Hear| {
+                    self.separated(engine, scene, &scene.mixed(set, options)?, &curve, options, hear)
+                };
+                [of_set(0, &mut |_, _| ())?, of_set(1, &mut |index, estimates| hear(index, options.starts, estimates))?]
+            }
+        };
+        Ok(Scored { arm: self, curve, gains, losses, heard })
     }
 
     fn training(&self, options: &DeepOptions) -> Result<Training> {
@@ -142,11 +160,13 @@ impl Arm {
         examples: &[Noisy],
         curve: &Curve,
         options: &DeepOptions,
+        hear: &mut Hear,
     ) -> Result<Vec<f64>> {
         let mut all = Vec::new();
-        for part in examples.chunks(AT_ONCE) {
+        for (first, part) in (0..).step_by(AT_ONCE).zip(examples.chunks(AT_ONCE)) {
+            let hear = &mut |index, estimates| hear(first + index, estimates);
             let losses = with_engine!(engine, |engine| {
-                denoising::losses(engine, &scene.stft, part, curve, BOTH, &options.after)
+                denoising::losses(engine, &scene.stft, part, curve, BOTH, &options.after, hear)
             })?;
             let before = part.iter().map(|example| example.loss_before(&scene.stft)).collect::<Result<Vec<_>>>()?;
             all.push((losses, before));
@@ -161,11 +181,13 @@ impl Arm {
         examples: &[Mixed],
         curve: &Curve,
         options: &DeepOptions,
+        hear: &mut Hear,
     ) -> Result<Vec<f64>> {
         let mut all = Vec::new();
-        for part in examples.chunks(AT_ONCE) {
+        for (first, part) in (0..).step_by(AT_ONCE).zip(examples.chunks(AT_ONCE)) {
+            let hear = &mut |index, estimates| hear(first + index, estimates);
             let scores = with_engine!(engine, |engine| {
-                pairs::losses(engine, &scene.stft, part, curve, options.stacks_of_bases(), &options.after)
+                pairs::losses(engine, &scene.stft, part, curve, options.stacks_of_bases(), &options.after, hear)
             })?;
             // Each speaker is a score of its own.
             let losses = scores.into_iter().map(|of_examples| of_examples.concat()).collect();

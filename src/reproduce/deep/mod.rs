@@ -1,6 +1,7 @@
 //! Costs that are learned: Tanji & Murakami (2021), section IV.
 
 mod arms;
+mod heard;
 mod options;
 mod progress;
 mod scene;
@@ -49,6 +50,10 @@ pub fn deep(
     } else {
         separation_arms().into_iter().map(|arm| score(arm, watch)).collect::<Result<Vec<_>>>()?
     };
+    let mut examples = heard::noisy(&scene, &denoised, options)?;
+    if !pairs.is_empty() {
+        examples.extend(heard::mixed(&scene, &separated, options)?);
+    }
     let stft = scene.stft.params();
     let of_pairs = pairs.iter().map(|[first, second]| format!("{} and {}", first.name, second.name));
     let setting = [
@@ -72,5 +77,6 @@ pub fn deep(
         setting: setting.map(|(name, value)| (name.to_string(), value)).to_vec(),
         tables: tables::all(&denoised, &separated, options),
         figures: tables::figures(&denoised, &separated, options)?,
+        examples,
     })
 }

@@ -107,6 +107,7 @@ fn over_updates(scored: &[Scored], set: usize, options: &DeepOptions, what: &str
     let title = format!("SI-SDR gain {of}");
     Ok(Figure {
         name: format!("{what}-{}", ["known", "others"][set]),
+        title: format!("{title}, by update"),
         caption: format!("{title}, by the number of updates. Dashed: costs that are not learned."),
         svg: report::lines(&title, &Axis::new("updates", 0.0..last), "gain in dB", &curves)?,
     })
@@ -132,6 +133,7 @@ fn densities(scored: &[Scored], what: &str) -> Result<Figure> {
         .collect();
     Ok(Figure {
         name: format!("{what}-densities"),
+        title: format!("Densities, {what}"),
         caption: "Log-densities of the magnitude of a bin under a model of 1, each less its value at 1 (equation 13; figures 5 \
                   and 7)."
             .into(),
@@ -155,6 +157,7 @@ fn over_steps(scored: &[Scored], what: &str) -> Result<Figure> {
         learned.iter().map(|curve| curve.points.len()).max().ok_or_else(|| Error::input("nothing was learned"))?;
     Ok(Figure {
         name: format!("{what}-training"),
+        title: format!("Training, {what}"),
         caption: "SI-SDR of the mean loss of every step of training. Each step has other examples.".into(),
         svg: report::lines("training", &Axis::new("step", 0.0..steps as f64), "SI-SDR in dB", &learned)?,
     })

@@ -22,13 +22,17 @@ pub(super) struct Arm {
     pub(super) gains: nmf::separate::Settings,
     /// How a cell is shared, by the models of its band.
     pub(super) mask: Mask,
+    /// Whether one can listen to it: every method at the last rank and penalty.
+    pub(super) is_heard: bool,
 }
 
 /// Every way that is tried: the grid of ranks and penalties by each method, and the usual model at each rank.
 pub(super) fn arms(options: &DiscriminativeOptions) -> Result<Vec<Arm>> {
     let mut arms = Vec::new();
-    for &rank in &options.ranks {
-        for &sparsity in &options.sparsities {
+    for (place, &rank) in options.ranks.iter().enumerate() {
+        let is_last_rank = place + 1 == options.ranks.len();
+        for (place, &sparsity) in options.sparsities.iter().enumerate() {
+            let is_heard = is_last_rank && place + 1 == options.sparsities.len();
             let training = |method| Training {
                 method,
                 rank: rank.into(),
@@ -61,14 +65,15 @@ pub(super) fn arms(options: &DiscriminativeOptions) -> Result<Vec<Arm>> {
                 ("DNMF", trained_by(Objective::Paper)),
                 ("DNMF, separation", trained_by(Objective::Separation)),
             ] {
-                arms.push(Arm { name: name.into(), training: training(method), gains, mask: Mask::Ratio(1.0) });
+                let mask = Mask::Ratio(1.0);
+                arms.push(Arm { name: name.into(), training: training(method), gains, mask, is_heard });
             }
         }
         let training = Training { rank: rank.into(), ..Training::default() };
         // By power, as `separate` shares cells where nothing else is said.
         let mask = Mask::Ratio(training.spectrum().power_exponent());
         let gains = nmf::separate::Settings::new(None, None, 0.0, mask)?;
-        arms.push(Arm { name: USUAL.into(), training, gains, mask });
+        arms.push(Arm { name: USUAL.into(), training, gains, mask, is_heard: is_last_rank });
     }
     arms.iter().try_for_each(|arm| arm.training.check())?;
     Ok(arms)

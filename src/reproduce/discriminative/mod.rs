@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 pub use options::DiscriminativeOptions;
 
+use super::heard::HEARD;
 use super::mixtures::pairs;
-use super::{Corpus, Findings};
+use super::{Corpus, Example, Findings};
 use crate::engines::AnyEngine;
 use crate::job::Training;
 use crate::model::Model;
@@ -18,7 +19,7 @@ use crate::recordings::{Event, Material, Recordings};
 use crate::train::train;
 use crate::{Error, Result, with_engine};
 use arms::arms;
-use scene::{Pair, Scores};
+use scene::Pair;
 use tables::Cells;
 
 const PAPER: &str = "Z. Wang, F. Sha: Discriminative non-negative matrix factorization for single-channel speech separation. \
@@ -70,6 +71,7 @@ pub fn discriminative(
         })
         .collect();
     let mut pairs_of: Option<(u32, Vec<Pair>)> = None;
+    let mut examples = Vec::new();
     let arms = arms(options)?;
     let of = arms.len() * options.starts;
     let mut cells = Cells::default();
@@ -85,10 +87,25 @@ pub fn discriminative(
         // The mixtures need the models' sample rate, which all models have.
         let (_, pairs) = match &pairs_of {
             Some(known) => known,
-            None => pairs_of.insert((model.sample_rate, mixtures(speakers, model.sample_rate, options)?)),
+            None => {
+                let pairs = mixtures(speakers, model.sample_rate, options)?;
+                examples = pairs.iter().take(HEARD).map(|pair| heard(pair, speakers, model.sample_rate)).collect();
+                pairs_of.insert((model.sample_rate, pairs))
+            }
         };
-        let score = |pair: &Pair| Ok((pair.same_sex, with_engine!(engine, |engine| pair.score(engine, &model, arm))?));
-        cells.add(arm, pairs.iter().map(score).collect::<Result<Vec<(bool, Scores)>>>()?);
+        let mut scores = Vec::with_capacity(pairs.len());
+        for (index, pair) in pairs.iter().enumerate() {
+            let separated = with_engine!(engine, |engine| pair.separate(engine, &model, arm))?;
+            scores.push((pair.same_sex, separated.scores));
+            if let Some(example) = examples.get_mut(index)
+                && arm.is_heard
+                && start == 0
+            {
+                let noted = |(samples, si_sdr): (Vec<f32>, f64)| (samples, format!("SI-SDR {si_sdr:.1} dB"));
+                example.add(&arm.name, separated.first.into_iter().map(noted));
+            }
+        }
+        cells.add(arm, scores);
         watch(Progress::Scored(done + 1, of));
     }
     let (sample_rate, pairs) = pairs_of.unwrap_or_default();
@@ -98,7 +115,14 @@ pub fn discriminative(
         setting: setting(speakers, options, sample_rate, &pairs, &engine.describe())?,
         tables: tables::all(&cells, options),
         figures: tables::figures(&cells, options)?,
+        examples,
     })
+}
+
+/// The first mixture of a pair, to listen to. A pair has one or more.
+fn heard(pair: &Pair, speakers: &[Speaker], sample_rate: u32) -> Example {
+    let names = pair.speakers.map(|speaker| speakers[speaker].corpus.name.as_str());
+    pair.clips[0].example(0.0, sample_rate, names)
 }
 
 /// The mixtures of every pair of speakers.

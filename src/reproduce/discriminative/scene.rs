@@ -36,6 +36,14 @@ impl Scores {
     }
 }
 
+/// What a model makes of the mixtures of two speakers.
+pub(super) struct Separated {
+    /// The means over all mixtures.
+    pub(super) scores: Scores,
+    /// The estimates of both speakers in the first mixture, and their SI-SDR in dB.
+    pub(super) first: Vec<(Vec<f32>, f64)>,
+}
+
 /// Two speakers and mixtures of them at equal power.
 pub(super) struct Pair {
     /// Their places among the speakers.
@@ -47,11 +55,16 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// The mean scores of a model on the mixtures, separated with the bases of these two speakers.
+    /// Separates the mixtures by a model, with the bases of these two speakers.
     ///
     /// # Errors
     /// Those of the engine.
-    pub(super) fn score<E: Products + Momentum + Glue>(&self, engine: &E, model: &Model, arm: &Arm) -> Result<Scores> {
+    pub(super) fn separate<E: Products + Momentum + Glue>(
+        &self,
+        engine: &E,
+        model: &Model,
+        arm: &Arm,
+    ) -> Result<Separated> {
         let view = arm.training.front().view(model.sample_rate, model.sample_rate)?;
         let shown = self.clips.iter().map(|clip| Shown::new(clip, &view)).collect::<Result<Vec<_>>>()?;
         let data: Vec<ArrayView2<f32>> = shown.iter().map(|shown| shown.data.view()).collect();
@@ -88,8 +101,10 @@ impl Pair {
             let models: Vec<Array2<f64>> = models.iter().map(|model| model.slice(columns).to_owned()).collect();
             shown.score(clip, &view, models, arm)
         };
-        let scores = self.clips.par_iter().zip(&shown).zip(&firsts).map(of_clip).collect::<Result<Vec<_>>>()?;
-        Ok(Scores::mean(&scores))
+        let all = self.clips.par_iter().zip(&shown).zip(&firsts).map(of_clip).collect::<Result<Vec<_>>>()?;
+        let scores: Vec<Scores> = all.iter().map(|(scores, _)| *scores).collect();
+        let first = all.into_iter().next().map(|(_, estimates)| estimates).unwrap_or_default();
+        Ok(Separated { scores: Scores::mean(&scores), first })
     }
 }
 
@@ -111,8 +126,14 @@ impl Shown {
         Ok(Self { spectrum, data: view.data(&mixture, scale)?, scale })
     }
 
-    /// The mean scores of both speakers, from the models (F, N) of their data.
-    fn score(&self, clip: &Clip, view: &View, models: Vec<Array2<f64>>, arm: &Arm) -> Result<Scores> {
+    /// The mean scores of both speakers, from the models (F, N) of their data, and the estimates with their SI-SDR.
+    fn score(
+        &self,
+        clip: &Clip,
+        view: &View,
+        models: Vec<Array2<f64>>,
+        arm: &Arm,
+    ) -> Result<(Scores, Vec<(Vec<f32>, f64)>)> {
         let truth = [&clip.target, &clip.rest];
         let clean = truth.map(|signal| view.data(signal, self.scale));
         let mut mel = Vec::with_capacity(2);
@@ -120,7 +141,7 @@ impl Shown {
             mel.push(snr_mel(clean?.mapv(f64::from).t(), model.view()));
         }
         let masks = self.masks(view, models, arm.mask)?;
-        let mut scores = Vec::with_capacity(2);
+        let (mut scores, mut estimates) = (Vec::with_capacity(2), Vec::with_capacity(2));
         for ((mask, signal), mel) in masks.iter().zip(truth).zip(mel) {
             let masked = Zip::from(&self.spectrum).and(mask).map_collect(|&bin, &share| bin * share);
             let mut estimate = Vec::with_capacity(signal.len());
@@ -128,10 +149,12 @@ impl Shown {
             inverse.push(masked.view(), &mut estimate)?;
             inverse.finish(&mut estimate)?;
             let double = |signal: &[f32]| signal.iter().map(|&sample| f64::from(sample)).collect::<Vec<f64>>();
-            let (signal, estimate) = (double(signal), double(&estimate));
-            scores.push(Scores { mel, wav: snr(&signal, &estimate), si_sdr: si_sdr(&signal, &estimate, Mean::Kept) });
+            let (truth, found) = (double(signal), double(&estimate));
+            let si_sdr = si_sdr(&truth, &found, Mean::Kept);
+            scores.push(Scores { mel, wav: snr(&truth, &found), si_sdr });
+            estimates.push((estimate, si_sdr));
         }
-        Ok(Scores::mean(&scores))
+        Ok((Scores::mean(&scores), estimates))
     }
 
     /// The masks (N, bins) of both speakers: the ratio of their models, which bands pass on to the bins.

@@ -261,6 +261,7 @@ fn curves(
     let x = Axis::log("components per speaker", 0.9 * least as f64..1.1 * most as f64);
     Ok(Figure {
         name: name.into(),
+        title: format!("{title} by rank"),
         caption: format!("{title} over the number of components. Dashed: the paper's, of other recordings."),
         svg: report::lines(title, &x, "dB", &curves)?,
     })

@@ -7,7 +7,7 @@ use super::scene::{PER_OCTAVE, Scene};
 use crate::Result;
 use crate::divergence::Divergence;
 use crate::report::{Axis, Drawing, Strip, Tile, grid, heatmap};
-use crate::reproduce::Figure;
+use crate::reproduce::{Example, Figure};
 
 /// The range of the pictures, in dB below the loudest.
 const SHOWN: f64 = 40.0;
@@ -15,20 +15,33 @@ const SHOWN: f64 = 40.0;
 /// Draws the factors of NMFD and of the NMF2D with the most pitch lags, both by least squares as in the paper, and the
 /// latter's separated sources.
 pub(super) fn all(scene: &Scene, attempts: &[Attempt]) -> Result<Vec<Figure>> {
-    let of = |whole: bool| {
-        let fit =
-            move |attempt: &&Attempt| attempt.arm.whole == whole && attempt.arm.divergence == Divergence::Euclidean;
-        attempts.iter().filter(fit).max_by_key(|attempt| attempt.arm.lags.pitch)
-    };
     let mut figures = Vec::new();
-    if let Some(notes) = of(false) {
+    if let Some(notes) = shown(attempts, false) {
         figures.push(nmfd(scene, notes)?);
     }
-    if let Some(moving) = of(true) {
+    if let Some(moving) = shown(attempts, true) {
         figures.push(nmf2d(scene, moving)?);
         figures.push(separated(scene, moving)?);
     }
     Ok(figures)
+}
+
+/// The NMFD that is shown, or the NMF2D with the most pitch lags.
+fn shown(attempts: &[Attempt], whole: bool) -> Option<&Attempt> {
+    let fit = |attempt: &&Attempt| attempt.arm.whole == whole && attempt.arm.divergence == Divergence::Euclidean;
+    attempts.iter().filter(fit).max_by_key(|attempt| attempt.arm.lags.pitch)
+}
+
+/// The mixture to listen to, separated by both.
+pub(super) fn example(scene: &Scene, attempts: &[Attempt]) -> Example {
+    let sources = scene.names.iter().cloned().zip(scene.sources.iter().cloned());
+    let mut example = Example::new("The mixture".into(), scene.sample_rate, scene.mixture.clone(), sources);
+    for attempt in [true, false].into_iter().filter_map(|whole| shown(attempts, whole)) {
+        let scored = attempt.estimates.iter().zip(&attempt.soft[attempt.best]);
+        let estimates = scored.map(|(estimate, sdr)| (estimate.clone(), format!("SDR {sdr:.1} dB")));
+        example.add(&attempt.arm.name(), estimates);
+    }
+    example
 }
 
 /// Figure 2: W of each component at the left, its gains at the top.
@@ -53,6 +66,7 @@ fn nmfd(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     }
     Ok(Figure {
         name: "nmfd".into(),
+        title: "The patterns of NMFD".into(),
         caption: format!(
             "{}: the spectrogram of the mixture, the {} components' patterns at its left and their gains above it. Components are \
              sorted by their assigned source. Pictures are in dB below their own loudest, gains relative to their own \
@@ -78,6 +92,7 @@ fn nmf2d(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     }
     Ok(Figure {
         name: "nmf2d".into(),
+        title: "The patterns of NMF2D".into(),
         caption: format!(
             "{}: the spectrogram of the mixture, each source's pattern at its left, and above it the times and pitches at which the \
              pattern sounds. Pictures are in dB below their own loudest.",
@@ -124,6 +139,7 @@ fn separated(scene: &Scene, attempt: &Attempt) -> Result<Figure> {
     let columns: Vec<Strip> = signals.iter().map(|_| Strip { size: 280.0, axis: scene.axis() }).collect();
     Ok(Figure {
         name: "separated".into(),
+        title: "The separated sources".into(),
         caption: format!(
             "The mixture and the sources that {} separated with soft masks: spectrograms in dB below the mixture's loudest, and waveforms.",
             attempt.arm.name()

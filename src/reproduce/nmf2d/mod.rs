@@ -78,6 +78,7 @@ pub fn nmf2d(
             tables::parameters(&scene, &attempts),
         ],
         figures: figures::all(&scene, &attempts)?,
+        examples: vec![figures::example(&scene, &attempts)],
     })
 }
 

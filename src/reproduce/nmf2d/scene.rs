@@ -26,7 +26,7 @@ pub(super) struct Scene {
     pub(super) warnings: Vec<String>,
     pub(super) sample_rate: u32,
     /// The samples of each source, at the level at which the mixture's peak is 1.
-    sources: Vec<Vec<f32>>,
+    pub(super) sources: Vec<Vec<f32>>,
     pub(super) mixture: Vec<f32>,
     pub(super) stft: Stft<f32>,
     pub(super) bands: Bands,
