@@ -25,7 +25,7 @@ pub(super) fn open(common: &Common) -> partwise::Result<AnyEngine> {
             engines(common).open(&choice).inspect(|engine| log::info!("engine: {}", engine.describe()))
         }
         OnWhich::EveryCard { .. } => {
-            Err(Error::Input("--gpu all is for many files; name one of `partwise devices`".into()))
+            Err(Error::Input("--gpu all is for separate with files; name one of `partwise devices`".into()))
         }
     }
 }

@@ -365,7 +365,6 @@ mod tests {
             mask: 0,
             sample_rate: 8000,
             length: 1,
-            peak: 0.5,
             warnings: Vec::new(),
             view: Arc::new(front.view(8000, 8000).unwrap()),
             stretch: Some(128),

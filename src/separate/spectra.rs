@@ -227,3 +227,64 @@ pub(crate) fn panel<'a>(
     }
     Ok(data)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spectrogram::{Front, Length, Shape, Spectrum, Transform};
+
+    /// Windows of 4 samples every 2.
+    fn view() -> Arc<View> {
+        let (window, hop) = (Some(Length::Samples(4)), Some(Length::Samples(2)));
+        let transform = Transform { window, hop, fft: None, shape: Shape::Hamming };
+        let front = Front {
+            transform,
+            spectrum: Spectrum::Magnitude,
+            bands: Some("linear".parse().unwrap()),
+            pre_emphasis: 0.0,
+        };
+        Arc::new(front.view(8000, 8000).unwrap())
+    }
+
+    #[test]
+    fn a_stretch_is_shown_at_the_level_so_far() {
+        let quiet_then_loud =
+            [[0.0, 0.0, 0.0, 0.0, 0.0, 1.0, -2.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0, 0.0]];
+        // Two frames end at sample 4, the next two at sample 8, and the last two at sample 12, which there is not.
+        for (stretch, peaks) in
+            [(Some(2), &[0.0, 2.0, 4.0][..]), (Some(1), &[0.0, 0.0, 1.0, 2.0, 4.0, 4.0]), (None, &[4.0])]
+        {
+            for block in [1, 3, 10] {
+                for cut in [2, 4, 6] {
+                    let mut signal = Signal::new(&view(), stretch, (2, 8000), false).unwrap();
+                    for start in (0..10).step_by(block) {
+                        let end = 10.min(start + block);
+                        signal.push(&quiet_then_loud.map(|channel| channel[start..end].to_vec())).unwrap();
+                    }
+                    assert_eq!((signal.end().unwrap(), signal.ready()), (10, 6));
+                    let step = if stretch.is_some() { cut } else { 6 };
+                    let all = (0..6).step_by(step).map(|start| signal.frames(start..6.min(start + step)));
+                    let shown: Vec<f32> =
+                        all.flat_map(|spectra| spectra.stretches).map(|stretch| stretch.peak).collect();
+                    assert_eq!(shown, peaks, "{stretch:?}, blocks of {block}, cuts every {step} frames");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frames_are_ready_in_whole_stretches() {
+        let ready = |stretch, samples: usize| {
+            let mut signal = Signal::new(&view(), stretch, (1, 8000), false).unwrap();
+            signal.push(&[vec![0.5; samples]]).unwrap();
+            let before = signal.ready();
+            signal.end().unwrap();
+            (before, signal.ready())
+        };
+        assert_eq!(ready(Some(1), 9), (4, 6));
+        assert_eq!(ready(Some(3), 9), (3, 6));
+        assert_eq!(ready(Some(8), 9), (0, 6));
+        assert_eq!(ready(None, 9), (0, 6));
+        assert_eq!(ready(Some(1), 1), (0, 2));
+    }
+}

@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn an_end_that_comes_late_changes_no_bit() {
-        for (window, hop) in [(30, 7), (8, 8)] {
+        for (window, hop) in [(30, 7), (8, 5)] {
             let stft = stft::<f32>(window, hop, 45, Shape::Hamming, Pad::Full);
             for samples in [1, 20, 96, 100] {
                 let signal: Vec<f32> = chirp(samples).into_iter().map(f32::rounded).collect();
