@@ -174,6 +174,7 @@ fn decibels<S: Serializer>(value: &f64, serializer: S) -> std::result::Result<S:
 
 #[cfg(test)]
 mod tests {
+    use super::super::bss::bss_eval_permuted;
     use super::*;
 
     fn tone(frequency: f64) -> Vec<f64> {
