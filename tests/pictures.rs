@@ -82,6 +82,21 @@ fn factors_of_factorize_are_drawn() {
 }
 
 #[test]
+fn gains_that_separate_wrote_are_drawn() {
+    let world = World::trained();
+    world.record("mix.wav", &[mix(1, 6000), mix(2, 6000)], RATE);
+    world.separate(&["mix.wav", "--gains", "found.npz"]);
+    let svg = drawn(&world, &["found.npz"]);
+    has(&svg, &["Gains", "tones, channel 2", "Bases", "hiss: 4 components", "frequency in kHz", "Costs of frames"]);
+    let blind = ["separate", "mix.wav", "--method", "nmf2d", "--sources", "2", "--iterations", "5", "-o", "out"];
+    world.run(&[&blind[..], &["--gains", "blind.npz"]].concat());
+    has(
+        &drawn(&world, &["blind.npz"]),
+        &["Gains", "source1, channel 1", "component 1", "lag in frames", "frequency in Hz"],
+    );
+}
+
+#[test]
 fn what_cannot_be_drawn_is_told_in_one_line() {
     let world = World::trained();
     world.record("mix.wav", &[mix(1, 900)], RATE);

@@ -340,11 +340,10 @@ impl<D: Described + Default + Serialize> Batch<D> {
             }
             _ => None,
         };
-        drop(stations);
         let reports = outcome.reports.iter().chain(&outcome.resumed);
         let report = match (&self.report, stations.first().and_then(Station::separator)) {
             (Some(folder), Some(separator)) => {
-                Some(of_run(folder, output, reports, (plan, separator), interrupts.noted(), common))
+                Some(of_run(folder, output, reports, (plan, separator), job.stop, common))
             }
             _ => None,
         };

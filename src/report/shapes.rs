@@ -56,8 +56,8 @@ impl Style {
     }
 }
 
-/// Keeps pixels sharp. CSS has a newer keyword, but only browsers support it.
-pub(super) const SHARP: &str = r#" image-rendering="optimizeSpeed""#;
+/// Keeps pixels sharp: browsers know the newer keyword of CSS alone, and other programs the older one of SVG.
+pub(super) const SHARP: &str = r#" image-rendering="optimizeSpeed" style="image-rendering:pixelated""#;
 
 /// A drawing. Written out, it is an SVG file of its own.
 #[derive(Debug, Clone)]

@@ -70,6 +70,7 @@ pub(in crate::cli) fn write(
     let (mut pages, mut failed, mut left) = (0, 0, 0);
     let mut told = Vec::new();
     for (entry, place) in entries.iter().zip(places) {
+        bar.set_message(escaped(&place.to_string_lossy()).into_owned());
         told.push(if let Some(failure) = &entry.failure {
             Told::Without(failure.clone())
         } else if stop.load(Ordering::Relaxed) {
@@ -115,8 +116,7 @@ fn one(folder: &Path, place: &Path, entry: &Entry, explainer: Option<&Explainer>
 /// The body of the index: a table with a row for each recording.
 fn list(entries: &[Entry], told: &[Told]) -> String {
     let pages = told.iter().filter(|told| matches!(told, Told::Page(_))).count();
-    let others = entries.len() - pages;
-    let without = if others > 0 { format!(" The table says why {others} have none.") } else { String::new() };
+    let without = if pages < entries.len() { " The table says why the others have none." } else { "" };
     let mut html = format!(
         "<p>{} recordings. {pages} have a page to listen to and to look at.{without}</p>\n\
          <div class=\"scroll words\" role=\"group\" aria-label=\"recordings\" tabindex=\"0\"><table>\n\
