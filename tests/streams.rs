@@ -97,7 +97,7 @@ fn what_comes_later_changes_nothing_before() {
     let (world, engine) = (world(), engine());
     let model = Model::load(&world.path("m.safetensors")).unwrap();
     let soft: Vec<f32> = mix(5, 40_000);
-    let louder: Vec<f32> = soft.iter().chain(&mix(6, 8_000)).map(|&x| x).collect();
+    let louder: Vec<f32> = soft.iter().chain(&mix(6, 8_000)).copied().collect();
     let louder = louder.iter().enumerate().map(|(n, x)| if n < 40_000 { *x } else { 20.0 * x }).collect();
     let [soft, louder] = [soft, louder].map(|samples| Recording::new(vec![samples], RATE).unwrap());
     let plan = plan(&model, &Separation::default());

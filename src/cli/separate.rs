@@ -57,10 +57,10 @@ pub(super) struct Denoise {
 // The files of a job, what is done to them, and how the job goes through them.
 #[derive(Args)]
 struct Batch<D: Described + Default + Serialize> {
-    /// Files, folders, globs, @list.txt or @list.jsonl; on standard input @- for a list, or - for a WAV
+    /// Files, folders, globs, @list.txt or @list.jsonl; on standard input @- for a list, or, for `separate`, - for a WAV
     #[arg(required_unless_present = PRINT, value_name = "INPUT")]
     inputs: Vec<String>,
-    /// The folder for the results, one file a source, and for manifest.jsonl; or - for standard output
+    /// The folder for the results, one file a source, and for manifest.jsonl; with -, also -, standard output
     #[arg(short, long, value_name = "DIR", required_unless_present = PRINT, help_heading = FILES)]
     output: Option<PathBuf>,
     /// Also write pages about the results, to listen and to look: DIR/index.html lists them
