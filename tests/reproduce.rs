@@ -1,5 +1,7 @@
 //! Tests of the papers' experiments on small recordings: they run, are deterministic and report their parameters.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use common::world::{RATE, World, hiss, json, refused, stderr, stdout, tones};

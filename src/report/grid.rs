@@ -53,13 +53,15 @@ const TITLE: f64 = 26.0;
 /// Space above a row without titles.
 const PLAIN: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
-/// Distance between columns.
-const GAP: f64 = 14.0;
+/// Distance between columns: the last label of one and the first of the next stand side by side.
+const GAP: f64 = 22.0;
 /// Width of the colour scale at the right.
 const SCALE: f64 = 76.0;
 /// The least height per tick, in pixels.
 const TICK_HEIGHT: f64 = 30.0;
 const TICK_WIDTH: f64 = 33.0;
+/// The width of a letter of a title, about.
+const LETTER: f64 = 7.2;
 
 /// Draws tiles in rows and columns. A title may be empty. A row's axis stands left of its first tile, a column's axis
 /// below its last. With `scale`, a colour scale stands right of the tallest row. The SVG is self-contained.
@@ -86,7 +88,8 @@ pub(super) fn sketch(rows: &[Strip], columns: &[Strip], tiles: &[Tile], scale: O
     for Tile { place: (row, column), title, drawing } in tiles {
         let (corner, size) = ((lefts[*column], tops[*row]), (columns[*column].size, rows[*row].size));
         if !title.is_empty() {
-            shapes.push(Shape::Words { at: (corner.0, corner.1 - 8.0), words: title.clone(), style: Style::Title });
+            let words = fitted(title, size.0 + if *column + 1 < columns.len() { 0.0 } else { RIGHT });
+            shapes.push(Shape::Words { at: (corner.0, corner.1 - 8.0), words, style: Style::Title });
         }
         match drawing {
             Drawing::Picture(png) => shapes.push(Shape::Image { png: png.clone(), corner, size, sharp: false }),
@@ -125,6 +128,15 @@ fn starts(strips: &[Strip], space: impl Fn(usize) -> f64) -> Vec<f64> {
         start
     };
     strips.iter().enumerate().map(start).collect()
+}
+
+/// A title, shortened if it would reach into the next tile.
+fn fitted(title: &str, width: f64) -> String {
+    let most = (width / LETTER) as usize;
+    if title.chars().count() <= most {
+        return title.into();
+    }
+    title.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// What a figure shows: its titles, or without any its axes.
@@ -225,9 +237,9 @@ mod tests {
             tiles[1].drawing = Drawing::Cells(png.clone());
         }
         let svg = grid(&rows, &columns, &tiles, Some(&Axis::new("dB", -40.0..0.0))).unwrap();
-        // Width 56 + 80 + 14 + 300 + 76, height 26 + 60 + 26 + 210 + 40.
-        assert!(svg.contains(r#"viewBox="0 0 526 362""#), "{svg}");
-        for (x, y, width, height) in [(56, 112, 80, 210), (150, 26, 300, 60), (150, 112, 300, 210), (464, 112, 10, 210)]
+        // Width 56 + 80 + 22 + 300 + 76, height 26 + 60 + 26 + 210 + 40.
+        assert!(svg.contains(r#"viewBox="0 0 534 362""#), "{svg}");
+        for (x, y, width, height) in [(56, 112, 80, 210), (158, 26, 300, 60), (158, 112, 300, 210), (472, 112, 10, 210)]
         {
             let image = format!(r#"<image x="{x}" y="{y}" width="{width}" height="{height}""#);
             assert!(svg.contains(&image), "{image}: {svg}");
@@ -237,8 +249,8 @@ mod tests {
         // Each axis stands once: at the first tile of a row and below the last tile of a column. 500 Hz lies halfway up
         // the first column, 5 semitones at the second.
         assert!(svg.contains(r#"<text x="49.0" y="221.0" text-anchor="end">500</text>"#), "{svg}");
-        assert!(svg.contains(r#"<text x="143.0" y="56.7" text-anchor="end">5</text>"#), "{svg}");
-        assert!(svg.contains(r#"<text x="300.0" y="338.0" text-anchor="middle">2.0</text>"#), "{svg}");
+        assert!(svg.contains(r#"<text x="151.0" y="56.7" text-anchor="end">5</text>"#), "{svg}");
+        assert!(svg.contains(r#"<text x="308.0" y="338.0" text-anchor="middle">2.0</text>"#), "{svg}");
         for name in ["semitones", "Hz", "lag in s", "time in s", "dB"] {
             assert_eq!(svg.matches(&format!(">{name}</text>")).count(), 1, "{name}: {svg}");
         }
@@ -258,6 +270,17 @@ mod tests {
         assert!(!svg.contains("font-weight"), "{svg}");
         let svg = draw("W", "");
         assert!(svg.contains(r#"viewBox="0 0 148 196""#) && svg.contains(r#"aria-label="W""#), "{svg}");
+    }
+
+    #[test]
+    fn a_title_does_not_reach_into_the_next_tile() {
+        let rows = [strip(60.0, Axis::new("a", 0.0..9.0))];
+        let columns = [80.0, 300.0].map(|size| strip(size, Axis::new("time", 0.0..4.0)));
+        let tiles = [picture((0, 0), "a long name"), picture((0, 1), "a longer name")];
+        let svg = grid(&rows, &columns, &tiles, None).unwrap();
+        assert!(svg.contains(">a long name</text>") && svg.contains(">a longer name</text>"), "{svg}");
+        let svg = grid(&rows, &columns, &[picture((0, 0), "a longer name")], None).unwrap();
+        assert!(svg.contains(">a longer n…</text>") && svg.contains(r#"aria-label="a longer name""#), "{svg}");
     }
 
     #[test]

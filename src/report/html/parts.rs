@@ -2,6 +2,9 @@
 
 use super::text::escape;
 
+/// The most characters of the header of a row that is not broken.
+const SHORT: usize = 28;
+
 /// A table. The first row is its header; the first cell of each other row is that row's header. A table that is wider than
 /// the page scrolls by itself, by keyboard too; `name` is what a screen reader calls it then.
 pub fn table(name: &str, rows: &[Vec<String>]) -> String {
@@ -13,6 +16,7 @@ pub fn table(name: &str, rows: &[Vec<String>]) -> String {
             let (tag, scope) = match (index, column) {
                 (0, _) if cell.is_empty() => ("td", ""),
                 (0, _) => ("th", " scope=\"col\""),
+                (_, 0) if cell.chars().count() <= SHORT => ("th", " scope=\"row\" class=\"short\""),
                 (_, 0) => ("th", " scope=\"row\""),
                 _ => ("td", ""),
             };
@@ -28,7 +32,7 @@ pub fn facts(facts: &[(String, String)]) -> String {
     let row = |(name, value): &(String, String)| {
         format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(name), escape(value))
     };
-    format!("<div class=\"words\"><table>\n{}</table></div>\n", facts.iter().map(row).collect::<String>())
+    format!("<div class=\"facts\"><table>\n{}</table></div>\n", facts.iter().map(row).collect::<String>())
 }
 
 /// A picture with a heading of level 3 and a caption. On a narrow screen it keeps its size and scrolls by itself, so that its
@@ -57,7 +61,7 @@ mod tests {
         let html = table("a \"b\"", &rows);
         assert!(html.contains("aria-label=\"a &quot;b&quot;\" tabindex=\"0\"><table>"), "{html}");
         assert!(html.contains("<th scope=\"col\">clip</th><th scope=\"col\">dB</th>"), "{html}");
-        assert!(html.contains("<th scope=\"row\">&lt;script&gt;</th><td>-1.5</td>"), "{html}");
+        assert!(html.contains("<th scope=\"row\" class=\"short\">&lt;script&gt;</th><td>-1.5</td>"), "{html}");
         assert!(listing(&["a > b".into(), "c".into()]).contains("<code>a &gt; b</code><code>c</code>"));
     }
 

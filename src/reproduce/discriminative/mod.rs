@@ -19,7 +19,7 @@ use crate::recordings::{Event, Material, Recordings};
 use crate::train::train;
 use crate::{Error, Result, with_engine};
 use arms::arms;
-use scene::Pair;
+use scene::{Estimate, Pair};
 use tables::Cells;
 
 const PAPER: &str = "Z. Wang, F. Sha: Discriminative non-negative matrix factorization for single-channel speech separation. \
@@ -101,7 +101,7 @@ pub fn discriminative(
                 && arm.is_heard
                 && start == 0
             {
-                let noted = |(samples, si_sdr): (Vec<f32>, f64)| (samples, format!("SI-SDR {si_sdr:.1} dB"));
+                let noted = |one: Estimate| (one.samples, format!("SI-SDR {:.1} dB", one.si_sdr));
                 example.add(&arm.name, separated.first.into_iter().map(noted));
             }
         }

@@ -40,8 +40,15 @@ impl Scores {
 pub(super) struct Separated {
     /// The means over all mixtures.
     pub(super) scores: Scores,
-    /// The estimates of both speakers in the first mixture, and their SI-SDR in dB.
-    pub(super) first: Vec<(Vec<f32>, f64)>,
+    /// The estimates of both speakers in the first mixture.
+    pub(super) first: Vec<Estimate>,
+}
+
+/// An estimate of a speaker.
+pub(super) struct Estimate {
+    pub(super) samples: Vec<f32>,
+    /// In dB.
+    pub(super) si_sdr: f64,
 }
 
 /// Two speakers and mixtures of them at equal power.
@@ -126,14 +133,8 @@ impl Shown {
         Ok(Self { spectrum, data: view.data(&mixture, scale)?, scale })
     }
 
-    /// The mean scores of both speakers, from the models (F, N) of their data, and the estimates with their SI-SDR.
-    fn score(
-        &self,
-        clip: &Clip,
-        view: &View,
-        models: Vec<Array2<f64>>,
-        arm: &Arm,
-    ) -> Result<(Scores, Vec<(Vec<f32>, f64)>)> {
+    /// The mean scores of both speakers, from the models (F, N) of their data, and the estimates.
+    fn score(&self, clip: &Clip, view: &View, models: Vec<Array2<f64>>, arm: &Arm) -> Result<(Scores, Vec<Estimate>)> {
         let truth = [&clip.target, &clip.rest];
         let clean = truth.map(|signal| view.data(signal, self.scale));
         let mut mel = Vec::with_capacity(2);
@@ -152,7 +153,7 @@ impl Shown {
             let (truth, found) = (double(signal), double(&estimate));
             let si_sdr = si_sdr(&truth, &found, Mean::Kept);
             scores.push(Scores { mel, wav: snr(&truth, &found), si_sdr });
-            estimates.push((estimate, si_sdr));
+            estimates.push(Estimate { samples: estimate, si_sdr });
         }
         Ok((Scores::mean(&scores), estimates))
     }
