@@ -50,7 +50,8 @@ pub(super) fn scores<E: GainPrior + Momentum + Glue>(
     problems: &[Problem],
 ) -> Result<Array1<f64>> {
     let under = under(engine, model, settings)?;
-    let score = |problem: &Problem| problem.score(model, &under.separate(engine, problem.data.t(), &problem.segments, false)?);
+    let score =
+        |problem: &Problem| problem.score(model, &under.separate(engine, problem.data.t(), &problem.segments, false)?);
     problems.iter().map(score).collect()
 }
 
