@@ -20,7 +20,7 @@ pub(super) fn pages<'a>(outputs: impl IntoIterator<Item = (&'a Path, &'a Path)>)
             .flat_map(Path::components)
             .filter(|c| matches!(c, Component::Normal(_)))
             .collect();
-        let stem = stem(input, output.file_name().unwrap_or_default());
+        let stem = stem(input, output.file_stem().unwrap_or_default());
         let named = |number: usize| {
             let mut name = stem.clone();
             if number > 1 {
@@ -35,7 +35,7 @@ pub(super) fn pages<'a>(outputs: impl IntoIterator<Item = (&'a Path, &'a Path)>)
     outputs.into_iter().map(&mut place).collect()
 }
 
-/// The name of an input in its outputs: they keep its extension where they would collide otherwise.
+/// The name of an input in its outputs, whose name without its extension is `output`: they keep its extension where they would collide otherwise.
 fn stem(input: &Path, output: &OsStr) -> OsString {
     let whole = input.file_name().unwrap_or_default();
     let keeps = !whole.is_empty() && output.to_string_lossy().contains(&*whole.to_string_lossy());
@@ -45,7 +45,7 @@ fn stem(input: &Path, output: &OsStr) -> OsString {
 /// The name of a stem: what an output's name says beside the input's, such as the source.
 pub(super) fn source(input: &Path, output: &Path) -> String {
     let name = output.file_stem().unwrap_or_default();
-    let stem = stem(input, output.file_name().unwrap_or_default());
+    let stem = stem(input, output.file_stem().unwrap_or_default());
     let (name, stem) = (name.to_string_lossy(), stem.to_string_lossy());
     let rest = name.replacen(&*stem, "", 1);
     let rest = rest.trim_matches(|c: char| ".-_ ".contains(c));
