@@ -17,7 +17,7 @@ pub struct Track {
     /// Its sound.
     pub audio: Audio,
     /// An SVG whose first image spans the recording from its first sample to its last, such as a spectrogram by
-    /// [`figure`](crate::report::figure). The place that is heard is shown in it.
+    /// [`figure`](crate::report::figure()). The place that is heard is shown in it.
     pub picture: Option<String>,
 }
 
