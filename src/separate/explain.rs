@@ -46,7 +46,8 @@ pub struct Explained {
     /// posteriors these are the harmonic means, which form the masks. Bases that span several frames reach back at most to where
     /// their stretch of the recording begins: a stretch is separated by itself, and what began before it is not among its gains.
     pub factors: Vec<Factors>,
-    /// How badly the model explains each frame (C, N): the objective after the last update.
+    /// How badly the model explains each frame (C, N): the divergence of the data from it after the last update; by an average over
+    /// orders, the negative log likelihood at the level at which they were factorized.
     pub costs: Array2<f64>,
     /// V (F, N) of each channel. Empty without [`Detail::Cells`].
     pub data: Vec<Array2<f32>>,
@@ -82,8 +83,12 @@ pub fn explain(
     let take = |Panel { spectra, data: shown, found }: Panel| {
         let levels = spectra.levels(&view);
         let frames = spectra.channels.first().map_or(0, Array2::nrows);
-        for (channel, costs) in costs.iter_mut().enumerate() {
-            costs.extend_from_slice(&found.costs[channel * frames..(channel + 1) * frames]);
+        let of_frames = spectra
+            .segments()
+            .zip(levels.iter().cycle())
+            .flat_map(|(count, &level)| std::iter::repeat_n(f64::from(level).powf(plan.cost_exponent()), count));
+        for (frame, (cost, level)) in found.costs.iter().zip(of_frames).enumerate() {
+            costs[frame / frames].push(cost * level);
         }
         if factors.is_empty() {
             gains = vec![vec![Parts::new(); channels]; found.factors.len()];

@@ -407,6 +407,20 @@ impl<'a> Plan<'a> {
         (!matches!(self.way, Way::Denoise(_))).then(|| self.separation.mask.of(self.scheme.front.spectrum))
     }
 
+    /// The exponent β of a cost by its level: the cost of data and model times c is c^β times theirs. 0 for likelihoods.
+    pub(super) fn cost_exponent(&self) -> f64 {
+        match &self.way {
+            Way::Nmf(model, ..)
+            | Way::Committee(model, ..)
+            | Way::GainPrior(model, ..)
+            | Way::Discriminative(model, ..)
+            | Way::Rest(model, ..) => model.divergence.exponent_beta(),
+            Way::Averaged(..) => 0.0,
+            Way::Nmf2d(settings) => settings.options.rule.rule.divergence.exponent_beta(),
+            Way::Denoise(settings) => settings.divergence.exponent_beta(),
+        }
+    }
+
     /// The separator of panels on an engine.
     pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(
         &'s self,
