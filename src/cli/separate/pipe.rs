@@ -10,8 +10,8 @@ use partwise::audio::{Reader, Writer};
 use partwise::separate::{Plan, Stem, Stream};
 use partwise::{AnyEngine, Error, with_engine};
 
-use super::Ending;
-use super::interrupt::Interrupts;
+use super::super::Ending;
+use super::super::interrupt::Interrupts;
 
 /// What stands for standard input and for standard output.
 pub(super) const DASH: &str = "-";

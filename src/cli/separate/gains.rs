@@ -13,8 +13,8 @@ use partwise::schedule::Input;
 use partwise::separate::{Detail, Explained, Factors, Plan, Separator, explain};
 use partwise::{Error, Mask, audio};
 
-use super::output::{check_output, write_whole};
-use super::{Common, progress};
+use super::super::output::{check_output, write_whole};
+use super::super::{Common, progress};
 
 /// Checks before the work that the file can be written, and that it is of one recording.
 pub(super) fn check(file: &Path, inputs: &[Input]) -> anyhow::Result<()> {

@@ -1,4 +1,8 @@
-//! `partwise separate`
+//! `partwise separate` and `partwise denoise`
+
+mod gains;
+mod pipe;
+mod summary;
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -15,10 +19,7 @@ use partwise::job::{Denoising, Separation, SeparationMethod};
 use partwise::model::Model;
 use partwise::options::Described;
 use partwise::recordings::Event;
-use partwise::schedule::{
-    self, FileReport, Job, LeftOut, Listing, MANIFEST, Naming, OnError, Outcome, PATTERN, Parameters, Shard, Station,
-    Status,
-};
+use partwise::schedule::{self, Job, Listing, Naming, OnError, PATTERN, Parameters, Shard, Station, Status};
 use partwise::separate::Plan;
 use serde::Serialize;
 
@@ -28,10 +29,10 @@ use super::description::{self, Options, PRINT};
 use super::engine::{choice, engines};
 use super::interrupt::Interrupts;
 use super::memory::Memory;
-use super::output::is_seen;
-use super::pages::{Written, of_run};
+use super::pages::of_run;
 use super::progress::JobBar;
-use super::{Common, Ending, engine, escaped, examples, gains, pipe, shown, sources};
+use super::{Common, Ending, engine, examples, sources};
+use summary::Summary;
 
 /// Threads that decode and threads that encode. The engine is where the work is: a few of each keep it fed.
 pub(super) fn stage_threads(common: &Common) -> usize {
@@ -106,40 +107,6 @@ impl FromStr for OnErrorChoice {
             _ => Err("use continue or stop".into()),
         }
     }
-}
-
-/// What a run amounts to.
-#[derive(Serialize)]
-pub(super) struct Summary {
-    /// Those of this run's shard.
-    files: usize,
-    done: usize,
-    /// Done by an earlier run.
-    resumed: usize,
-    pub(super) failed: usize,
-    /// Not begun, or not finished.
-    left: usize,
-    /// Whether that is because there was no room for results.
-    full: bool,
-    /// Of folders: audio files of kinds that are not read, by the ends of their names.
-    left_out: LeftOut,
-    interrupted: bool,
-    /// The folder of the results and of manifest.jsonl.
-    output: PathBuf,
-    /// The pages about the results, if they were asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    report: Option<Written>,
-    /// The file of bases and gains, if it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gains: Option<PathBuf>,
-    /// Of what this run has done.
-    audio_seconds: f64,
-    pub(super) wall_seconds: f64,
-    pub(super) real_time_factor: f64,
-    pub(super) engine: String,
-    /// The share of the time that the engine was computing.
-    engine_busy: f64,
-    results: Vec<FileReport>,
 }
 
 impl Separate {
@@ -232,7 +199,7 @@ impl<D: Described + Default + Serialize> Batch<D> {
             return self.run_piped(common, separation);
         }
         let (summary, failure) = self.separate(common, separation)?;
-        common.conclude(&summary, || text(&summary))?;
+        common.conclude(&summary, || summary.text())?;
         match failure {
             Some(failure) if failure.is_full() => log::error!("{failure}"),
             Some(failure) => return Err(failure.into()),
@@ -348,7 +315,7 @@ impl<D: Described + Default + Serialize> Batch<D> {
             _ => None,
         };
         let interrupted = interrupts.noted().load(Ordering::Relaxed);
-        let (summary, failure) = summarize(outcome, sizes.len(), engine, interrupted, wall_seconds);
+        let (summary, failure) = Summary::of(outcome, sizes.len(), engine, interrupted, wall_seconds);
         Ok((Summary { left_out, output: output.into(), report, gains, ..summary }, failure))
     }
 }
@@ -361,97 +328,4 @@ fn parameters(plan: &Plan, model: String) -> partwise::Result<Parameters> {
         *files = hashes.into_iter().map(PathBuf::from).collect();
     }
     Ok(Parameters { version: env!("CARGO_PKG_VERSION").into(), model, separation })
-}
-
-fn summarize(
-    outcome: Outcome,
-    files: usize,
-    engine: String,
-    interrupted: bool,
-    wall_seconds: f64,
-) -> (Summary, Option<partwise::Error>) {
-    let Outcome { reports, resumed, left, full, busy, failure } = outcome;
-    let done = reports.iter().filter(|report| report.status == Status::Done);
-    let audio_seconds = done.clone().map(|report| report.seconds).fold(0.0, |sum, seconds| sum + seconds);
-    let done = done.count();
-    let summary = Summary {
-        files,
-        done,
-        resumed: resumed.len(),
-        failed: reports.len() - done,
-        left,
-        full,
-        left_out: LeftOut::default(),
-        interrupted,
-        output: PathBuf::new(),
-        report: None,
-        gains: None,
-        audio_seconds,
-        wall_seconds,
-        real_time_factor: audio_seconds / wall_seconds,
-        engine,
-        engine_busy: busy,
-        results: reports,
-    };
-    (summary, failure)
-}
-
-fn text(summary: &Summary) -> String {
-    let Summary { files, done, resumed, failed, left, audio_seconds, wall_seconds, .. } = summary;
-    let counts: Vec<String> = [(*resumed, "done before"), (*failed, "failed"), (*left, "left")]
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!(", {count} {what}"))
-        .collect();
-    // A terminal has shown why files failed.
-    let mut text = if is_seen() { String::new() } else { failures(&summary.results) };
-    text.push_str(&format!(
-        "{done} of {files} files separated{}: {} of audio in {}, {:.0} times real time\non {}, busy {:.0} % of the time\n",
-        counts.concat(),
-        duration(*audio_seconds),
-        duration(*wall_seconds),
-        summary.real_time_factor,
-        summary.engine,
-        100.0 * summary.engine_busy,
-    ));
-    let files: usize = summary.results.iter().map(|report| report.outputs.len()).sum();
-    let folder = shown(&summary.output);
-    text.push_str(&match files {
-        0 if *resumed > 0 => format!("the results of earlier runs are in {folder}\n"),
-        0 => format!("wrote {MANIFEST} alone in {folder}\n"),
-        1 => format!("wrote 1 file and {MANIFEST} in {folder}\n"),
-        _ => format!("wrote {files} files and {MANIFEST} in {folder}\n"),
-    });
-    text.push_str(&summary.report.as_ref().map_or_else(String::new, Written::text));
-    if let Some(gains) = &summary.gains {
-        text.push_str(&format!("wrote bases and gains in {}\n", shown(gains)));
-    }
-    if !summary.left_out.is_empty() {
-        text.push_str(&format!("{}\n", summary.left_out));
-    }
-    if summary.full {
-        text.push_str("there is no room for more results\n");
-    }
-    if *left > 0 {
-        text.push_str("the same command with --resume does what is left\n");
-    }
-    text
-}
-
-/// A table of the files that failed, and why.
-fn failures(results: &[FileReport]) -> String {
-    let failed = results.iter().filter_map(|report| {
-        let (input, error) = (report.input.display().to_string(), report.error.as_ref()?);
-        // An error begins with the file that it is about; the table has it already.
-        let reason = error.strip_prefix(&format!("{input}: ")).unwrap_or(error);
-        Some((escaped(&input).into_owned(), escaped(reason).into_owned()))
-    });
-    let failed: Vec<(String, String)> = failed.collect();
-    let width = failed.iter().map(|(input, _)| input.chars().count()).max().unwrap_or(0);
-    failed.iter().map(|(input, reason)| format!("failed: {input:<width$}  {reason}\n")).collect()
-}
-
-/// Seconds, or hours from an hour on.
-fn duration(seconds: f64) -> String {
-    if seconds < 3600.0 { format!("{seconds:.1} s") } else { format!("{:.2} h", seconds / 3600.0) }
 }
