@@ -83,10 +83,10 @@ pub fn explain(
     let take = |Panel { spectra, data: shown, found }: Panel| {
         let levels = spectra.levels(&view);
         let frames = spectra.channels.first().map_or(0, Array2::nrows);
-        let of_frames = spectra
-            .segments()
-            .zip(levels.iter().cycle())
-            .flat_map(|(count, &level)| std::iter::repeat_n(f64::from(level).powf(plan.cost_exponent()), count));
+        // Silence has no level.
+        let of_stretch = |level: f32| if level > 0.0 { f64::from(level).powf(plan.cost_exponent()) } else { 1.0 };
+        let stretches = spectra.segments().zip(levels.iter().cycle());
+        let of_frames = stretches.flat_map(|(count, &level)| std::iter::repeat_n(of_stretch(level), count));
         for (frame, (cost, level)) in found.costs.iter().zip(of_frames).enumerate() {
             costs[frame / frames].push(cost * level);
         }

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub enum Order {
     /// Estimate j to reference j.
     Given,
-    /// The order with the best mean SIR, or the best mean SDR if the SIRs are equal; see [`bss_eval_permuted`].
+    /// The order with the best mean SIR, or the best mean SDR if the SIRs are equal; see [`bss_eval_permuted`](super::bss_eval_permuted).
     Best,
 }
 
