@@ -29,7 +29,7 @@ use super::description::{self, Options, PRINT};
 use super::engine::{choice, engines};
 use super::interrupt::Interrupts;
 use super::memory::Memory;
-use super::pages::of_run;
+use super::pages::{Written, of_run};
 use super::progress::JobBar;
 use super::{Common, Ending, engine, examples, sources};
 use summary::Summary;
