@@ -6,6 +6,6 @@ mod parts;
 mod text;
 
 pub use listening::{Audio, Track, listening};
-pub use page::page;
+pub use page::{COLOURS, page};
 pub use parts::{facts, figure, listing, table};
 pub use text::{escape, url};

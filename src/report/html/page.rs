@@ -3,6 +3,9 @@
 use super::listening::HEAD;
 use super::text::escape;
 
+/// The colours of all pages, light and dark, as a style sheet.
+pub const COLOURS: &str = include_str!("colours.css");
+
 /// A page with its style. `body` is HTML; the title stands above it.
 ///
 /// A page with [`listening`](super::listening()) also has their style and script, and no other page has a script.
@@ -25,7 +28,7 @@ pub fn page(title: &str, body: &str) -> String {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-{style}{of_tracks}</style>
+{COLOURS}{style}{of_tracks}</style>
 </head>
 <body>
 <main>

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::answers::typed;
+use crate::report::html::COLOURS;
 use crate::serve::refusal::Refusal;
 
 /// Names, and what is in the files. A folder could be taken as a whole, but then a changed file would not be noticed.
@@ -53,7 +54,9 @@ pub(super) async fn asset(Path(name): Path<String>) -> Response {
 }
 
 fn file(name: &str) -> Response {
-    let Some((_, content)) = FILES.iter().find(|(known, _)| *known == name) else {
+    let own = || FILES.iter().find(|(known, _)| *known == name).map(|(_, content)| *content);
+    let shared = (name == "colours.css").then_some(COLOURS.as_bytes());
+    let Some(content) = shared.or_else(own) else {
         return Refusal::not_found("such file").into_response();
     };
     let media_type = match name.rsplit_once('.').map(|(_, extension)| extension) {
@@ -63,7 +66,7 @@ fn file(name: &str) -> Response {
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     };
-    let mut response = typed(media_type, *content);
+    let mut response = typed(media_type, content);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     // A new version of the program has new files under the same names.
