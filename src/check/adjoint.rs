@@ -21,7 +21,7 @@ pub(super) enum Step<'a> {
 
 /// The adjoints of both factors, and the knots of all data.
 pub(super) fn reverse<E: Adjoint>(engine: &E, cases: &[Case], step: Step) -> Result<f64> {
-    let adjoints = worst(&on(engine, cases, step)?.0, cases, |case| Ok(on(&Reference, case, step)?.0))?;
+    let adjoints = worst(&on(engine, cases, step)?.0, cases, &|case| Ok(on(&Reference, case, step)?.0))?;
     let (got, expected) = (on(engine, cases, step)?.1, on(&Reference, cases, step)?.1);
     Ok(adjoints.max(of_knots(&got, &expected)))
 }

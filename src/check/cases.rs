@@ -1,6 +1,7 @@
 //! The test cases, and the error of an engine on them.
 
 use ndarray::{Array2, ArrayView2, Axis, Zip};
+use rayon::prelude::*;
 
 use super::Row;
 use crate::Result;
@@ -92,24 +93,32 @@ pub(super) fn compare(
     kernel: String,
     bound: f64,
     widths: Widths,
-    errors: impl Fn(&[Case]) -> Result<f64>,
+    errors: impl Fn(&[Case]) -> Result<f64> + Sync,
 ) -> Result<Row> {
     compare_with(kernel, bound, widths, &errors)
 }
 
-/// Compiled once, and not once per row of the table.
-fn compare_with(kernel: String, bound: f64, widths: Widths, errors: &dyn Fn(&[Case]) -> Result<f64>) -> Result<Row> {
-    let mut row = Row { kernel, cases: 0, worst: 0.0, at: String::new(), bound };
-    for (f, n, k) in SHAPES {
-        for data in DATA {
-            let cases: Vec<Case> =
-                widths(n).into_iter().zip(0..).map(|(n, index)| Case::new((f, n, k), data, index)).collect();
-            let error = errors(&cases)?;
-            row.cases += 1;
-            if row.at.is_empty() || error > row.worst {
-                row.worst = error;
-                row.at = format!("{f} x {n} x {k}, {data:?}").to_lowercase();
-            }
+/// What is compiled once, and not once per row of the table.
+fn compare_with(
+    kernel: String,
+    bound: f64,
+    widths: Widths,
+    errors: &(dyn Fn(&[Case]) -> Result<f64> + Sync),
+) -> Result<Row> {
+    let kinds: Vec<_> = SHAPES.into_iter().flat_map(|shape| DATA.map(|data| (shape, data))).collect();
+    // The reference takes most of the time, and has one thread.
+    let found: Vec<f64> = kinds
+        .par_iter()
+        .map(|&((f, n, k), data)| {
+            let cases = widths(n).into_iter().zip(0..).map(|(n, index)| Case::new((f, n, k), data, index));
+            errors(&cases.collect::<Vec<_>>())
+        })
+        .collect::<Result<_>>()?;
+    let mut row = Row { kernel, cases: found.len(), worst: 0.0, at: String::new(), bound };
+    for (((f, n, k), data), error) in kinds.into_iter().zip(found) {
+        if row.at.is_empty() || error > row.worst {
+            row.worst = error;
+            row.at = format!("{f} x {n} x {k}, {data:?}").to_lowercase();
         }
     }
     Ok(row)
@@ -137,13 +146,12 @@ pub(super) fn error_of_terms(a: ArrayView2<f64>, b: ArrayView2<f64>, rows: usize
     })
 }
 
+/// What an engine computes for cases.
+type Results<'a> = dyn Fn(&[Case]) -> Result<Vec<Array2<f64>>> + 'a;
+
 /// The largest error of an engine's results for a batch against the reference's results for each case alone. Both
 /// return equally many arrays per case.
-pub(super) fn worst(
-    got: &[Array2<f64>],
-    cases: &[Case],
-    alone: impl Fn(&[Case]) -> Result<Vec<Array2<f64>>>,
-) -> Result<f64> {
+pub(super) fn worst(got: &[Array2<f64>], cases: &[Case], alone: &Results) -> Result<f64> {
     let expected: Result<Vec<_>> = cases.chunks(1).map(alone).collect();
     let expected = expected?.concat();
     let errors = got.iter().zip(&expected).map(|(got, expected)| error(got.view(), expected.view()));
@@ -155,7 +163,7 @@ pub(super) fn worst_costs(
     got: &[Array2<f64>],
     cases: &[Case],
     divergence: &Divergence,
-    alone: impl Fn(&[Case]) -> Result<Vec<Array2<f64>>>,
+    alone: &Results,
 ) -> Result<f64> {
     if divergence.to_string() != "learned" {
         return worst(got, cases, alone);

@@ -11,7 +11,7 @@ use crate::engine::Reference;
 use crate::kernels::{Glue, Mask, Norm, Products};
 
 pub(super) fn normalize<E: Glue>(engine: &E, cases: &[Case], norm: Norm) -> Result<f64> {
-    worst(&normalize_on(engine, cases, norm)?, cases, |case| normalize_on(&Reference, case, norm))
+    worst(&normalize_on(engine, cases, norm)?, cases, &|case| normalize_on(&Reference, case, norm))
 }
 
 fn normalize_on<E: Glue>(engine: &E, cases: &[Case], norm: Norm) -> Result<Vec<Array2<f64>>> {
@@ -21,7 +21,7 @@ fn normalize_on<E: Glue>(engine: &E, cases: &[Case], norm: Norm) -> Result<Vec<A
 }
 
 pub(super) fn turn<E: Glue>(engine: &E, cases: &[Case]) -> Result<f64> {
-    worst(&turn_on(engine, cases)?, cases, |case| turn_on(&Reference, case))
+    worst(&turn_on(engine, cases)?, cases, &|case| turn_on(&Reference, case))
 }
 
 /// Turned bases, with the reference's sums on every engine.
@@ -57,7 +57,7 @@ pub(super) fn masks<E: Glue>(engine: &E, cases: &[Case], mask: Mask) -> Result<f
             }
         }
     }
-    worst(&got, cases, |case| masks_on(&Reference, case, &sources, mask))
+    worst(&got, cases, &|case| masks_on(&Reference, case, &sources, mask))
 }
 
 /// The masks of every source, for each case.

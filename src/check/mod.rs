@@ -23,6 +23,7 @@ use self::pairs::{From, mix, model, pair_costs, shares};
 use self::prior::{add_priors, log_normalize, moments, responsibilities, under};
 use self::products::{base_sums, bases, both, costs, gains, trial};
 use self::shifts::{shifted_bases, shifted_costs, shifted_gains, shifted_models, shifted_norms};
+use self::variational::Priors;
 use crate::divergence::Divergence;
 use crate::engines::AnyEngine;
 use crate::kernels::{
@@ -213,22 +214,24 @@ fn rows<E: GainPrior + Momentum + Glue + Shifts + Pairs + Tables + Variational +
         }))?;
     }
     for shape in variational::SHAPES {
+        let priors = Priors::new(engine, shape)?;
         for (name, learned) in [("fixed", false), ("learned", true)] {
             add(compare(format!("variational/gains {name} {shape}"), bound, ALONE, |case| {
-                variational::gains(engine, case, learned, shape)
+                variational::gains(engine, case, learned, &priors)
             }))?;
         }
         add(compare(format!("variational/bases {shape}"), bound, ALONE, |case| {
-            variational::bases(engine, case, shape)
+            variational::bases(engine, case, &priors)
         }))?;
     }
+    let priors = Priors::new(engine, 0.2)?;
     add(compare("segments/variances".into(), bound, BATCH, |batch| variational::variances(engine, batch)))?;
     for (name, learned) in [("fixed", false), ("learned", true)] {
         add(compare(format!("segments/posterior gains {name}"), bound, BATCH, |batch| {
-            variational::gains(engine, batch, learned, 0.2)
+            variational::gains(engine, batch, learned, &priors)
         }))?;
     }
-    add(compare("segments/posterior bases".into(), bound, BATCH, |batch| variational::bases(engine, batch, 0.2)))?;
+    add(compare("segments/posterior bases".into(), bound, BATCH, |batch| variational::bases(engine, batch, &priors)))?;
     let weights: Vec<&Weight> = densities.iter().filter_map(Divergence::weight).collect();
     for (weight, density) in weights.iter().zip(&densities) {
         for (kind, step) in [("gains", Step::Gains(weight)), ("bases", Step::Bases(weight))] {

@@ -50,7 +50,7 @@ fn prior_weights<E: Engine>(engine: &E, cases: &[Case]) -> Result<E::Panel> {
 }
 
 pub(super) fn log_normalize<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<f64> {
-    worst(&log_normalize_on(engine, cases)?, cases, |case| log_normalize_on(&Reference, case))
+    worst(&log_normalize_on(engine, cases)?, cases, &|case| log_normalize_on(&Reference, case))
 }
 
 fn log_normalize_on<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<Vec<Array2<f64>>> {
@@ -59,7 +59,7 @@ fn log_normalize_on<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<Vec<Arra
 }
 
 pub(super) fn responsibilities<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<f64> {
-    worst(&responsibilities_on(engine, cases)?, cases, |case| responsibilities_on(&Reference, case))
+    worst(&responsibilities_on(engine, cases)?, cases, &|case| responsibilities_on(&Reference, case))
 }
 
 fn responsibilities_on<E: GainPrior>(engine: &E, cases: &[Case]) -> Result<Vec<Array2<f64>>> {
@@ -104,7 +104,7 @@ fn add_priors_on<E: GainPrior>(engine: &E, case: &Case, gradient: Gradient) -> R
 
 pub(super) fn under<E: GainPrior>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
     let rule = Rule { sparsity: 0.01, ..Rule::of(divergence.clone()) };
-    worst(&under_on(engine, cases, &rule)?, cases, |case| under_on(&Reference, case, &rule))
+    worst(&under_on(engine, cases, &rule)?, cases, &|case| under_on(&Reference, case, &rule))
 }
 
 fn under_on<E: GainPrior>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<Array2<f64>>> {

@@ -10,7 +10,7 @@ use crate::kernels::{Norm, Products, Rule};
 
 pub(super) fn gains<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
     let rule = Rule { sparsity: 0.01, floor: 1e-6, ..Rule::of(divergence.clone()) };
-    worst(&gains_on(engine, cases, &rule)?, cases, |case| gains_on(&Reference, case, &rule))
+    worst(&gains_on(engine, cases, &rule)?, cases, &|case| gains_on(&Reference, case, &rule))
 }
 
 fn gains_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<Array2<f64>>> {
@@ -25,7 +25,7 @@ pub(super) fn bases<E: Products>(
     (divergence, norm): (Divergence, Option<Norm>),
 ) -> Result<f64> {
     let rule = Rule { sparsity: 0.01, norm, ..Rule::of(divergence.clone()) };
-    worst(&bases_on(engine, cases, &rule)?, cases, |case| bases_on(&Reference, case, &rule))
+    worst(&bases_on(engine, cases, &rule)?, cases, &|case| bases_on(&Reference, case, &rule))
 }
 
 fn bases_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<Array2<f64>>> {
@@ -35,7 +35,7 @@ fn bases_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<
 }
 
 pub(super) fn base_sums<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
-    worst(&sums_on(engine, cases, divergence)?, cases, |case| sums_on(&Reference, case, divergence))
+    worst(&sums_on(engine, cases, divergence)?, cases, &|case| sums_on(&Reference, case, divergence))
 }
 
 fn sums_on<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<Vec<Array2<f64>>> {
@@ -71,7 +71,7 @@ pub(super) fn both<E: Products>(
 ) -> Result<f64> {
     let rule =
         Rule { exponent: divergence.majorizing_exponent(), sparsity: 0.01, norm, ..Rule::of(divergence.clone()) };
-    worst(&both_on(engine, cases, &rule)?, cases, |case| both_on(&Reference, case, &rule))
+    worst(&both_on(engine, cases, &rule)?, cases, &|case| both_on(&Reference, case, &rule))
 }
 
 fn both_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<Array2<f64>>> {
@@ -82,7 +82,7 @@ fn both_on<E: Products>(engine: &E, cases: &[Case], rule: &Rule) -> Result<Vec<A
 
 pub(super) fn costs<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
     let got = costs_on(engine, cases, divergence)?;
-    worst_costs(&got, cases, divergence, |case| costs_on(&Reference, case, divergence))
+    worst_costs(&got, cases, divergence, &|case| costs_on(&Reference, case, divergence))
 }
 
 fn costs_on<E: Products>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<Vec<Array2<f64>>> {

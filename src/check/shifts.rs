@@ -39,7 +39,7 @@ fn bring_up_shifted<E: Engine>(engine: &E, cases: &[Case]) -> Result<Shifted<E>>
 }
 
 pub(super) fn shifted_gains<E: Shifts>(engine: &E, cases: &[Case], kind: (Divergence, Edges)) -> Result<f64> {
-    worst(&shifted_gains_on(engine, cases, kind.clone())?, cases, |case| {
+    worst(&shifted_gains_on(engine, cases, kind.clone())?, cases, &|case| {
         shifted_gains_on(&Reference, case, kind.clone())
     })
 }
@@ -60,7 +60,7 @@ pub(super) fn shifted_bases<E: Shifts>(
     cases: &[Case],
     kind: (Divergence, Edges, Option<Norm>),
 ) -> Result<f64> {
-    worst(&shifted_bases_on(engine, cases, kind.clone())?, cases, |case| {
+    worst(&shifted_bases_on(engine, cases, kind.clone())?, cases, &|case| {
         shifted_bases_on(&Reference, case, kind.clone())
     })
 }
@@ -78,7 +78,7 @@ fn shifted_bases_on<E: Shifts>(
 
 pub(super) fn shifted_costs<E: Shifts>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<f64> {
     let got = shifted_costs_on(engine, cases, divergence)?;
-    worst_costs(&got, cases, divergence, |case| shifted_costs_on(&Reference, case, divergence))
+    worst_costs(&got, cases, divergence, &|case| shifted_costs_on(&Reference, case, divergence))
 }
 
 fn shifted_costs_on<E: Shifts>(engine: &E, cases: &[Case], divergence: &Divergence) -> Result<Vec<Array2<f64>>> {
@@ -89,7 +89,7 @@ fn shifted_costs_on<E: Shifts>(engine: &E, cases: &[Case], divergence: &Divergen
 }
 
 pub(super) fn shifted_norms<E: Shifts>(engine: &E, cases: &[Case], norm: Norm) -> Result<f64> {
-    worst(&shifted_norms_on(engine, cases, norm)?, cases, |case| shifted_norms_on(&Reference, case, norm))
+    worst(&shifted_norms_on(engine, cases, norm)?, cases, &|case| shifted_norms_on(&Reference, case, norm))
 }
 
 fn shifted_norms_on<E: Shifts>(engine: &E, cases: &[Case], norm: Norm) -> Result<Vec<Array2<f64>>> {
@@ -99,7 +99,7 @@ fn shifted_norms_on<E: Shifts>(engine: &E, cases: &[Case], norm: Norm) -> Result
 }
 
 pub(super) fn shifted_models<E: Shifts>(engine: &E, cases: &[Case], mask: Option<Mask>) -> Result<f64> {
-    worst(&shifted_models_on(engine, cases, mask)?, cases, |case| shifted_models_on(&Reference, case, mask))
+    worst(&shifted_models_on(engine, cases, mask)?, cases, &|case| shifted_models_on(&Reference, case, mask))
 }
 
 /// The models, or the masks if `mask` is given.

@@ -10,6 +10,18 @@ use crate::kernels::{Bases, Gig, Order, Variational};
 /// The shapes of the priors.
 pub(super) const SHAPES: [f64; 3] = [0.2, 1.0, 2.5];
 
+/// Priors of one shape. Their tables take longer than most cases.
+pub(super) struct Priors<E: Variational> {
+    on_engine: Gig<E>,
+    on_reference: Gig<Reference>,
+}
+
+impl<E: Variational> Priors<E> {
+    pub(super) fn new(engine: &E, shape: f64) -> Result<Self> {
+        Ok(Self { on_engine: Gig::new(engine, shape)?, on_reference: Gig::new(&Reference, shape)? })
+    }
+}
+
 fn views(all: &[Array2<f32>]) -> Vec<ArrayView2<'_, f32>> {
     all.iter().map(|one| one.view()).collect()
 }
@@ -70,7 +82,7 @@ fn variances_of<E: Variational>(engine: &E, cases: &[Case]) -> Result<[E::Panel;
 
 /// c of two sources, the first of which has two orders.
 pub(super) fn variances<E: Variational>(engine: &E, cases: &[Case]) -> Result<f64> {
-    worst(&variances_on(engine, cases)?, cases, |alone| variances_on(&Reference, alone))
+    worst(&variances_on(engine, cases)?, cases, &|alone| variances_on(&Reference, alone))
 }
 
 fn variances_on<E: Variational>(engine: &E, cases: &[Case]) -> Result<Vec<Array2<f64>>> {
@@ -80,7 +92,7 @@ fn variances_on<E: Variational>(engine: &E, cases: &[Case]) -> Result<Vec<Array2
 
 /// P, the masks, the energy, the likelihood and a weighed sum of two sources.
 pub(super) fn sources<E: Variational>(engine: &E, cases: &[Case], noise: f64) -> Result<f64> {
-    worst(&sources_on(engine, cases, noise)?, cases, |alone| sources_on(&Reference, alone, noise))
+    worst(&sources_on(engine, cases, noise)?, cases, &|alone| sources_on(&Reference, alone, noise))
 }
 
 fn sources_on<E: Variational>(engine: &E, cases: &[Case], noise: f64) -> Result<Vec<Array2<f64>>> {
@@ -101,15 +113,16 @@ fn sources_on<E: Variational>(engine: &E, cases: &[Case], noise: f64) -> Result<
 }
 
 /// The posteriors of gains under fixed or learned bases, their terms, and the evidence.
-pub(super) fn gains<E: Variational>(engine: &E, cases: &[Case], learned: bool, shape: f64) -> Result<f64> {
-    worst(&gains_on(engine, cases, learned, shape)?, cases, |alone| gains_on(&Reference, alone, learned, shape))
+pub(super) fn gains<E: Variational>(engine: &E, cases: &[Case], learned: bool, priors: &Priors<E>) -> Result<f64> {
+    let got = gains_on(engine, cases, learned, &priors.on_engine)?;
+    worst(&got, cases, &|alone| gains_on(&Reference, alone, learned, &priors.on_reference))
 }
 
-fn gains_on<E: Variational>(engine: &E, cases: &[Case], learned: bool, shape: f64) -> Result<Vec<Array2<f64>>> {
-    let (p, gig) = (data(engine, cases)?, Gig::new(engine, shape)?);
+fn gains_on<E: Variational>(engine: &E, cases: &[Case], learned: bool, gig: &Gig<E>) -> Result<Vec<Array2<f64>>> {
+    let p = data(engine, cases)?;
     let mut orders = [order(engine, cases, learned)?];
     let evidence = engine.evidence(&p, &orders)?;
-    let terms = engine.update_gain_posteriors(&p, &mut orders, &gig)?;
+    let terms = engine.update_gain_posteriors(&p, &mut orders, gig)?;
     let (rows, components) = cases[0].w.dim();
     let evidence = rows_of(cases, &evidence.row(0).to_vec(), rows);
     let terms = rows_of(cases, &terms.row(0).to_vec(), components);
@@ -118,14 +131,15 @@ fn gains_on<E: Variational>(engine: &E, cases: &[Case], learned: bool, shape: f6
 }
 
 /// The posteriors of bases, and their terms.
-pub(super) fn bases<E: Variational>(engine: &E, cases: &[Case], shape: f64) -> Result<f64> {
-    worst(&bases_on(engine, cases, shape)?, cases, |alone| bases_on(&Reference, alone, shape))
+pub(super) fn bases<E: Variational>(engine: &E, cases: &[Case], priors: &Priors<E>) -> Result<f64> {
+    let got = bases_on(engine, cases, &priors.on_engine)?;
+    worst(&got, cases, &|alone| bases_on(&Reference, alone, &priors.on_reference))
 }
 
-fn bases_on<E: Variational>(engine: &E, cases: &[Case], shape: f64) -> Result<Vec<Array2<f64>>> {
-    let (p, gig) = (data(engine, cases)?, Gig::new(engine, shape)?);
+fn bases_on<E: Variational>(engine: &E, cases: &[Case], gig: &Gig<E>) -> Result<Vec<Array2<f64>>> {
+    let p = data(engine, cases)?;
     let mut order = order(engine, cases, true)?;
-    let terms = engine.update_basis_posteriors(&p, &mut order, &gig)?;
+    let terms = engine.update_basis_posteriors(&p, &mut order, gig)?;
     let (rows, components) = cases[0].w.dim();
     let with_count = |sum: f64| Array2::from_shape_fn((2, 1), |(row, _)| [sum, (rows * components) as f64][row]);
     let mut all = vec![terms.into_iter().map(with_count).collect()];

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
+use rayon::prelude::*;
 
 use super::Tiling;
 use super::shader::{Access, Kernel, Source, Text};
@@ -55,8 +56,8 @@ fn check_constants(kernel: &'static Kernel, filling: Option<&'static Source>) {
         let longer = |choice: &Vec<u32>| values.iter().map(|&value| [choice.as_slice(), &[value]].concat()).collect();
         choices = choices.iter().flat_map(|choice| -> Vec<Vec<u32>> { longer(choice) }).collect();
     }
-    for constants in choices {
-        let text = Text::compose(kernel, filling, &constants);
+    choices.par_iter().for_each(|constants| {
+        let text = Text::compose(kernel, filling, constants);
         let what = format!("{} {:?} {constants:?}", kernel.source.path, filling.map(|filling| filling.path));
         let module = naga::front::wgsl::parse_str(&text.wgsl).unwrap_or_else(|error| {
             let place = error.location(&text.wgsl).map(|location| text.place(location.line_number as usize));
@@ -65,9 +66,9 @@ fn check_constants(kernel: &'static Kernel, filling: Option<&'static Source>) {
         let validated = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
         let info = validated.unwrap_or_else(|error| panic!("{what}: {}", error.emit_to_string(&text.wgsl)));
         check_bindings(&what, kernel, &module);
-        check_budget(&what, kernel, &constants, &module);
+        check_budget(&what, kernel, constants, &module);
         translate(&module, &info).unwrap_or_else(|cause| panic!("{what}: {cause}"));
-    }
+    });
 }
 
 /// Translates a shader for every backend, to the oldest version of its language that the engine supports.
