@@ -17,7 +17,7 @@ pub(super) fn factorize<E: Products + Glue>(
     w: &mut E::Matrix,
     h: &mut E::Panel,
     options: &Options,
-    mut watch: impl FnMut(usize) -> Result<()>,
+    watch: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Fit> {
     let steps = match (options.updates, options.learn, options.order) {
         (Updates::Joint, Learn::Both, _) => vec![Factor::Both],

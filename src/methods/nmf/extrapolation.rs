@@ -35,7 +35,7 @@ pub(super) fn factorize<E: Products + Momentum + Glue>(
     w: &mut E::Matrix,
     h: &mut E::Panel,
     options: &Options,
-    mut watch: impl FnMut(usize) -> Result<()>,
+    watch: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Fit> {
     let refused =
         |what: &str| Err(Error::input(format!("extrapolated updates do not go with {what}; use alternating ones")));
@@ -163,7 +163,7 @@ fn update_both<E: Products + Momentum + Glue>(
     h: &mut E::Panel,
     options: &Options,
     trace: &mut Trace,
-    mut watch: impl FnMut(usize) -> Result<()>,
+    watch: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<(usize, usize)> {
     let long = relaxed(&options.rule);
     let sure = Rule { exponent: long.divergence.majorizing_exponent(), ..long.clone() };
@@ -266,7 +266,7 @@ mod tests {
             let options = Options::of(divergence.clone(), 400);
             let mut trace = Trace::new(&options);
             let (done, refused) =
-                update_both(&Reference, &v, &mut w, &mut h, &options, &mut trace, |_| Ok(())).unwrap();
+                update_both(&Reference, &v, &mut w, &mut h, &options, &mut trace, &mut |_| Ok(())).unwrap();
             assert!(done == 400 && refused > 0, "{divergence}: nothing was refused, so nothing was seen");
             let accepted = trace.fit(done).objective;
             assert!(accepted.windows(2).all(|pair| pair[1] <= pair[0]));

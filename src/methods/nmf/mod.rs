@@ -42,7 +42,7 @@ pub fn factorize<E: Products + Momentum + Glue>(
     w: &mut E::Matrix,
     h: &mut E::Panel,
     options: &Options,
-    watch: impl FnMut(usize) -> Result<()> + Send,
+    mut watch: impl FnMut(usize) -> Result<()> + Send,
 ) -> Result<Fit> {
     let norm = kept_norm(options)?;
     let options = &Options { rule: Rule { norm, ..options.rule.clone() }, ..options.clone() };
@@ -51,8 +51,8 @@ pub fn factorize<E: Products + Momentum + Glue>(
             engine.normalize(w, Some(h), norm)?;
         }
         match options.updates {
-            Updates::Extrapolated => extrapolation::factorize(engine, v, w, h, options, watch),
-            Updates::Alternating | Updates::Joint => alternating::factorize(engine, v, w, h, options, watch),
+            Updates::Extrapolated => extrapolation::factorize(engine, v, w, h, options, &mut watch),
+            Updates::Alternating | Updates::Joint => alternating::factorize(engine, v, w, h, options, &mut watch),
         }
     })
 }

@@ -49,7 +49,14 @@ impl Cpu {
 
     /// Runs `work` on the engine's threads.
     pub(crate) fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        self.pool.install(work)
+        let (mut work, mut result) = (Some(work), None);
+        self.enter(&mut || result = work.take().map(|work| work()));
+        result.expect("rayon's `install` returns when the work is done")
+    }
+
+    /// Compiled once, and not once per kernel.
+    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
+        self.pool.install(work);
     }
 
     /// Scratch memory that updates reuse.
