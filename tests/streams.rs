@@ -275,7 +275,7 @@ fn a_stream_that_cannot_be_used_is_refused_in_one_line() {
         (&nan, &["standard input", "sample 2998", "NaN"]),
         (b"RIFF\0\0\0\0WAVE", &["standard input", "ends before its `fmt ` chunk"]),
         (&wav[..wav.len() - 12_000], &["standard input", "0 samples"]),
-        (b"no audio", &["standard input", "is not a wav"]),
+        (b"no audio", &["standard input", "is not audio of a known type", "only wav is read from a pipe"]),
     ] {
         refused(&piped(&world, &PIPE, input), 2, parts);
     }

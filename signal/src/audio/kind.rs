@@ -47,6 +47,14 @@ impl Kind {
 
 /// Returns the type of a file and the position where it begins. Skips leading tags, and junk before an MP3.
 pub(super) fn of(path: &Path, source: &mut impl Source) -> Result<(Kind, u64)> {
+    find(path, source)?.ok_or_else(|| {
+        let kinds = "a wav, flac, ogg vorbis, mp3, aiff, caf or m4a file";
+        Error::audio(path, format!("is not {kinds}; convert it to one of these"))
+    })
+}
+
+/// The same; `None` if it is not audio of a known type.
+pub(super) fn find(path: &Path, source: &mut impl Source) -> Result<Option<(Kind, u64)>> {
     let mut start = 0;
     let mut look = |at: u64, count: usize| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -66,20 +74,17 @@ pub(super) fn of(path: &Path, source: &mut impl Source) -> Result<(Kind, u64)> {
         return Err(Error::audio(path, "ends before its first sample; record or copy it again"));
     }
     if let Some(kind) = known(&head) {
-        return Ok((kind, start));
+        return Ok(Some((kind, start)));
     }
     if let Some(name) = unread(&head) {
         return Err(not_read(path, name));
     }
     match packets::find(&look(start, JUNK + FRAMES)?, JUNK) {
-        Some(Found::Mp3(at)) => Ok((Kind::Mp3, start + at as u64)),
+        Some(Found::Mp3(at)) => Ok(Some((Kind::Mp3, start + at as u64))),
         Some(Found::OtherLayer(1)) => Err(not_read(path, "MPEG audio of layer I")),
         Some(Found::OtherLayer(_)) => Err(not_read(path, "MPEG audio of layer II")),
         Some(Found::Adts) => Err(not_read(path, "AAC in ADTS")),
-        None => {
-            let kinds = "a wav, flac, ogg vorbis, mp3, aiff, caf or m4a file";
-            Err(Error::audio(path, format!("is not {kinds}; convert it to one of these")))
-        }
+        None => Ok(None),
     }
 }
 

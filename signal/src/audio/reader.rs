@@ -66,11 +66,12 @@ impl Reader {
     /// As [`open`](Self::open). [`Error::Audio`] for any other type of file.
     pub fn stream(name: &Path, input: impl Read + Send + Sync + 'static) -> Result<Self> {
         let mut source = Pipe::new(input);
-        let (kind, start) = kind::of(name, &mut source)?;
-        if kind != Kind::Wav {
+        let (kind, start) = kind::find(name, &mut source)?.unzip();
+        let (Some(Kind::Wav), Some(start)) = (kind, start) else {
             let reason = "and only wav is read from a pipe; convert it on the way: ffmpeg -i - -f wav - |";
-            return Err(Error::audio(name, format!("is {}, {reason}", kind.name())));
-        }
+            let what = kind.map_or("not audio of a known type", Kind::name);
+            return Err(Error::audio(name, format!("is {what}, {reason}")));
+        };
         let (shape, blocks) = wav::open(name, source, start)?;
         Ok(Self::of(name, shape, blocks))
     }

@@ -98,12 +98,13 @@ pub fn claims<E: Products + Momentum + Glue>(
     let (v, start) = (engine.panel(data)?, engine.panel(nmf::flat_gains(data, bases).view())?);
     let until = Until { iterations: UPDATES, tolerance: 0.0, segments: &[data.ncols()] };
     let (h, _) = nmf::update_gains(engine, &v, w, start, &Rule::of(divergence.clone()), Updates::Extrapolated, &until)?;
+    // A square by itself is an eighth of the work.
+    let powers = data.mapv(|v| if p == 2.0 { f64::from(v) * f64::from(v) } else { f64::from(v).powf(p) });
     let mut claims = Array2::zeros((sources.len(), data.ncols()));
     for (mask, mut claims) in engine.masks(w, &h, sources, Mask::Ratio(p))?.iter().zip(claims.outer_iter_mut()) {
         let mask: Array2<f32> = engine.read_panel(mask)?;
-        for ((mask, data), claim) in mask.columns().into_iter().zip(data.columns()).zip(&mut claims) {
-            *claim =
-                Zip::from(mask).and(data).fold(0.0, |sum, &share, &v| sum + f64::from(share) * f64::from(v).powf(p));
+        for ((mask, powers), claim) in mask.columns().into_iter().zip(powers.columns()).zip(&mut claims) {
+            *claim = Zip::from(mask).and(powers).fold(0.0, |sum, &share, power| sum + f64::from(share) * power);
         }
     }
     Ok(claims)
