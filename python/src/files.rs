@@ -9,7 +9,7 @@ use std::time::Instant;
 use partwise::engines::Engines;
 use partwise::recordings::Event;
 use partwise::schedule::{
-    self, Batch, FileReport, Job, LeftOut, Listing, Naming, OnError, Outcome, Parameters, Shard, Station, Status, Watch,
+    self, Batch, FileReport, Job, LeftOut, Listing, Naming, OnError, Outcome, Parameters, Shard, Station, Watch,
 };
 use partwise::separate::Plan;
 use partwise::{Error, Separation};
@@ -177,9 +177,8 @@ fn size(path: &Path) -> u64 {
 }
 
 fn summarize(outcome: Outcome, files: usize, engine: String, wall_seconds: f64) -> Summary {
+    let (done, audio_seconds) = outcome.done();
     let Outcome { reports, resumed, left, full, busy, failure } = outcome;
-    let done = reports.iter().filter(|report| report.status == Status::Done).count();
-    let audio = reports.iter().filter(|report| report.status == Status::Done).map(|report| report.seconds);
     Summary {
         files,
         done,
@@ -188,7 +187,7 @@ fn summarize(outcome: Outcome, files: usize, engine: String, wall_seconds: f64) 
         left,
         full,
         left_out: LeftOut::default(),
-        audio_seconds: audio.fold(0.0, |sum, seconds| sum + seconds),
+        audio_seconds,
         wall_seconds,
         engine,
         engine_busy: busy,

@@ -46,6 +46,14 @@ pub struct Outcome {
     pub failure: Option<Error>,
 }
 
+impl Outcome {
+    /// How many files this run has separated, and how many seconds of audio they hold.
+    pub fn done(&self) -> (usize, f64) {
+        let done = self.reports.iter().filter(|report| report.status == Status::Done);
+        done.fold((0, 0.0), |(files, seconds), report| (files + 1, seconds + report.seconds))
+    }
+}
+
 /// What a finished track amounts to.
 #[derive(Default)]
 pub(super) struct Finished {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use partwise::schedule::{FileReport, LeftOut, MANIFEST, Outcome, Status};
+use partwise::schedule::{FileReport, LeftOut, MANIFEST, Outcome};
 use serde::Serialize;
 
 use super::super::output::is_seen;
@@ -52,10 +52,8 @@ impl Summary {
         interrupted: bool,
         wall_seconds: f64,
     ) -> (Self, Option<partwise::Error>) {
+        let (done, audio_seconds) = outcome.done();
         let Outcome { reports, resumed, left, full, busy, failure } = outcome;
-        let done = reports.iter().filter(|report| report.status == Status::Done);
-        let audio_seconds = done.clone().map(|report| report.seconds).fold(0.0, |sum, seconds| sum + seconds);
-        let done = done.count();
         let summary = Self {
             files,
             done,
