@@ -1,9 +1,7 @@
 //! Tests of separation without a model by the built program: patterns found in the recording, and patterns from
 //! one-shots.
 
-mod common;
-
-use common::world::{RATE, World, hiss, json, refused, stderr, sum_error, tones};
+use crate::common::world::{RATE, World, hiss, json, refused, stderr, sum_error, tones};
 use partwise::audio::Recording;
 use partwise::evaluate::{Mean, si_sdr};
 

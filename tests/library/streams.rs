@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::io::{Read, Write};
 use std::ops::ControlFlow::Continue;
 use std::process::{Command, Output, Stdio};
 
-use common::world::{RATE, World, hiss, mix, refused, stderr, tones};
+use crate::common::world::{RATE, World, hiss, mix, refused, stderr, tones};
 use partwise::audio::{self, Format};
 use partwise::separate::{Plan, Stem, Stream};
 use partwise::{AnyEngine, EngineChoice, Error, Model, Recording, Separation, separate, with_engine};

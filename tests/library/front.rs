@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use common::world::{RATE, World, hiss, mix, stderr, sum_error, tones};
+use crate::common::world::{RATE, World, hiss, mix, stderr, sum_error, tones};
 use partwise::job::{SeparationMethod, TrainingMethod};
 use partwise::methods::{gain_prior, nmf2d};
 use partwise::spectrogram::Length;

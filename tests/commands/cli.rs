@@ -2,12 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, sum_error, tones};
+use crate::common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, sum_error, tones};
 use ndarray::{Array1, Array2, Array3};
 use ndarray_npy::{NpzReader, NpzWriter};
 use partwise::audio::{self, Format, Recording};
@@ -595,9 +593,15 @@ fn factors(path: &Path) -> (Array2<f32>, Array2<f32>, Array1<f64>) {
     (archive.by_name("W").unwrap(), archive.by_name("H").unwrap(), archive.by_name("objective").unwrap())
 }
 
+/// Where Mesa keeps compiled shaders by itself.
+fn cache_of_mesa() -> Option<PathBuf> {
+    let own = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+}
+
 #[test]
 fn a_kept_tuning_does_not_change_the_results() {
-    let Some(gpu) = common::gpu() else { return };
+    let Some(gpu) = crate::common::gpu() else { return };
     let world = World { folder: tempfile::tempdir().unwrap() };
     let v = Array2::from_shape_fn((7, 90), |(f, n)| 0.1 + ((3 * f + 5 * n) % 11) as f32);
     ndarray_npy::write_npy(world.path("v.npy"), &v).unwrap();
@@ -605,6 +609,10 @@ fn a_kept_tuning_does_not_change_the_results() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_partwise"));
         for variable in ["XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"] {
             command.env(variable, world.path("cache"));
+        }
+        // Mesa keeps the shaders that it has compiled. It looks in the same folders, and compiling them anew takes 20 s.
+        if let Some(cache) = cache_of_mesa() {
+            command.env("MESA_SHADER_CACHE_DIR", cache);
         }
         command.args(["factorize", "v.npy", "--rank", "3", "--iterations", "5", "--engine", "gpu", "-o", output]);
         let run = command.args(options).current_dir(world.folder.path()).output().unwrap();
@@ -1116,7 +1124,7 @@ fn a_full_disk_fails_a_file_and_leaves_no_partial_output() {
 /// GPU results differ from CPU results, but they too depend only on the file.
 #[test]
 fn gpu_results_do_not_depend_on_the_batch() {
-    if common::gpu().is_none() {
+    if crate::common::gpu().is_none() {
         return;
     }
     let world = World::trained();
@@ -1208,7 +1216,7 @@ fn bench_measures_and_plots_peaks_kernels_transforms_and_jobs() {
 
 #[test]
 fn bench_uses_the_gpus_own_clock() {
-    if common::gpu().is_none() {
+    if crate::common::gpu().is_none() {
         return;
     }
     let world = World { folder: tempfile::tempdir().unwrap() };

@@ -3,8 +3,6 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -12,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::world::{RATE, World, json, mix, refused, stderr, stdout};
+use crate::common::world::{RATE, World, json, mix, refused, stderr, stdout};
 use partwise::schedule::{MANIFEST, Status, read_manifest};
 
 const JOB: [&str; 7] = ["separate", "in", "--model", "m.safetensors", "--engine", "cpu", "--no-progress"];

@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
-use common::world::{RATE, World, json, mix, refused, stderr, stdout};
+use crate::common::world::{RATE, World, json, mix, refused, stderr, stdout};
 use partwise::{Separation, Training};
 use serde_json::{Value, json};
 

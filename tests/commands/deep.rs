@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::process::{Command, Stdio};
 
-use common::world::{RATE, World, json, refused, stderr, tones};
+use crate::common::world::{RATE, World, json, refused, stderr, tones};
 use partwise::methods::deep::noise::{impulsive, mixed};
 use partwise::model::{Model, Parts};
 use partwise::spectrogram::{Pad, Shape, Stft, StftParams};
@@ -143,11 +141,11 @@ fn sources_are_separated_by_a_cost_that_was_learned_from_them() {
     let sources = ["--source", "tones=tones", "--source", "hiss=hiss"];
     let options = ["--task", "separate", "--phi", "network", "--iterations", "3"];
     succeeds(&world, &train("deep", &sources, &options));
-    let mix: Vec<f32> = common::world::mix(9, 8000);
+    let mix: Vec<f32> = crate::common::world::mix(9, 8000);
     world.record("mix.wav", &[mix], RATE);
     succeeds(&world, &["separate", "mix.wav", "--model", "deep", "-o", "out"]);
     let parts = ["tones", "hiss"].map(|source| world.read(&format!("out/mix.{source}.wav")));
-    assert!(common::world::sum_error(&world.read("mix.wav"), &parts) <= 1e-5);
+    assert!(crate::common::world::sum_error(&world.read("mix.wav"), &parts) <= 1e-5);
     let model = Model::load(&world.path("deep")).unwrap();
     assert_eq!((model.names(), model.divergence.to_string()), (vec!["tones", "hiss"], "learned".to_string()));
     refused(&world.run(&["denoise", "mix.wav", "-o", "no", "--model", "deep"]), 2, &["not to denoise"]);

@@ -1,8 +1,6 @@
 //! Tests of `partwise info`: models, recordings and results, for people and for programs.
 
-mod common;
-
-use common::world::{RATE, World, hiss, json, refused, stderr, tones};
+use crate::common::world::{RATE, World, hiss, json, refused, stderr, tones};
 
 fn told(world: &World, words: &[&str]) -> String {
     let output = world.run(&[&["info"], words].concat());

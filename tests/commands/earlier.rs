@@ -2,12 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::world::{json, stderr};
+use crate::common::world::{json, stderr};
 use partwise::model::Parts;
 use partwise::schedule::{Recorded, Status, read_manifest};
 use partwise::{Model, Separation};

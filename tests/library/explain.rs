@@ -3,12 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::ops::ControlFlow::Continue;
 use std::ops::Range;
 
-use common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, tones};
+use crate::common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, tones};
 use ndarray_npy::NpzReader;
 use partwise::divergence::Divergence;
 use partwise::job::{SeparationMethod, TrainingMethod};

@@ -2,12 +2,10 @@
 
 #![cfg(unix)]
 
-mod common;
-
 use std::process::Command;
 
-use common::terminal::OnTerminal;
-use common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, tones};
+use crate::common::terminal::OnTerminal;
+use crate::common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, tones};
 
 impl World {
     /// The program in this folder on a terminal, and what it shows there.

@@ -1,8 +1,6 @@
 //! Tests of sources that nobody recorded alone, of residuals, and of models that come with the program, as a user runs them.
 
-mod common;
-
-use common::world::{RATE, World, hiss, json, refused, stderr, sum_error, tones};
+use crate::common::world::{RATE, World, hiss, json, refused, stderr, sum_error, tones};
 
 /// A world with a mixture in two channels, its sources, and models of the tones alone and of both sources. The tones stop now and
 /// then, as speech does, so that the hiss can be heard by itself.

@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::world::{RATE, World, json, mix, refused, stderr, stdout};
+use crate::common::world::{RATE, World, json, mix, refused, stderr, stdout};
 use serde_json::json;
 
 /// The SVG that a command writes to `x.svg`.

@@ -1,8 +1,6 @@
 //! Tests of committees and exemplars as a user runs them: what is chosen, what is told, and input that cannot be used.
 
-mod common;
-
-use common::world::{RATE, World, hiss, json, refused, stderr, sum_error, tones};
+use crate::common::world::{RATE, World, hiss, json, refused, stderr, sum_error, tones};
 
 const BOTH: [&str; 4] = ["--source", "tones=tones", "--source", "hiss=hiss"];
 const SMALL: [&str; 4] = ["--window", "256", "--engine", "cpu"];

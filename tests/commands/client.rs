@@ -2,15 +2,13 @@
 #![cfg(all(feature = "serve", unix))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::service::{Service, client};
-use common::world::{RATE, World, json, mix, refused, stderr, stdout};
+use crate::common::service::{Service, client};
+use crate::common::world::{RATE, World, json, mix, refused, stderr, stdout};
 use serde_json::Value;
 
 /// Runs the client, which must succeed.

@@ -1,11 +1,9 @@
 //! Tests of discriminative training as a user runs it: models, states, and input that cannot be used.
 
-mod common;
-
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::world::{RATE, World, hiss, json, mix, refused, stderr, sum_error, tones};
+use crate::common::world::{RATE, World, hiss, json, mix, refused, stderr, sum_error, tones};
 
 /// Two recordings of each of two sources.
 fn world() -> World {

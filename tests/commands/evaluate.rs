@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::process::Output;
 
-use common::world::{RATE, World, hiss, json, refused, stderr, stdout, tones};
+use crate::common::world::{RATE, World, hiss, json, refused, stderr, stdout, tones};
 use serde_json::Value;
 
 const FOLDERS: [&str; 4] = ["--references", "true", "--estimates", "out"];

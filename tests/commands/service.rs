@@ -3,8 +3,6 @@
 #![cfg(all(unix, feature = "serve"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::http::{Answer, Form, Http};
-use common::server::{Server, spawn};
-use common::world::{RATE, World, mix, stderr};
+use crate::common::http::{Answer, Form, Http};
+use crate::common::server::{Server, spawn};
+use crate::common::world::{RATE, World, mix, stderr};
 use partwise::random::Stream;
 use serde_json::Value;
 

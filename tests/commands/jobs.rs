@@ -3,12 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::world::{RATE, World, json, mix, refused, stderr, stdout, sum_error};
+use crate::common::world::{RATE, World, json, mix, refused, stderr, stdout, sum_error};
 use partwise::audio::{self, Format, Reader, Recording};
 
 impl World {
@@ -176,7 +174,7 @@ fn pipes_dangling_links_and_unwritable_folders_are_refused() {
 
 #[test]
 fn all_gpus_share_one_queue() {
-    if common::gpu().is_none() {
+    if crate::common::gpu().is_none() {
         return;
     }
     let world = World::trained();

@@ -2,15 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use partwise::engine;
 
-use common::world::{RATE, World, json, mix, stderr, stdout};
+use crate::common::world::{RATE, World, json, mix, stderr, stdout};
 
 /// The Vulkan loader's file of Mesa's software driver. Without it, for example on a machine with a card, a test reports
 /// SKIPPED.

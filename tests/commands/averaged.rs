@@ -1,8 +1,6 @@
 //! Tests of averaging over orders as a user runs it: models, backgrounds, and input that cannot be used.
 
-mod common;
-
-use common::world::{RATE, World, hiss, json, refused, stderr, sum_error, tones};
+use crate::common::world::{RATE, World, hiss, json, refused, stderr, sum_error, tones};
 
 const SMALL: [&str; 8] = ["--method", "averaged", "--orders", "1,2,4", "--window", "256", "--engine", "cpu"];
 

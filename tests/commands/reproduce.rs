@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod common;
-
-use common::world::{RATE, World, hiss, json, refused, stderr, stdout, tones};
+use crate::common::world::{RATE, World, hiss, json, refused, stderr, stdout, tones};
 
 fn world() -> World {
     let world = World::new();
