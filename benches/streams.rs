@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use partwise::engines::Engines;
 use partwise::separate::Plan;
-use partwise::{AnyEngine, EngineChoice, Model, Recording, Separation, Stream, Training, audio, train, with_engine};
+use partwise::{AnyEngine, EngineChoice, Model, Recording, Separation, Stream, Training, audio, train};
 
 fn main() {
     // Cargo adds `--bench`.
@@ -64,7 +64,7 @@ struct Found {
 fn stream(engine: &AnyEngine, model: &Model, samples: &[f32], (rate, size): (u32, usize), follow: bool) -> Found {
     let separation = Separation { follow, only: Some("speech".into()), ..Separation::default() };
     let plan = Plan::new(Some(model), &separation, &mut |_| Ok(())).unwrap();
-    let separator = with_engine!(engine, |engine| plan.on_borrowed(engine));
+    let separator = plan.on_borrowed(engine);
     let mut stream = Stream::new(&plan, &*separator, 1, rate).unwrap();
     let (mut pushed, mut given, mut delay, mut times) = (0, 0, 0, Vec::new());
     let begun = processor_time();

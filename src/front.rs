@@ -6,7 +6,7 @@ use crate::job::{Separation, Training};
 use crate::model::Model;
 use crate::recordings::Event;
 use crate::separate::{Plan, Progress, Stem, whole};
-use crate::{Error, Result, train as training_room, with_engine};
+use crate::{Error, Result, train as training_room};
 
 /// Learns a model from recordings of each source alone, given by the names of the sources.
 ///
@@ -65,6 +65,6 @@ pub fn separate(
         Ok(())
     };
     let plan = Plan::new(model, separation, &mut warn)?;
-    let separator = with_engine!(engine, |engine| plan.on_borrowed(engine));
+    let separator = plan.on_borrowed(engine);
     whole(&plan, &*separator, recording, progress)
 }

@@ -42,7 +42,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "spectrogram",
         ],
     ),
-    ("separate", &["recordings", "model", "job", "methods", "options", "kernels", "engine", "audio", "spectrogram"]),
+    (
+        "separate",
+        &["recordings", "model", "job", "methods", "engines", "options", "kernels", "engine", "audio", "spectrogram"],
+    ),
     ("engines", &["kernels", "engine", "divergence"]),
     ("front", &["train", "separate", "recordings", "engines", "model", "job", "audio"]),
     ("schedule", &["separate", "job", "options", "engines", "engine", "audio", "spectrogram"]),

@@ -34,6 +34,24 @@ pub enum AnyEngine {
     Reference(Reference),
 }
 
+impl From<Gpu> for AnyEngine {
+    fn from(gpu: Gpu) -> Self {
+        Self::Gpu(gpu)
+    }
+}
+
+impl From<Cpu> for AnyEngine {
+    fn from(cpu: Cpu) -> Self {
+        Self::Cpu(cpu)
+    }
+}
+
+impl From<Reference> for AnyEngine {
+    fn from(reference: Reference) -> Self {
+        Self::Reference(reference)
+    }
+}
+
 impl AnyEngine {
     /// Which engine, and on what: "cpu (avx512, 8 threads)".
     pub fn describe(&self) -> String {

@@ -96,7 +96,7 @@ impl World {
     }
 
     pub(super) fn separator(&self) -> Box<dyn Separator + '_> {
-        self.plan.on(Cpu::new(Some(1)).unwrap())
+        self.plan.on(Cpu::new(Some(1)).unwrap().into())
     }
 
     /// A job with default parameters.
@@ -282,7 +282,7 @@ fn a_lost_device_is_reopened_and_then_another_engine_takes_over() {
 fn no_file_is_lost_if_the_gpu_is_destroyed() {
     let Some(first) = gpu() else { return };
     let world = World::new(&[30_000, 4000, 60_000]);
-    let device = |gpu: crate::Gpu| world.plan.on(gpu);
+    let device = |gpu: crate::Gpu| world.plan.on(gpu.into());
     world.run("well", &mut [alone(device(first))], &mut Unwatched, |job, _| job.memory = world.room(128));
     let dying = |panel: usize| {
         let Some(gpu) = gpu() else { panic!("there was a gpu") };
@@ -495,7 +495,7 @@ fn a_recording_separated_as_a_whole_is_not_divided() {
     let method = Some(SeparationMethod::Nmf2d(own));
     let separation = Separation { method, iterations: Some(5), ..Separation::default() };
     let plan = Plan::new(None, &separation, &mut |_| Ok(())).unwrap();
-    let blind = |threads| plan.on(Cpu::new(Some(threads)).unwrap());
+    let blind = |threads| plan.on(Cpu::new(Some(threads)).unwrap().into());
     let panels = Mutex::new(Vec::new());
     let noted = |_, columns: usize| {
         panels.lock().unwrap().push(columns);

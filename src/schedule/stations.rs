@@ -6,7 +6,7 @@ use super::{Relay, Station, Successor};
 use crate::engine::Adapter;
 use crate::engines::{AnyEngine, EngineChoice, Engines};
 use crate::separate::{Plan, Separator};
-use crate::{EngineError, Result, with_engine};
+use crate::{EngineError, Result};
 
 /// Panels that a card works at in turn: while it computes one, another is brought up or its masks down.
 const CARD_LANES: usize = 2;
@@ -70,17 +70,13 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    fn on(self, engine: AnyEngine) -> Box<dyn Separator + 'a> {
-        with_engine!(engine, |engine| self.plan.on(engine))
-    }
-
     fn station(self, engine: AnyEngine) -> Result<Station<'a>> {
         let adapter = engine.adapter().cloned();
         let lanes = if adapter.as_ref().is_some_and(|adapter| !adapter.is_software()) { CARD_LANES } else { 1 };
-        let first = self.relay(self.on(engine), adapter.clone());
+        let first = self.relay(self.plan.on(engine), adapter.clone());
         let another = |adapter: &Adapter| {
             let engine = self.engines.reopen(adapter)?;
-            Ok(self.relay(self.on(engine), Some(adapter.clone())))
+            Ok(self.relay(self.plan.on(engine), Some(adapter.clone())))
         };
         let others = (1..lanes).zip(&adapter).map(|(_, adapter)| another(adapter));
         Ok(Station::new(those_that_open(iter::once(Ok(first)).chain(others))?))
@@ -91,8 +87,8 @@ impl<'a> Maker<'a> {
         Relay::new(first, move |successor| {
             let adapter = adapter.as_ref()?;
             Some(match successor {
-                Successor::Reopened => self.engines.reopen(adapter).map(|engine| self.on(engine)),
-                Successor::Other => self.engines.stand_in().map(|engine| self.on(engine)),
+                Successor::Reopened => self.engines.reopen(adapter).map(|engine| self.plan.on(engine)),
+                Successor::Other => self.engines.stand_in().map(|engine| self.plan.on(engine)),
             })
         })
     }

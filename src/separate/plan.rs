@@ -5,6 +5,7 @@ use ndarray::Array2;
 use super::scheme::Scheme;
 use super::under_model::UnderModel;
 use super::wanted::{RESIDUAL, Wanted};
+use crate::engines::AnyEngine;
 use crate::job::{Separation, SeparationMethod};
 use crate::kernels::{GainPrior, Glue, Mask, Momentum, Shifts, Variational};
 use crate::methods::nmf::separate::{FixedBases, Plain};
@@ -13,7 +14,7 @@ use crate::methods::{averaged, committee, deep, discriminative, gain_prior, nmf,
 use crate::model::{Model, Parts, check_name};
 use crate::options::MaskChoice;
 use crate::recordings::{self, Watch};
-use crate::{Error, Result};
+use crate::{Error, Result, with_engine};
 
 /// A separation that is ready to begin.
 pub struct Plan<'a> {
@@ -422,19 +423,13 @@ impl<'a> Plan<'a> {
     }
 
     /// The separator of panels on an engine.
-    pub fn on<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(
-        &'s self,
-        engine: E,
-    ) -> Box<dyn Separator + 's> {
-        self.held(Held::Owned(engine))
+    pub fn on(&self, engine: AnyEngine) -> Box<dyn Separator + '_> {
+        with_engine!(engine, |engine| self.held(Held::Owned(engine)))
     }
 
     /// The same, on an engine that is the caller's.
-    pub fn on_borrowed<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(
-        &'s self,
-        engine: &'s E,
-    ) -> Box<dyn Separator + 's> {
-        self.held(Held::Borrowed(engine))
+    pub fn on_borrowed<'s>(&'s self, engine: &'s AnyEngine) -> Box<dyn Separator + 's> {
+        with_engine!(engine, |engine| self.held(Held::Borrowed(engine)))
     }
 
     fn held<'s, E: GainPrior + Momentum + Glue + Shifts + Variational + 'static>(

@@ -378,7 +378,7 @@ mod tests {
         let state = |id: &str| service.store.get("a client", id).unwrap().unwrap().state;
         let mut runs = 0;
         while jobs.iter().any(|(id, _)| !state(id).is_final()) {
-            let separator: Box<dyn Separator> = Box::new(Faulty(plan.on(Cpu::new(Some(1)).unwrap())));
+            let separator: Box<dyn Separator> = Box::new(Faulty(plan.on(Cpu::new(Some(1)).unwrap().into())));
             let mut stations = vec![Station::new(vec![Relay::new(separator, |_| None)])];
             let folder = service.folders.run();
             let job = Job {

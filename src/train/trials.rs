@@ -16,7 +16,7 @@ use crate::job::Separation;
 use crate::model::{Gain, Model};
 use crate::recordings::Named;
 use crate::separate::{Plan, whole};
-use crate::{Error, Result, with_engine};
+use crate::{Error, Result};
 
 /// The levels of a source in a mixture, in dB above the sum of the others. They are as far below 0 as above, so that those of
 /// two sources serve both.
@@ -84,7 +84,7 @@ impl Trial {
     /// Those of [`whole`].
     pub(super) fn stems(&self, engine: &AnyEngine, model: &Model) -> Result<Vec<Vec<f32>>> {
         let plan = Plan::new(Some(model), &Separation::default(), &mut |_| Ok(()))?;
-        let separator = with_engine!(engine, |engine| plan.on_borrowed(engine));
+        let separator = plan.on_borrowed(engine);
         let samples = self.mixtures.iter().flat_map(Mixture::sum).map(|sample| sample as f32).collect();
         let recording = Recording { channels: vec![samples], sample_rate: self.sample_rate, warnings: Vec::new() };
         let stems = whole(&plan, &*separator, &recording, &mut |_| ControlFlow::Continue(()))?;

@@ -40,7 +40,7 @@ fn plan<'a>(model: Option<&'a Model>, separation: &Separation) -> Plan<'a> {
 
 /// Explains a recording on the CPU, after it was separated there without: masks and stems have the same bits.
 fn explained(plan: &Plan, recording: &Recording) -> Explained {
-    let separator = plan.on(Cpu::new(Some(2)).unwrap());
+    let separator = plan.on(Cpu::new(Some(2)).unwrap().into());
     let stems = whole(plan, &*separator, recording, &mut |_| Continue(())).unwrap();
     let explained = explain(plan, &*separator, recording, Detail::Cells, &mut |_| Continue(())).unwrap();
     assert!(whole(plan, &*separator, recording, &mut |_| Continue(())).unwrap() == stems);
@@ -169,7 +169,7 @@ fn engines_tell_the_same_and_factors_may_come_alone() {
     let (model, recording) = (trained(TrainingMethod::default(), rank(3)), stereo(3000));
     let plan = plan(Some(&model), &Separation::default());
     let (fast, slow) = (explained(&plan, &recording), {
-        let separator = plan.on(Reference);
+        let separator = plan.on(Reference.into());
         explain(&plan, &*separator, &recording, Detail::Cells, &mut |_| Continue(())).unwrap()
     });
     assert_masks_follow(&slow, "reference");
@@ -177,7 +177,7 @@ fn engines_tell_the_same_and_factors_may_come_alone() {
     assert_eq!(fast.factors[0].bases, slow.factors[0].bases);
     let near = |a: &Array2<f32>, b: &Array2<f32>| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3 * (1.0 + b.abs()));
     assert!(fast.factors[0].gains.iter().zip(&slow.factors[0].gains).all(|(a, b)| near(a, b)));
-    let separator = plan.on(Cpu::new(Some(2)).unwrap());
+    let separator = plan.on(Cpu::new(Some(2)).unwrap().into());
     let alone = explain(&plan, &*separator, &recording, Detail::Factors, &mut |_| Continue(())).unwrap();
     assert_eq!((&alone.factors, &alone.costs), (&fast.factors, &fast.costs));
     assert!(alone.data.is_empty() && alone.masks.iter().all(Vec::is_empty));

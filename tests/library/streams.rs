@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use crate::common::world::{RATE, World, hiss, mix, refused, stderr, tones};
 use partwise::audio::{self, Format};
 use partwise::separate::{Plan, Stem, Stream};
-use partwise::{AnyEngine, EngineChoice, Error, Model, Recording, Separation, separate, with_engine};
+use partwise::{AnyEngine, EngineChoice, Error, Model, Recording, Separation, separate};
 
 const SOURCES: [&str; 4] = ["--source", "tones=tones", "--source", "hiss=hiss"];
 
@@ -32,7 +32,7 @@ fn plan<'a>(model: &'a Model, separation: &Separation) -> Plan<'a> {
 
 /// All samples of the stems of a recording that is pushed in blocks of `block` samples, and how many were there before the end.
 fn streamed(plan: &Plan, engine: &AnyEngine, recording: &Recording, block: usize) -> (Vec<Stem>, usize) {
-    let separator = with_engine!(engine, |engine| plan.on_borrowed(engine));
+    let separator = plan.on_borrowed(engine);
     let mut stream = Stream::new(plan, &*separator, recording.channels.len(), recording.sample_rate).unwrap();
     let mut stems: Vec<Stem> = Vec::new();
     let mut extend = |more: Vec<Stem>| {
@@ -111,7 +111,7 @@ fn a_frame_that_is_followed_comes_a_window_later() {
     let (world, engine) = (world(), engine());
     let model = Model::load(&world.path("m.safetensors")).unwrap();
     let plan = plan(&model, &Separation { follow: true, ..Separation::default() });
-    let separator = with_engine!(&engine, |engine| plan.on_borrowed(engine));
+    let separator = plan.on_borrowed(&engine);
     let mut stream = Stream::new(&plan, &*separator, 1, RATE).unwrap();
     let (mut pushed, mut given) = (0, 0);
     for block in mix(5, 4000).chunks(10) {
@@ -127,7 +127,7 @@ fn streams_refuse_what_no_recording_is() {
     let (world, engine) = (World::trained(), engine());
     let model = Model::load(&world.path("m.safetensors")).unwrap();
     let usual = plan(&model, &Separation::default());
-    let separator = with_engine!(&engine, |engine| usual.on_borrowed(engine));
+    let separator = usual.on_borrowed(&engine);
     let begin = |channels| Stream::new(&usual, &*separator, channels, RATE);
     assert!(matches!(begin(0), Err(Error::Audio { .. })));
     let says = |error: Error, reason: &str| assert!(error.to_string().contains(reason), "{error}");

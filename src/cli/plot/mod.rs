@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::bail;
+use partwise::audio;
 use partwise::job::Separation;
 use partwise::model::Model;
 use partwise::report::pictures::{Picture, sheet, sheet_as_png};
 use partwise::separate::Plan;
-use partwise::{audio, with_engine};
 use serde::Serialize;
 
 use super::engine::open;
@@ -96,7 +96,7 @@ impl Plot {
             )
         })?;
         let engine = open(common)?;
-        let separator = with_engine!(&engine, |engine| plan.on_borrowed(engine));
+        let separator = plan.on_borrowed(&engine);
         let stop = AtomicBool::new(false);
         let spinner = progress::spinner(common, "separating");
         let explainer = Explainer { plan: &plan, separator: &*separator, seconds: self.seconds, stop: &stop };

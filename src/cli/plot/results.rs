@@ -7,7 +7,6 @@ use partwise::job::Separation;
 use partwise::model::Model;
 use partwise::schedule::{self, FileReport, MANIFEST, Recorded, read_manifest};
 use partwise::separate::Plan;
-use partwise::with_engine;
 
 use super::super::engine::open;
 use super::super::interrupt::Interrupts;
@@ -41,7 +40,7 @@ pub(super) fn run(plot: &Plot, common: &Common) -> anyhow::Result<Ending> {
             let model = Model::from_bytes(path, &bytes)?;
             let plan = Plan::new(Some(&model), &separation, &mut |_| Ok(()))?;
             let engine = open(common)?;
-            let separator = with_engine!(&engine, |engine| plan.on_borrowed(engine));
+            let separator = plan.on_borrowed(&engine);
             let explainer = Explainer { plan: &plan, separator: &*separator, seconds: plot.seconds, stop };
             pages::write(&folder, entries, Some(&explainer), stop, common)?
         }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::bail;
 use partwise::audio::{Reader, Writer};
 use partwise::separate::{Plan, Stem, Stream};
-use partwise::{AnyEngine, Error, with_engine};
+use partwise::{AnyEngine, Error};
 
 use super::super::Ending;
 use super::super::interrupt::Interrupts;
@@ -34,7 +34,7 @@ pub(super) fn check(plan: &Plan) -> anyhow::Result<()> {
 /// Separates the WAV on standard input as it comes, and writes the stem to standard output.
 pub(super) fn run(plan: &Plan, engine: &AnyEngine) -> anyhow::Result<Ending> {
     let interrupts = Interrupts::listen()?;
-    let separator = with_engine!(engine, |engine| plan.on_borrowed(engine));
+    let separator = plan.on_borrowed(engine);
     let mut reader = Reader::stream(Path::new(INPUT), std::io::stdin())?;
     let (channels, sample_rate) = (reader.channels(), reader.sample_rate());
     let mut stream = Stream::new(plan, &*separator, channels, sample_rate)?;

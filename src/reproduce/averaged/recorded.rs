@@ -14,7 +14,7 @@ use crate::reproduce::heard::{HEARD, next_to_zero};
 use crate::reproduce::mixtures::{Clip, clips};
 use crate::reproduce::{Corpus, Example};
 use crate::separate::{Plan, whole};
-use crate::{Error, Result, with_engine};
+use crate::{Error, Result};
 
 /// The ways that one can listen to: the paper's, what `separate` does, and plain NMF.
 const HEARD_WAYS: [&str; 3] = ["averaged, joint, background", "averaged, fusion, background", "nmf, kl, K = 64"];
@@ -99,10 +99,8 @@ struct Separated {
 impl Separated {
     fn new(engine: &AnyEngine, plan: &Plan, sample_rate: u32, clip: &Clip, level: f64) -> Result<Self> {
         let recording = Recording { channels: vec![clip.mixture(level)], sample_rate, warnings: Vec::new() };
-        let stems = with_engine!(engine, |engine| {
-            let separator = plan.on_borrowed(engine);
-            whole(plan, &*separator, &recording, &mut |_| std::ops::ControlFlow::Continue(()))
-        })?;
+        let separator = plan.on_borrowed(engine);
+        let stems = whole(plan, &*separator, &recording, &mut |_| std::ops::ControlFlow::Continue(()))?;
         let double = |signal: &[f32]| signal.iter().map(|&sample| f64::from(sample)).collect::<Vec<f64>>();
         let speech = stems.into_iter().next().and_then(|stem| stem.recording.channels.into_iter().next());
         let speech = speech.ok_or_else(|| Error::input("the separation gave no stem"))?;
