@@ -5,7 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::world::{RATE, World, hiss, json, mix, refused, stderr, stdout, sum_error, tones};
+use crate::common::world::{
+    RATE, SCORING, TRAINING, World, hiss, json, mix, refused, stderr, stdout, sum_error, tones,
+};
 use ndarray::{Array1, Array2, Array3};
 use ndarray_npy::{NpzReader, NpzWriter};
 use partwise::audio::{self, Format, Recording};
@@ -33,18 +35,7 @@ fn train_separate_evaluate_from_end_to_end() {
     assert_eq!(report["hash"].as_str().unwrap().len(), 64);
     assert!(report["objective"].as_f64().unwrap() > 0.0 && report["seconds"].as_f64().unwrap() > 0.87);
 
-    let output = world.run(&[
-        "evaluate",
-        "--json",
-        "--reference",
-        "true/tones.wav",
-        "true/hiss.wav",
-        "--estimate",
-        "out/mix.tones.wav",
-        "out/mix.hiss.wav",
-        "--mixture",
-        "mix.wav",
-    ]);
+    let output = world.run(&SCORING);
     let scores = json(&output);
     for source in 0..2 {
         let gain = scores["sources"][source]["improvement"]["sdr"].as_f64().unwrap();
@@ -85,44 +76,13 @@ fn results_do_not_depend_on_batch_order_threads_or_run() {
             assert_eq!(bytes(out, source), bytes("out", source), "{out}, {source}");
         }
     }
-    world.run(&[
-        "train",
-        "--source",
-        "hiss=hiss",
-        "tones=tones/b.wav",
-        "tones/a.wav",
-        "-o",
-        "n.safetensors",
-        "--rank",
-        "4",
-        "--window",
-        "256",
-        "--iterations",
-        "20",
-        "--threads",
-        "1",
-    ]);
-    let again = [
-        "train",
-        "--source",
-        "hiss=hiss",
-        "--source",
-        "tones=tones",
-        "-o",
-        "o.safetensors",
-        "--rank",
-        "4",
-        "--window",
-        "256",
-        "--iterations",
-        "20",
-        "--threads",
-        "1",
-    ];
-    world.run(&again);
+    let train = |options: &[&str]| world.run(&[&["train"], options, &TRAINING, &["--threads", "1"]].concat());
+    train(&["--source", "hiss=hiss", "tones=tones/b.wav", "tones/a.wav", "-o", "n.safetensors"]);
+    let again = ["--source", "hiss=hiss", "--source", "tones=tones", "-o", "o.safetensors"];
+    train(&again);
     let model = |name: &str| std::fs::read(world.path(name)).unwrap();
     assert_eq!(model("n.safetensors"), model("o.safetensors"), "the order of training files");
-    world.run(&[&again[..], &["--seed", "1"]].concat());
+    train(&[&again[..], &["--seed", "1"]].concat());
     assert_ne!(model("n.safetensors"), model("o.safetensors"), "the seed");
 }
 

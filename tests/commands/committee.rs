@@ -1,6 +1,6 @@
 //! Tests of committees and exemplars as a user runs them: what is chosen, what is told, and input that cannot be used.
 
-use crate::common::world::{RATE, World, hiss, json, refused, stderr, sum_error, tones};
+use crate::common::world::{RATE, SCORING, World, hiss, json, refused, stderr, sum_error, tones};
 
 const BOTH: [&str; 4] = ["--source", "tones=tones", "--source", "hiss=hiss"];
 const SMALL: [&str; 4] = ["--window", "256", "--engine", "cpu"];
@@ -38,21 +38,7 @@ fn gain(world: &World, model: &str, options: &[&str]) -> f64 {
     done(world, &[&["separate", "mix.wav", "--model", model, "-o", "out", "--engine", "cpu"], options].concat());
     let stems = ["tones", "hiss"].map(|source| world.read(&format!("out/mix.{source}.wav")));
     assert!(sum_error(&world.read("mix.wav"), &stems) <= 1e-5);
-    let scores = done(
-        world,
-        &[
-            "evaluate",
-            "--json",
-            "--reference",
-            "true/tones.wav",
-            "true/hiss.wav",
-            "--estimate",
-            "out/mix.tones.wav",
-            "out/mix.hiss.wav",
-            "--mixture",
-            "mix.wav",
-        ],
-    );
+    let scores = done(world, &SCORING);
     let scores = json(&scores);
     let of = |source: usize| scores["sources"][source]["improvement"]["si_sdr"].as_f64().unwrap_or(f64::NAN);
     (of(0) + of(1)) / 2.0

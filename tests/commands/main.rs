@@ -1,5 +1,4 @@
-//! Tests of the program: each module runs its commands as users do. One program, because linking one per module takes longer than
-//! the tests.
+//! Tests of the program: each module runs its commands as users do. One program, which is linked once, and not once per module.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -18,6 +18,16 @@ pub(crate) const RATE: u32 = 8000;
 /// The commands that take an engine, of those that tests run in a world.
 const COMPUTING: [&str; 8] = ["train", "separate", "denoise", "plot", "factorize", "check", "bench", "reproduce"];
 
+/// What keeps the training of a world short.
+pub(crate) const TRAINING: [&str; 6] = ["--rank", "4", "--window", "256", "--iterations", "20"];
+
+/// The command that scores the stems of mix.wav in a world.
+#[rustfmt::skip]
+pub(crate) const SCORING: [&str; 10] = [
+    "evaluate", "--json", "--reference", "true/tones.wav", "true/hiss.wav",
+    "--estimate", "out/mix.tones.wav", "out/mix.hiss.wav", "--mixture", "mix.wav",
+];
+
 impl World {
     /// Low tones and hiss, which are easy to separate.
     pub(crate) fn new() -> Self {
@@ -31,21 +41,8 @@ impl World {
 
     pub(crate) fn trained() -> Self {
         let world = Self::new();
-        let output = world.run(&[
-            "train",
-            "--source",
-            "tones=tones",
-            "--source",
-            "hiss=hiss",
-            "-o",
-            "m.safetensors",
-            "--rank",
-            "4",
-            "--window",
-            "256",
-            "--iterations",
-            "20",
-        ]);
+        let sources = ["--source", "tones=tones", "--source", "hiss=hiss", "-o", "m.safetensors"];
+        let output = world.run(&[&["train"], &sources[..], &TRAINING].concat());
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         world
     }

@@ -1,4 +1,4 @@
-//! Tests of the library, called as programs call it. One program, because linking one per module takes longer than the tests.
+//! Tests of the library, called as programs call it. One program, which is linked once, and not once per module.
 
 #[path = "../common/mod.rs"]
 mod common;
